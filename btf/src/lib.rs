@@ -1,0 +1,3 @@
+//! BPF Type Format: parse, write, dump.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Conformance suite and runners.
+
+#![forbid(unsafe_code)]

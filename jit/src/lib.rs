@@ -1,0 +1,1 @@
+//! JIT compilers for verified BPF programs.

@@ -1,0 +1,3 @@
+//! BPF ELF objects to programs.
+
+#![forbid(unsafe_code)]

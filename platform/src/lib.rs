@@ -1,0 +1,3 @@
+//! What Linux offers to BPF programs, as tables.
+
+#![forbid(unsafe_code)]

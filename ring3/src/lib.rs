@@ -1,0 +1,1 @@
+//! The Linux BPF virtual machine outside the kernel.

@@ -1,0 +1,3 @@
+//! The Linux BPF verifier outside the kernel.
+
+#![forbid(unsafe_code)]

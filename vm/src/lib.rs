@@ -1,0 +1,1 @@
+//! Lowering, maps, helpers, contexts and the interpreter.

@@ -1,0 +1,3 @@
+//! cargo xtask ci and its parts.
+
+fn main() {}
