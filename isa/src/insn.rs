@@ -173,7 +173,9 @@ impl AtomicOp {
     pub const fn fetches_into(self, src: Reg) -> Option<Reg> {
         match self {
             AtomicOp::Add | AtomicOp::Or | AtomicOp::And | AtomicOp::Xor => None,
-            AtomicOp::FetchAdd | AtomicOp::FetchOr | AtomicOp::FetchAnd | AtomicOp::FetchXor | AtomicOp::Xchg => Some(src),
+            AtomicOp::FetchAdd | AtomicOp::FetchOr | AtomicOp::FetchAnd | AtomicOp::FetchXor | AtomicOp::Xchg => {
+                Some(src)
+            }
             AtomicOp::Cmpxchg => Some(Reg::R0),
         }
     }
@@ -241,31 +243,101 @@ pub enum Callee {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum Insn {
-    Alu { width: Width, op: AluOp, dst: Reg, src: Operand },
-    Mov { width: Width, dst: Reg, src: Operand },
+    Alu {
+        width: Width,
+        op: AluOp,
+        dst: Reg,
+        src: Operand,
+    },
+    Mov {
+        width: Width,
+        dst: Reg,
+        src: Operand,
+    },
     /// Sign-extending move; `from` is B, H or (64-bit only) W.
-    MovSx { width: Width, from: Size, dst: Reg, src: Reg },
+    MovSx {
+        width: Width,
+        from: Size,
+        dst: Reg,
+        src: Reg,
+    },
     /// `dst = addr_space_cast(src, to, from)`: `imm` 1 casts 1 to 0, 0x10000 casts 0 to 1.
-    AddrSpaceCast { dst: Reg, src: Reg, imm: i32 },
-    Neg { width: Width, dst: Reg },
+    AddrSpaceCast {
+        dst: Reg,
+        src: Reg,
+        imm: i32,
+    },
+    Neg {
+        width: Width,
+        dst: Reg,
+    },
     /// `size` is H, W or Dw.
-    Endian { op: EndianOp, size: Size, dst: Reg },
+    Endian {
+        op: EndianOp,
+        size: Size,
+        dst: Reg,
+    },
     /// Takes two slots; the second is `WideTail`.
-    LoadImm { dst: Reg, value: Wide },
+    LoadImm {
+        dst: Reg,
+        value: Wide,
+    },
     /// Second slot of `LoadImm`; no jump may land here.
     WideTail,
-    Load { size: Size, signed: bool, dst: Reg, base: Reg, off: i16 },
-    Store { size: Size, base: Reg, off: i16, src: Operand },
+    Load {
+        size: Size,
+        signed: bool,
+        dst: Reg,
+        base: Reg,
+        off: i16,
+    },
+    Store {
+        size: Size,
+        base: Reg,
+        off: i16,
+        src: Operand,
+    },
     /// `size` is W or Dw.
-    Atomic { op: AtomicOp, size: Size, base: Reg, off: i16, src: Reg },
-    LoadAcquire { size: Size, dst: Reg, base: Reg, off: i16 },
-    StoreRelease { size: Size, base: Reg, off: i16, src: Reg },
+    Atomic {
+        op: AtomicOp,
+        size: Size,
+        base: Reg,
+        off: i16,
+        src: Reg,
+    },
+    LoadAcquire {
+        size: Size,
+        dst: Reg,
+        base: Reg,
+        off: i16,
+    },
+    StoreRelease {
+        size: Size,
+        base: Reg,
+        off: i16,
+        src: Reg,
+    },
     /// `long` is `gotol`, with a 32-bit offset.
-    Jump { off: i32, long: bool },
-    Branch { width: Width, op: CmpOp, lhs: Reg, rhs: Operand, off: i16 },
-    MayGoto { off: i16 },
+    Jump {
+        off: i32,
+        long: bool,
+    },
+    Branch {
+        width: Width,
+        op: CmpOp,
+        lhs: Reg,
+        rhs: Operand,
+        off: i16,
+    },
+    MayGoto {
+        off: i16,
+    },
     Call(Callee),
     Exit,
     /// LD_ABS and LD_IND: `R0 = packet[index + imm]` in network order; clobbers R1 to R5, takes the context from R6.
-    LegacyPacket { size: Size, index: Option<Reg>, imm: i32 },
+    LegacyPacket {
+        size: Size,
+        index: Option<Reg>,
+        imm: i32,
+    },
 }
