@@ -1,3 +1,20 @@
-//! What Linux offers to BPF programs, as tables.
-
+//! What Linux offers to BPF programs, as tables: helpers, map types, program types, context layouts, versions.
+//!
+//! Facts only, no behaviour: the verifier checks against these rows, the virtual machine and the Linux adapter act by them.
 #![forbid(unsafe_code)]
+
+pub mod ctx;
+pub mod errno;
+pub mod helpers;
+pub mod maps;
+pub mod program;
+pub mod programs;
+mod version;
+
+pub use ctx::{CtxField, CtxLayout, Widths, Yields};
+pub use errno::Errno;
+pub use helpers::{ArgFlags, ArgKind, ArgType, HelperId, Proto, RetKind, RetType};
+pub use maps::{MapDef, MapFlags, MapType};
+pub use program::{License, Program, Target};
+pub use programs::{AttachType, ProgSet, ProgType};
+pub use version::KernelVersion;
