@@ -1,3 +1,82 @@
 //! The Linux BPF verifier outside the kernel.
-
+//!
+//! [`verify`] walks every path of a program over abstract register and stack values and gives either a [`VerifiedProgram`],
+//! which only this crate can make, or a [`Rejection`] with the kernel's words and error number. It never edits the program.
 #![forbid(unsafe_code)]
+
+mod facts;
+
+pub use facts::{Direction, Facts, InsnFacts, MapUse, Region, SubprogFacts};
+
+use std::sync::Arc;
+
+use ring3_platform::{Errno, Program, Target};
+
+/// How much to log: bits as of `log_level` of BPF_PROG_LOAD. 0 nothing, 1 the failing path, 2 everything, 4 statistics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LogLevel(pub u8);
+
+/// The numbers of the log's last line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Stats {
+    pub processed: u32,
+    pub max_states_per_insn: u32,
+    pub total_states: u32,
+    pub peak_states: u32,
+    /// Wall time of the verification in microseconds.
+    pub duration_us: u64,
+}
+
+/// Proof that a program is safe to run under a target: only `verify` makes one.
+#[derive(Clone, Debug)]
+pub struct VerifiedProgram {
+    program: Arc<Program>,
+    target: Arc<Target>,
+    facts: Facts,
+    stats: Stats,
+    log: String,
+}
+
+impl VerifiedProgram {
+    /// The program.
+    pub fn program(&self) -> &Arc<Program> {
+        &self.program
+    }
+
+    /// What it was judged against.
+    pub fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
+    /// What the proof found out.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Effort.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// The log, as the kernel writes it.
+    pub fn log(&self) -> &str {
+        &self.log
+    }
+}
+
+/// A program that was refused.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Rejection {
+    /// What BPF_PROG_LOAD would return.
+    pub errno: Errno,
+    /// The log's last line before the statistics.
+    pub message: String,
+    /// Slot of the offending instruction, where there is one.
+    pub at: Option<usize>,
+    /// Effort.
+    pub stats: Stats,
+    /// The log, as the kernel writes it.
+    pub log: String,
+}

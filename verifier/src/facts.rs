@@ -1,0 +1,82 @@
+//! What a proof found out about each instruction: lowering and the JITs spend it.
+
+/// Memory that an access reaches, over all paths that were walked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Region {
+    /// Not an access, or never reached.
+    #[default]
+    None,
+    /// The context of the program.
+    Ctx,
+    /// A stack frame.
+    Stack,
+    /// A map's value.
+    MapValue,
+    /// A map's key (callbacks).
+    MapKey,
+    /// Packet or packet metadata.
+    Packet,
+    /// Other memory of known size.
+    Mem,
+    /// Several of the above but never the context.
+    Mixed,
+}
+
+/// Which way a conditional jump went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Direction {
+    /// Not a conditional jump, or never reached.
+    #[default]
+    None,
+    /// Always jumps.
+    Taken,
+    /// Never jumps.
+    NotTaken,
+    /// Either.
+    Both,
+}
+
+/// The map that a helper call uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum MapUse {
+    /// No map.
+    #[default]
+    None,
+    /// Always this one: index into the program's maps.
+    One(u32),
+    /// Different ones on different paths.
+    Many,
+}
+
+/// What is known of one instruction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct InsnFacts {
+    /// Some path reaches it.
+    pub seen: bool,
+    /// Memory it accesses.
+    pub region: Region,
+    /// Where it jumps.
+    pub direction: Direction,
+    /// Map that it passes to a helper.
+    pub map: MapUse,
+}
+
+/// One function of the program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SubprogFacts {
+    /// First slot.
+    pub start: usize,
+    /// Slot behind the last.
+    pub end: usize,
+    /// Bytes of stack used, not rounded.
+    pub stack_depth: u32,
+}
+
+/// Everything that the proof found out.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Facts {
+    /// By slot.
+    pub insns: Vec<InsnFacts>,
+    /// By start; the main function first.
+    pub subprogs: Vec<SubprogFacts>,
+}
