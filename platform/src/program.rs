@@ -13,7 +13,8 @@ pub struct License(pub String);
 impl License {
     /// Whether GPL-only helpers may be called: the licences that Linux takes as compatible (`license_is_gpl_compatible`).
     pub fn is_gpl_compatible(&self) -> bool {
-        ["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"].contains(&self.0.as_str())
+        ["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"]
+            .contains(&self.0.as_str())
     }
 }
 
