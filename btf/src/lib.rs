@@ -1,7 +1,38 @@
-//! BPF Type Format: parse, write, dump.
-
+//! BPF Type Format: parse, look up, dump, and print values by type.
+//!
+//! [`Btf`] is the `.BTF` section (or a raw BTF file), [`BtfExt`] is `.BTF.ext`, [`ProgramInfo`] is what both say of one
+//! assembled program. The format is documented in the kernel's `Documentation/bpf/btf.rst`; both byte orders are read.
+//!
+//! Input is hostile: every offset is checked, every type reference points at a type that is there, and chains and trees
+//! are walked under the limits named here. Deliberately absent for now: writing BTF, split BTF, dumping as C.
+#![no_std]
 #![forbid(unsafe_code)]
 
-/// Function and line information of one program.
-#[derive(Clone, Debug, Default)]
-pub struct ProgramInfo {}
+extern crate alloc;
+
+mod dump;
+mod error;
+mod ext;
+mod info;
+mod parse;
+mod query;
+mod types;
+mod value;
+
+pub use error::BtfError;
+pub use ext::{BtfExt, CoreRelo, CoreReloKind, ExtFunc, ExtLine, ExtSection};
+pub use info::{FuncEntry, LineEntry, ProgramInfo};
+pub use query::Btf;
+pub use types::*;
+pub use value::{Value, format_value};
+
+/// Most types that one BTF may hold; the kernel's limit.
+pub const MAX_TYPES: usize = 0x000f_ffff;
+/// Largest string section; the kernel's limit on a name's offset.
+pub const MAX_STRINGS: usize = 0x00ff_ffff;
+/// Longest chain of typedefs, modifiers and arrays that is followed; the kernel's limit.
+pub const MAX_CHAIN: usize = 32;
+/// Deepest nesting that [`format_value`] descends.
+pub const MAX_VALUE_DEPTH: usize = 32;
+/// Most nodes in one tree from [`format_value`].
+pub const MAX_VALUE_NODES: usize = 1 << 20;
