@@ -3,9 +3,17 @@
 //! Decoding happens once, here: nothing after this crate sees an opcode byte.
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
 
 extern crate alloc;
 
+mod code;
+mod error;
 mod insn;
+pub mod num;
+mod op;
 
+pub use code::*;
+pub use error::*;
 pub use insn::*;
+pub use op::Group;
