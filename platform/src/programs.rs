@@ -184,3 +184,14 @@ pub struct SectionMatch {
 
 /// Values that a program of a type may return, inclusive; `None` is any scalar.
 pub type ReturnRange = Option<(i32, i32)>;
+
+impl ProgType {
+    /// The attach type that Linux takes a program to have, where it was loaded with none.
+    pub const fn effective_attach(self, given: Option<AttachType>) -> Option<AttachType> {
+        match (given, self) {
+            (None, ProgType::CgroupSock) => Some(AttachType::CgroupInetSockCreate),
+            (None, ProgType::SkReuseport) => Some(AttachType::SkReuseportSelect),
+            (given, _) => given,
+        }
+    }
+}
