@@ -188,10 +188,14 @@ pub type ReturnRange = Option<(i32, i32)>;
 impl ProgType {
     /// The attach type that Linux takes a program to have, where it was loaded with none.
     pub const fn effective_attach(self, given: Option<AttachType>) -> Option<AttachType> {
-        match (given, self) {
-            (None, ProgType::CgroupSock) => Some(AttachType::CgroupInetSockCreate),
-            (None, ProgType::SkReuseport) => Some(AttachType::SkReuseportSelect),
-            (given, _) => given,
+        if given.is_some() {
+            given
+        } else if matches!(self, ProgType::CgroupSock) {
+            Some(AttachType::CgroupInetSockCreate)
+        } else if matches!(self, ProgType::SkReuseport) {
+            Some(AttachType::SkReuseportSelect)
+        } else {
+            None
         }
     }
 }
