@@ -9,6 +9,7 @@ extern crate alloc;
 
 mod code;
 mod error;
+pub mod eval;
 mod insn;
 pub mod num;
 mod op;
