@@ -4,6 +4,7 @@
 //! which only this crate can make, or a [`Rejection`] with the kernel's words and error number. It never edits the program.
 #![forbid(unsafe_code)]
 
+pub mod domain;
 mod facts;
 
 pub use facts::{Direction, Facts, InsnFacts, MapUse, Region, SubprogFacts};
