@@ -9,6 +9,7 @@ pub mod helpers;
 pub mod maps;
 pub mod program;
 pub mod programs;
+pub mod sections;
 mod version;
 
 pub use ctx::{CtxField, CtxLayout, Widths, Yields};
@@ -16,5 +17,6 @@ pub use errno::Errno;
 pub use helpers::{ArgFlags, ArgKind, ArgType, HelperId, Proto, RetKind, RetType};
 pub use maps::{MapDef, MapFlags, MapType};
 pub use program::{License, Program, Target};
-pub use programs::{AttachType, ProgSet, ProgType};
+pub use programs::{AttachType, ProgSet, ProgType, return_name, return_range};
+pub use sections::{SectionMatch, section};
 pub use version::KernelVersion;
