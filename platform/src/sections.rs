@@ -79,7 +79,7 @@ impl Section {
     }
 }
 
-/// No name is a prefix of a later one in a way that both match, so that order does not matter.
+/// Names match whole, or up to a slash where the row allows it, so that the order of rows does not matter.
 #[rustfmt::skip]
 const SECTIONS: &[Section] = &[
     exact("socket", ProgType::SocketFilter, None),
