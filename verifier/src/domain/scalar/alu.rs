@@ -45,7 +45,10 @@ pub fn endian(op: EndianOp, size: Size, dst: &Scalar) -> Scalar {
         (EndianOp::ToBe | EndianOp::Swap, Size::W) => swapped(dst.bits.bswap32()),
         (EndianOp::ToBe | EndianOp::Swap, Size::Dw) => swapped(dst.bits.bswap64()),
     };
-    swapped.truncate_to(size)
+    match size {
+        Size::Dw => swapped.synced(),
+        Size::B | Size::H | Size::W => swapped.truncate_to(size),
+    }
 }
 
 /// Swapping scatters a range, so only the bits survive.
