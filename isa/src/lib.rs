@@ -8,13 +8,17 @@
 extern crate alloc;
 
 mod code;
+mod disasm;
 mod error;
 pub mod eval;
 mod insn;
 pub mod num;
 mod op;
+mod regs;
 
 pub use code::*;
+pub use disasm::*;
 pub use error::*;
 pub use insn::*;
 pub use op::Group;
+pub use regs::RegSet;

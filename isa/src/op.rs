@@ -51,8 +51,6 @@ pub(crate) mod bits {
     pub const ADDR_SPACE_CAST: i16 = 1;
     /// `off` of a register move that makes a per-CPU address, which only the kernel writes.
     pub const PERCPU_ADDR: i16 = -1;
-    /// `imm` of an atomic: the old value is fetched.
-    pub const FETCH: i32 = 0x01;
     pub const LOAD_ACQ: i32 = 0x100;
     pub const STORE_REL: i32 = 0x110;
 }
@@ -168,6 +166,12 @@ impl AluOp {
         let mut rows = AluOp::ALL.iter().copied().filter(|op| op.row().bits == bits).peekable();
         rows.peek()?;
         Some(rows.find(|op| op.row().off == off).ok_or(()))
+    }
+
+    /// The row with these opcode bits that an `off` without meaning comes closest to, to show it.
+    pub(crate) fn nearest(bits: u8, off: i16) -> Option<AluOp> {
+        let with = |off| AluOp::with_bits(bits, off).and_then(Result::ok);
+        with(off).or_else(|| with(0))
     }
 }
 

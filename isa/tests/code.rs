@@ -1,0 +1,121 @@
+//! Encoding and decoding.
+
+mod shapes;
+
+use proptest::prelude::*;
+use ring3_isa::{Code, Endianness, Insn, IsaError, Malformed, NoNames, RawInsn, Reserved, encode};
+
+const ORDERS: [Endianness; 2] = [Endianness::Little, Endianness::Big];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn decoding_undoes_encoding(insns in prop::collection::vec(shapes::insn(), 1..20)) {
+        let code = Code::from_insns(insns.iter().copied());
+        let mut slot = 0;
+        for insn in insns {
+            prop_assert_eq!(code.get(slot), Some(Ok(insn)));
+            prop_assert_eq!(code.next(slot), slot + insn.slots());
+            prop_assert_eq!(code.is_wide(slot), insn.slots() == 2);
+            if insn.slots() == 2 {
+                prop_assert_eq!(code.get(slot + 1), Some(Ok(Insn::WideTail)));
+            }
+            slot += insn.slots();
+        }
+        prop_assert_eq!(code.len(), slot);
+        for order in ORDERS {
+            prop_assert_eq!(&Code::from_bytes(&code.to_bytes(order), order).unwrap(), &code);
+        }
+    }
+
+    /// Whatever the bytes: one verdict a slot, the bytes come back, and what decodes means what it says. Only EXIT has a
+    /// field that Linux does not look at.
+    #[test]
+    fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200), big in any::<bool>()) {
+        let order = ORDERS[usize::from(big)];
+        match Code::from_bytes(&bytes, order) {
+            Err(error) => prop_assert_eq!(error, IsaError::PartialSlot { bytes: bytes.len() }),
+            Ok(code) => {
+                prop_assert_eq!(code.insns().len() * 8, bytes.len());
+                prop_assert_eq!(code.to_bytes(order), bytes);
+                check_all(&code)?;
+            }
+        }
+    }
+
+    #[test]
+    fn nearly_valid(insns in prop::collection::vec(shapes::insn(), 1..6), at in any::<prop::sample::Index>(), bit in 0usize..64) {
+        let code = Code::from_insns(insns);
+        let mut bytes = code.to_bytes(Endianness::Little);
+        bytes[at.index(code.len()) * 8 + bit / 8] ^= 1u8 << (bit % 8);
+        check_all(&Code::from_bytes(&bytes, Endianness::Little).unwrap())?;
+    }
+}
+
+fn check_all(code: &Code) -> Result<(), TestCaseError> {
+    for slot in 0..code.len() {
+        let raw = code.raw(slot).unwrap();
+        let text = code.text(slot, &NoNames).map(|text| text.with_opcode().to_string());
+        match code.get(slot).unwrap() {
+            Ok(Insn::WideTail) => prop_assert!(text.is_none()),
+            Ok(insn) => {
+                prop_assert!(text.is_some_and(|text| !text.contains("BUG")));
+                let again = encode(insn);
+                let unseen = RawInsn { off: raw.off, ..again.head() };
+                prop_assert!(again.head() == raw || insn == Insn::Exit && unseen == raw, "{:?} {:?}", insn, raw);
+            }
+            Err(malformed) => prop_assert!(!malformed.to_string().is_empty()),
+        }
+    }
+    Ok(())
+}
+
+/// The opcodes that Linux 6.18 knows, by class and in words, so that a slip in the table shows.
+#[test]
+fn all_opcodes() {
+    let mut known = Vec::new();
+    for class in [4u8, 7] {
+        for op in [0x00u8, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x90, 0xa0, 0xb0, 0xc0] {
+            known.extend([op | class, op | class | 8]);
+        }
+        known.push(0x80 | class);
+    }
+    known.extend([0xd4, 0xdc, 0xd7]);
+    for class in [5u8, 6] {
+        for op in [0x10u8, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xa0, 0xb0, 0xc0, 0xd0] {
+            known.extend([op | class, op | class | 8]);
+        }
+    }
+    known.extend([0x05, 0x06, 0x85, 0x95, 0xe5, 0x18]);
+    for size in [0x00u8, 0x08, 0x10] {
+        known.extend([size | 0x20, size | 0x40, size | 0x81]);
+    }
+    for size in [0x00u8, 0x08, 0x10, 0x18] {
+        known.extend([size | 0x61, size | 0x62, size | 0x63, size | 0xc3]);
+    }
+    for code in 0..=255u8 {
+        for imm in [0, 1, 16, 0x100] {
+            let head = RawInsn { code, imm, ..RawInsn::default() };
+            let code_of_two = Code::decode(vec![head, RawInsn::default()]);
+            let unknown = code_of_two.get(0) == Some(Err(Malformed::UnknownOpcode(code)));
+            assert_eq!(unknown, !known.contains(&code), "{code:#04x}");
+        }
+    }
+}
+
+#[test]
+fn wide_loads() {
+    let head = RawInsn { code: 0x18, dst: 1, src: 0, off: 0, imm: -1 };
+    let tail = RawInsn { imm: 0x1234, ..RawInsn::default() };
+    let first = |raw: &[RawInsn]| Code::decode(raw.to_vec()).get(0).unwrap();
+    assert_eq!(first(&[head]), Err(Malformed::BadWide));
+    assert_eq!(first(&[head, RawInsn { off: 1, ..tail }]), Err(Malformed::BadWide));
+    assert_eq!(first(&[RawInsn { src: 7, ..head }, tail]), Err(Malformed::UnrecognizedWide));
+    assert_eq!(first(&[RawInsn { src: 1, ..head }, tail]), Err(Malformed::UnrecognizedWide));
+    assert_eq!(first(&[RawInsn { off: 1, ..head }, tail]), Err(Malformed::Reserved(Reserved::LdImm64)));
+    assert_eq!(first(&[RawInsn { dst: 11, ..head }, tail]), Err(Malformed::InvalidRegister(11)));
+    let bad_kind = Code::decode(vec![RawInsn { src: 7, ..head }, tail, head, tail]);
+    assert!(bad_kind.is_tail(1) && bad_kind.is_wide(2) && bad_kind.is_tail(3));
+    assert_eq!(Code::decode(vec![head, tail]).text(0, &NoNames).unwrap().to_string(), "r1 = 0x1234ffffffff");
+}
