@@ -8,6 +8,6 @@ mod scalar;
 mod span;
 mod tnum;
 
-pub use scalar::{Scalar, Violation, alu, branch_taken, branch_taken_same, endian, neg, refine};
+pub use scalar::{Scalar, Violation, alu, branch_taken, endian, neg, refine, refine_same};
 pub use span::Span;
 pub use tnum::Tnum;

@@ -10,7 +10,7 @@ use super::span::{Span, exchange};
 use super::tnum::Tnum;
 
 pub use alu::{alu, endian, neg};
-pub use refine::{branch_taken, branch_taken_same, refine};
+pub use refine::{branch_taken, refine, refine_same};
 
 /// What is known about a 64-bit number.
 ///

@@ -20,24 +20,6 @@ pub fn branch_taken(op: CmpOp, width: Width, a: &Scalar, b: &Scalar) -> Option<b
     }
 }
 
-/// The same for a register compared with itself.
-pub fn branch_taken_same(op: CmpOp, width: Width, a: &Scalar) -> Option<bool> {
-    match op {
-        CmpOp::Eq | CmpOp::Ge | CmpOp::Le | CmpOp::Sge | CmpOp::Sle => Some(true),
-        CmpOp::Ne | CmpOp::Gt | CmpOp::Lt | CmpOp::Sgt | CmpOp::Slt => Some(false),
-        CmpOp::Set => match const_of(width, a) {
-            Some(value) => Some(value != 0),
-            None => {
-                let may_be_zero = match width {
-                    Width::W32 => a.s32.contains(0),
-                    Width::W64 => a.s64.contains(0),
-                };
-                if may_be_zero { None } else { Some(true) }
-            }
-        },
-    }
-}
-
 /// Learns from `a op b` having come out as `taken`. Only for comparisons that [`branch_taken`] leaves open: on the
 /// others the result may contradict itself.
 pub fn refine(op: CmpOp, width: Width, a: &mut Scalar, b: &mut Scalar, taken: bool) {
@@ -57,6 +39,32 @@ pub fn refine(op: CmpOp, width: Width, a: &mut Scalar, b: &mut Scalar, taken: bo
     }
     a.sync();
     b.sync();
+}
+
+/// [`refine`] for a register compared with itself. Linux 6.18 does not see that such comparisons are decided, and learns
+/// from the impossible strict ones what one operand would have learned from the other. Sound, as nothing gets there.
+pub fn refine_same(op: CmpOp, width: Width, a: &mut Scalar, taken: bool) {
+    let strict = match op {
+        CmpOp::Gt | CmpOp::Lt | CmpOp::Sgt | CmpOp::Slt => taken,
+        CmpOp::Ge | CmpOp::Le | CmpOp::Sge | CmpOp::Sle => !taken,
+        CmpOp::Eq | CmpOp::Ne | CmpOp::Set => false,
+    };
+    if strict {
+        match (op, width) {
+            (CmpOp::Gt | CmpOp::Lt | CmpOp::Ge | CmpOp::Le, Width::W32) => a.u32 = strictly_inside(a.u32),
+            (CmpOp::Gt | CmpOp::Lt | CmpOp::Ge | CmpOp::Le, Width::W64) => a.u64 = strictly_inside(a.u64),
+            (_, Width::W32) => a.s32 = strictly_inside(a.s32),
+            (_, Width::W64) => a.s64 = strictly_inside(a.s64),
+        }
+    }
+    a.sync();
+}
+
+/// Without its ends.
+fn strictly_inside<T: crate::domain::span::Word>(span: Span<T>) -> Span<T> {
+    let (mut low, mut high) = (span, span);
+    order_strictly(&mut low, &mut high);
+    Span::new(high.min, low.max)
 }
 
 /// The constant operand of a comparison of this width.
