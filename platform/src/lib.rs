@@ -14,7 +14,7 @@ mod version;
 
 pub use ctx::{CtxField, CtxLayout, Widths, Yields};
 pub use errno::Errno;
-pub use helpers::{ArgFlags, ArgKind, ArgType, HelperId, Proto, RetKind, RetType};
+pub use helpers::{ArgFlags, ArgKind, ArgType, HelperId, Proto, RetKind, RetType, helper_name};
 pub use maps::{MapDef, MapFlags, MapType};
 pub use program::{License, Program, Target};
 pub use programs::{AttachType, ProgSet, ProgType, return_name, return_range};

@@ -168,6 +168,11 @@ impl ProgSet {
         ProgSet(self.0 | other.0)
     }
 
+    /// The set but for these.
+    pub const fn without(self, types: &[ProgType]) -> ProgSet {
+        ProgSet(self.0 & !ProgSet::of(types).0)
+    }
+
     /// Membership.
     pub const fn has(self, kind: ProgType) -> bool {
         self.0 >> (kind as u64) & 1 != 0

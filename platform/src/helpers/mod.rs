@@ -1,0 +1,251 @@
+//! Helper prototypes: arguments, results, who may call them, since when.
+
+mod ids;
+mod table;
+
+pub use ids::{ALL, helper_by_name, helper_name, helper_since, id};
+
+use crate::{AttachType, KernelVersion, ProgSet, ProgType, Program, Target};
+
+/// What an argument must be (`enum bpf_arg_type` without its flags).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum ArgKind {
+    None,
+    Anything,
+    Scalar,
+    Ctx,
+    ConstMapPtr,
+    MapKey,
+    MapValue,
+    /// Memory whose size is the next argument.
+    Mem,
+    /// Memory of a fixed size in bytes.
+    FixedMem(u32),
+    /// Size of the preceding memory argument.
+    ConstSize,
+    ConstSizeOrZero,
+    /// Constant size of the memory that is returned.
+    ConstAllocSizeOrZero,
+    SpinLock,
+    SockCommon,
+    BtfSockCommon,
+    Socket,
+    /// Pointer to a kernel type by name; empty for any.
+    BtfId(&'static str),
+    PercpuBtfId,
+    RingbufMem,
+    Timer,
+    Stack,
+    Func,
+    ConstStr,
+    KptrXchgDest,
+    Dynptr,
+}
+
+/// Flags of an argument type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ArgFlags(pub u16);
+
+#[allow(missing_docs)]
+impl ArgFlags {
+    pub const NONE: ArgFlags = ArgFlags(0);
+    pub const MAYBE_NULL: ArgFlags = ArgFlags(1);
+    pub const RDONLY: ArgFlags = ArgFlags(2);
+    pub const UNINIT: ArgFlags = ArgFlags(4);
+    pub const WRITE: ArgFlags = ArgFlags(8);
+    pub const ALIGNED: ArgFlags = ArgFlags(16);
+    pub const RELEASE: ArgFlags = ArgFlags(32);
+    pub const DYNPTR_LOCAL: ArgFlags = ArgFlags(64);
+    pub const DYNPTR_RINGBUF: ArgFlags = ArgFlags(128);
+
+    /// True if every bit of `other` is set.
+    pub const fn has(self, other: ArgFlags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both.
+    pub const fn or(self, other: ArgFlags) -> ArgFlags {
+        ArgFlags(self.0 | other.0)
+    }
+}
+
+/// An argument's type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ArgType {
+    /// What it is.
+    pub kind: ArgKind,
+    /// How it may be.
+    pub flags: ArgFlags,
+}
+
+/// What a helper returns (`enum bpf_return_type` without its flags).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum RetKind {
+    Integer,
+    Void,
+    MapValue,
+    Socket,
+    SockCommon,
+    TcpSock,
+    RingbufMem,
+    DynptrMem,
+    MemOrBtfId,
+    BtfId(&'static str),
+    BtfIdTrusted(&'static str),
+}
+
+/// A result's type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RetType {
+    /// What it is.
+    pub kind: RetKind,
+    /// May be null.
+    pub maybe_null: bool,
+    /// May only be read.
+    pub rdonly: bool,
+}
+
+/// When a row is offered beyond the program type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum Condition {
+    Always,
+    Sleepable,
+    NotSleepable,
+    /// Attached through a BPF trampoline: fentry, fexit, fmod_ret, and LSM hooks that are not of a control group.
+    Trampoline,
+    Attach(&'static [AttachType]),
+    NotAttach(&'static [AttachType]),
+    /// Never offered: the condition cannot be met in what ring3 models; the text says what it is.
+    Unmodelled(&'static str),
+}
+
+/// One prototype. A helper can have several, for different program types.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Proto {
+    /// Number.
+    pub id: u32,
+    /// Name without `bpf_`.
+    pub name: &'static str,
+    /// Arguments, `ArgKind::None` after the last.
+    pub args: [ArgType; 5],
+    /// Result.
+    pub ret: RetType,
+    /// Only for programs under a GPL-compatible licence.
+    pub gpl_only: bool,
+    /// May sleep.
+    pub might_sleep: bool,
+    /// Packet pointers may be passed as memory.
+    pub pkt_access: bool,
+    /// Follows the `bpf_fastcall` contract: clobbers only R0.
+    pub fastcall: bool,
+    /// Program types it is offered to.
+    pub progs: ProgSet,
+    /// What else must hold.
+    pub condition: Condition,
+    /// First release with this number.
+    pub since: KernelVersion,
+}
+
+/// Number of a helper of Linux.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct HelperId(pub u32);
+
+/// What is known of a helper number for a program.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Lookup<'a> {
+    /// There is no such number (EINVAL, "invalid func").
+    Invalid,
+    /// It exists, but not for this program (EINVAL, "program of this type cannot use helper").
+    NotForProgram,
+    /// The prototype that holds for the program.
+    Found(&'a Proto),
+}
+
+/// Every row of the table, by number; a helper can have several.
+pub const fn protos() -> &'static [Proto] {
+    table::PROTOS
+}
+
+impl Condition {
+    /// Whether it holds for a program of that type, attach type and sleepability.
+    fn holds(self, kind: ProgType, attach: Option<AttachType>, sleepable: bool) -> bool {
+        // Attach type 0 has a meaning of its own only for control groups, and there a missing one is that.
+        let attach = kind.effective_attach(attach).unwrap_or(AttachType::CgroupInetIngress);
+        match self {
+            Condition::Always => true,
+            Condition::Sleepable => sleepable,
+            Condition::NotSleepable => !sleepable,
+            Condition::Trampoline => matches!(
+                (kind, attach),
+                (ProgType::Tracing, AttachType::TraceFentry | AttachType::TraceFexit | AttachType::ModifyReturn)
+                    | (ProgType::Lsm, AttachType::LsmMac)
+            ),
+            Condition::Attach(of) => of.contains(&attach),
+            Condition::NotAttach(of) => !of.contains(&attach),
+            Condition::Unmodelled(_) => false,
+        }
+    }
+}
+
+impl Target {
+    /// The prototype of helper `id` for calls from `program`. All capabilities are assumed, as for root.
+    pub fn helper<'a>(&'a self, program: &Program, id: u32) -> Lookup<'a> {
+        let offered = |proto: &&Proto| {
+            proto.progs.has(program.kind) && proto.condition.holds(program.kind, program.attach, program.sleepable)
+        };
+        let mut known = false;
+        if id >= Target::FIRST_CUSTOM_HELPER {
+            let mut rows = self.helpers.iter().filter(|proto| proto.id == id).inspect(|_| known = true);
+            return rows.find(offered).map_or_else(|| Lookup::absent(known), Lookup::Found);
+        }
+        let first = table::PROTOS.partition_point(|proto| proto.id < id);
+        let mut rows = table::PROTOS[first..].iter().take_while(|proto| proto.id == id);
+        known = helper_since(id).is_some_and(|since| since <= self.kernel);
+        match rows.find(offered) {
+            Some(proto) if known => Lookup::Found(proto),
+            _ => Lookup::absent(known),
+        }
+    }
+}
+
+impl Lookup<'_> {
+    fn absent(known: bool) -> Self {
+        if known { Lookup::NotForProgram } else { Lookup::Invalid }
+    }
+}
+
+/// Helpers that may move or resize the packet: packet pointers are lost behind such a call.
+pub const fn changes_packet(id: u32) -> bool {
+    matches!(
+        id,
+        id::CLONE_REDIRECT
+            | id::L3_CSUM_REPLACE
+            | id::L4_CSUM_REPLACE
+            | id::LWT_PUSH_ENCAP
+            | id::LWT_SEG6_ACTION
+            | id::LWT_SEG6_ADJUST_SRH
+            | id::LWT_SEG6_STORE_BYTES
+            | id::MSG_POP_DATA
+            | id::MSG_PULL_DATA
+            | id::MSG_PUSH_DATA
+            | id::SKB_ADJUST_ROOM
+            | id::SKB_CHANGE_HEAD
+            | id::SKB_CHANGE_PROTO
+            | id::SKB_CHANGE_TAIL
+            | id::SKB_PULL_DATA
+            | id::SKB_STORE_BYTES
+            | id::SKB_VLAN_POP
+            | id::SKB_VLAN_PUSH
+            | id::STORE_HDR_OPT
+            | id::XDP_ADJUST_HEAD
+            | id::XDP_ADJUST_META
+            | id::XDP_ADJUST_TAIL
+            | id::TAIL_CALL
+    )
+}
+
+#[cfg(test)]
+mod tests;
