@@ -29,7 +29,7 @@ int ping(struct __sk_buff *skb)
 	struct ethhdr *eth = (void *)(long)skb->data;
 	struct iphdr *ip = (void *)(eth + 1);
 	struct icmp_echo *icmp = (void *)(ip + 1);
-	__u8 was = ICMP_ECHO, becomes = ICMP_ECHOREPLY;
+	__u8 becomes = ICMP_ECHOREPLY;
 	__u8 destination[ETH_ALEN], source[ETH_ALEN];
 	__u32 to, from;
 
@@ -51,7 +51,8 @@ int ping(struct __sk_buff *skb)
 	// The header's checksum is a sum: swapping two of its words leaves it as it is.
 	bpf_skb_store_bytes(skb, IP_SOURCE, &to, sizeof(to), 0);
 	bpf_skb_store_bytes(skb, IP_DESTINATION, &from, sizeof(from), 0);
-	bpf_l4_csum_replace(skb, ICMP_CHECKSUM, was, becomes, 2);
+	// The checksum adds 16-bit words: the type is the upper half of the first, on the wire.
+	bpf_l4_csum_replace(skb, ICMP_CHECKSUM, bpf_htons(ICMP_ECHO << 8), bpf_htons(ICMP_ECHOREPLY << 8), 2);
 	bpf_skb_store_bytes(skb, ICMP_TYPE, &becomes, sizeof(becomes), 0);
 	bpf_clone_redirect(skb, skb->ifindex, 0);
 	return TC_ACT_SHOT;
