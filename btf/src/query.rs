@@ -154,14 +154,16 @@ impl Btf {
 
     /// Fills in what compilers leave to the loader: the size of a data section, and where in it each variable lies.
     ///
-    /// `offset_of` gives the offset of a variable by its name; one that it does not know keeps what it has. The variables
-    /// are brought into the order of their offsets.
+    /// `offset_of` gives the offset of a global variable by its name; one that it does not know keeps what it has, and so do
+    /// static variables, whose offsets compilers write (and whose names need not be unique). The variables are brought
+    /// into the order of their offsets.
     pub fn place_datasec(&mut self, id: TypeId, section_size: u32, offset_of: impl Fn(&str) -> Option<u32>) {
         let Some(Type::Datasec { size, vars, .. }) = self.types.get(id.index()) else { return };
         let size = if *size == 0 { section_size } else { *size };
         let mut placed = vars.clone();
         for var in &mut placed {
-            if let Some(offset) = offset_of(self.name(var.ty)) {
+            let Some(Type::Var { name, linkage: Linkage::Global, .. }) = self.get(var.ty) else { continue };
+            if let Some(offset) = offset_of(self.string(*name)) {
                 var.offset = offset;
             }
         }

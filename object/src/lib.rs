@@ -1,3 +1,32 @@
-//! BPF ELF objects to programs.
-
+//! BPF ELF objects to programs: `Object::parse` reads what clang wrote, `Object::program` links one program out of it.
+//!
+//! What libbpf does between open and load is done here, by the same rules: BTF-defined and legacy maps, global data as
+//! maps, program sections by name, subprograms appended behind the program that calls them, relocations, function and
+//! line information. The ELF relocations of BPF are described in the kernel's `Documentation/bpf/llvm_reloc.rst`.
+//!
+//! Files are hostile: every error names file, section and offset, and sizes are limited by the constants here.
+//! Deliberately absent for now, and refused by name: CO-RE, `.kconfig` and `.ksyms` externs, struct_ops maps.
 #![forbid(unsafe_code)]
+
+mod elf;
+mod error;
+mod globals;
+mod link;
+mod maps;
+mod object;
+mod section;
+
+pub use error::{ExternKind, GlobalProblem, MapProblem, ObjectError, Place};
+pub use globals::Global;
+pub use object::{Object, Options, ProgramEntry};
+
+/// Largest file that is read, in bytes.
+pub const MAX_FILE: u64 = 256 << 20;
+/// Longest name of a section or symbol, in bytes; more is cut off.
+pub const MAX_NAME: usize = 4096;
+/// Most bytes that all names may have together.
+pub const MAX_NAMES: usize = 16 << 20;
+/// Most bytes of zeros that the `.bss` sections of an object may ask for together.
+pub const MAX_BSS: u64 = 64 << 20;
+/// Most slots of a linked program; Linux's limit for privileged users.
+pub const MAX_SLOTS: usize = 1_000_000;

@@ -1,0 +1,316 @@
+//! One program out of an object: the code of its function and of all that it reaches, in one piece.
+//!
+//! The order is libbpf's: a subprogram is appended when the first reference to it is met, and its own references come
+//! before the rest of the caller's. Relocations: `R_BPF_64_64` in 64-bit immediate loads, `R_BPF_64_32` in calls.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ring3_btf::{Btf, FuncEntry, LineEntry, Linkage, ProgramInfo, Type};
+use ring3_isa::{Callee, Code, Insn, RawInsn, Reg, Wide, encode};
+
+use crate::error::ObjectError;
+use crate::object::{CodeSection, Function, Object, in_range, is_func};
+use crate::{ExternKind, MAX_SLOTS};
+
+/// Relocation of a 64-bit immediate load.
+const R_BPF_64_64: u32 = 1;
+/// Relocation of a call.
+const R_BPF_64_32: u32 = 10;
+/// Bytes of a slot.
+const SLOT: u64 = RawInsn::BYTES as u64;
+
+/// What linking gives.
+pub(crate) struct Linked {
+    pub code: Code,
+    /// Indexes into the object's maps, in the order of first reference.
+    pub maps: Vec<usize>,
+    pub info: Option<ProgramInfo>,
+}
+
+/// Links one program.
+pub(crate) struct Linker<'o> {
+    object: &'o Object,
+    program: &'o str,
+    code: Vec<RawInsn>,
+    maps: Vec<usize>,
+    /// Position in `maps`, by index into the object's maps.
+    map_at: BTreeMap<usize, i32>,
+    /// First slot of each function that is placed, by position in the object's functions.
+    slot_of: BTreeMap<usize, u32>,
+    /// The same in the order of slots.
+    placed: Vec<(usize, u32)>,
+}
+
+/// A function whose instructions are being gone through.
+struct Walk<'o> {
+    function: &'o Function,
+    section: &'o CodeSection,
+    /// Its first slot in the linked program.
+    base: u32,
+    code: Code,
+    /// Next slot to look at, from its start.
+    next: usize,
+}
+
+/// A reference to a function that stands in a slot of the walk on top.
+struct Reference {
+    slot: u32,
+    target: usize,
+}
+
+impl<'o> Linker<'o> {
+    pub fn new(object: &'o Object, program: &'o str) -> Linker<'o> {
+        let (code, maps, placed) = (Vec::new(), Vec::new(), Vec::new());
+        Linker { object, program, code, maps, map_at: BTreeMap::new(), slot_of: BTreeMap::new(), placed }
+    }
+
+    /// Links the function at this position of the object's functions, and all that it reaches.
+    pub fn link(mut self, main: usize) -> Result<Linked, ObjectError> {
+        let mut walks = vec![self.place(main)?];
+        while let Some(walk) = walks.last_mut() {
+            let Some(reference) = self.walk(walk)? else {
+                walks.pop();
+                continue;
+            };
+            let base = match self.slot_of.get(&reference.target) {
+                Some(base) => *base,
+                None => {
+                    walks.push(self.place(reference.target)?);
+                    self.slot_of[&reference.target]
+                }
+            };
+            // Relative to the following slot; for a function's address as for a call.
+            let distance = i64::from(base) - i64::from(reference.slot) - 1;
+            self.code[reference.slot as usize].imm = distance as i32;
+        }
+        let code = Code::decode(std::mem::take(&mut self.code));
+        let info = match &self.object.btf {
+            Some(btf) => self.info(btf)?,
+            None => None,
+        };
+        Ok(Linked { code, maps: self.maps, info })
+    }
+
+    /// Appends a function's instructions, as they are.
+    fn place(&mut self, position: usize) -> Result<Walk<'o>, ObjectError> {
+        let function = &self.object.functions[position];
+        let at = self.object.at(function.section, function.offset);
+        let section = &self.object.code[&function.section];
+        let found = self.code.len() + function.slots;
+        if found > MAX_SLOTS {
+            let (found, limit) = (found as u64, MAX_SLOTS as u64);
+            return Err(ObjectError::Limit { at, what: "number of instructions", found, limit });
+        }
+        let range = function.range();
+        let core = in_range(&section.core, |r| r.insn_off, &range);
+        if let Some(first) = core.first() {
+            let at = self.object.at(function.section, u64::from(first.insn_off));
+            return Err(ObjectError::NeedsCoRe { at, program: self.program.to_owned(), count: core.len() });
+        }
+        // The range was checked against the section when the function was found.
+        let bytes = section.bytes.get(range.start as usize..range.end as usize).unwrap_or(&[]);
+        let (slots, _) = bytes.as_chunks::<{ RawInsn::BYTES }>();
+        let base = self.code.len() as u32;
+        self.code.extend(slots.iter().map(|slot| RawInsn::from_bytes(*slot, self.object.endian())));
+        self.slot_of.insert(position, base);
+        self.placed.push((position, base));
+        let code = Code::decode(self.code[base as usize..].to_vec());
+        Ok(Walk { function, section, base, code, next: 0 })
+    }
+
+    /// Relocates on, up to the next reference to a function.
+    fn walk(&mut self, walk: &mut Walk<'o>) -> Result<Option<Reference>, ObjectError> {
+        while walk.next < walk.code.len() {
+            let slot = walk.next;
+            walk.next = walk.code.next(slot);
+            let Some(raw) = walk.code.raw(slot) else { break };
+            let offset = walk.function.offset + slot as u64 * SLOT;
+            let reloc = walk.section.relocs.binary_search_by_key(&offset, |r| r.offset).ok();
+            let reloc = reloc.map(|at| walk.section.relocs[at]);
+            let at = Spot { section: walk.function.section, offset, index: walk.base + slot as u32, raw };
+            let is_call = matches!(walk.code.get(slot), Some(Ok(Insn::Call(Callee::Local(_)))));
+            let target = match reloc {
+                Some(reloc) if raw.is_wide() && reloc.kind == R_BPF_64_64 => self.load(&at, reloc.symbol)?,
+                Some(reloc) if is_call && reloc.kind == R_BPF_64_32 => Some(self.call(&at, reloc.symbol)?),
+                Some(reloc) => {
+                    let problem = "is of a kind that its instruction cannot have";
+                    return Err(self.bad_relocation(&at, reloc.symbol, problem));
+                }
+                None if is_call => Some(self.function_at(&at, at.section, offset.wrapping_add(SLOT), raw.imm)?),
+                None => {
+                    self.check_plain(&at, walk.code.get(slot))?;
+                    None
+                }
+            };
+            if let Some(target) = target {
+                return Ok(Some(Reference { slot: at.index, target }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// In a linked program the number of a map is its place in the program's list: an object that has one without a
+    /// relocation would name a map that it does not mean.
+    fn check_plain(&self, at: &Spot, insn: Option<Result<Insn, ring3_isa::Malformed>>) -> Result<(), ObjectError> {
+        let Some(Ok(Insn::LoadImm { value, .. })) = insn else { return Ok(()) };
+        let problem = match value {
+            Wide::Imm(_) | Wide::BtfId { .. } => return Ok(()),
+            Wide::Map(_) | Wide::MapValue { .. } | Wide::MapIdx(_) | Wide::MapIdxValue { .. } => {
+                "refers to a map without a relocation"
+            }
+            Wide::Func(_) => "refers to a function without a relocation",
+        };
+        Err(ObjectError::Instruction { at: self.object.at(at.section, at.offset), problem })
+    }
+
+    /// Relocates a 64-bit immediate load. Gives the function if it loads one's address.
+    fn load(&mut self, at: &Spot, symbol_at: usize) -> Result<Option<usize>, ObjectError> {
+        let symbol = &self.object.symbols[symbol_at];
+        let Some(section) = symbol.section else { return Err(self.external(at, &symbol.name)) };
+        let dst = Reg::new(at.raw.dst).ok_or_else(|| self.bad_relocation(at, symbol_at, "has a register above R10"))?;
+        // The addend is what the instruction holds.
+        let offset = symbol.value.wrapping_add(i64::from(at.raw.imm).cast_unsigned());
+        let value = if let Some(code) = self.object.code.get(&section) {
+            let target = self.object.by_offset.get(&(section, offset)).copied();
+            let target = target.filter(|_| !code.bytes.is_empty());
+            let target = target.ok_or_else(|| self.bad_relocation(at, symbol_at, "is not the start of a function"))?;
+            self.write(at.index, dst, Wide::Func(0));
+            return Ok(Some(target));
+        } else if let Some(map) = self.data_map(section) {
+            let off = u32::try_from(offset);
+            let off = off.map_err(|_| self.bad_relocation(at, symbol_at, "has an offset beyond 32 bits"))?;
+            Wide::MapValue { map: self.map(map), off }
+        } else if let Some(map) = self.map_at_offset(section, offset) {
+            Wide::Map(self.map(map))
+        } else {
+            return Err(self.bad_relocation(at, symbol_at, "is neither a map, nor global data, nor a function"));
+        };
+        self.write(at.index, dst, value);
+        Ok(None)
+    }
+
+    /// The function that a relocated call calls.
+    fn call(&self, at: &Spot, symbol_at: usize) -> Result<usize, ObjectError> {
+        let symbol = &self.object.symbols[symbol_at];
+        let Some(section) = symbol.section else { return Err(self.external(at, &symbol.name)) };
+        // A call of a symbol holds -1, one of a section the distance of the function minus one.
+        self.function_at(at, section, symbol.value.wrapping_add(SLOT), at.raw.imm)
+    }
+
+    /// The function `slots` from `offset`.
+    fn function_at(&self, at: &Spot, section: usize, offset: u64, slots: i32) -> Result<usize, ObjectError> {
+        let offset = offset.wrapping_add((i64::from(slots) * SLOT as i64).cast_unsigned());
+        self.object.by_offset.get(&(section, offset)).copied().ok_or_else(|| ObjectError::Instruction {
+            at: self.object.at(at.section, at.offset),
+            problem: "calls something that is not the start of a function",
+        })
+    }
+
+    fn write(&mut self, index: u32, dst: Reg, value: Wide) {
+        let encoded = encode(Insn::LoadImm { dst, value });
+        for (to, from) in self.code[index as usize..].iter_mut().zip(encoded.iter()) {
+            *to = *from;
+        }
+    }
+
+    fn data_map(&self, section: usize) -> Option<usize> {
+        self.object.homes.iter().position(|home| home.is_data && home.section == section)
+    }
+
+    fn map_at_offset(&self, section: usize, offset: u64) -> Option<usize> {
+        let is_it = |home: &crate::object::Home| !home.is_data && home.section == section && home.offset == offset;
+        self.object.homes.iter().position(is_it)
+    }
+
+    /// The number of a map in the program's list.
+    fn map(&mut self, map: usize) -> i32 {
+        let next = self.maps.len() as i32;
+        let number = *self.map_at.entry(map).or_insert(next);
+        if number == next {
+            self.maps.push(map);
+        }
+        number
+    }
+
+    fn external(&self, at: &Spot, symbol: &str) -> ObjectError {
+        let kind = match self.object.extern_kind(symbol) {
+            ExternKind::Unknown if !at.raw.is_wide() => ExternKind::Kfunc,
+            kind => kind,
+        };
+        let at = self.object.at(at.section, at.offset);
+        ObjectError::Extern { at, program: self.program.to_owned(), symbol: symbol.to_owned(), kind }
+    }
+
+    fn bad_relocation(&self, at: &Spot, symbol: usize, problem: &'static str) -> ObjectError {
+        let symbol = self.object.symbols[symbol].name.clone();
+        ObjectError::Relocation { at: self.object.at(at.section, at.offset), symbol, problem }
+    }
+
+    /// Function and line information of all that was placed. `None` if there is none for the program itself.
+    fn info(&self, btf: &Arc<Btf>) -> Result<Option<ProgramInfo>, ObjectError> {
+        let mut info = ProgramInfo { btf: btf.clone(), funcs: Vec::new(), lines: Vec::new() };
+        let mut strings = Strings { btf, known: BTreeMap::new() };
+        for &(position, base) in &self.placed {
+            let function = &self.object.functions[position];
+            let section = &self.object.code[&function.section];
+            let range = function.range();
+            let slot = |insn_off: u32| {
+                let offset = u64::from(insn_off);
+                if offset % SLOT != 0 {
+                    let at = self.object.at(function.section, offset);
+                    return Err(ObjectError::Instruction {
+                        at,
+                        problem: "is not whole where .BTF.ext says one starts",
+                    });
+                }
+                Ok(base + ((offset - range.start) / SLOT) as u32)
+            };
+            for record in in_range(&section.funcs, |r| r.insn_off, &range) {
+                let Some(Type::Func { name, linkage, .. }) = btf.get(record.type_id).filter(|_| is_func(btf, record))
+                else {
+                    let at = self.object.at(function.section, u64::from(record.insn_off));
+                    return Err(ObjectError::Instruction { at, problem: "has a function's type that is none" });
+                };
+                let linkage = if function.hidden { Linkage::Static } else { *linkage };
+                let (slot, name) = (slot(record.insn_off)?, strings.get(*name));
+                info.funcs.push(FuncEntry { slot, name, type_id: record.type_id, linkage });
+            }
+            for record in in_range(&section.lines, |r| r.insn_off, &range) {
+                let (file, text) = (strings.get(record.file), strings.get(record.text));
+                let slot = slot(record.insn_off)?;
+                info.lines.push(LineEntry { slot, file, text, line: record.line, col: record.col });
+            }
+        }
+        Ok((!info.funcs.is_empty() || !info.lines.is_empty()).then_some(info))
+    }
+}
+
+/// An instruction that is being relocated.
+struct Spot {
+    section: usize,
+    /// Bytes from the start of the section.
+    offset: u64,
+    /// Slot in the linked program.
+    index: u32,
+    raw: RawInsn,
+}
+
+impl Function {
+    /// Bytes from the start of the section.
+    fn range(&self) -> std::ops::Range<u64> {
+        self.offset..self.offset + self.slots as u64 * SLOT
+    }
+}
+
+/// Strings that many entries share.
+struct Strings<'a> {
+    btf: &'a Btf,
+    known: BTreeMap<u32, Arc<str>>,
+}
+
+impl Strings<'_> {
+    fn get(&mut self, off: ring3_btf::StrOff) -> Arc<str> {
+        self.known.entry(off.0).or_insert_with(|| self.btf.string(off).into()).clone()
+    }
+}

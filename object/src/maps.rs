@@ -1,0 +1,326 @@
+//! Map definitions: `.maps` by BTF, `maps` of old, and sections of global data.
+
+use std::sync::Arc;
+
+use ring3_btf::{Btf, Kind, Linkage, Member, Type, TypeId};
+use ring3_isa::Endianness;
+use ring3_platform::MapFlags;
+use ring3_platform::maps::{MapDef, MapType, Pinning, SlotInit};
+
+use crate::MAX_BSS;
+use crate::elf::{Elf, Reloc};
+use crate::error::{MapProblem, ObjectError};
+
+/// `R_BPF_64_ABS64`: an address in data.
+const R_BPF_64_ABS64: u32 = 2;
+/// Bytes that a slot of `values` takes in the file.
+const SLOT_LEN: u64 = 8;
+/// `type`, `key_size`, `value_size`, `max_entries`, `map_flags`, four bytes each: the fields of `struct bpf_map_def`.
+const LEGACY_LEN: u64 = 20;
+/// Bytes of a map's name that reach the kernel.
+const KERNEL_NAME_LEN: usize = 15;
+
+/// A map and where in the object it is defined.
+pub(crate) struct Found {
+    pub def: MapDef,
+    /// ELF section.
+    pub section: usize,
+    /// Offset in it; a map of global data is the whole section.
+    pub offset: u64,
+    /// True if the section is the map's content.
+    pub is_data: bool,
+}
+
+/// All maps of an object, in libbpf's order: those of the user first, then global data.
+pub(crate) fn find_maps(elf: &Elf<'_>, stem: &str, btf: Option<&Btf>) -> Result<Vec<Found>, ObjectError> {
+    let mut maps = Vec::new();
+    for (index, section) in elf.sections.iter().enumerate() {
+        if &*section.name == "maps" && section.is_bits() {
+            legacy_maps(elf, index, btf, &mut maps)?;
+        }
+    }
+    if let Some(index) = elf.find(".maps") {
+        btf_maps(elf, index, btf, &mut maps)?;
+    }
+    data_maps(elf, stem, btf, &mut maps)?;
+    Ok(maps)
+}
+
+/// Reads the definitions of `.maps`.
+fn btf_maps(elf: &Elf<'_>, index: usize, btf: Option<&Btf>, maps: &mut Vec<Found>) -> Result<(), ObjectError> {
+    let section = &elf.sections[index];
+    let Some((btf, (_, _, vars))) = btf.and_then(|btf| Some((btf, btf.datasec(".maps")?))) else {
+        return Err(ObjectError::MapsWithoutBtf { at: elf.at(index, 0) });
+    };
+    for var in vars {
+        let offset = u64::from(var.offset);
+        let name = btf.name(var.ty);
+        let at = |problem| ObjectError::Map { at: elf.at(index, offset), map: name.to_owned(), problem };
+        let Some(Type::Var { ty, linkage, .. }) = btf.get(var.ty) else { return Err(at(MapProblem::NotAStruct)) };
+        if *linkage == Linkage::Extern {
+            return Err(at(MapProblem::Extern));
+        }
+        if offset + u64::from(var.size) > section.size {
+            return Err(at(MapProblem::OutOfSection));
+        }
+        let (mut def, values) = Definition { btf, inner: false }.read(name, *ty).map_err(at)?;
+        if let Some(values) = values {
+            let slots = (offset + values)..(offset + u64::from(var.size));
+            def.slots = read_slots(elf, &elf.relocs[index], slots).map_err(at)?;
+        }
+        maps.push(Found { def, section: index, offset, is_data: false });
+    }
+    Ok(())
+}
+
+/// What initialises the slots in this range of `.maps`.
+fn read_slots(elf: &Elf<'_>, relocs: &[Reloc], slots: std::ops::Range<u64>) -> Result<Vec<SlotInit>, MapProblem> {
+    let first = relocs.partition_point(|r| r.offset < slots.start);
+    let mut found = Vec::new();
+    for reloc in relocs[first..].iter().take_while(|r| r.offset < slots.end) {
+        let symbol = &elf.symbols[reloc.symbol];
+        let bad = MapProblem::BadSlot(reloc.offset);
+        let at = reloc.offset - slots.start;
+        if reloc.kind != R_BPF_64_ABS64 || at % SLOT_LEN != 0 || symbol.section.is_none() || symbol.is_section {
+            return Err(bad);
+        }
+        let index = u32::try_from(at / SLOT_LEN).map_err(|_| bad)?;
+        found.push(SlotInit { index, symbol: symbol.name.clone() });
+    }
+    Ok(found)
+}
+
+/// Reads one definition, which is a struct whose members' types carry the values.
+struct Definition<'a> {
+    btf: &'a Btf,
+    inner: bool,
+}
+
+impl Definition<'_> {
+    /// The definition, and the offset of its `values` if it has them.
+    fn read(&self, name: &str, ty: TypeId) -> Result<(MapDef, Option<u64>), MapProblem> {
+        let Ok(Type::Struct(fields)) = self.btf.resolved(ty) else { return Err(MapProblem::NotAStruct) };
+        let mut def = MapDef::new(name, MapType::Array, 0, 0, 0);
+        let (mut kind, mut values) = (None, None);
+        let (mut key_size, mut value_size) = (None, None);
+        for (at, m) in fields.members.iter().enumerate() {
+            match self.btf.string(m.name) {
+                "type" => kind = Some(self.number(m)?),
+                "max_entries" => def.max_entries = self.number32(m, "max_entries")?,
+                "map_flags" => def.flags = MapFlags(self.number32(m, "map_flags")?),
+                "map_extra" => def.extra = self.number(m)?,
+                "numa_node" => drop(self.number(m)?),
+                "key_size" => set_size(&mut key_size, "key", self.number32(m, "key_size")?)?,
+                "value_size" => set_size(&mut value_size, "value", self.number32(m, "value_size")?)?,
+                "key" => {
+                    let (id, size) = self.sized(m)?;
+                    def.key_type = id.0;
+                    set_size(&mut key_size, "key", size)?;
+                }
+                "value" => {
+                    let (id, size) = self.sized(m)?;
+                    def.value_type = id.0;
+                    set_size(&mut value_size, "value", size)?;
+                }
+                "pinning" if self.inner => return Err(MapProblem::Inner("pinning")),
+                "pinning" => def.pinning = pinning(self.number(m)?)?,
+                "values" if self.inner => return Err(MapProblem::Inner("values")),
+                "values" if at + 1 != fields.members.len() => return Err(MapProblem::ValuesNotLast),
+                "values" => {
+                    def.inner = self.slots_type(name, m)?.map(Box::new);
+                    set_size(&mut value_size, "value", 4)?;
+                    values = Some(u64::from(m.bit_offset / 8));
+                }
+                other => return Err(MapProblem::UnknownField(other.to_owned())),
+            }
+        }
+        let kind = kind.ok_or(MapProblem::NoType)?;
+        let known = u32::try_from(kind).ok().and_then(MapType::from_number);
+        def.kind = known.ok_or(MapProblem::UnknownType(kind))?;
+        (def.key_size, def.value_size) = (key_size.unwrap_or(0), value_size.unwrap_or(0));
+        Ok((def, values))
+    }
+
+    fn bad(&self, m: &Member) -> MapProblem {
+        MapProblem::FieldForm(self.btf.string(m.name).to_owned())
+    }
+
+    /// What the member points at.
+    fn pointee(&self, m: &Member) -> Result<TypeId, MapProblem> {
+        match self.btf.resolved(m.ty) {
+            Ok(Type::Ptr { to }) => Ok(*to),
+            _ => Err(self.bad(m)),
+        }
+    }
+
+    /// `__uint` is a pointer to an array of that many elements, `__ulong` one to an enum with that value.
+    fn number(&self, m: &Member) -> Result<u64, MapProblem> {
+        match self.btf.resolved(self.pointee(m)?) {
+            Ok(Type::Array { len, .. }) => Ok(u64::from(*len)),
+            Ok(Type::Enum(e) | Type::Enum64(e)) if e.values.len() == 1 => Ok(e.values[0].value.cast_unsigned()),
+            _ => Err(self.bad(m)),
+        }
+    }
+
+    fn number32(&self, m: &Member, what: &'static str) -> Result<u32, MapProblem> {
+        let value = self.number(m)?;
+        u32::try_from(value).map_err(|_| MapProblem::TooBig { what, value })
+    }
+
+    /// `__type` is a pointer to the type.
+    fn sized(&self, m: &Member) -> Result<(TypeId, u32), MapProblem> {
+        let id = self.pointee(m)?;
+        Ok((id, self.btf.size_of(id).map_err(|_| self.bad(m))?))
+    }
+
+    /// `__array` of pointers to the definition of an inner map, or of pointers to functions.
+    fn slots_type(&self, name: &str, m: &Member) -> Result<Option<MapDef>, MapProblem> {
+        let Ok(Type::Array { elem, .. }) = self.btf.resolved(m.ty) else { return Err(self.bad(m)) };
+        let Ok(Type::Ptr { to }) = self.btf.resolved(*elem) else { return Err(self.bad(m)) };
+        match self.btf.resolved(*to) {
+            Ok(Type::FuncProto { .. }) => Ok(None),
+            Ok(Type::Struct(_)) => {
+                let inner = Definition { btf: self.btf, inner: true };
+                Ok(Some(inner.read(&format!("{name}.inner"), *to)?.0))
+            }
+            _ => Err(self.bad(m)),
+        }
+    }
+}
+
+/// Key and value may be described twice, by size and by type, and must agree.
+fn set_size(size: &mut Option<u32>, what: &'static str, given: u32) -> Result<(), MapProblem> {
+    match size.replace(given) {
+        Some(other) if other != given => Err(MapProblem::SizeConflict { what, given: other, other: given }),
+        _ => Ok(()),
+    }
+}
+
+fn pinning(number: u64) -> Result<Pinning, MapProblem> {
+    match number {
+        0 => Ok(Pinning::None),
+        1 => Ok(Pinning::ByName),
+        other => Err(MapProblem::Pinning(other)),
+    }
+}
+
+/// Reads a section of `struct bpf_map_def`: each symbol is a map, and all have the same size.
+fn legacy_maps(elf: &Elf<'_>, index: usize, btf: Option<&Btf>, maps: &mut Vec<Found>) -> Result<(), ObjectError> {
+    let section = &elf.sections[index];
+    let mut symbols: Vec<_> = elf.symbols_of(index).filter(|s| !s.is_section && !s.name.is_empty()).collect();
+    symbols.sort_by_key(|s| s.value);
+    if symbols.is_empty() {
+        return Ok(());
+    }
+    let each = section.size / symbols.len() as u64;
+    for symbol in symbols {
+        let at = |problem| ObjectError::Map { at: elf.at(index, symbol.value), map: symbol.name.clone(), problem };
+        if each < LEGACY_LEN || section.size % each != 0 {
+            return Err(at(MapProblem::LegacySize(section.size)));
+        }
+        let range = usize::try_from(symbol.value).ok().zip(usize::try_from(each).ok());
+        let bytes = range.and_then(|(start, len)| section.data.get(start..start.checked_add(len)?));
+        let bytes = bytes.ok_or_else(|| at(MapProblem::OutOfSection))?;
+        let def = legacy_map(&symbol.name, bytes, elf.order, btf).map_err(at)?;
+        maps.push(Found { def, section: index, offset: symbol.value, is_data: false });
+    }
+    Ok(())
+}
+
+fn legacy_map(name: &str, bytes: &[u8], order: Endianness, btf: Option<&Btf>) -> Result<MapDef, MapProblem> {
+    let (words, _) = bytes.as_chunks::<4>();
+    let word = |at: usize| {
+        let raw = words.get(at).copied().unwrap_or_default();
+        match order {
+            Endianness::Little => u32::from_le_bytes(raw),
+            Endianness::Big => u32::from_be_bytes(raw),
+        }
+    };
+    if bytes.iter().skip(LEGACY_LEN as usize).any(|b| *b != 0) {
+        return Err(MapProblem::LegacyOptions);
+    }
+    let kind = MapType::from_number(word(0)).ok_or(MapProblem::UnknownType(u64::from(word(0))))?;
+    let mut def = MapDef::new(name, kind, word(1), word(2), word(3));
+    def.flags = MapFlags(word(4));
+    // BPF_ANNOTATE_KV_PAIR of old headers leaves the types in a struct with this name.
+    if let Some((btf, pair)) = btf.and_then(|b| Some((b, b.find(&format!("____btf_map_{name}"), Kind::Struct)?))) {
+        let typed = |field, size| {
+            let ty = btf.member(pair, field)?.ty;
+            (btf.size_of(ty) == Ok(size)).then_some(ty.0)
+        };
+        if let (Some(key), Some(value)) = (typed("key", def.key_size), typed("value", def.value_size)) {
+            (def.key_type, def.value_type) = (key, value);
+        }
+    }
+    Ok(def)
+}
+
+/// The kinds of global data.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Data {
+    Data,
+    Rodata,
+    Bss,
+}
+
+impl Data {
+    fn of(name: &str, is_zeros: bool) -> Option<Data> {
+        let named =
+            |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        match is_zeros {
+            true if named(".bss") => Some(Data::Bss),
+            false if named(".data") => Some(Data::Data),
+            false if named(".rodata") => Some(Data::Rodata),
+            _ => None,
+        }
+    }
+}
+
+/// Each section of global data is an array of one element.
+fn data_maps(elf: &Elf<'_>, stem: &str, btf: Option<&Btf>, maps: &mut Vec<Found>) -> Result<(), ObjectError> {
+    let mut zeros = 0u64;
+    for (index, section) in elf.sections.iter().enumerate().filter(|(_, s)| s.size > 0) {
+        let is_zeros = section.is_zeros();
+        let Some(data) = Data::of(&section.name, is_zeros).filter(|_| is_zeros || section.is_bits()) else { continue };
+        let content: Arc<[u8]> = if is_zeros {
+            zeros = zeros.saturating_add(section.size);
+            if zeros > MAX_BSS {
+                let at = elf.at(index, 0);
+                return Err(ObjectError::Limit { at, what: "bytes of zeros", found: zeros, limit: MAX_BSS });
+            }
+            vec![0; section.size as usize].into()
+        } else {
+            section.data.into()
+        };
+        let name = data_map_name(stem, &section.name);
+        // The file is smaller than 4 GiB, and so is MAX_BSS.
+        let mut def = MapDef::new(&name, MapType::Array, 4, content.len() as u32, 1);
+        let types = btf.and_then(|btf| Some((btf, btf.datasec(&section.name)?)));
+        let mut flags = if data == Data::Rodata { MapFlags::RDONLY_PROG.0 } else { 0 };
+        if let Some((btf, (id, _, vars))) = types {
+            def.value_type = id.0;
+            // Only what user space could want to map: a section with something else than static variables.
+            let is_static = |id| matches!(btf.get(id), Some(Type::Var { linkage: Linkage::Static, .. }));
+            if vars.iter().any(|var| !is_static(var.ty)) {
+                flags |= MapFlags::MMAPABLE.0;
+            }
+        }
+        def.flags = MapFlags(flags);
+        def.data = Some(content);
+        def.frozen = data == Data::Rodata;
+        maps.push(Found { def, section: index, offset: 0, is_data: true });
+    }
+    Ok(())
+}
+
+/// libbpf's names: up to 8 characters of the object's name and the section's, 15 in all; a section with a second dot
+/// (`.data.cold`) keeps its own name. What the kernel does not take in names becomes `_`.
+fn data_map_name(stem: &str, section: &str) -> String {
+    let name = if section[1..].contains('.') {
+        section.to_owned()
+    } else {
+        let room = KERNEL_NAME_LEN - section.len().max(".rodata".len()).min(KERNEL_NAME_LEN);
+        stem.chars().take(room).chain(section.chars()).collect()
+    };
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' || c == '.' { c } else { '_' }).collect()
+}
