@@ -14,7 +14,6 @@ mod globals;
 mod link;
 mod maps;
 mod object;
-mod section;
 
 pub use error::{ExternKind, GlobalProblem, MapProblem, ObjectError, Place};
 pub use globals::Global;

@@ -7,7 +7,7 @@ use ring3_btf::{Btf, BtfError, BtfExt, CoreRelo, CoreReloKind, ExtFunc, ExtLine,
 use ring3_isa::{Endianness, RawInsn};
 use ring3_platform::maps::MapDef;
 use ring3_platform::program::{License, Program};
-use ring3_platform::programs::{AttachType, ProgType, SectionMatch};
+use ring3_platform::{AttachType, ProgType, SectionMatch};
 
 use crate::elf::{Elf, Reloc, Symbol};
 use crate::error::{ObjectError, Place};
@@ -318,7 +318,7 @@ fn list_programs(elf: &Elf<'_>, functions: &[Function]) -> (Vec<ProgramEntry>, V
     let entry = |f: &Function| {
         let full: &str = &elf.sections[f.section].name;
         let (section, optional) = full.strip_prefix('?').map_or((full, false), |rest| (rest, true));
-        let matched = crate::section::section(section);
+        let matched = ring3_platform::section(section);
         ProgramEntry { name: f.name.clone(), section: section.to_owned(), optional, matched, slots: f.slots }
     };
     chosen.map(|(at, f)| (entry(f), at)).unzip()
