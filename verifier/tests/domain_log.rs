@@ -105,6 +105,21 @@ fn signed_branches() {
     );
 }
 
+/// Measured on Linux 6.18: its rounds of deduction can overwrite what an earlier round found, so that learning more may
+/// mean knowing less.
+#[test]
+fn learning_can_forget() {
+    let at_most = split(CmpOp::Sgt, Width::W64, ANY, 256).1;
+    let at_least = split(CmpOp::Lt, Width::W64, at_most, 128).1;
+    let (mut a, mut limit) = (at_least, Scalar::constant(1 << 63));
+    refine(CmpOp::Gt, Width::W64, &mut a, &mut limit, false);
+    reads(a, "scalar(smax=256,umin=128,umax=0x8000000000000000)");
+    reads(
+        split(CmpOp::Sle, Width::W32, a, 0).1,
+        "scalar(smin=umin=smin32=umin32=1,smax=umax=umax32=0x7fffffff,var_off=(0x0; 0x7fffffff))",
+    );
+}
+
 #[test]
 fn sign_extension_and_swaps() {
     reads(ANY.mov_sx(Size::B, Width::W64), "scalar(smin=smin32=-128,smax=smax32=127)");

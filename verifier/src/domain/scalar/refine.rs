@@ -57,6 +57,8 @@ pub fn refine_same(op: CmpOp, width: Width, a: &mut Scalar, taken: bool) {
             (_, Width::W64) => a.s64 = strictly_inside(a.s64),
         }
     }
+    // Once as the left and once as the right operand, which can make a difference.
+    a.sync();
     a.sync();
 }
 
