@@ -1,1 +1,2 @@
 //! Lowering, maps, helpers, contexts and the interpreter.
+pub mod maps;

@@ -1,0 +1,169 @@
+//! `array` and `percpu_array`: values by index, all of them there from the start.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use ring3_platform::{Errno, MapDef, MapType};
+
+use super::mem::{REGION_ALIGN, Region, round8};
+use super::{Base, Map, Visit, check_update, index_of, next_index};
+
+/// Where the values of an array are: value `i` is at `base + i * stride` for `i < entries`.
+#[derive(Clone, Copy, Debug)]
+pub struct ArrayLayout {
+    /// Address of value 0.
+    pub base: NonNull<u8>,
+    /// Bytes from one value to the next.
+    pub stride: usize,
+    /// Number of values.
+    pub entries: u32,
+}
+
+/// The copy of an index that a callback gets the address of, aligned as a map's key is.
+#[repr(align(8))]
+struct IndexKey(#[expect(dead_code, reason = "read through its address")] u32);
+
+/// An array, or a per-CPU array: then a plane of values for each CPU.
+pub(super) struct Array {
+    base: Base,
+    values: Region,
+    /// Bytes of a value, padded to 8.
+    stride: usize,
+    /// Bytes of a CPU's plane. Planes start on cache lines of their own, so that CPUs do not disturb each other.
+    plane: usize,
+    /// Number of planes: 1 for a plain array.
+    planes: u32,
+}
+
+impl Array {
+    pub(super) fn new(def: &Arc<MapDef>, cpus: u32) -> Result<Array, Errno> {
+        let planes = if def.kind == MapType::PercpuArray { cpus } else { 1 };
+        let stride = round8(u64::from(def.value_size));
+        let plane = stride.checked_mul(u64::from(def.max_entries)).ok_or(Errno::ENOMEM)?;
+        let plane = plane.checked_next_multiple_of(REGION_ALIGN as u64).ok_or(Errno::ENOMEM)?;
+        let values = Region::zeroed(plane.checked_mul(u64::from(planes)).ok_or(Errno::ENOMEM)?)?;
+        let [stride, plane] = [stride, plane].map(usize::try_from);
+        Ok(Array {
+            base: Base::new(def),
+            values,
+            stride: stride.map_err(|_| Errno::ENOMEM)?,
+            plane: plane.map_err(|_| Errno::ENOMEM)?,
+            planes,
+        })
+    }
+
+    fn percpu(&self) -> bool {
+        self.base.def.kind == MapType::PercpuArray
+    }
+
+    fn value_size(&self) -> usize {
+        self.base.def.value_size as usize
+    }
+
+    /// Where the value of `index` is for `cpu`, if both are in range. A plain array has the same value for every CPU.
+    #[inline]
+    fn offset(&self, index: u32, cpu: u32) -> Option<usize> {
+        let plane = if self.percpu() { cpu } else { 0 };
+        (index < self.base.def.max_entries && plane < self.planes)
+            .then(|| plane as usize * self.plane + index as usize * self.stride)
+    }
+
+    /// The index of an update, or why it cannot be.
+    fn updated(&self, key: &[u8], flags: u64) -> Result<u32, Errno> {
+        // Wrong flags come before a wrong index, and a wrong index before the element that always exists.
+        check_update(flags, false).or_else(|errno| if errno == Errno::ENOENT { Ok(()) } else { Err(errno) })?;
+        let index = index_of(key).ok_or(Errno::EINVAL)?;
+        if index >= self.base.def.max_entries {
+            return Err(Errno::E2BIG);
+        }
+        check_update(flags, true)?;
+        Ok(index)
+    }
+}
+
+impl Map for Array {
+    fn base(&self) -> &Base {
+        &self.base
+    }
+
+    #[inline]
+    fn lookup_ptr(&self, key: &[u8], cpu: u32) -> Option<NonNull<u8>> {
+        Some(self.values.at(self.offset(index_of(key)?, cpu)?))
+    }
+
+    fn update(&self, key: &[u8], value: &[u8], flags: u64, cpu: u32) -> Result<(), Errno> {
+        let index = self.updated(key, flags)?;
+        if value.len() != self.value_size() {
+            return Err(Errno::EINVAL);
+        }
+        self.values.write(self.offset(index, cpu).ok_or(Errno::EINVAL)?, value);
+        Ok(())
+    }
+
+    fn delete(&self, _key: &[u8]) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    fn next_key(&self, key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
+        next_index(key, self.base.def.max_entries)
+    }
+
+    fn copy_out(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
+        let index = index_of(key).ok_or(Errno::EINVAL)?;
+        let bytes = if self.percpu() { self.stride } else { self.value_size() };
+        let mut out = Vec::new();
+        for plane in 0..self.planes {
+            self.values.read_into(self.offset(index, plane).ok_or(Errno::ENOENT)?, bytes, &mut out);
+        }
+        Ok(out)
+    }
+
+    fn copy_in(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        if !self.percpu() {
+            return self.update(key, value, flags, 0);
+        }
+        let index = self.updated(key, flags)?;
+        if value.len() != self.stride * self.planes as usize {
+            return Err(Errno::EINVAL);
+        }
+        for (plane, value) in (0..self.planes).zip(value.chunks_exact(self.stride)) {
+            self.values.write(self.offset(index, plane).ok_or(Errno::EINVAL)?, &value[..self.value_size()]);
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        self.base.def.max_entries as usize
+    }
+
+    fn for_each(&self, cpu: u32, visit: &mut Visit<'_>) -> Result<u64, Errno> {
+        for index in 0..self.base.def.max_entries {
+            let value = self.values.at(self.offset(index, cpu).ok_or(Errno::EINVAL)?);
+            let key = IndexKey(index);
+            if let ControlFlow::Break(()) = visit(NonNull::from(&key).cast(), value) {
+                return Ok(u64::from(index) + 1);
+            }
+        }
+        Ok(u64::from(self.base.def.max_entries))
+    }
+
+    fn direct_value(&self) -> Option<NonNull<u8>> {
+        (!self.percpu() && self.base.def.max_entries == 1).then(|| self.values.at(0))
+    }
+
+    fn array_layout(&self) -> Option<ArrayLayout> {
+        (!self.percpu()).then(|| ArrayLayout {
+            base: self.values.at(0),
+            stride: self.stride,
+            entries: self.base.def.max_entries,
+        })
+    }
+}
+
+impl fmt::Debug for Array {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Array").field("name", &self.base.def.name).finish_non_exhaustive()
+    }
+}

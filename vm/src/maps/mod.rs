@@ -1,0 +1,248 @@
+//! Maps, with the semantics of the kernel: a file per family.
+//!
+//! [`create`] checks a definition as `BPF_MAP_CREATE` does and gives an `Arc<dyn Map>`. The trait has two sides. The
+//! program side ([`Map::lookup_ptr`], [`Map::update`], [`Map::delete`], [`Map::for_each`], ...) is what helpers call: addresses
+//! of values, one CPU's copy of a per-CPU value. The user side ([`Map::read`], [`Map::write`], [`Map::remove`],
+//! [`Map::next_key`]) is what bpf(2) offers: copies, all CPUs' values in a row, and the access flags of the definition.
+//!
+//! Invariants: the address that a lookup gives stays readable and writable until the map is dropped, even after the element
+//! was deleted (its memory may then be given to another element, as in the kernel); every operation may be called from
+//! several threads at once; nothing depends on a random seed, so that the order of keys is the same on every run.
+//!
+//! Not here: maps whose values belong to sockets, cgroups, tasks or inodes, arenas, struct_ops. [`create`] gives `ENOTSUPP` for them.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ring3_platform::{Errno, MapDef, MapFlags, MapType};
+
+mod array;
+mod check;
+mod hash;
+mod mem;
+
+pub use array::ArrayLayout;
+pub use mem::MAX_MAP_BYTES;
+
+/// `BPF_ANY`: create or replace.
+pub const BPF_ANY: u64 = 0;
+/// `BPF_NOEXIST`: create only.
+pub const BPF_NOEXIST: u64 = 1;
+/// `BPF_EXIST`: replace only.
+pub const BPF_EXIST: u64 = 2;
+
+/// The most CPUs that per-CPU maps are laid out for.
+pub const MAX_CPUS: u32 = 8192;
+
+/// What [`Map::for_each`] calls: the addresses of the key and of the value.
+pub type Visit<'a> = dyn FnMut(NonNull<u8>, NonNull<u8>) -> ControlFlow<()> + 'a;
+
+/// What every map has: its definition, and whether user space may still write to it.
+#[derive(Debug)]
+pub struct Base {
+    def: Arc<MapDef>,
+    frozen: AtomicBool,
+}
+
+impl Base {
+    fn new(def: &Arc<MapDef>) -> Base {
+        Base { def: Arc::clone(def), frozen: AtomicBool::new(false) }
+    }
+
+    fn may_read(&self) -> Result<(), Errno> {
+        if self.def.flags.has(MapFlags::WRONLY) { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
+    fn may_write(&self) -> Result<(), Errno> {
+        let frozen = self.frozen.load(Ordering::Acquire);
+        if frozen || self.def.flags.has(MapFlags::RDONLY) { Err(Errno::EPERM) } else { Ok(()) }
+    }
+}
+
+/// A map. Keys and values that are passed in must be of the definition's sizes, else the operation fails (`None` or
+/// `EINVAL`), and must be copies that nobody writes to during the call: a helper that is given the address of a value of
+/// the same map copies it first.
+pub trait Map: Send + Sync + fmt::Debug {
+    /// Definition and state common to all maps.
+    fn base(&self) -> &Base;
+
+    /// Address of the value of `key` for the program that runs on `cpu`, aligned to 8 bytes and valid until the map is
+    /// dropped. `None` where the helper gives a null pointer, and for types that programs cannot look up in.
+    fn lookup_ptr(&self, key: &[u8], cpu: u32) -> Option<NonNull<u8>>;
+
+    /// `bpf_map_update_elem` by a program on `cpu`. `value` is one value; of a per-CPU map this CPU's.
+    fn update(&self, key: &[u8], value: &[u8], flags: u64, cpu: u32) -> Result<(), Errno>;
+
+    /// `bpf_map_delete_elem`.
+    fn delete(&self, key: &[u8]) -> Result<(), Errno>;
+
+    /// The key after `key`, or the first one for `None`, and for a key that is not there. `ENOENT` after the last key;
+    /// another error for types that have no keys.
+    fn next_key(&self, key: Option<&[u8]>) -> Result<Vec<u8>, Errno>;
+
+    /// Looks up for user space, without the check of access flags: see [`Map::read`].
+    fn copy_out(&self, key: &[u8]) -> Result<Vec<u8>, Errno>;
+
+    /// Updates for user space, without the check of access flags: see [`Map::write`].
+    fn copy_in(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno>;
+
+    /// Number of elements that are there now. An array has them all.
+    fn len(&self) -> usize;
+
+    /// True if there is no element.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The definition.
+    fn def(&self) -> &Arc<MapDef> {
+        &self.base().def
+    }
+
+    /// `BPF_MAP_LOOKUP_ELEM`: a copy of the value; of a per-CPU map the values of all CPUs, each padded to 8 bytes.
+    /// `EPERM` for a map that is write-only for user space, `ENOENT` where there is no element.
+    fn read(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.base().may_read()?;
+        self.copy_out(key)
+    }
+
+    /// `BPF_MAP_UPDATE_ELEM`; of a per-CPU map `value` holds the values of all CPUs, each padded to 8 bytes.
+    /// `EPERM` for a map that is frozen or read-only for user space.
+    fn write(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        self.base().may_write()?;
+        self.copy_in(key, value, flags)
+    }
+
+    /// `BPF_MAP_DELETE_ELEM`. `EPERM` as for [`Map::write`].
+    fn remove(&self, key: &[u8]) -> Result<(), Errno> {
+        self.base().may_write()?;
+        self.delete(key)
+    }
+
+    /// `BPF_MAP_FREEZE`: no writes from user space from now on. `EBUSY` if it was frozen before.
+    fn freeze(&self) -> Result<(), Errno> {
+        if self.base().frozen.swap(true, Ordering::AcqRel) { Err(Errno::EBUSY) } else { Ok(()) }
+    }
+
+    /// `bpf_for_each_map_elem`: calls `visit` for each element until it breaks, and gives the number of calls. `visit` may
+    /// change the map: an element that is deleted meanwhile may still be visited, one that is added may be missed. No lock
+    /// is held during a call. `EINVAL` for types that cannot be iterated.
+    fn for_each(&self, cpu: u32, visit: &mut Visit<'_>) -> Result<u64, Errno> {
+        let _ = (cpu, visit);
+        Err(Errno::EINVAL)
+    }
+
+    /// Every key, in the order of [`Map::next_key`]. Ends also if the map changes all the time meanwhile.
+    fn keys(&self) -> Vec<Vec<u8>> {
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        for _ in 0..self.len() {
+            match self.next_key(keys.last().map(Vec::as_slice)) {
+                Ok(key) => keys.push(key),
+                Err(_) => break,
+            }
+        }
+        keys
+    }
+
+    /// Address of the single value of an array with one element, which is how programs reach their global variables.
+    fn direct_value(&self) -> Option<NonNull<u8>> {
+        None
+    }
+
+    /// Where the values of an array are, for lookups without a call.
+    fn array_layout(&self) -> Option<ArrayLayout> {
+        None
+    }
+}
+
+/// Creates a map for a machine of `cpus` CPUs (1 to [`MAX_CPUS`]), with the content of `def.data`, frozen if the definition says so.
+///
+/// Errors as of `BPF_MAP_CREATE`: `EINVAL` for sizes, flags or a capacity that the type does not take, `E2BIG` for sizes over
+/// the kernel's limits, `ENOMEM` over [`MAX_MAP_BYTES`], `ENOTSUPP` for types that are not there yet.
+pub fn create(def: &Arc<MapDef>, cpus: u32) -> Result<Arc<dyn Map>, Errno> {
+    if cpus == 0 || cpus > MAX_CPUS {
+        return Err(Errno::EINVAL);
+    }
+    check::definition(def, cpus)?;
+    let map: Arc<dyn Map> = match def.kind {
+        MapType::Array | MapType::PercpuArray => Arc::new(array::Array::new(def, cpus)?),
+        MapType::Hash | MapType::PercpuHash | MapType::LruHash | MapType::LruPercpuHash => Arc::new(hash::Hash::new(def, cpus)?),
+        MapType::ProgArray
+        | MapType::PerfEventArray
+        | MapType::StackTrace
+        | MapType::CgroupArray
+        | MapType::LpmTrie
+        | MapType::ArrayOfMaps
+        | MapType::HashOfMaps
+        | MapType::Devmap
+        | MapType::Sockmap
+        | MapType::Cpumap
+        | MapType::Xskmap
+        | MapType::Sockhash
+        | MapType::CgroupStorage
+        | MapType::ReuseportSockarray
+        | MapType::PercpuCgroupStorage
+        | MapType::Queue
+        | MapType::Stack
+        | MapType::SkStorage
+        | MapType::DevmapHash
+        | MapType::StructOps
+        | MapType::Ringbuf
+        | MapType::InodeStorage
+        | MapType::TaskStorage
+        | MapType::BloomFilter
+        | MapType::UserRingbuf
+        | MapType::CgrpStorage
+        | MapType::Arena => return Err(Errno::ENOTSUPP),
+    };
+    if let Some(data) = &def.data {
+        fill(map.as_ref(), data)?;
+    }
+    if def.frozen {
+        map.freeze()?;
+    }
+    Ok(map)
+}
+
+/// Gives a global-data map its content: value 0 of an array. Shorter content leaves zeroes behind it.
+fn fill(map: &dyn Map, data: &[u8]) -> Result<(), Errno> {
+    let size = usize::try_from(map.def().value_size).map_err(|_| Errno::E2BIG)?;
+    if map.def().kind != MapType::Array || data.len() > size {
+        return Err(Errno::EINVAL);
+    }
+    let mut value = vec![0; size];
+    value[..data.len()].copy_from_slice(data);
+    map.copy_in(&0u32.to_ne_bytes(), &value, BPF_ANY)
+}
+
+/// Checks the flags of an update against what is there. `BPF_F_LOCK` (4) is `EINVAL` too: no map here has a spin lock.
+fn check_update(flags: u64, exists: bool) -> Result<(), Errno> {
+    match flags {
+        BPF_ANY => Ok(()),
+        BPF_NOEXIST if exists => Err(Errno::EEXIST),
+        BPF_EXIST if !exists => Err(Errno::ENOENT),
+        BPF_NOEXIST | BPF_EXIST => Ok(()),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// A 4-byte key as an index.
+#[inline]
+fn index_of(key: &[u8]) -> Option<u32> {
+    key.try_into().ok().map(u32::from_ne_bytes)
+}
+
+/// The key after `key` of a map whose keys are the indices below `max`.
+fn next_index(key: Option<&[u8]>, max: u32) -> Result<Vec<u8>, Errno> {
+    let next = match key {
+        None => 0,
+        Some(key) => match index_of(key).ok_or(Errno::EINVAL)? {
+            index if index >= max => 0,
+            index => index + 1,
+        },
+    };
+    if next < max { Ok(next.to_ne_bytes().to_vec()) } else { Err(Errno::ENOENT) }
+}
