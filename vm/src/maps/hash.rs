@@ -392,11 +392,13 @@ impl Hash {
         if link & END == 0 {
             return Some(self.key_of(link));
         }
-        self.buckets[bucket..].iter().filter(|bucket| bucket.head.load(Ordering::Relaxed) & END == 0).find_map(|bucket| {
-            let _locked = bucket.lock.lock();
-            let head = bucket.head.load(Ordering::Relaxed);
-            (head & END == 0).then(|| self.key_of(head))
-        })
+        self.buckets[bucket..].iter().filter(|bucket| bucket.head.load(Ordering::Relaxed) & END == 0).find_map(
+            |bucket| {
+                let _locked = bucket.lock.lock();
+                let head = bucket.head.load(Ordering::Relaxed);
+                (head & END == 0).then(|| self.key_of(head))
+            },
+        )
     }
 }
 

@@ -169,7 +169,9 @@ pub fn create(def: &Arc<MapDef>, cpus: u32) -> Result<Arc<dyn Map>, Errno> {
     check::definition(def, cpus)?;
     let map: Arc<dyn Map> = match def.kind {
         MapType::Array | MapType::PercpuArray => Arc::new(array::Array::new(def, cpus)?),
-        MapType::Hash | MapType::PercpuHash | MapType::LruHash | MapType::LruPercpuHash => Arc::new(hash::Hash::new(def, cpus)?),
+        MapType::Hash | MapType::PercpuHash | MapType::LruHash | MapType::LruPercpuHash => {
+            Arc::new(hash::Hash::new(def, cpus)?)
+        }
         MapType::ProgArray
         | MapType::PerfEventArray
         | MapType::StackTrace
