@@ -1,4 +1,8 @@
-//! Map types: numbers, creation rules, flags.
+//! Map types: numbers, definitions, flags; their rules are in `rules`.
+
+mod rules;
+
+pub use rules::{PAGE_SIZE, Unusable, allows_helper, may_update_sockmap, usable_in};
 
 /// Flags of BPF_MAP_CREATE (`BPF_F_*` of the UAPI header), as bits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -19,6 +23,17 @@ impl MapFlags {
     pub const MMAPABLE: MapFlags = MapFlags(1 << 10);
     pub const PRESERVE_ELEMS: MapFlags = MapFlags(1 << 11);
     pub const INNER_MAP: MapFlags = MapFlags(1 << 12);
+    pub const LINK: MapFlags = MapFlags(1 << 13);
+    pub const PATH_FD: MapFlags = MapFlags(1 << 14);
+    pub const VTYPE_BTF_OBJ_FD: MapFlags = MapFlags(1 << 15);
+    pub const TOKEN_FD: MapFlags = MapFlags(1 << 16);
+    pub const SEGV_ON_FAULT: MapFlags = MapFlags(1 << 17);
+    pub const NO_USER_CONV: MapFlags = MapFlags(1 << 18);
+
+    /// Both.
+    pub const fn or(self, other: MapFlags) -> MapFlags {
+        MapFlags(self.0 | other.0)
+    }
 
     /// True if every bit of `other` is set.
     pub const fn has(self, other: MapFlags) -> bool {
@@ -165,3 +180,6 @@ map_types! {
     CgrpStorage = 32 "cgrp_storage";
     Arena = 33 "arena";
 }
+
+#[cfg(test)]
+mod tests;
