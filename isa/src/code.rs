@@ -374,12 +374,13 @@ fn decode_wide(raw: RawInsn, tail: Option<RawInsn>) -> Result<Insn, Malformed> {
 
 fn decode_ldx(raw: RawInsn) -> Result<Insn, Malformed> {
     let size = Size::of(raw.code);
-    let signed = match (raw.code & mode::MASK, size) {
-        (mode::MEM, _) => false,
-        (mode::MEMSX, Size::B | Size::H | Size::W) => true,
-        _ => return Err(Malformed::UnknownOpcode(raw.code)),
-    };
-    require(raw.imm == 0, Reserved::Ldx)?;
+    // Linux takes an unknown mode for a reserved field, before it looks whether there is such an opcode.
+    let mode = raw.code & mode::MASK;
+    require((mode == mode::MEM || mode == mode::MEMSX) && raw.imm == 0, Reserved::Ldx)?;
+    let signed = mode == mode::MEMSX;
+    if signed && size == Size::Dw {
+        return Err(Malformed::UnknownOpcode(raw.code));
+    }
     let (dst, base) = dst_src(raw)?;
     Ok(Insn::Load { size, signed, dst, base, off: raw.off })
 }
@@ -501,6 +502,8 @@ fn decode_jmp(raw: RawInsn, width: Width) -> Result<Insn, Malformed> {
         }
         (op, _) => {
             let op = CmpOp::with_bits(op).ok_or(unknown)?;
+            // Here, and nowhere else, Linux looks at the first operand before the reserved fields.
+            reg(raw.dst)?;
             let (lhs, rhs) = dst_operand(raw, Reserved::Branch)?;
             Ok(Insn::Branch { width, op, lhs, rhs, off: raw.off })
         }

@@ -86,9 +86,6 @@ impl Code {
 
 impl fmt::Display for Disasm<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.opcode {
-            write!(f, "({:02x}) ", self.raw.code)?;
-        }
         match self.raw.code & class::MASK {
             class::LD => self.load_special(f),
             class::LDX => self.load(f),
@@ -125,7 +122,18 @@ impl fmt::Display for Place {
     }
 }
 
+/// Writes a line with its opcode byte, if that is wanted. What has no text is written without, as Linux does.
+macro_rules! say {
+    ($self:ident, $f:ident, $($text:tt)*) => {
+        $self.opcode($f).and_then(|()| write!($f, $($text)*))
+    };
+}
+
 impl Disasm<'_> {
+    fn opcode(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.opcode { write!(f, "({:02x}) ", self.raw.code) } else { Ok(()) }
+    }
+
     fn place(&self, base: u8, signed: bool) -> Place {
         Place(Size::of(self.raw.code).type_name(signed), base, self.raw.off)
     }
@@ -134,17 +142,14 @@ impl Disasm<'_> {
         let RawInsn { code, dst, src, imm, .. } = self.raw;
         let kind = Size::of(code).type_name(false);
         match code & mode::MASK {
-            mode::ABS => write!(f, "r0 = *({kind} *)skb[{imm}]"),
-            mode::IND => write!(f, "r0 = *({kind} *)skb[r{src} + {imm}]"),
-            mode::IMM if self.raw.is_wide() => {
-                write!(f, "r{dst} = ")?;
-                self.wide(f)
-            }
+            mode::ABS => say!(self, f, "r0 = *({kind} *)skb[{imm}]"),
+            mode::IND => say!(self, f, "r0 = *({kind} *)skb[r{src} + {imm}]"),
+            mode::IMM if self.raw.is_wide() => say!(self, f, "r{dst} = {}", self.wide()),
             _ => write!(f, "BUG_ld_{code:02x}"),
         }
     }
 
-    fn wide(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn wide(&self) -> Cow<'_, str> {
         let RawInsn { src, imm, .. } = self.raw;
         let off = num::u32(self.high);
         let value = match src {
@@ -156,20 +161,15 @@ impl Disasm<'_> {
             wide::MAP_IDX_VALUE => Wide::MapIdxValue { index: imm, off },
             _ => Wide::Imm(num::join(off, num::u32(imm))),
         };
-        if let Wide::Imm(number) = value {
-            return write!(f, "{number:#x}");
-        }
-        match self.names.wide(self.slot, value) {
-            Some(name) => f.write_str(&name),
-            None => f.write_str(&plain_wide(value)),
-        }
+        let name = if matches!(value, Wide::Imm(_)) { None } else { self.names.wide(self.slot, value) };
+        name.unwrap_or_else(|| Cow::Owned(plain_wide(value)))
     }
 
     fn load(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let RawInsn { code, dst, src, .. } = self.raw;
         match code & mode::MASK {
-            mode::MEM => write!(f, "r{dst} = *{}", self.place(src, false)),
-            mode::MEMSX => write!(f, "r{dst} = *{}", self.place(src, true)),
+            mode::MEM => say!(self, f, "r{dst} = *{}", self.place(src, false)),
+            mode::MEMSX => say!(self, f, "r{dst} = *{}", self.place(src, true)),
             _ => write!(f, "BUG_ldx_{code:02x}"),
         }
     }
@@ -177,8 +177,8 @@ impl Disasm<'_> {
     fn store_imm(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let RawInsn { code, dst, imm, .. } = self.raw;
         match code & mode::MASK {
-            mode::MEM => write!(f, "*{} = {imm}", self.place(dst, false)),
-            mode::NOSPEC => f.write_str("nospec"),
+            mode::MEM => say!(self, f, "*{} = {imm}", self.place(dst, false)),
+            mode::NOSPEC => say!(self, f, "nospec"),
             _ => write!(f, "BUG_st_{code:02x}"),
         }
     }
@@ -186,7 +186,7 @@ impl Disasm<'_> {
     fn store(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let RawInsn { code, dst, src, .. } = self.raw;
         match code & mode::MASK {
-            mode::MEM => write!(f, "*{} = r{src}", self.place(dst, false)),
+            mode::MEM => say!(self, f, "*{} = r{src}", self.place(dst, false)),
             mode::ATOMIC => self.atomic(f),
             _ => write!(f, "BUG_{code:02x}"),
         }
@@ -197,8 +197,8 @@ impl Disasm<'_> {
         let place = self.place(dst, false);
         let Some(op) = AtomicOp::with_imm(imm) else {
             return match imm {
-                bits::LOAD_ACQ => write!(f, "r{dst} = load_acquire({})", self.place(src, false)),
-                bits::STORE_REL => write!(f, "store_release({place}, r{src})"),
+                bits::LOAD_ACQ => say!(self, f, "r{dst} = load_acquire({})", self.place(src, false)),
+                bits::STORE_REL => say!(self, f, "store_release({place}, r{src})"),
                 _ => write!(f, "BUG_{code:02x}"),
             };
         };
@@ -206,11 +206,11 @@ impl Disasm<'_> {
         let name = op.name();
         match op {
             AtomicOp::Add | AtomicOp::Or | AtomicOp::And | AtomicOp::Xor => {
-                write!(f, "lock *{place} {} r{src}", op.symbol())
+                say!(self, f, "lock *{place} {} r{src}", op.symbol())
             }
-            AtomicOp::Cmpxchg => write!(f, "r0 = atomic{width}_{name}({place}, r0, r{src})"),
+            AtomicOp::Cmpxchg => say!(self, f, "r0 = atomic{width}_{name}({place}, r0, r{src})"),
             AtomicOp::FetchAdd | AtomicOp::FetchOr | AtomicOp::FetchAnd | AtomicOp::FetchXor | AtomicOp::Xchg => {
-                write!(f, "r{src} = atomic{width}_{name}({place}, r{src})")
+                say!(self, f, "r{src} = atomic{width}_{name}({place}, r{src})")
             }
         }
     }
@@ -220,21 +220,21 @@ impl Disasm<'_> {
         let register = code & bits::X != 0;
         let target = Narrow(width, dst);
         let symbol = match code & bits::OP_MASK {
-            bits::NEG => return write!(f, "{target} = -{target}"),
+            bits::NEG => return say!(self, f, "{target} = -{target}"),
             bits::END => {
                 let name = match width {
                     Width::W64 => EndianOp::Swap.name(),
                     Width::W32 if register => EndianOp::ToBe.name(),
                     Width::W32 => EndianOp::ToLe.name(),
                 };
-                return write!(f, "r{dst} = {name}{imm} r{dst}");
+                return say!(self, f, "r{dst} = {name}{imm} r{dst}");
             }
             bits::MOV if register && width == Width::W64 && off == bits::ADDR_SPACE_CAST => {
                 let spaces = num::u32(imm);
-                return write!(f, "r{dst} = addr_space_cast(r{src}, {}, {})", spaces >> 16, spaces & 0xffff);
+                return say!(self, f, "r{dst} = addr_space_cast(r{src}, {}, {})", spaces >> 16, spaces & 0xffff);
             }
             bits::MOV if register && width == Width::W64 && off == bits::PERCPU_ADDR => {
-                return write!(f, "r{dst} = &(void __percpu *)(r{src})");
+                return say!(self, f, "r{dst} = &(void __percpu *)(r{src})");
             }
             bits::MOV => "=",
             op => match AluOp::nearest(op, off) {
@@ -245,13 +245,13 @@ impl Disasm<'_> {
         if register {
             let is_move = code & bits::OP_MASK == bits::MOV;
             let cast = Size::with_width(i32::from(off)).filter(|from| is_move && *from != Size::Dw);
-            write!(f, "{target} {symbol} ")?;
-            if let Some(from) = cast {
-                write!(f, "({})", from.type_name(true))?;
+            let src = Narrow(width, src);
+            match cast {
+                Some(from) => say!(self, f, "{target} {symbol} ({}){src}", from.type_name(true)),
+                None => say!(self, f, "{target} {symbol} {src}"),
             }
-            write!(f, "{}", Narrow(width, src))
         } else {
-            write!(f, "{target} {symbol} {imm}")
+            say!(self, f, "{target} {symbol} {imm}")
         }
     }
 
@@ -259,16 +259,18 @@ impl Disasm<'_> {
         let RawInsn { code, dst, src, off, imm } = self.raw;
         match (code & bits::OP_MASK, width) {
             (bits::CALL, _) => self.call(f),
-            (bits::JA, Width::W64) => write!(f, "goto pc{off:+}"),
-            (bits::JA, Width::W32) => write!(f, "gotol pc{imm:+}"),
-            (bits::JCOND, Width::W64) => write!(f, "may_goto pc{off:+}"),
-            (bits::EXIT, Width::W64) => f.write_str("exit"),
+            (bits::JA, Width::W64) => say!(self, f, "goto pc{off:+}"),
+            (bits::JA, Width::W32) => say!(self, f, "gotol pc{imm:+}"),
+            (bits::JCOND, Width::W64) if src == 0 => say!(self, f, "may_goto pc{off:+}"),
+            (bits::EXIT, Width::W64) => say!(self, f, "exit"),
             (op, _) => match CmpOp::with_bits(op) {
                 Some(op) if code & bits::X != 0 => {
                     let (lhs, rhs) = (Narrow(width, dst), Narrow(width, src));
-                    write!(f, "if {lhs} {} {rhs} goto pc{off:+}", op.symbol())
+                    say!(self, f, "if {lhs} {} {rhs} goto pc{off:+}", op.symbol())
                 }
-                Some(op) => write!(f, "if {} {} {imm:#x} goto pc{off:+}", Narrow(width, dst), op.symbol()),
+                Some(op) => say!(self, f, "if {} {} {imm:#x} goto pc{off:+}", Narrow(width, dst), op.symbol()),
+                // Linux has no symbol for the kinds of conditional jump that are not `may_goto`.
+                None if op == bits::JCOND => say!(self, f, "if {} (null) {imm:#x} goto pc{off:+}", Narrow(width, dst)),
                 None => write!(f, "BUG_jmp_{code:02x}"),
             },
         }
@@ -278,15 +280,15 @@ impl Disasm<'_> {
         let RawInsn { src, off, imm, .. } = self.raw;
         match src {
             call::LOCAL => match self.names.local(self.slot, imm) {
-                Some(name) => write!(f, "call {name}"),
-                None => write!(f, "call pc{imm:+}"),
+                Some(name) => say!(self, f, "call {name}"),
+                None => say!(self, f, "call pc{imm:+}"),
             },
             call::KFUNC => match self.names.kfunc(imm, off) {
-                Some(name) => write!(f, "call {name}#{imm}"),
-                None if off == 0 => write!(f, "call kernel-function#{imm}"),
-                None => write!(f, "call kernel-function[{off}]#{imm}"),
+                Some(name) => say!(self, f, "call {name}#{imm}"),
+                None if off == 0 => say!(self, f, "call kernel-function#{imm}"),
+                None => say!(self, f, "call kernel-function[{off}]#{imm}"),
             },
-            _ => write!(f, "call {}#{imm}", self.names.helper(imm).unwrap_or(Cow::Borrowed("unknown"))),
+            _ => say!(self, f, "call {}#{imm}", self.names.helper(imm).unwrap_or(Cow::Borrowed("unknown"))),
         }
     }
 }

@@ -3,6 +3,8 @@
 use alloc::string::String;
 use thiserror::Error;
 
+use crate::code::Malformed;
+
 /// Why bytes or text are not a program.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum IsaError {
@@ -52,7 +54,13 @@ pub enum Syntax {
     MustMatch,
     /// The combination has no encoding.
     #[error("no such instruction: {0}")]
-    NoEncoding(&'static str),
+    NoEncoding(Malformed),
+    /// A slot number that does not follow from the one before.
+    #[error("slot {written} does not follow here")]
+    Slot {
+        /// The number before the colon.
+        written: u64,
+    },
     /// A name that nothing defines.
     #[error("unknown {kind} '{name}'")]
     Unknown {
@@ -80,7 +88,4 @@ pub enum Syntax {
         /// What the text assembles to.
         actual: u8,
     },
-    /// Too many slots to jump over.
-    #[error("more than {0} slots")]
-    TooLong(usize),
 }

@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+mod asm;
 mod code;
 mod disasm;
 mod error;
@@ -16,6 +17,7 @@ pub mod num;
 mod op;
 mod regs;
 
+pub use asm::{NoSymbols, Symbols, assemble, assemble_with};
 pub use code::*;
 pub use disasm::*;
 pub use error::*;
