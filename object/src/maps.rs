@@ -153,11 +153,14 @@ impl Definition<'_> {
         }
     }
 
-    /// `__uint` is a pointer to an array of that many elements, `__ulong` one to an enum with that value.
+    /// `__uint` is a pointer to an array of that many elements, `__ulong` an enum with that value only.
     fn number(&self, m: &Member) -> Result<u64, MapProblem> {
-        match self.btf.resolved(self.pointee(m)?) {
-            Ok(Type::Array { len, .. }) => Ok(u64::from(*len)),
+        match self.btf.resolved(m.ty) {
             Ok(Type::Enum(e) | Type::Enum64(e)) if e.values.len() == 1 => Ok(e.values[0].value.cast_unsigned()),
+            Ok(Type::Ptr { to }) => match self.btf.resolved(*to) {
+                Ok(Type::Array { len, .. }) => Ok(u64::from(*len)),
+                _ => Err(self.bad(m)),
+            },
             _ => Err(self.bad(m)),
         }
     }
