@@ -1,0 +1,283 @@
+//! The one walk over the operations of a program.
+
+use ring3_isa::{Reg, Size, Width};
+use ring3_vm::lower::op::Op;
+
+use crate::JitError;
+use crate::target::{Callee, Frame, Target};
+
+/// Operations that a program may have: 1,000,000 instructions of the verifier's limit, with room for what lowering adds.
+const MAX_OPS: usize = 1 << 22;
+
+/// Bytes of code that a program may have: what a 32-bit displacement spans.
+const MAX_CODE: usize = i32::MAX as usize;
+
+/// Bytes of stack of one frame (MAX_BPF_STACK of Linux).
+const MAX_STACK: u32 = 512;
+
+/// One function: a range of operations, entered at its first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Function {
+    pub(crate) start: u32,
+    /// Index behind the last.
+    pub(crate) end: u32,
+    /// Bytes of stack.
+    pub(crate) stack: u32,
+}
+
+/// What the code calls, other than itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Runtime<'a> {
+    /// By number of `Op::CallHelper`.
+    pub(crate) helpers: &'a [Callee],
+    pub(crate) tail_call: Callee,
+    pub(crate) legacy_packet: Callee,
+    /// How often `Op::MayGoto` goes on in one frame.
+    pub(crate) may_goto_budget: u32,
+}
+
+/// All that the compiler looks at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unit<'a> {
+    pub(crate) ops: &'a [Op],
+    /// Tile the operations; the first is the main function.
+    pub(crate) functions: &'a [Function],
+    pub(crate) runtime: Runtime<'a>,
+}
+
+/// Code that is not in executable memory yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Assembled {
+    pub(crate) code: Vec<u8>,
+    /// Where the code of each operation starts; one more for the end of the last.
+    pub(crate) op_offsets: Vec<u32>,
+    /// Where each function starts.
+    pub(crate) function_offsets: Vec<u32>,
+    /// Where the trampoline for callbacks starts.
+    pub(crate) trampoline: u32,
+}
+
+/// Emits the code of a program.
+pub(crate) fn assemble<T: Target>(unit: &Unit<'_>, mut target: T) -> Result<Assembled, JitError> {
+    check_functions(unit)?;
+    let op_labels = unit.ops.iter().map(|_| target.label()).collect();
+    let function_labels = unit.functions.iter().map(|_| target.label()).collect();
+    let mut walk = Walk { unit, target, op_labels, function_labels, op_offsets: Vec::with_capacity(unit.ops.len() + 1) };
+    let mut function_offsets = Vec::with_capacity(unit.functions.len());
+    for (index, function) in unit.functions.iter().enumerate() {
+        function_offsets.push(walk.here()?);
+        walk.function(index, function)?;
+    }
+    let trampoline = walk.here()?;
+    walk.op_offsets.push(trampoline);
+    walk.target.callback_trampoline();
+    walk.here()?;
+    Ok(Assembled { code: walk.target.finish()?, op_offsets: walk.op_offsets, function_offsets, trampoline })
+}
+
+/// The functions cover all operations, in order and without gaps.
+fn check_functions(unit: &Unit<'_>) -> Result<(), JitError> {
+    if unit.ops.len() > MAX_OPS {
+        return Err(JitError::TooLarge { what: "operations", have: unit.ops.len(), limit: MAX_OPS });
+    }
+    let mut next = 0;
+    for (function, f) in unit.functions.iter().enumerate() {
+        if f.start != next || f.end <= f.start || f.end as usize > unit.ops.len() {
+            return Err(JitError::BadFunction { function, start: f.start, end: f.end });
+        }
+        if f.stack > MAX_STACK {
+            return Err(JitError::Stack { function, bytes: f.stack, limit: MAX_STACK });
+        }
+        next = f.end;
+    }
+    if next as usize != unit.ops.len() || unit.functions.is_empty() {
+        return Err(JitError::BadFunction { function: unit.functions.len(), start: next, end: next });
+    }
+    Ok(())
+}
+
+/// The state of the walk.
+struct Walk<'a, T: Target> {
+    unit: &'a Unit<'a>,
+    target: T,
+    op_labels: Vec<T::Label>,
+    function_labels: Vec<T::Label>,
+    op_offsets: Vec<u32>,
+}
+
+impl<T: Target> Walk<'_, T> {
+    /// Offset of the next byte.
+    fn here(&self) -> Result<u32, JitError> {
+        let have = self.target.offset();
+        match u32::try_from(have) {
+            Ok(offset) if have <= MAX_CODE => Ok(offset),
+            _ => Err(JitError::TooLarge { what: "bytes of code", have, limit: MAX_CODE }),
+        }
+    }
+
+    fn function(&mut self, index: usize, function: &Function) -> Result<(), JitError> {
+        let ops = &self.unit.ops[function.start as usize..function.end as usize];
+        let frame = frame_of(index == 0, function, ops, self.unit.runtime.may_goto_budget);
+        self.target.place(self.function_labels[index]);
+        self.target.prologue(&frame);
+        for (at, op) in (function.start..).zip(ops) {
+            let offset = self.here()?;
+            self.op_offsets.push(offset);
+            self.target.place(self.op_labels[at as usize]);
+            self.op(at, *op, function, &frame)?;
+        }
+        if !matches!(ops.last(), Some(Op::Exit | Op::Jump { .. })) {
+            self.target.guard();
+        }
+        Ok(())
+    }
+
+    fn op(&mut self, at: u32, op: Op, function: &Function, frame: &Frame) -> Result<(), JitError> {
+        if writes(op) == Some(Reg::FP) {
+            return Err(JitError::WritesFramePointer { at });
+        }
+        let label = |walk: &Self, target| walk.op_label(at, target, function);
+        match op {
+            Op::Alu { width, op, dst, src } => self.target.alu(width, op, dst, src),
+            Op::Mov { width, dst, src } => self.target.mov(width, dst, src),
+            Op::MovSx { width, from, dst, src } => self.target.mov_sx(width, from, dst, src),
+            Op::Neg { width, dst } => self.target.neg(width, dst),
+            Op::Endian { op, size, dst } => self.target.endian(op, size, dst),
+            Op::LoadImm { dst, value } => self.target.load_imm(dst, value),
+            Op::Load { size, signed, dst, base, off } => self.target.load(size, signed, dst, base, off),
+            Op::Store { size, base, off, src } => self.target.store(size, base, off, src),
+            Op::Atomic { op, size, base, off, src } => self.target.atomic(op, atomic_width(at, size)?, base, off, src),
+            Op::LoadAcquire { size, dst, base, off } => self.target.load_acquire(size, dst, base, off),
+            Op::StoreRelease { size, base, off, src } => self.target.store_release(size, base, off, src),
+            Op::Jump { target } => {
+                let label = label(self, target)?;
+                self.target.jump(label);
+            }
+            Op::Branch { width, op, lhs, rhs, target } => {
+                let label = label(self, target)?;
+                self.target.branch(width, op, lhs, rhs, label);
+            }
+            Op::MayGoto { target } => {
+                let label = label(self, target)?;
+                self.target.may_goto(frame, label);
+            }
+            Op::CallHelper { helper } => {
+                let callee = self.unit.runtime.helpers.get(usize::from(helper));
+                let callee = callee.ok_or(JitError::NoCallee { at, what: "helper", number: helper.into() })?;
+                self.target.call_helper(*callee);
+            }
+            Op::TailCall => self.target.tail_call(frame, self.unit.runtime.tail_call),
+            Op::CallLocal { subprog } => {
+                let label = self.function_labels.get(usize::from(subprog)).filter(|_| subprog != 0);
+                let label = label.ok_or(JitError::NoCallee { at, what: "function", number: subprog.into() })?;
+                self.target.call_local(*label);
+            }
+            Op::Exit => self.target.exit(frame),
+            Op::LegacyPacket { size, index, imm } => {
+                self.target.legacy_packet(frame, self.unit.runtime.legacy_packet, size, index, imm);
+            }
+        }
+        Ok(())
+    }
+
+    fn op_label(&self, at: u32, target: u32, function: &Function) -> Result<T::Label, JitError> {
+        if (function.start..function.end).contains(&target) {
+            Ok(self.op_labels[target as usize])
+        } else {
+            Err(JitError::JumpOutOfRange { at, target })
+        }
+    }
+}
+
+/// Read-modify-write operations are 32 or 64 bits wide.
+fn atomic_width(at: u32, size: Size) -> Result<Width, JitError> {
+    match size {
+        Size::W => Ok(Width::W32),
+        Size::Dw => Ok(Width::W64),
+        Size::B | Size::H => Err(JitError::BadSize { at, size }),
+    }
+}
+
+/// What the operations of a function need of its frame.
+fn frame_of(entry: bool, function: &Function, ops: &[Op], may_goto_budget: u32) -> Frame {
+    let mut frame = Frame { entry, stack: function.stack, ..Frame::default() };
+    for op in ops {
+        if let Some(reg) = writes(*op) {
+            if [Reg::R6, Reg::R7, Reg::R8, Reg::R9].contains(&reg) {
+                frame.saved.insert(reg);
+            }
+        }
+        frame.uses_stack |= reads(*op).contains(&Some(Reg::FP));
+        match op {
+            Op::CallHelper { .. } | Op::CallLocal { .. } | Op::LegacyPacket { .. } => frame.calls = true,
+            Op::TailCall => (frame.calls, frame.tail_calls) = (true, true),
+            Op::MayGoto { .. } => frame.may_goto = Some(may_goto_budget),
+            Op::Alu { .. }
+            | Op::Mov { .. }
+            | Op::MovSx { .. }
+            | Op::Neg { .. }
+            | Op::Endian { .. }
+            | Op::LoadImm { .. }
+            | Op::Load { .. }
+            | Op::Store { .. }
+            | Op::Atomic { .. }
+            | Op::LoadAcquire { .. }
+            | Op::StoreRelease { .. }
+            | Op::Jump { .. }
+            | Op::Branch { .. }
+            | Op::Exit => {}
+        }
+    }
+    frame
+}
+
+/// The register that the operation itself changes. Calls are not counted: they change R0 to R5, which nobody saves.
+fn writes(op: Op) -> Option<Reg> {
+    match op {
+        Op::Alu { dst, .. }
+        | Op::Mov { dst, .. }
+        | Op::MovSx { dst, .. }
+        | Op::Neg { dst, .. }
+        | Op::Endian { dst, .. }
+        | Op::LoadImm { dst, .. }
+        | Op::Load { dst, .. }
+        | Op::LoadAcquire { dst, .. } => Some(dst),
+        Op::Atomic { op, src, .. } => op.fetches_into(src),
+        Op::Store { .. }
+        | Op::StoreRelease { .. }
+        | Op::Jump { .. }
+        | Op::Branch { .. }
+        | Op::MayGoto { .. }
+        | Op::CallHelper { .. }
+        | Op::TailCall
+        | Op::CallLocal { .. }
+        | Op::Exit
+        | Op::LegacyPacket { .. } => None,
+    }
+}
+
+/// The registers that the operation names and reads.
+fn reads(op: Op) -> [Option<Reg>; 2] {
+    let operand = |operand| match operand {
+        ring3_isa::Operand::Reg(reg) => Some(reg),
+        ring3_isa::Operand::Imm(_) => None,
+    };
+    match op {
+        Op::Alu { dst, src, .. } => [Some(dst), operand(src)],
+        Op::Mov { src, .. } => [operand(src), None],
+        Op::MovSx { src, .. } => [Some(src), None],
+        Op::Neg { dst, .. } | Op::Endian { dst, .. } => [Some(dst), None],
+        Op::Load { base, .. } | Op::LoadAcquire { base, .. } => [Some(base), None],
+        Op::Store { base, src, .. } => [Some(base), operand(src)],
+        Op::Atomic { base, src, .. } | Op::StoreRelease { base, src, .. } => [Some(base), Some(src)],
+        Op::Branch { lhs, rhs, .. } => [Some(lhs), operand(rhs)],
+        Op::LegacyPacket { index, .. } => [Some(Reg::R6), index],
+        Op::LoadImm { .. }
+        | Op::Jump { .. }
+        | Op::MayGoto { .. }
+        | Op::CallHelper { .. }
+        | Op::TailCall
+        | Op::CallLocal { .. }
+        | Op::Exit => [None, None],
+    }
+}

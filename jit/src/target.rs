@@ -1,0 +1,112 @@
+//! What a machine must be able to emit: the whole contract between the walk over the operations and a back end.
+//!
+//! A back end emits bytes and labels and knows nothing of programs. What it may rely on, because `compile` checks it: jumps stay in
+//! their function, R10 is never written, callees exist, and read-modify-write operations are 32 or 64 bits wide.
+
+use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
+
+use crate::JitError;
+
+/// A set of registers of BPF.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct RegSet(u16);
+
+impl RegSet {
+    pub(crate) fn insert(&mut self, reg: Reg) {
+        self.0 |= 1 << reg.number();
+    }
+
+    pub(crate) fn contains(self, reg: Reg) -> bool {
+        self.0 & (1 << reg.number()) != 0
+    }
+}
+
+/// What a function needs of its frame: the prologue builds it, and each exit takes it down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Frame {
+    /// Called from outside as `extern "C" fn(ctx, env) -> u64`; the others are called with R1 to R5 in their registers and the
+    /// environment in its own.
+    pub(crate) entry: bool,
+    /// Registers among R6 to R9 that the function writes: it saves them for its caller.
+    pub(crate) saved: RegSet,
+    /// Reads R10, so needs a stack.
+    pub(crate) uses_stack: bool,
+    /// Bytes below R10.
+    pub(crate) stack: u32,
+    /// Calls something, so needs the environment and an aligned stack.
+    pub(crate) calls: bool,
+    /// The budget of `may_goto`, if it has one.
+    pub(crate) may_goto: Option<u32>,
+    /// Has tail calls.
+    pub(crate) tail_calls: bool,
+}
+
+/// Address of an `extern "C"` function with the signature of a helper: R1 to R5 and the environment in, R0 out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Callee(pub(crate) usize);
+
+/// Emits machine code.
+pub(crate) trait Target: Sized {
+    /// A place in the code that jumps can name before it is placed.
+    type Label: Copy;
+
+    /// A fresh label.
+    fn label(&mut self) -> Self::Label;
+    /// Puts the label here.
+    fn place(&mut self, label: Self::Label);
+    /// Bytes emitted so far.
+    fn offset(&self) -> usize;
+
+    /// Start of a function.
+    fn prologue(&mut self, frame: &Frame);
+    /// Takes the frame down and returns R0.
+    fn exit(&mut self, frame: &Frame);
+    /// Stops the machine if a function should ever run off its end.
+    fn guard(&mut self);
+    /// `extern "C" fn(entry, args: *const [u64; 5], env) -> u64`, which calls a function that is not an entry from outside.
+    fn callback_trampoline(&mut self);
+
+    /// `dst = dst op src`.
+    fn alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand);
+    /// `dst = src`, the low half zero-extended if 32 bits wide.
+    fn mov(&mut self, width: Width, dst: Reg, src: Operand);
+    /// `dst = src`, the low `from` bytes sign-extended to the width.
+    fn mov_sx(&mut self, width: Width, from: Size, dst: Reg, src: Reg);
+    /// `dst = -dst`.
+    fn neg(&mut self, width: Width, dst: Reg);
+    /// Swaps bytes, or truncates.
+    fn endian(&mut self, op: EndianOp, size: Size, dst: Reg);
+    /// `dst = value`.
+    fn load_imm(&mut self, dst: Reg, value: u64);
+
+    /// `dst = *(base + off)`.
+    fn load(&mut self, size: Size, signed: bool, dst: Reg, base: Reg, off: i32);
+    /// `*(base + off) = src`.
+    fn store(&mut self, size: Size, base: Reg, off: i32, src: Operand);
+    /// Read-modify-write of 32 or 64 bits.
+    fn atomic(&mut self, op: AtomicOp, width: Width, base: Reg, off: i32, src: Reg);
+    /// A load that later accesses are not moved before.
+    fn load_acquire(&mut self, size: Size, dst: Reg, base: Reg, off: i32);
+    /// A store that earlier accesses are not moved behind.
+    fn store_release(&mut self, size: Size, base: Reg, off: i32, src: Reg);
+
+    /// Jumps.
+    fn jump(&mut self, target: Self::Label);
+    /// Jumps if the comparison holds.
+    fn branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: Self::Label);
+    /// Jumps if the frame's budget is used up, else counts it down.
+    fn may_goto(&mut self, frame: &Frame, target: Self::Label);
+
+    /// `R0 = callee(R1..R5, env)`.
+    fn call_helper(&mut self, callee: Callee);
+    /// Calls a function of the program.
+    fn call_local(&mut self, function: Self::Label);
+    /// Calls `callee` as a helper; it gives the address of the program to continue with, which replaces this frame and gets R1 as
+    /// its context, or 0 to go on here.
+    fn tail_call(&mut self, frame: &Frame, callee: Callee);
+    /// `R0 = callee(R6, index, imm, size, 0, env)`; on `u64::MAX` the frame ends with 0.
+    fn legacy_packet(&mut self, frame: &Frame, callee: Callee, size: Size, index: Option<Reg>, imm: i32);
+
+    /// The finished code.
+    fn finish(self) -> Result<Vec<u8>, JitError>;
+}

@@ -1,0 +1,280 @@
+//! Arithmetic, moves and byte swaps. 32-bit instructions of the machine zero-extend as those of BPF do.
+
+use dynasmrt::{DynasmApi, DynasmLabelApi};
+use ring3_isa::{AluOp, EndianOp, Operand, Reg, Size, Width};
+
+use super::regs::{self, R9, R10, R11, RAX, RCX, RDX};
+use super::{X64, emit};
+
+/// `add` and its kin: the same five encodings with another opcode each.
+macro_rules! simple {
+    ($x64:ident, $name:ident, $width:expr, $dst:expr, $src:expr) => {
+        match ($width, $src) {
+            (Width::W64, Operand::Reg(src)) => emit!($x64, $name Rq($dst), Rq(regs::of(src))),
+            (Width::W32, Operand::Reg(src)) => emit!($x64, $name Rd($dst), Rd(regs::of(src))),
+            (Width::W64, Operand::Imm(imm)) => match i8::try_from(imm) {
+                Ok(imm) => emit!($x64, $name Rq($dst), BYTE imm),
+                Err(_) => emit!($x64, $name Rq($dst), DWORD imm),
+            },
+            (Width::W32, Operand::Imm(imm)) => match i8::try_from(imm) {
+                Ok(imm) => emit!($x64, $name Rd($dst), BYTE imm),
+                Err(_) => emit!($x64, $name Rd($dst), DWORD imm),
+            },
+        }
+    };
+}
+
+/// A shift by a constant, by CL, and by any register (BMI2).
+macro_rules! shift {
+    ($x64:ident, $name:ident, $by_reg:ident, $width:expr, $dst:expr, $count:expr) => {
+        match ($width, $count) {
+            (Width::W64, Count::Const(count)) => emit!($x64, $name Rq($dst), BYTE count),
+            (Width::W32, Count::Const(count)) => emit!($x64, $name Rd($dst), BYTE count),
+            (Width::W64, Count::Cl) => emit!($x64, $name Rq($dst), cl),
+            (Width::W32, Count::Cl) => emit!($x64, $name Rd($dst), cl),
+            (Width::W64, Count::Reg(count)) => emit!($x64, $by_reg Rq($dst), Rq($dst), Rq(count)),
+            (Width::W32, Count::Reg(count)) => emit!($x64, $by_reg Rd($dst), Rd($dst), Rd(count)),
+        }
+    };
+}
+
+/// How far a shift goes.
+#[derive(Clone, Copy)]
+enum Count {
+    Const(i8),
+    Cl,
+    Reg(u8),
+}
+
+#[derive(Clone, Copy)]
+enum Shift {
+    Left,
+    Right,
+    Arithmetic,
+}
+
+/// What of a division is wanted, and how its operands are read.
+#[derive(Clone, Copy)]
+struct Division {
+    width: Width,
+    signed: bool,
+    /// The remainder, not the quotient.
+    rest: bool,
+}
+
+impl X64 {
+    pub(super) fn emit_alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand) {
+        let d = regs::of(dst);
+        match op {
+            AluOp::Add => simple!(self, add, width, d, src),
+            AluOp::Sub => simple!(self, sub, width, d, src),
+            AluOp::Or => simple!(self, or, width, d, src),
+            AluOp::And => simple!(self, and, width, d, src),
+            AluOp::Xor => simple!(self, xor, width, d, src),
+            AluOp::Mul => self.mul(width, d, src),
+            AluOp::Lsh => self.shift(width, Shift::Left, d, src),
+            AluOp::Rsh => self.shift(width, Shift::Right, d, src),
+            AluOp::Arsh => self.shift(width, Shift::Arithmetic, d, src),
+            AluOp::Div => self.divide(Division { width, signed: false, rest: false }, d, src),
+            AluOp::Mod => self.divide(Division { width, signed: false, rest: true }, d, src),
+            AluOp::SDiv => self.divide(Division { width, signed: true, rest: false }, d, src),
+            AluOp::SMod => self.divide(Division { width, signed: true, rest: true }, d, src),
+        }
+    }
+
+    fn mul(&mut self, width: Width, dst: u8, src: Operand) {
+        match (width, src) {
+            (Width::W64, Operand::Reg(src)) => emit!(self, imul Rq(dst), Rq(regs::of(src))),
+            (Width::W32, Operand::Reg(src)) => emit!(self, imul Rd(dst), Rd(regs::of(src))),
+            (Width::W64, Operand::Imm(imm)) => match i8::try_from(imm) {
+                Ok(imm) => emit!(self, imul Rq(dst), Rq(dst), BYTE imm),
+                Err(_) => emit!(self, imul Rq(dst), Rq(dst), DWORD imm),
+            },
+            (Width::W32, Operand::Imm(imm)) => match i8::try_from(imm) {
+                Ok(imm) => emit!(self, imul Rd(dst), Rd(dst), BYTE imm),
+                Err(_) => emit!(self, imul Rd(dst), Rd(dst), DWORD imm),
+            },
+        }
+    }
+
+    fn shift(&mut self, width: Width, shift: Shift, dst: u8, src: Operand) {
+        let count = match src {
+            Operand::Imm(imm) => {
+                // The mask leaves at most 63.
+                let count = (imm as u32 & (width.bits() - 1)) as i8;
+                return self.shift_by(width, shift, dst, Count::Const(count));
+            }
+            Operand::Reg(src) => regs::of(src),
+        };
+        if self.features.bmi2 {
+            self.shift_by(width, shift, dst, Count::Reg(count));
+        } else if count == RCX && dst != RCX {
+            self.shift_by(width, shift, dst, Count::Cl);
+        } else if dst == RCX {
+            emit!(self, mov r11, rcx; mov ecx, Rd(count));
+            self.shift_by(width, shift, R11, Count::Cl);
+            emit!(self, mov rcx, r11);
+        } else {
+            emit!(self, mov r11, rcx; mov ecx, Rd(count));
+            self.shift_by(width, shift, dst, Count::Cl);
+            emit!(self, mov rcx, r11);
+        }
+    }
+
+    fn shift_by(&mut self, width: Width, shift: Shift, dst: u8, count: Count) {
+        match shift {
+            Shift::Left => shift!(self, shl, shlx, width, dst, count),
+            Shift::Right => shift!(self, shr, shrx, width, dst, count),
+            Shift::Arithmetic => shift!(self, sar, sarx, width, dst, count),
+        }
+    }
+
+    /// The machine divides RDX:RAX, and faults where BPF has an answer: those cases branch off before.
+    fn divide(&mut self, division: Division, dst: u8, src: Operand) {
+        let Division { width, signed, rest } = division;
+        match src {
+            Operand::Imm(imm) if self.divide_by_constant(division, dst, imm) => return,
+            Operand::Imm(imm) => self.emit_load_imm(R11, i64::from(imm) as u64),
+            Operand::Reg(src) => match width {
+                Width::W64 => emit!(self, mov r11, Rq(regs::of(src)); test r11, r11; jz >zero),
+                Width::W32 => emit!(self, mov r11d, Rd(regs::of(src)); test r11d, r11d; jz >zero),
+            },
+        }
+        if signed && matches!(src, Operand::Reg(_)) {
+            match width {
+                Width::W64 => emit!(self, cmp r11, BYTE -1; je >minus_one),
+                Width::W32 => emit!(self, cmp r11d, BYTE -1; je >minus_one),
+            }
+        }
+        self.divide_by_r11(division, dst);
+        if matches!(src, Operand::Imm(_)) {
+            return;
+        }
+        emit!(self, jmp >done);
+        if signed {
+            emit!(self, minus_one:);
+            if rest { emit!(self, xor Rd(dst), Rd(dst)) } else { self.emit_neg(width, dst) }
+            emit!(self, jmp >done);
+        }
+        emit!(self, zero:);
+        self.divide_by_zero(division, dst);
+        emit!(self, done:);
+    }
+
+    /// The constants that need no division; false for the others, which then are neither 0 nor -1.
+    fn divide_by_constant(&mut self, division: Division, dst: u8, imm: i32) -> bool {
+        let Division { width, signed, rest } = division;
+        match (imm, signed, rest) {
+            (0, ..) => self.divide_by_zero(division, dst),
+            (-1, true, false) => self.emit_neg(width, dst),
+            (-1, true, true) => emit!(self, xor Rd(dst), Rd(dst)),
+            (1.., false, _) if imm & (imm - 1) == 0 => {
+                if rest {
+                    simple!(self, and, width, dst, Operand::Imm(imm - 1));
+                } else {
+                    self.shift_by(width, Shift::Right, dst, Count::Const(imm.trailing_zeros() as i8));
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// 0, or for the remainder what was there.
+    fn divide_by_zero(&mut self, division: Division, dst: u8) {
+        match (division.rest, division.width) {
+            (false, _) => emit!(self, xor Rd(dst), Rd(dst)),
+            (true, Width::W32) => emit!(self, mov Rd(dst), Rd(dst)),
+            (true, Width::W64) => {}
+        }
+    }
+
+    fn divide_by_r11(&mut self, Division { width, signed, rest }: Division, dst: u8) {
+        if dst != RAX {
+            emit!(self, mov r10, rax);
+        }
+        if dst != RDX {
+            emit!(self, mov r9, rdx);
+        }
+        if dst != RAX {
+            emit!(self, mov rax, Rq(dst));
+        }
+        match (signed, width) {
+            (true, Width::W64) => emit!(self, cqo; idiv r11),
+            (true, Width::W32) => emit!(self, cdq; idiv r11d),
+            (false, Width::W64) => emit!(self, xor edx, edx; div r11),
+            (false, Width::W32) => emit!(self, xor edx, edx; div r11d),
+        }
+        let result = if rest { RDX } else { RAX };
+        if dst != result {
+            emit!(self, mov Rq(dst), Rq(result));
+        }
+        if dst != RAX {
+            emit!(self, mov rax, Rq(R10));
+        }
+        if dst != RDX {
+            emit!(self, mov rdx, Rq(R9));
+        }
+    }
+
+    pub(super) fn emit_mov(&mut self, width: Width, dst: Reg, src: Operand) {
+        let d = regs::of(dst);
+        match (width, src) {
+            (Width::W64, Operand::Reg(src)) if src == dst => {}
+            (Width::W64, Operand::Reg(src)) => emit!(self, mov Rq(d), Rq(regs::of(src))),
+            (Width::W32, Operand::Reg(src)) => emit!(self, mov Rd(d), Rd(regs::of(src))),
+            (Width::W64, Operand::Imm(imm)) => self.emit_load_imm(d, i64::from(imm) as u64),
+            (Width::W32, Operand::Imm(imm)) => self.emit_load_imm(d, u64::from(imm as u32)),
+        }
+    }
+
+    /// The shortest instruction for the value.
+    pub(super) fn emit_load_imm(&mut self, dst: u8, value: u64) {
+        if value == 0 {
+            emit!(self, xor Rd(dst), Rd(dst));
+        } else if let Ok(value) = u32::try_from(value) {
+            emit!(self, mov Rd(dst), DWORD value as i32);
+        } else if let Ok(value) = i32::try_from(value as i64) {
+            emit!(self, mov Rq(dst), DWORD value);
+        } else {
+            emit!(self, mov Rq(dst), QWORD value as i64);
+        }
+    }
+
+    pub(super) fn emit_mov_sx(&mut self, width: Width, from: Size, dst: Reg, src: Reg) {
+        let (d, s) = (regs::of(dst), regs::of(src));
+        match (width, from) {
+            (Width::W64, Size::B) => emit!(self, movsx Rq(d), Rb(s)),
+            (Width::W64, Size::H) => emit!(self, movsx Rq(d), Rw(s)),
+            (Width::W64, Size::W) => emit!(self, movsxd Rq(d), Rd(s)),
+            (Width::W64, Size::Dw) => emit!(self, mov Rq(d), Rq(s)),
+            (Width::W32, Size::B) => emit!(self, movsx Rd(d), Rb(s)),
+            (Width::W32, Size::H) => emit!(self, movsx Rd(d), Rw(s)),
+            (Width::W32, Size::W | Size::Dw) => emit!(self, mov Rd(d), Rd(s)),
+        }
+    }
+
+    pub(super) fn emit_neg(&mut self, width: Width, dst: u8) {
+        match width {
+            Width::W64 => emit!(self, neg Rq(dst)),
+            Width::W32 => emit!(self, neg Rd(dst)),
+        }
+    }
+
+    pub(super) fn emit_endian(&mut self, op: EndianOp, size: Size, dst: Reg) {
+        let d = regs::of(dst);
+        let swap = match op {
+            EndianOp::ToLe => false,
+            EndianOp::ToBe | EndianOp::Swap => true,
+        };
+        match (size, swap) {
+            (Size::B, _) => emit!(self, movzx Rd(d), Rb(d)),
+            (Size::H, true) => emit!(self, rol Rw(d), 8; movzx Rd(d), Rw(d)),
+            (Size::H, false) => emit!(self, movzx Rd(d), Rw(d)),
+            (Size::W, true) => emit!(self, bswap Rd(d)),
+            (Size::W, false) => emit!(self, mov Rd(d), Rd(d)),
+            (Size::Dw, true) => emit!(self, bswap Rq(d)),
+            (Size::Dw, false) => {}
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! x86-64: Intel SDM volume 2 for the instructions, the System V ABI for the calls.
+//!
+//! Each file emits one class of operations; this one holds the assembler and wires them to [`Target`].
+
+mod abi;
+mod alu;
+mod atomic;
+mod branch;
+mod call;
+mod mem;
+mod regs;
+
+use dynasmrt::x64::X64Relocation;
+use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, VecAssembler};
+use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
+
+use crate::JitError;
+use crate::target::{Callee, Frame, Target};
+
+/// One instruction or several, in Intel's syntax.
+macro_rules! emit {
+    ($x64:ident, $($code:tt)*) => {
+        dynasmrt::dynasm!($x64.asm ; .arch x64 ; $($code)*)
+    };
+}
+use emit;
+
+/// Instructions that not every x86-64 processor has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Features {
+    /// SHLX, SHRX, SARX: shifts by any register.
+    pub(crate) bmi2: bool,
+}
+
+impl Features {
+    /// Those of this machine; none if it is not an x86-64.
+    pub(crate) fn detect() -> Features {
+        #[cfg(target_arch = "x86_64")]
+        let features = Features { bmi2: std::arch::is_x86_feature_detected!("bmi2") };
+        #[cfg(not(target_arch = "x86_64"))]
+        let features = Features::default();
+        features
+    }
+}
+
+/// Emits x86-64 code.
+pub(crate) struct X64 {
+    asm: VecAssembler<X64Relocation>,
+    features: Features,
+}
+
+impl X64 {
+    /// An empty assembler.
+    pub(crate) fn new(features: Features) -> X64 {
+        // Displacements are relative, so the code does not care where it ends up.
+        X64 { asm: VecAssembler::new(0), features }
+    }
+}
+
+impl Target for X64 {
+    type Label = DynamicLabel;
+
+    fn label(&mut self) -> DynamicLabel {
+        self.asm.new_dynamic_label()
+    }
+
+    fn place(&mut self, label: DynamicLabel) {
+        self.asm.dynamic_label(label);
+    }
+
+    fn offset(&self) -> usize {
+        self.asm.offset().0
+    }
+
+    fn prologue(&mut self, frame: &Frame) {
+        self.emit_prologue(frame);
+    }
+
+    fn exit(&mut self, frame: &Frame) {
+        self.emit_epilogue(frame);
+        emit!(self, ret);
+    }
+
+    fn guard(&mut self) {
+        emit!(self, ud2);
+    }
+
+    fn callback_trampoline(&mut self) {
+        self.emit_callback_trampoline();
+    }
+
+    fn alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand) {
+        self.emit_alu(width, op, dst, src);
+    }
+
+    fn mov(&mut self, width: Width, dst: Reg, src: Operand) {
+        self.emit_mov(width, dst, src);
+    }
+
+    fn mov_sx(&mut self, width: Width, from: Size, dst: Reg, src: Reg) {
+        self.emit_mov_sx(width, from, dst, src);
+    }
+
+    fn neg(&mut self, width: Width, dst: Reg) {
+        self.emit_neg(width, regs::of(dst));
+    }
+
+    fn endian(&mut self, op: EndianOp, size: Size, dst: Reg) {
+        self.emit_endian(op, size, dst);
+    }
+
+    fn load_imm(&mut self, dst: Reg, value: u64) {
+        self.emit_load_imm(regs::of(dst), value);
+    }
+
+    fn load(&mut self, size: Size, signed: bool, dst: Reg, base: Reg, off: i32) {
+        self.emit_load(size, signed, dst, base, off);
+    }
+
+    fn store(&mut self, size: Size, base: Reg, off: i32, src: Operand) {
+        self.emit_store(size, base, off, src);
+    }
+
+    fn atomic(&mut self, op: AtomicOp, width: Width, base: Reg, off: i32, src: Reg) {
+        self.emit_atomic(op, width, base, off, src);
+    }
+
+    // The memory model of x86-64 keeps loads in order and stores in order, and no store moves before a load.
+    fn load_acquire(&mut self, size: Size, dst: Reg, base: Reg, off: i32) {
+        self.emit_load(size, false, dst, base, off);
+    }
+
+    fn store_release(&mut self, size: Size, base: Reg, off: i32, src: Reg) {
+        self.emit_store(size, base, off, Operand::Reg(src));
+    }
+
+    fn jump(&mut self, target: DynamicLabel) {
+        emit!(self, jmp =>target);
+    }
+
+    fn branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: DynamicLabel) {
+        self.emit_branch(width, op, lhs, rhs, target);
+    }
+
+    fn may_goto(&mut self, frame: &Frame, target: DynamicLabel) {
+        self.emit_may_goto(frame, target);
+    }
+
+    fn call_helper(&mut self, callee: Callee) {
+        self.emit_call(callee);
+    }
+
+    fn call_local(&mut self, function: DynamicLabel) {
+        emit!(self, call =>function);
+    }
+
+    fn tail_call(&mut self, frame: &Frame, callee: Callee) {
+        self.emit_tail_call(frame, callee);
+    }
+
+    fn legacy_packet(&mut self, frame: &Frame, callee: Callee, size: Size, index: Option<Reg>, imm: i32) {
+        self.emit_legacy_packet(frame, callee, size, index, imm);
+    }
+
+    fn finish(self) -> Result<Vec<u8>, JitError> {
+        self.asm.finalize().map_err(|error| JitError::Assembler(error.to_string()))
+    }
+}
