@@ -62,7 +62,8 @@ pub(crate) fn assemble<T: Target>(unit: &Unit<'_>, mut target: T) -> Result<Asse
     check_functions(unit)?;
     let op_labels = unit.ops.iter().map(|_| target.label()).collect();
     let function_labels = unit.functions.iter().map(|_| target.label()).collect();
-    let mut walk = Walk { unit, target, op_labels, function_labels, op_offsets: Vec::with_capacity(unit.ops.len() + 1) };
+    let mut walk =
+        Walk { unit, target, op_labels, function_labels, op_offsets: Vec::with_capacity(unit.ops.len() + 1) };
     let mut function_offsets = Vec::with_capacity(unit.functions.len());
     for (index, function) in unit.functions.iter().enumerate() {
         function_offsets.push(walk.here()?);

@@ -14,13 +14,18 @@ use crate::target::Frame;
 const SAVED: [(Reg, u8); 4] = [(Reg::R6, RBX), (Reg::R7, R13), (Reg::R8, R14), (Reg::R9, R15)];
 
 /// Offset from RSP of the budget of `may_goto`.
-pub(super) const BUDGET_SLOT: i8 = 0;
+pub(super) const BUDGET_SLOT: i32 = 0;
 
 /// Offset from RSP of the context that a tail call keeps while it asks for its target.
-pub(super) const CTX_SLOT: i8 = 8;
+pub(super) const CTX_SLOT: i32 = 8;
 
 /// Bytes of the two slots.
 const SLOTS: u32 = 16;
+
+/// The registers that the function saves, in the order of their pushes.
+fn saved(frame: &Frame) -> impl DoubleEndedIterator<Item = u8> {
+    SAVED.into_iter().filter(|(reg, _)| frame.saved.contains(*reg)).map(|(_, machine)| machine)
+}
 
 /// Whether the function must keep and set the register of the environment: the others are called with it in place.
 const fn sets_env(frame: &Frame) -> bool {
@@ -31,8 +36,7 @@ const fn sets_env(frame: &Frame) -> bool {
 fn local_bytes(frame: &Frame) -> u32 {
     let stack = if frame.uses_stack { frame.stack.next_multiple_of(8) } else { 0 };
     let slots = if frame.may_goto.is_some() || frame.tail_calls { SLOTS } else { 0 };
-    let saved = SAVED.iter().filter(|(reg, _)| frame.saved.contains(*reg)).count();
-    let pushes = saved + usize::from(sets_env(frame)) + usize::from(frame.uses_stack);
+    let pushes = saved(frame).count() + usize::from(sets_env(frame)) + usize::from(frame.uses_stack);
     // With the return address, `pushes + 1` words are above. R10 is a multiple of 8 for any number of them.
     let odd = (pushes as u32 + 1 + (stack + slots) / 8) % 2;
     stack + slots + if frame.calls { odd * 8 } else { 0 }
@@ -40,8 +44,8 @@ fn local_bytes(frame: &Frame) -> u32 {
 
 impl X64 {
     pub(super) fn emit_prologue(&mut self, frame: &Frame) {
-        for (_, machine) in SAVED.iter().filter(|(reg, _)| frame.saved.contains(*reg)) {
-            emit!(self, push Rq(*machine));
+        for machine in saved(frame) {
+            emit!(self, push Rq(machine));
         }
         if sets_env(frame) {
             emit!(self, push r12; mov r12, rsi);
@@ -72,8 +76,8 @@ impl X64 {
         if sets_env(frame) {
             emit!(self, pop r12);
         }
-        for (_, machine) in SAVED.iter().rev().filter(|(reg, _)| frame.saved.contains(*reg)) {
-            emit!(self, pop Rq(*machine));
+        for machine in saved(frame).rev() {
+            emit!(self, pop Rq(machine));
         }
     }
 

@@ -3,7 +3,7 @@
 use dynasmrt::{DynasmApi, DynasmLabelApi};
 use ring3_isa::{AluOp, EndianOp, Operand, Reg, Size, Width};
 
-use super::regs::{self, R9, R10, R11, RAX, RCX, RDX};
+use super::regs::{self, R11, RAX, RCX, RDX};
 use super::{X64, emit};
 
 /// `add` and its kin: the same five encodings with another opcode each.
@@ -141,20 +141,22 @@ impl X64 {
             },
         }
         if signed && matches!(src, Operand::Reg(_)) {
-            match width {
-                Width::W64 => emit!(self, cmp r11, BYTE -1; je >minus_one),
-                Width::W32 => emit!(self, cmp r11d, BYTE -1; je >minus_one),
-            }
+            self.compare_byte(width, R11, -1);
+            emit!(self, je > minus_one);
         }
         self.divide_by_r11(division, dst);
         if matches!(src, Operand::Imm(_)) {
             return;
         }
-        emit!(self, jmp >done);
+        emit!(self, jmp > done);
         if signed {
             emit!(self, minus_one:);
-            if rest { emit!(self, xor Rd(dst), Rd(dst)) } else { self.emit_neg(width, dst) }
-            emit!(self, jmp >done);
+            if rest {
+                emit!(self, xor Rd(dst), Rd(dst))
+            } else {
+                self.emit_neg(width, dst)
+            }
+            emit!(self, jmp > done);
         }
         emit!(self, zero:);
         self.divide_by_zero(division, dst);
@@ -210,10 +212,10 @@ impl X64 {
             emit!(self, mov Rq(dst), Rq(result));
         }
         if dst != RAX {
-            emit!(self, mov rax, Rq(R10));
+            emit!(self, mov rax, r10);
         }
         if dst != RDX {
-            emit!(self, mov rdx, Rq(R9));
+            emit!(self, mov rdx, r9);
         }
     }
 

@@ -72,7 +72,7 @@ impl X64 {
             Width::W64 => with_mem!(self, b, off, [lock cmpxchg QWORD], [, r11]),
             Width::W32 => with_mem!(self, b, off, [lock cmpxchg DWORD], [, r11d]),
         }
-        emit!(self, jne <again);
+        emit!(self, jne < again);
         if src != RAX {
             emit!(self, mov Rq(src), rax; mov rax, r10);
         }

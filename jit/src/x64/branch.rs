@@ -37,14 +37,25 @@ impl X64 {
             (Width::W64, Operand::Imm(0)) => emit!(self, test Rq(lhs), Rq(lhs)),
             (Width::W32, Operand::Imm(0)) => emit!(self, test Rd(lhs), Rd(lhs)),
             (Width::W64, Operand::Imm(imm)) => match i8::try_from(imm) {
-                Ok(imm) => emit!(self, cmp Rq(lhs), BYTE imm),
+                Ok(imm) => self.compare_byte(width, lhs, imm),
                 Err(_) => emit!(self, cmp Rq(lhs), DWORD imm),
             },
             (Width::W32, Operand::Imm(imm)) => match i8::try_from(imm) {
-                Ok(imm) => emit!(self, cmp Rd(lhs), BYTE imm),
+                Ok(imm) => self.compare_byte(width, lhs, imm),
                 Err(_) => emit!(self, cmp Rd(lhs), DWORD imm),
             },
         }
+    }
+
+    /// `cmp` with a sign-extended byte, for which dynasm takes the form with four.
+    pub(super) fn compare_byte(&mut self, width: Width, lhs: u8, imm: i8) {
+        let rex = 0x40 | if width == Width::W64 { 8 } else { 0 } | (lhs >> 3);
+        if rex != 0x40 {
+            self.asm.push(rex);
+        }
+        self.asm.push(0x83);
+        self.asm.push(0xc0 | 7 << 3 | (lhs & 7));
+        self.asm.push_i8(imm);
     }
 
     fn test(&mut self, width: Width, lhs: u8, rhs: Operand) {
@@ -59,6 +70,6 @@ impl X64 {
 
     /// At 0 it stays there, so that every later one in the frame jumps too.
     pub(super) fn emit_may_goto(&mut self, _frame: &Frame, target: DynamicLabel) {
-        emit!(self, cmp DWORD [rsp + BUDGET_SLOT], BYTE 0; je =>target; sub DWORD [rsp + BUDGET_SLOT], BYTE 1);
+        emit!(self, cmp DWORD [rsp + BUDGET_SLOT], 0; je =>target; dec DWORD [rsp + BUDGET_SLOT]);
     }
 }

@@ -1,7 +1,7 @@
 //! Calls of functions outside of the program. They have the signature of a helper, so R1 to R5 are in place.
 
 use dynasmrt::{DynasmApi, DynasmLabelApi};
-use ring3_isa::{Reg, Size};
+use ring3_isa::{Reg, Size, Width};
 
 use super::abi::CTX_SLOT;
 use super::regs::{self, RAX, RBX};
@@ -17,7 +17,7 @@ impl X64 {
 
     /// The program that follows is entered as from outside, with the return address of this frame.
     pub(super) fn emit_tail_call(&mut self, frame: &Frame, callee: Callee) {
-        emit!(self, mov [rsp + CTX_SLOT], rdi);
+        emit!(self, mov[rsp + CTX_SLOT], rdi);
         self.emit_call(callee);
         emit!(self, test rax, rax; jz >failed; mov rdi, [rsp + CTX_SLOT]; mov rsi, r12);
         self.emit_epilogue(frame);
@@ -39,7 +39,8 @@ impl X64 {
         }
         emit!(self, mov rdi, Rq(RBX); mov rdx, DWORD imm; mov ecx, DWORD size.bytes() as i32; xor r8d, r8d);
         self.emit_call(callee);
-        emit!(self, cmp rax, BYTE -1; jne >loaded; xor eax, eax);
+        self.compare_byte(Width::W64, RAX, -1);
+        emit!(self, jne >loaded; xor eax, eax);
         self.emit_epilogue(frame);
         emit!(self, ret; loaded:);
     }
