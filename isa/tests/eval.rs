@@ -1,7 +1,7 @@
 //! `eval` against formulas in 128-bit arithmetic that share nothing with it.
 
 use proptest::prelude::*;
-use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Endianness, Size, Width, eval};
+use ring3_isa::{AluOp, AtomicOp, CmpOp, Code, EndianOp, Endianness, Insn, Size, Width, eval};
 
 /// Values at which arithmetic goes wrong, mixed with any others.
 fn word() -> impl Strategy<Value = u64> {
@@ -183,4 +183,31 @@ fn division_corners() {
     assert_eq!(eval::alu(AluOp::Mod, Width::W32, 0x1_0000_0005, 0), 5);
     assert_eq!(eval::alu(AluOp::SMod, Width::W64, 13u64.wrapping_neg(), 3), 1u64.wrapping_neg());
     assert_eq!(eval::alu(AluOp::SDiv, Width::W64, 7, eval::immediate(-2)), 3u64.wrapping_neg());
+}
+
+/// An instruction on R1 and R2: R1 after it, or whether a branch is taken.
+fn execute(insn: Insn, r1: u64, r2: u64) -> u64 {
+    let mut regs = [0; 11];
+    (regs[1], regs[2]) = (r1, r2);
+    match insn {
+        Insn::Alu { width, op, src, .. } => eval::alu(op, width, r1, eval::operand(src, &regs)),
+        Insn::Mov { width, src, .. } => eval::mov(width, eval::operand(src, &regs)),
+        Insn::MovSx { width, from, .. } => eval::mov_sx(width, from, r2),
+        Insn::Neg { width, .. } => eval::neg(width, r1),
+        Insn::Endian { op, size, .. } => eval::endian(op, size, r1, Endianness::Little),
+        Insn::Branch { width, op, rhs, .. } => u64::from(eval::compare(op, width, r1, eval::operand(rhs, &regs))),
+        other => panic!("{other} computes nothing"),
+    }
+}
+
+#[test]
+fn results_of_the_kernel() {
+    let mut count = 0;
+    for case in include_str!("data/kernel-results.txt").lines().filter(|line| !line.starts_with('#')) {
+        let fields: Vec<u64> = case.split(' ').map(|field| u64::from_str_radix(field, 16).unwrap()).collect();
+        let insn = Code::from_bytes(&fields[0].to_be_bytes(), Endianness::Little).unwrap().get(0).unwrap().unwrap();
+        assert_eq!(execute(insn, fields[1], fields[2]), fields[3], "{insn} with {case}");
+        count += 1;
+    }
+    assert!(count > 300);
 }

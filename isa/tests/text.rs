@@ -17,7 +17,7 @@ fn listing(code: &Code, numbered: bool) -> String {
     for slot in 0..code.len() {
         if let Some(line) = code.text(slot, &NoNames) {
             let written =
-                if numbered { write!(text, "{slot}: {}\n", line.with_opcode()) } else { writeln!(text, "{line}") };
+                if numbered { writeln!(text, "{slot}: {}", line.with_opcode()) } else { writeln!(text, "{line}") };
             written.unwrap();
         }
     }
