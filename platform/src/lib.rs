@@ -10,6 +10,7 @@ pub mod maps;
 pub mod program;
 pub mod programs;
 pub mod sections;
+pub mod tag;
 mod version;
 
 pub use ctx::{CtxField, CtxLayout, Widths, Yields};
@@ -19,4 +20,5 @@ pub use maps::{MapDef, MapFlags, MapType};
 pub use program::{License, Program, Target};
 pub use programs::{AttachType, ProgSet, ProgType, return_name, return_range};
 pub use sections::{SectionMatch, section};
+pub use tag::{Tag, tag, tag_of};
 pub use version::KernelVersion;
