@@ -277,17 +277,28 @@ impl Scalar {
         self
     }
 
-    /// Lets the parts learn from each other. The order and the number of rounds are Linux's: it is not a fixpoint.
+    /// Lets the parts learn from each other. The order and the number of rounds are Linux's: it is not a fixpoint, and
+    /// the rounds left out here are those that would find nothing.
     fn sync(&mut self) {
+        if *self == Scalar::UNKNOWN || *self == Scalar::constant(self.bits.value()) {
+            return;
+        }
         self.ranges_from_bits();
+        let start = *self;
         for _ in 0..3 {
+            let before = *self;
             self.low_ranges_from_whole();
             exchange(&mut self.u32, &mut self.s32);
             exchange(&mut self.u64, &mut self.s64);
             self.whole_ranges_from_low();
+            if *self == before {
+                break;
+            }
         }
         self.bits_from_ranges();
-        self.ranges_from_bits();
+        if *self != start {
+            self.ranges_from_bits();
+        }
     }
 
     /// Known bits bound each range; and if only one number has these bits and lies in the range, that is it.
