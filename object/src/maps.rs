@@ -81,7 +81,8 @@ fn read_slots(elf: &Elf<'_>, relocs: &[Reloc], slots: std::ops::Range<u64>) -> R
         let symbol = &elf.symbols[reloc.symbol];
         let bad = MapProblem::BadSlot(reloc.offset);
         let at = reloc.offset - slots.start;
-        if reloc.kind != R_BPF_64_ABS64 || at % SLOT_LEN != 0 || symbol.section.is_none() || symbol.is_section {
+        if reloc.kind != R_BPF_64_ABS64 || !at.is_multiple_of(SLOT_LEN) || symbol.section.is_none() || symbol.is_section
+        {
             return Err(bad);
         }
         let index = u32::try_from(at / SLOT_LEN).map_err(|_| bad)?;
@@ -218,7 +219,7 @@ fn legacy_maps(elf: &Elf<'_>, index: usize, btf: Option<&Btf>, maps: &mut Vec<Fo
     let each = section.size / symbols.len() as u64;
     for symbol in symbols {
         let at = |problem| ObjectError::Map { at: elf.at(index, symbol.value), map: symbol.name.clone(), problem };
-        if each < LEGACY_LEN || section.size % each != 0 {
+        if each < LEGACY_LEN || !section.size.is_multiple_of(each) {
             return Err(at(MapProblem::LegacySize(section.size)));
         }
         let range = usize::try_from(symbol.value).ok().zip(usize::try_from(each).ok());
@@ -260,20 +261,20 @@ fn legacy_map(name: &str, bytes: &[u8], order: Endianness, btf: Option<&Btf>) ->
 
 /// The kinds of global data.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Data {
-    Data,
+enum DataKind {
+    Initialised,
     Rodata,
     Bss,
 }
 
-impl Data {
-    fn of(name: &str, is_zeros: bool) -> Option<Data> {
+impl DataKind {
+    fn of(name: &str, is_zeros: bool) -> Option<DataKind> {
         let named =
             |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         match is_zeros {
-            true if named(".bss") => Some(Data::Bss),
-            false if named(".data") => Some(Data::Data),
-            false if named(".rodata") => Some(Data::Rodata),
+            true if named(".bss") => Some(DataKind::Bss),
+            false if named(".data") => Some(DataKind::Initialised),
+            false if named(".rodata") => Some(DataKind::Rodata),
             _ => None,
         }
     }
@@ -284,7 +285,9 @@ fn data_maps(elf: &Elf<'_>, stem: &str, btf: Option<&Btf>, maps: &mut Vec<Found>
     let mut zeros = 0u64;
     for (index, section) in elf.sections.iter().enumerate().filter(|(_, s)| s.size > 0) {
         let is_zeros = section.is_zeros();
-        let Some(data) = Data::of(&section.name, is_zeros).filter(|_| is_zeros || section.is_bits()) else { continue };
+        let Some(data) = DataKind::of(&section.name, is_zeros).filter(|_| is_zeros || section.is_bits()) else {
+            continue;
+        };
         let content: Arc<[u8]> = if is_zeros {
             zeros = zeros.saturating_add(section.size);
             if zeros > MAX_BSS {
@@ -299,7 +302,7 @@ fn data_maps(elf: &Elf<'_>, stem: &str, btf: Option<&Btf>, maps: &mut Vec<Found>
         // The file is smaller than 4 GiB, and so is MAX_BSS.
         let mut def = MapDef::new(&name, MapType::Array, 4, content.len() as u32, 1);
         let types = btf.and_then(|btf| Some((btf, btf.datasec(&section.name)?)));
-        let mut flags = if data == Data::Rodata { MapFlags::RDONLY_PROG.0 } else { 0 };
+        let mut flags = if data == DataKind::Rodata { MapFlags::RDONLY_PROG.0 } else { 0 };
         if let Some((btf, (id, _, vars))) = types {
             def.value_type = id.0;
             // Only what user space could want to map: a section with something else than static variables.
@@ -310,7 +313,7 @@ fn data_maps(elf: &Elf<'_>, stem: &str, btf: Option<&Btf>, maps: &mut Vec<Found>
         }
         def.flags = MapFlags(flags);
         def.data = Some(content);
-        def.frozen = data == Data::Rodata;
+        def.frozen = data == DataKind::Rodata;
         maps.push(Found { def, section: index, offset: 0, is_data: true });
     }
     Ok(())
