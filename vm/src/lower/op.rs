@@ -13,29 +13,98 @@ pub type Target = u32;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
 pub enum Op {
-    Alu { width: Width, op: AluOp, dst: Reg, src: Operand },
-    Mov { width: Width, dst: Reg, src: Operand },
-    MovSx { width: Width, from: Size, dst: Reg, src: Reg },
-    Neg { width: Width, dst: Reg },
-    Endian { op: EndianOp, size: Size, dst: Reg },
+    Alu {
+        width: Width,
+        op: AluOp,
+        dst: Reg,
+        src: Operand,
+    },
+    Mov {
+        width: Width,
+        dst: Reg,
+        src: Operand,
+    },
+    MovSx {
+        width: Width,
+        from: Size,
+        dst: Reg,
+        src: Reg,
+    },
+    Neg {
+        width: Width,
+        dst: Reg,
+    },
+    Endian {
+        op: EndianOp,
+        size: Size,
+        dst: Reg,
+    },
     /// A constant: a number, the address of a map's value, a map handle (`Env::map`), or a callback (`Callback::token`).
-    LoadImm { dst: Reg, value: u64 },
-    Load { size: Size, signed: bool, dst: Reg, base: Reg, off: i32 },
-    Store { size: Size, base: Reg, off: i32, src: Operand },
-    Atomic { op: AtomicOp, size: Size, base: Reg, off: i32, src: Reg },
-    LoadAcquire { size: Size, dst: Reg, base: Reg, off: i32 },
-    StoreRelease { size: Size, base: Reg, off: i32, src: Reg },
-    Jump { target: Target },
-    Branch { width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: Target },
+    LoadImm {
+        dst: Reg,
+        value: u64,
+    },
+    Load {
+        size: Size,
+        signed: bool,
+        dst: Reg,
+        base: Reg,
+        off: i32,
+    },
+    Store {
+        size: Size,
+        base: Reg,
+        off: i32,
+        src: Operand,
+    },
+    Atomic {
+        op: AtomicOp,
+        size: Size,
+        base: Reg,
+        off: i32,
+        src: Reg,
+    },
+    LoadAcquire {
+        size: Size,
+        dst: Reg,
+        base: Reg,
+        off: i32,
+    },
+    StoreRelease {
+        size: Size,
+        base: Reg,
+        off: i32,
+        src: Reg,
+    },
+    Jump {
+        target: Target,
+    },
+    Branch {
+        width: Width,
+        op: CmpOp,
+        lhs: Reg,
+        rhs: Operand,
+        target: Target,
+    },
     /// Counts down the frame's budget; jumps when it is used up.
-    MayGoto { target: Target },
+    MayGoto {
+        target: Target,
+    },
     /// Helper number `helper` of the table of the linked program; R1 to R5 in, R0 out.
-    CallHelper { helper: u16 },
+    CallHelper {
+        helper: u16,
+    },
     /// `bpf_tail_call(ctx = R1, map = R2, index = R3)`: on success the frame ends with the callee's R0.
     TailCall,
     /// Subprogram by index; the callee gets a frame of its own below.
-    CallLocal { subprog: u16 },
+    CallLocal {
+        subprog: u16,
+    },
     Exit,
     /// R0 from the packet of the context in R6; ends the program with 0 when out of bounds.
-    LegacyPacket { size: Size, index: Option<Reg>, imm: i32 },
+    LegacyPacket {
+        size: Size,
+        index: Option<Reg>,
+        imm: i32,
+    },
 }
