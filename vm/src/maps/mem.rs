@@ -68,12 +68,6 @@ impl Region {
         unsafe { self.base.add(offset) }
     }
 
-    /// The offset of an address, if it lies in the region.
-    pub(super) fn offset_of(&self, address: NonNull<u8>) -> Option<usize> {
-        let offset = address.addr().get().checked_sub(self.base.addr().get())?;
-        (offset < self.len()).then_some(offset)
-    }
-
     /// The words of `bytes` bytes from `offset`, the last of them padded. `offset` is a multiple of 8.
     #[inline]
     pub(super) fn words(&self, offset: usize, bytes: usize) -> &[AtomicU64] {
