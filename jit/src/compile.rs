@@ -203,10 +203,10 @@ fn atomic_width(at: u32, size: Size) -> Result<Width, JitError> {
 fn frame_of(entry: bool, function: &Function, ops: &[Op], may_goto_budget: u32) -> Frame {
     let mut frame = Frame { entry, stack: function.stack, ..Frame::default() };
     for op in ops {
-        if let Some(reg) = writes(*op) {
-            if [Reg::R6, Reg::R7, Reg::R8, Reg::R9].contains(&reg) {
-                frame.saved.insert(reg);
-            }
+        if let Some(reg) = writes(*op)
+            && [Reg::R6, Reg::R7, Reg::R8, Reg::R9].contains(&reg)
+        {
+            frame.saved.insert(reg);
         }
         frame.uses_stack |= reads(*op).contains(&Some(Reg::FP));
         match op {
