@@ -40,7 +40,7 @@ pub(crate) struct Runtime<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unit<'a> {
     pub(crate) ops: &'a [Op],
-    /// Tile the operations; the first is the main function.
+    /// Tile the operations; the first is the main function. The others may be empty.
     pub(crate) functions: &'a [Function],
     pub(crate) runtime: Runtime<'a>,
 }
@@ -83,7 +83,9 @@ fn check_functions(unit: &Unit<'_>) -> Result<(), JitError> {
     }
     let mut next = 0;
     for (function, f) in unit.functions.iter().enumerate() {
-        if f.start != next || f.end <= f.start || f.end as usize > unit.ops.len() {
+        // A function that is called only by dead code has no operations left.
+        if f.start != next || f.end < f.start || (function == 0 && f.end == f.start) || f.end as usize > unit.ops.len()
+        {
             return Err(JitError::BadFunction { function, start: f.start, end: f.end });
         }
         if f.stack > MAX_STACK {
@@ -210,8 +212,7 @@ fn frame_of(entry: bool, function: &Function, ops: &[Op], may_goto_budget: u32) 
         }
         frame.uses_stack |= reads(*op).contains(&Some(Reg::FP));
         match op {
-            Op::CallHelper { .. } | Op::CallLocal { .. } | Op::LegacyPacket { .. } => frame.calls = true,
-            Op::TailCall => (frame.calls, frame.tail_calls) = (true, true),
+            Op::CallHelper { .. } | Op::CallLocal { .. } | Op::LegacyPacket { .. } | Op::TailCall => frame.calls = true,
             Op::MayGoto { .. } => frame.may_goto = Some(may_goto_budget),
             Op::Alu { .. }
             | Op::Mov { .. }
@@ -258,7 +259,7 @@ fn writes(op: Op) -> Option<Reg> {
 }
 
 /// The registers that the operation names and reads.
-fn reads(op: Op) -> [Option<Reg>; 2] {
+pub(crate) fn reads(op: Op) -> [Option<Reg>; 2] {
     let operand = |operand| match operand {
         ring3_isa::Operand::Reg(reg) => Some(reg),
         ring3_isa::Operand::Imm(_) => None,

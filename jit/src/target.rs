@@ -37,11 +37,9 @@ pub(crate) struct Frame {
     pub(crate) calls: bool,
     /// The budget of `may_goto`, if it has one.
     pub(crate) may_goto: Option<u32>,
-    /// Has tail calls.
-    pub(crate) tail_calls: bool,
 }
 
-/// Address of an `extern "C"` function with the signature of a helper: R1 to R5 and the environment in, R0 out.
+/// Address of an `extern "C"` function; each use says of which signature.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Callee(pub(crate) usize);
 
@@ -97,14 +95,13 @@ pub(crate) trait Target: Sized {
     /// Jumps if the frame's budget is used up, else counts it down.
     fn may_goto(&mut self, frame: &Frame, target: Self::Label);
 
-    /// `R0 = callee(R1..R5, env)`.
+    /// `R0 = callee(R1, R2, R3, R4, R5, env)`.
     fn call_helper(&mut self, callee: Callee);
     /// Calls a function of the program.
     fn call_local(&mut self, function: Self::Label);
-    /// Calls `callee` as a helper; it gives the address of the program to continue with, which replaces this frame and gets R1 as
-    /// its context, or 0 to go on here.
+    /// `callee(R1, R2, R3, env)`, which gives two words: if the first is not 0, the frame ends with the second as R0.
     fn tail_call(&mut self, frame: &Frame, callee: Callee);
-    /// `R0 = callee(R6, index, imm, size, 0, env)`; on `u64::MAX` the frame ends with 0.
+    /// `callee(bytes, index + imm, env)`, which gives two words: if the first is 0, the frame ends with 0, else R0 is the second.
     fn legacy_packet(&mut self, frame: &Frame, callee: Callee, size: Size, index: Option<Reg>, imm: i32);
 
     /// The finished code.

@@ -16,11 +16,8 @@ const SAVED: [(Reg, u8); 4] = [(Reg::R6, RBX), (Reg::R7, R13), (Reg::R8, R14), (
 /// Offset from RSP of the budget of `may_goto`.
 pub(super) const BUDGET_SLOT: i32 = 0;
 
-/// Offset from RSP of the context that a tail call keeps while it asks for its target.
-pub(super) const CTX_SLOT: i32 = 8;
-
-/// Bytes of the two slots.
-const SLOTS: u32 = 16;
+/// Bytes of that slot.
+const SLOTS: u32 = 8;
 
 /// The registers that the function saves, in the order of their pushes.
 fn saved(frame: &Frame) -> impl DoubleEndedIterator<Item = u8> {
@@ -35,7 +32,7 @@ const fn sets_env(frame: &Frame) -> bool {
 /// Bytes below what is pushed.
 fn local_bytes(frame: &Frame) -> u32 {
     let stack = if frame.uses_stack { frame.stack.next_multiple_of(8) } else { 0 };
-    let slots = if frame.may_goto.is_some() || frame.tail_calls { SLOTS } else { 0 };
+    let slots = if frame.may_goto.is_some() { SLOTS } else { 0 };
     let pushes = saved(frame).count() + usize::from(sets_env(frame)) + usize::from(frame.uses_stack);
     // With the return address, `pushes + 1` words are above. R10 is a multiple of 8 for any number of them.
     let odd = (pushes as u32 + 1 + (stack + slots) / 8) % 2;

@@ -1,29 +1,36 @@
-//! Calls of functions outside of the program. They have the signature of a helper, so R1 to R5 are in place.
+//! Calls of functions outside of the program.
+//!
+//! Helpers have R1 to R5 in place and get the environment as the sixth argument. `tail_call` and `legacy_packet` of the virtual
+//! machine give two words, which the System V ABI returns in RAX and RDX.
 
 use dynasmrt::{DynasmApi, DynasmLabelApi};
-use ring3_isa::{Reg, Size, Width};
+use ring3_isa::{Reg, Size};
 
-use super::abi::CTX_SLOT;
-use super::regs::{self, RAX, RBX};
+use super::regs::{self, RAX};
 use super::{X64, emit};
 use crate::target::{Callee, Frame};
 
 impl X64 {
-    pub(super) fn emit_call(&mut self, callee: Callee) {
+    pub(super) fn emit_call_helper(&mut self, callee: Callee) {
         emit!(self, mov r9, r12);
+        self.emit_call(callee);
+    }
+
+    fn emit_call(&mut self, callee: Callee) {
         self.emit_load_imm(RAX, callee.0 as u64);
         emit!(self, call rax);
     }
 
-    /// The program that follows is entered as from outside, with the return address of this frame.
+    /// `callee(ctx = R1, map = R2, index = R3, env)`: if it says that the other program ran, the frame ends with what that returned.
     pub(super) fn emit_tail_call(&mut self, frame: &Frame, callee: Callee) {
-        emit!(self, mov[rsp + CTX_SLOT], rdi);
+        emit!(self, mov rcx, r12);
         self.emit_call(callee);
-        emit!(self, test rax, rax; jz >failed; mov rdi, [rsp + CTX_SLOT]; mov rsi, r12);
+        emit!(self, test rax, rax; jz >missed; mov rax, rdx);
         self.emit_epilogue(frame);
-        emit!(self, jmp rax; failed:);
+        emit!(self, ret; missed:);
     }
 
+    /// `callee(bytes, index + imm, env)`: if it says that the bytes are not there, the frame ends with 0.
     pub(super) fn emit_legacy_packet(
         &mut self,
         frame: &Frame,
@@ -34,14 +41,13 @@ impl X64 {
     ) {
         // The index first: it may sit in any of the registers that are set after it.
         match index {
-            Some(index) => emit!(self, mov rsi, Rq(regs::of(index))),
-            None => emit!(self, xor esi, esi),
+            Some(index) => emit!(self, mov esi, Rd(regs::of(index)); add esi, DWORD imm),
+            None => emit!(self, mov esi, DWORD imm),
         }
-        emit!(self, mov rdi, Rq(RBX); mov rdx, DWORD imm; mov ecx, DWORD size.bytes() as i32; xor r8d, r8d);
+        emit!(self, mov edi, DWORD size.bytes() as i32; mov rdx, r12);
         self.emit_call(callee);
-        self.compare_byte(Width::W64, RAX, -1);
-        emit!(self, jne >loaded; xor eax, eax);
+        emit!(self, test rax, rax; jnz >loaded);
         self.emit_epilogue(frame);
-        emit!(self, ret; loaded:);
+        emit!(self, ret; loaded:; mov rax, rdx);
     }
 }

@@ -147,7 +147,7 @@ impl Target for X64 {
     }
 
     fn call_helper(&mut self, callee: Callee) {
-        self.emit_call(callee);
+        self.emit_call_helper(callee);
     }
 
     fn call_local(&mut self, function: DynamicLabel) {

@@ -17,9 +17,7 @@ pub(super) const R13: u8 = 13;
 pub(super) const R14: u8 = 14;
 pub(super) const R15: u8 = 15;
 
-/// Scratch: free between operations.
-pub(super) const R9: u8 = 9;
-/// Scratch.
+/// Scratch: free between operations, as R9 of the machine is too.
 pub(super) const R10: u8 = 10;
 /// Scratch.
 pub(super) const R11: u8 = 11;

@@ -1,0 +1,269 @@
+//! Calls: helpers, functions of the program, callbacks, tail calls and the old packet loads.
+
+use super::*;
+
+/// What helpers of these tests write down.
+#[repr(C)]
+#[derive(Default)]
+struct Log {
+    args: Vec<[u64; 5]>,
+    /// RSP modulo 16 as a helper finds it.
+    alignment: Vec<u64>,
+    /// Function and trampoline that `callback` calls.
+    entry: u64,
+    trampoline: u64,
+}
+
+/// Gives (RSP + 8) % 16, which is 0 where the ABI is kept.
+#[unsafe(naked)]
+extern "C" fn misalignment() -> u64 {
+    core::arch::naked_asm!("lea rax, [rsp + 8]", "and rax, 15", "ret")
+}
+
+/// Overwrites every register that a callee may, and gives the sum of its arguments.
+#[unsafe(naked)]
+unsafe extern "C" fn clobber(_: u64, _: u64, _: u64, _: u64, _: u64, _: *mut Log) -> u64 {
+    core::arch::naked_asm!(
+        "lea rax, [rdi + rsi]",
+        "add rax, rdx",
+        "add rax, rcx",
+        "add rax, r8",
+        "mov rcx, -1",
+        "mov rdx, rcx",
+        "mov rsi, rcx",
+        "mov rdi, rcx",
+        "mov r8, rcx",
+        "mov r9, rcx",
+        "mov r10, rcx",
+        "mov r11, rcx",
+        "ret"
+    )
+}
+
+unsafe extern "C" fn record(r1: u64, r2: u64, r3: u64, r4: u64, r5: u64, log: *mut Log) -> u64 {
+    // SAFETY: the tests pass their log as the environment.
+    let log = unsafe { &mut *log };
+    log.args.push([r1, r2, r3, r4, r5]);
+    log.args.len() as u64
+}
+
+/// Calls a function of the program three times and adds up what it gives.
+unsafe extern "C" fn callback(r1: u64, r2: u64, r3: u64, r4: u64, r5: u64, log: *mut Log) -> u64 {
+    type Trampoline = unsafe extern "C" fn(entry: u64, args: *const [u64; 5], env: *mut Log) -> u64;
+    // SAFETY: the tests pass their log as the environment.
+    let (entry, trampoline) = unsafe { ((*log).entry, (*log).trampoline) };
+    // SAFETY: the test set it to the address of the code's trampoline.
+    let trampoline = unsafe { std::mem::transmute::<usize, Trampoline>(trampoline as usize) };
+    (0..3)
+        .map(|i| {
+            let args = [r1 + i, r2, r3, r4, r5];
+            // SAFETY: the entry is that of a function which accesses nothing.
+            unsafe { trampoline(entry, &raw const args, log) }
+        })
+        .sum()
+}
+
+#[repr(C)]
+struct Two(u64, u64);
+
+/// A tail call that finds a program unless the index is 0.
+unsafe extern "C" fn tail_call(ctx: u64, map: u64, index: u64, log: *mut Log) -> Two {
+    // SAFETY: the tests pass their log as the environment.
+    unsafe { (*log).args.push([ctx, map, index, 0, 0]) };
+    Two(u64::from(index != 0), 4242)
+}
+
+/// A packet load that finds something at offsets below 100.
+unsafe extern "C" fn legacy_packet(bytes: u64, offset: u64, log: *mut Log) -> Two {
+    // SAFETY: the tests pass their log as the environment.
+    unsafe { (*log).args.push([bytes, offset, 0, 0, 0]) };
+    Two(u64::from((offset as i32) < 100), 0xabcd)
+}
+
+fn address(function: *const ()) -> Callee {
+    Callee(function.expose_provenance())
+}
+
+fn helpers() -> [Callee; 4] {
+    [
+        address(record as *const ()),
+        address(clobber as *const ()),
+        address(callback as *const ()),
+        address(misalignment as *const ()),
+    ]
+}
+
+const RECORD: Op = Op::CallHelper { helper: 0 };
+const CLOBBER: Op = Op::CallHelper { helper: 1 };
+const CALLBACK: Op = Op::CallHelper { helper: 2 };
+const MISALIGNMENT: Op = Op::CallHelper { helper: 3 };
+
+const fn imm(dst: Reg, value: u64) -> Op {
+    Op::LoadImm { dst, value }
+}
+
+const fn mov(dst: Reg, src: Reg) -> Op {
+    Op::Mov { width: Width::W64, dst, src: Operand::Reg(src) }
+}
+
+const fn add(dst: Reg, src: Reg) -> Op {
+    Op::Alu { width: Width::W64, op: AluOp::Add, dst, src: Operand::Reg(src) }
+}
+
+/// Functions one after another, with this much stack each.
+fn run_functions(functions: &[&[Op]], stack: u32, ctx: u64, log: &mut Log) -> u64 {
+    let ops = functions.concat();
+    let mut next = 0;
+    let ranges: Vec<Function> = functions
+        .iter()
+        .map(|ops| {
+            let start = next;
+            next += ops.len() as u32;
+            Function { start, end: next, stack }
+        })
+        .collect();
+    let helpers = helpers();
+    let runtime = Runtime {
+        helpers: &helpers,
+        tail_call: address(tail_call as *const ()),
+        legacy_packet: address(legacy_packet as *const ()),
+        may_goto_budget: 10,
+    };
+    let done = assemble(&Unit { ops: &ops, functions: &ranges, runtime }, X64::new(Features::detect())).unwrap();
+    let code = Code::new(&done);
+    let at = |offset: u32| code.0.address(offset as usize).unwrap().expose_provenance() as u64;
+    log.trampoline = at(done.trampoline);
+    log.entry = done.function_offsets.last().map_or(0, |offset| at(*offset));
+    // SAFETY: the code passes its environment to helpers, which expect a log; it does not access its context.
+    unsafe { code.call(std::ptr::with_exposed_provenance_mut(ctx as usize), (&raw mut *log).cast()) }
+}
+
+#[test]
+fn helpers_get_their_arguments() {
+    let main = [imm(Reg::R2, 2), imm(Reg::R3, 3), imm(Reg::R4, 4), imm(Reg::R5, u64::MAX), RECORD, RECORD, Op::Exit];
+    let mut log = Log::default();
+    assert_eq!(run_functions(&[&main], 0, 1, &mut log), 2);
+    assert_eq!(log.args[0], [1, 2, 3, 4, u64::MAX]);
+}
+
+#[test]
+fn registers_survive_helpers() {
+    let mut main = vec![imm(Reg::R6, 6), imm(Reg::R7, 70), imm(Reg::R8, 800), imm(Reg::R9, 9000)];
+    main.extend([store(Reg::FP, -512, Reg::R9), imm(Reg::R2, 0), imm(Reg::R3, 0), imm(Reg::R4, 0), imm(Reg::R5, 0)]);
+    main.extend([CLOBBER, add(Reg::R0, Reg::R6), add(Reg::R0, Reg::R7), add(Reg::R0, Reg::R8), add(Reg::R0, Reg::R9)]);
+    main.extend([load(Reg::R1, Reg::FP, -512), add(Reg::R0, Reg::R1), Op::Exit]);
+    assert_eq!(run_functions(&[&main], 512, 1, &mut Log::default()), 1 + 6 + 70 + 800 + 9000 + 9000);
+}
+
+/// Every set of saved registers, with and without a stack of either alignment, as main function and as called one.
+#[test]
+fn the_stack_is_aligned_at_calls() {
+    let mut seen = 0;
+    for set in 0..16u32 {
+        for stack in [0, 8, 16, 504, 512] {
+            for goto in [false, true] {
+                let saved = (0..4).filter(|bit| set & (1 << bit) != 0).filter_map(|bit| Reg::new(6 + bit));
+                let mut body: Vec<Op> = saved.map(|reg| imm(reg, 0x5a5a)).collect();
+                if stack != 0 {
+                    body.push(store(Reg::FP, -8, Reg::R1));
+                }
+                let alone: Vec<Op> = [body.clone(), vec![MISALIGNMENT, Op::Exit]].concat();
+                assert_eq!(run_functions(&[&alone], stack, 0, &mut Log::default()), 0, "{alone:?}");
+                let target = body.len() as u32 + 1;
+                if goto {
+                    body.push(Op::MayGoto { target });
+                }
+                let main: Vec<Op> = [body.clone(), vec![Op::CallLocal { subprog: 1 }, Op::Exit]].concat();
+                body.iter_mut().for_each(|op| {
+                    if let Op::MayGoto { target } = op {
+                        *target += main.len() as u32;
+                    }
+                });
+                let called: Vec<Op> = [body, vec![MISALIGNMENT, Op::Exit]].concat();
+                assert_eq!(run_functions(&[&main, &called], stack, 0, &mut Log::default()), 0, "{main:?}");
+                seen += 1;
+            }
+        }
+    }
+    assert_eq!(seen, 160);
+}
+
+/// R6 to R9 and the frame belong to the caller, arguments and R0 pass through.
+#[test]
+fn functions_keep_what_is_the_callers() {
+    let all = [Reg::R6, Reg::R7, Reg::R8, Reg::R9];
+    let mut main: Vec<Op> = all.iter().zip([1, 10, 100, 1000]).map(|(reg, value)| imm(*reg, value)).collect();
+    main.extend([store(Reg::FP, -8, Reg::R9), imm(Reg::R2, 20_000), Op::CallLocal { subprog: 1 }]);
+    main.extend(all.map(|reg| add(Reg::R0, reg)));
+    main.extend([load(Reg::R1, Reg::FP, -8), add(Reg::R0, Reg::R1), Op::Exit]);
+    let mut called: Vec<Op> = all.map(|reg| imm(reg, u64::MAX)).into();
+    called.extend([store(Reg::FP, -8, Reg::R6), mov(Reg::R0, Reg::R2), mov(Reg::R6, Reg::R1), add(Reg::R0, Reg::R6)]);
+    called.push(Op::Exit);
+    let sum = run_functions(&[&main, &called], 8, 300_000, &mut Log::default());
+    assert_eq!(sum, 322_111);
+}
+
+/// Each frame has a stack of its own, eight deep.
+#[test]
+fn frames_are_apart() {
+    let function = |depth: u16| {
+        let mut ops = vec![imm(Reg::R3, 1 << depth), store(Reg::FP, -512, Reg::R3), store(Reg::FP, -8, Reg::R3)];
+        if depth < 7 {
+            ops.push(Op::CallLocal { subprog: depth + 1 });
+        } else {
+            ops.extend([CLOBBER, imm(Reg::R0, 0)]);
+        }
+        ops.extend([load(Reg::R4, Reg::FP, -512), add(Reg::R0, Reg::R4)]);
+        ops.extend([load(Reg::R4, Reg::FP, -8), add(Reg::R0, Reg::R4), Op::Exit]);
+        ops
+    };
+    let functions: Vec<Vec<Op>> = (0..8).map(function).collect();
+    let functions: Vec<&[Op]> = functions.iter().map(Vec::as_slice).collect();
+    assert_eq!(run_functions(&functions, 512, 0, &mut Log::default()), 2 * 0xff);
+}
+
+/// A helper that calls back: the function gets its arguments and the environment, and calls helpers itself.
+#[test]
+fn callbacks() {
+    let mut main =
+        vec![imm(Reg::R6, 5), imm(Reg::R2, 100), imm(Reg::R3, 0), imm(Reg::R4, 0), imm(Reg::R5, 7), CALLBACK];
+    main.extend([add(Reg::R0, Reg::R6), Op::Exit]);
+    let mut body = vec![mov(Reg::R6, Reg::R1), mov(Reg::R7, Reg::R2), store(Reg::FP, -16, Reg::R5), RECORD];
+    body.extend([mov(Reg::R0, Reg::R6), add(Reg::R0, Reg::R7), load(Reg::R1, Reg::FP, -16), add(Reg::R0, Reg::R1)]);
+    body.push(Op::Exit);
+    let mut log = Log::default();
+    assert_eq!(run_functions(&[&main, &body], 16, 9, &mut log), (9 + 10 + 11) + 300 + 21 + 5);
+    assert_eq!(log.args, [[9, 100, 0, 0, 7], [10, 100, 0, 0, 7], [11, 100, 0, 0, 7]]);
+}
+
+#[test]
+fn tail_calls_end_the_frame() {
+    let main = |index| {
+        let sub = [imm(Reg::R6, 1), imm(Reg::R2, 77), imm(Reg::R3, index), Op::TailCall, imm(Reg::R0, 1), Op::Exit];
+        let main = [imm(Reg::R6, 1000), Op::CallLocal { subprog: 1 }, add(Reg::R0, Reg::R6), Op::Exit];
+        let mut log = Log::default();
+        let ret = run_functions(&[&main, &sub], 0, 9, &mut log);
+        assert_eq!(log.args, [[9, 77, index, 0, 0]]);
+        let mut alone = Log::default();
+        (ret, run_functions(&[&sub], 0, 9, &mut alone))
+    };
+    assert_eq!(main(3), (5242, 4242));
+    assert_eq!(main(0), (1001, 1));
+}
+
+#[test]
+fn legacy_packet_loads() {
+    for (index, value) in [(None, 0), (Some(Reg::R1), 5), (Some(Reg::R2), 0xffff_fff0), (Some(Reg::R7), 90)] {
+        for imm32 in [3, 50, -7] {
+            let mut main = vec![imm(Reg::R7, 0)];
+            main.extend(index.map(|reg| imm(reg, value)));
+            main.extend([Op::LegacyPacket { size: Size::H, index, imm: imm32 }]);
+            main.extend([imm(Reg::R1, 1), add(Reg::R0, Reg::R1), Op::Exit]);
+            let mut log = Log::default();
+            let ret = run_functions(&[&main], 0, 9, &mut log);
+            let offset = (value as u32).wrapping_add(imm32 as u32);
+            assert_eq!(log.args, [[2, offset.into(), 0, 0, 0]]);
+            assert_eq!(ret, if (offset as i32) < 100 { 0xabce } else { 0 });
+        }
+    }
+}
