@@ -1,8 +1,37 @@
 //! Lowering, maps, helpers, contexts and the interpreter.
+//!
+//! A program that the verifier accepted goes through [`lower`] and [`link`] and becomes a [`Linked`] program, which an engine
+//! ([`Interp`], or a JIT of another crate) makes executable. [`run`] runs it in an [`Env`]: the context in front, the host's
+//! clock and network around, trace output and redirects behind. Programs that nobody proved safe go through
+//! [`link_unverified`], and the same interpreter checks each of their accesses.
+//!
+//! Addresses that programs see are addresses of this process, as they are the kernel's own in the kernel.
 
+pub mod ctx;
+mod env;
+mod error;
+mod exec;
+pub mod helpers;
+mod host;
+pub mod interp;
+mod link;
+pub mod lower;
 pub mod maps;
+mod packet;
+mod regions;
 
-/// What programs become before they run.
-pub mod lower {
-    pub mod op;
-}
+pub use ctx::{Context, DataStart, RawContext, SkbContext, Slots, XdpContext};
+pub use env::{
+    CallHook, Callback, Cloned, DEFAULT_SEED, Entered, Env, MAX_CLONES, MAX_TAIL_CALLS, MAX_TRACE_BYTES,
+    MAX_UNVERIFIED_INSNS, Redirect, Trace, Trap, TrapKind,
+};
+pub use error::{LinkError, LowerError, RunError};
+pub use exec::{Execute, MAY_GOTO_BUDGET, PacketLoad, TailCall, legacy_packet, run, tail_call};
+pub use host::{DefaultHost, Host, Task, TestHost};
+pub use interp::Interp;
+pub use link::{
+    CustomHelper, HelperFn, HelperRef, Helpers, Linked, MAX_CUSTOM_HELPERS, MapHandle, link, link_unverified,
+};
+pub use lower::{Lowered, Op, lower, lower_unverified};
+pub use packet::{HEADROOM, MAX_PACKET, Packet};
+pub use regions::{Region, RegionKind, Regions};

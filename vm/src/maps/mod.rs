@@ -127,6 +127,11 @@ pub trait Map: Send + Sync + fmt::Debug {
         if self.base().frozen.swap(true, Ordering::AcqRel) { Err(Errno::EBUSY) } else { Ok(()) }
     }
 
+    /// Whether [`Map::freeze`] was called.
+    fn is_frozen(&self) -> bool {
+        self.base().frozen.load(Ordering::Acquire)
+    }
+
     /// `bpf_for_each_map_elem`: calls `visit` for each element until it breaks, and gives the number of calls. `visit` may
     /// change the map: an element that is deleted meanwhile may still be visited, one that is added may be missed. No lock
     /// is held during a call. `EINVAL` for types that cannot be iterated.
@@ -149,6 +154,28 @@ pub trait Map: Send + Sync + fmt::Debug {
 
     /// Address of the single value of an array with one element, which is how programs reach their global variables.
     fn direct_value(&self) -> Option<NonNull<u8>> {
+        None
+    }
+
+    /// `bpf_map_push_elem`: of queues, stacks and bloom filters.
+    fn push(&self, value: &[u8], flags: u64) -> Result<(), Errno> {
+        let _ = (value, flags);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// `bpf_map_pop_elem`: takes the next value of a queue or stack.
+    fn pop(&self) -> Result<Vec<u8>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// `bpf_map_peek_elem`: a copy of the next value of a queue or stack.
+    fn peek(&self) -> Result<Vec<u8>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// The program in a slot of a program array.
+    fn program(&self, index: u32) -> Option<Arc<dyn crate::Execute>> {
+        let _ = index;
         None
     }
 

@@ -1,0 +1,118 @@
+//! Contexts: what the engines put into R1, and the packet behind it.
+//!
+//! The run-time context of a program type has an 8-byte slot for each field of its table (`ring3_platform::ctx`), in host
+//! byte order and with host addresses; lowering converts the program's accesses. Contexts whose table is an image
+//! (registers, tracepoint records) are raw bytes.
+
+mod raw;
+mod skb;
+mod slots;
+mod xdp;
+
+use ring3_platform::{ProgType, ctx};
+
+pub use raw::RawContext;
+pub use skb::{DataStart, SkbContext};
+pub use slots::Slots;
+pub use xdp::XdpContext;
+
+use crate::error::RunError;
+use crate::packet::Packet;
+
+/// What a program runs on.
+#[derive(Clone, Debug, Default)]
+pub enum Context {
+    /// Nothing: R1 is 0.
+    #[default]
+    None,
+    /// A packet as a driver sees it.
+    Xdp(XdpContext),
+    /// A packet as the network stack sees it.
+    Skb(SkbContext),
+    /// Bytes, as they are.
+    Raw(RawContext),
+    /// Fields without a packet.
+    Fields(Slots),
+}
+
+impl Context {
+    /// The value of R1.
+    pub fn addr(&mut self) -> u64 {
+        match self {
+            Context::None => 0,
+            Context::Xdp(xdp) => xdp.slots.addr(),
+            Context::Skb(skb) => skb.slots.addr(),
+            Context::Raw(raw) => raw.addr(),
+            Context::Fields(slots) => slots.addr(),
+        }
+    }
+
+    /// The packet, if there is one.
+    pub fn packet(&self) -> Option<&Packet> {
+        match self {
+            Context::Xdp(xdp) => Some(&xdp.packet),
+            Context::Skb(skb) => Some(&skb.packet),
+            Context::None | Context::Raw(_) | Context::Fields(_) => None,
+        }
+    }
+
+    /// The slots, if the context has fields.
+    pub fn slots(&self) -> Option<&Slots> {
+        match self {
+            Context::Xdp(xdp) => Some(&xdp.slots),
+            Context::Skb(skb) => Some(&skb.slots),
+            Context::Fields(slots) => Some(slots),
+            Context::None | Context::Raw(_) => None,
+        }
+    }
+
+    /// The slots, if the context has fields.
+    pub fn slots_mut(&mut self) -> Option<&mut Slots> {
+        match self {
+            Context::Xdp(xdp) => Some(&mut xdp.slots),
+            Context::Skb(skb) => Some(&mut skb.slots),
+            Context::Fields(slots) => Some(slots),
+            Context::None | Context::Raw(_) => None,
+        }
+    }
+
+    /// Writes the packet's addresses and length into the slots; to be called after every move.
+    pub fn refresh(&mut self) {
+        match self {
+            Context::Xdp(xdp) => xdp.refresh(),
+            Context::Skb(skb) => skb.refresh(),
+            Context::None | Context::Raw(_) | Context::Fields(_) => {}
+        }
+    }
+
+    /// Whether a verified program of this type may run on it: it then has every slot that the proof allows it to reach.
+    pub fn suits(&self, kind: ProgType) -> bool {
+        let Some(layout) = ctx::layout(kind) else { return false };
+        match self {
+            Context::None => false,
+            Context::Xdp(_) => kind == ProgType::Xdp,
+            Context::Skb(_) => layout.name == "__sk_buff" && kind != ProgType::FlowDissector,
+            Context::Raw(raw) => layout.identity && raw.len() >= layout.host_size() && slots::only_numbers(layout),
+            Context::Fields(slots) => slots.is_of(layout) && slots::only_numbers(layout),
+        }
+    }
+}
+
+/// The context of a program type that has no packet, from the image of its UAPI struct (shorter ones are filled with zeroes).
+pub fn from_image(kind: ProgType, image: &[u8]) -> Result<Context, RunError> {
+    let Some(layout) = ctx::layout(kind) else { return Err(RunError::WrongContext { kind }) };
+    if layout.identity {
+        let limit = layout.host_size().max(raw::MIN_BYTES);
+        if image.len() > limit {
+            return Err(RunError::ContextSize { len: image.len(), limit, kind });
+        }
+        return Ok(Context::Raw(RawContext::padded(image, limit)));
+    }
+    let mut slots = Slots::new(layout);
+    let limit = slots.image_size();
+    if image.len() > limit {
+        return Err(RunError::ContextSize { len: image.len(), limit, kind });
+    }
+    slots.load_image(image);
+    Ok(Context::Fields(slots))
+}

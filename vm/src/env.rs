@@ -1,0 +1,470 @@
+//! The environment of a run: everything that helpers reach and that is not a map.
+//!
+//! Both engines hand the same `&mut Env` to every helper. It is not shared between threads: each thread that runs programs
+//! has an environment of its own; maps are what they share.
+
+use std::sync::Arc;
+
+use ring3_platform::Errno;
+
+use crate::ctx::Context;
+use crate::host::Host;
+use crate::link::{Linked, MapHandle};
+use crate::regions::{RegionKind, Regions};
+
+/// How deep tail calls may go (`MAX_TAIL_CALL_CNT`).
+pub const MAX_TAIL_CALLS: u32 = 33;
+/// Bytes of trace output that an environment keeps; what comes later is counted in `Trace::dropped`.
+pub const MAX_TRACE_BYTES: usize = 1 << 20;
+/// Packets sent with `bpf_clone_redirect` that an environment keeps.
+pub const MAX_CLONES: usize = 1024;
+/// The seed of `bpf_get_prandom_u32` unless set.
+pub const DEFAULT_SEED: u64 = 0x7269_6e67_3362_7066;
+
+/// Instructions of a run of an unverified program for which the environment has no budget: such programs need not end.
+pub const MAX_UNVERIFIED_INSNS: u64 = 1 << 30;
+
+/// Why a run was stopped. Verified programs only stop for what the engine was told to stop for (a budget).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum TrapKind {
+    #[error("{} of {len} bytes at {addr:#x} is outside of all live memory", if *.write { "write" } else { "read" })]
+    BadAccess { addr: u64, len: u64, write: bool },
+    #[error("helper {helper} was given memory that is not live: {len} bytes at {addr:#x}")]
+    BadHelperMemory { helper: u32, addr: u64, len: u64 },
+    #[error("helper {helper} was given {value:#x} where it needs {what}")]
+    BadHelperArgument { helper: u32, value: u64, what: &'static str },
+    #[error("the call stack is deeper than {} frames", crate::interp::MAX_FRAMES)]
+    CallDepth,
+    #[error("the budget of {budget} instructions is used up")]
+    Budget { budget: u64 },
+    #[error("{what} cannot be run by this engine")]
+    Unsupported { what: &'static str },
+    #[error("execution runs off the end of the program")]
+    FellOff,
+}
+
+/// A stopped run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("slot {slot}: {kind}")]
+pub struct Trap {
+    /// Slot of the instruction.
+    pub slot: u32,
+    /// Reason.
+    pub kind: TrapKind,
+}
+
+/// Trace output (`bpf_trace_printk`, `bpf_trace_vprintk`).
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    /// One entry a call, without the header that tracefs adds; bytes that are not UTF-8 are replaced.
+    pub lines: Vec<String>,
+    /// Calls whose text was not kept.
+    pub dropped: u64,
+    bytes: usize,
+}
+
+impl Trace {
+    /// Adds one call's text.
+    pub fn push(&mut self, text: &[u8]) {
+        if self.bytes + text.len() > MAX_TRACE_BYTES {
+            self.dropped += 1;
+            return;
+        }
+        self.bytes += text.len();
+        self.lines.push(String::from_utf8_lossy(text).into_owned());
+    }
+
+    /// Takes what there is, and makes room again.
+    pub fn take(&mut self) -> Vec<String> {
+        self.bytes = 0;
+        std::mem::take(&mut self.lines)
+    }
+}
+
+/// Where `bpf_redirect`, `bpf_redirect_peer` or `bpf_redirect_map` sends the packet, if the program's result says so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Redirect {
+    /// To an interface.
+    Interface {
+        /// Interface number.
+        ifindex: u32,
+        /// Flags of the call.
+        flags: u64,
+    },
+    /// To an entry of a devmap, cpumap or xskmap, or to all of a devmap's.
+    Map {
+        /// Index of the map in the linked program.
+        map: u32,
+        /// Key.
+        key: u64,
+        /// Flags of the call.
+        flags: u64,
+    },
+}
+
+/// A packet that `bpf_clone_redirect` sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cloned {
+    /// Its bytes.
+    pub frame: Vec<u8>,
+    /// Interface number.
+    pub ifindex: u32,
+    /// Whether it goes to the interface's ingress.
+    pub ingress: bool,
+}
+
+/// How an engine runs a subprogram for a helper (callbacks). The engine fills it in while it executes.
+#[derive(Clone, Copy)]
+pub struct CallHook {
+    /// Runs subprogram `subprog` with R1 to R5 and gives its R0. `data` is the field below.
+    pub call: unsafe fn(data: *const (), env: &mut Env<'_>, subprog: u32, args: [u64; 5]) -> u64,
+    /// The engine's own state.
+    pub data: *const (),
+}
+
+/// What was running before; `Env::leave` takes it back.
+pub struct Entered {
+    linked: Option<Arc<Linked>>,
+    hook: Option<CallHook>,
+    /// Live memory of an unverified program that called a verified one, which is not checked.
+    regions: Option<Regions>,
+}
+
+/// A callback as the program holds it in a register: what `Op::LoadImm` yields for a function (`Wide::Func`).
+///
+/// The high half is a mark, so that an unverified program's random number is hardly ever taken for one; the low half is the
+/// index of the subprogram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Callback(pub u32);
+
+impl Callback {
+    const MARK: u64 = 0xcb_0000_0000;
+
+    /// The value of the register.
+    pub const fn token(self) -> u64 {
+        Self::MARK | self.0 as u64
+    }
+
+    /// Back from the register.
+    pub const fn from_token(token: u64) -> Option<Callback> {
+        if token & !0xffff_ffff == Self::MARK { Some(Callback(token as u32)) } else { None }
+    }
+}
+
+/// What helpers reach.
+pub struct Env<'h> {
+    /// The surroundings.
+    pub host: &'h mut dyn Host,
+    /// Trace output so far.
+    pub trace: Trace,
+    /// The context that the program runs on.
+    pub ctx: Context,
+    /// What the last redirect helper recorded.
+    pub redirect: Option<Redirect>,
+    /// Packets that were cloned away.
+    pub clones: Vec<Cloned>,
+    /// Instructions that an interpreter may execute in one run; `None` is no limit.
+    pub budget: Option<u64>,
+    /// CPU of this run, asked of the host once at its start.
+    pub(crate) cpu: u32,
+    /// The program that is running now.
+    pub(crate) linked: Option<Arc<Linked>>,
+    /// How callbacks are run now.
+    pub(crate) hook: Option<CallHook>,
+    /// Live memory, when the program was not verified.
+    pub(crate) regions: Option<Regions>,
+    /// Tail calls taken in this run.
+    pub(crate) tail_calls: u32,
+    /// Helper that is running now, for messages.
+    pub(crate) helper: u32,
+    pub(crate) trap: Option<Trap>,
+    /// Whether the slot of `trap` was filled in.
+    located: bool,
+    /// Instructions left of the budget of this run.
+    left: u64,
+    rng: u64,
+}
+
+impl<'h> Env<'h> {
+    /// An environment without a context.
+    pub fn new(host: &'h mut dyn Host) -> Env<'h> {
+        Env {
+            host,
+            trace: Trace::default(),
+            ctx: Context::None,
+            redirect: None,
+            clones: Vec::new(),
+            budget: None,
+            cpu: 0,
+            linked: None,
+            hook: None,
+            regions: None,
+            tail_calls: 0,
+            helper: 0,
+            trap: None,
+            located: false,
+            left: 0,
+            rng: DEFAULT_SEED,
+        }
+    }
+
+    /// Sets the seed of `bpf_get_prandom_u32`.
+    pub fn seed(&mut self, seed: u64) {
+        self.rng = seed;
+    }
+
+    /// The CPU of this run.
+    pub fn cpu(&self) -> u32 {
+        self.cpu
+    }
+
+    /// The next number of `bpf_get_prandom_u32` (SplitMix64, upper half).
+    pub fn prandom_u32(&mut self) -> u32 {
+        if let Some(number) = self.host.prandom_u32() {
+            return number;
+        }
+        self.rng = self.rng.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.rng;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 32) as u32
+    }
+
+    /// Makes ready for a run: what earlier runs left is gone, but for the trace, the clones and the random numbers.
+    pub(crate) fn start(&mut self) {
+        self.cpu = self.host.cpu();
+        self.redirect = None;
+        self.tail_calls = 0;
+        self.trap = None;
+        self.located = false;
+        self.left = self.budget_of_run();
+        self.regions = None;
+        self.ctx.refresh();
+    }
+
+    pub(crate) fn budget_of_run(&self) -> u64 {
+        self.budget.unwrap_or(MAX_UNVERIFIED_INSNS)
+    }
+
+    /// Counts one instruction; false if the budget is used up.
+    #[inline]
+    pub(crate) fn spend(&mut self) -> bool {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Notes which helper runs now.
+    pub(crate) fn set_helper(&mut self, id: u32) {
+        self.helper = id;
+    }
+
+    /// Runs a callback of the running program: `token` is what the program passed, `args` become R1 to R5. Gives its R0.
+    ///
+    /// # Safety
+    ///
+    /// The arguments are what the verifier assumed for the callback's, or the program runs checked.
+    pub unsafe fn call_subprog(&mut self, token: u64, args: [u64; 5]) -> u64 {
+        let known = Callback::from_token(token).filter(|c| self.linked.as_ref().is_some_and(|l| l.has_subprog(c.0)));
+        match (known, self.hook) {
+            // SAFETY: an engine sets the hook to itself while it executes and takes it back before it goes; the subprogram
+            // exists by the check above.
+            (Some(callback), Some(hook)) => unsafe { (hook.call)(hook.data, self, callback.0, args) },
+            _ => {
+                self.trap_argument(token, "a callback of the program");
+                0
+            }
+        }
+    }
+
+    /// Engines call this when they start a program: which one it is and how its callbacks are run. What it gives goes to
+    /// `leave` at the end.
+    pub fn enter(&mut self, linked: &Arc<Linked>, hook: CallHook) -> Entered {
+        let regions = if linked.is_verified() {
+            self.regions.take()
+        } else {
+            self.publish_program(linked);
+            None
+        };
+        let linked = self.linked.replace(Arc::clone(linked));
+        Entered { linked, hook: self.hook.replace(hook), regions }
+    }
+
+    /// What an unverified program may access from its start on.
+    fn publish_program(&mut self, linked: &Linked) {
+        let mut regions = self.regions.take().unwrap_or_default();
+        let ctx = self.ctx.addr();
+        match &self.ctx {
+            Context::None => {}
+            Context::Raw(raw) => regions.insert(ctx, raw.len() as u64, RegionKind::Mem),
+            Context::Xdp(_) | Context::Skb(_) | Context::Fields(_) => {
+                let bytes = self.ctx.slots().map_or(0, |slots| slots.image_size().min(slots.bytes()));
+                regions.insert(ctx, bytes as u64, RegionKind::Ctx);
+            }
+        }
+        for handle in linked.maps() {
+            if let Some(value) = handle.map.direct_value() {
+                regions.insert(value.as_ptr() as u64, handle.map.def().value_size.into(), RegionKind::MapValue);
+            }
+        }
+        self.regions = Some(regions);
+        self.publish_packet();
+    }
+
+    /// The counterpart of `enter`.
+    pub fn leave(&mut self, entered: Entered) {
+        self.linked = entered.linked;
+        self.hook = entered.hook;
+        if entered.regions.is_some() {
+            self.regions = entered.regions;
+            self.publish_packet();
+        }
+    }
+
+    /// The map behind a handle in a register. An unverified program with something else there traps.
+    ///
+    /// # Safety
+    ///
+    /// In a verified program `handle` is an argument that the helper's prototype has as a map. The reference may be used
+    /// until the helper returns.
+    #[inline]
+    pub unsafe fn map<'m>(&mut self, handle: u64) -> Option<&'m MapHandle> {
+        if self.regions.is_some() && !self.linked.as_ref().is_some_and(|l| l.map_of_handle(handle).is_some()) {
+            self.trap_argument(handle, "a map");
+            return None;
+        }
+        // SAFETY: by the caller for verified programs, by the check for others, this is the address of a handle of the running
+        // program, which lives as long as its `Linked`, of which `self` holds an `Arc` until the program ends.
+        Some(unsafe { &*(handle as *const MapHandle) })
+    }
+
+    /// Memory that a helper may read. An unverified program that passes memory which is not live traps.
+    ///
+    /// # Safety
+    ///
+    /// In a verified program the bytes are an argument that the helper's prototype has as memory of that length. The slice may
+    /// be used until the helper returns, and not while something writes there.
+    #[inline]
+    pub unsafe fn mem<'m>(&mut self, addr: u64, len: u64) -> Option<&'m [u8]> {
+        if !self.may(addr, len, false) {
+            return None;
+        }
+        // SAFETY: live and long enough by the caller or by `may`.
+        if len == 0 { Some(&[]) } else { Some(unsafe { std::slice::from_raw_parts(addr as *const u8, len as usize) }) }
+    }
+
+    /// Memory that a helper may write. As `mem`.
+    ///
+    /// # Safety
+    ///
+    /// As of `mem`; nothing else looks at the bytes while the slice is used.
+    #[inline]
+    pub unsafe fn mem_mut<'m>(&mut self, addr: u64, len: u64) -> Option<&'m mut [u8]> {
+        if !self.may(addr, len, true) {
+            return None;
+        }
+        // SAFETY: live and long enough by the caller or by `may`.
+        if len == 0 {
+            Some(&mut [])
+        } else {
+            Some(unsafe { std::slice::from_raw_parts_mut(addr as *mut u8, len as usize) })
+        }
+    }
+
+    /// Checks that an argument is the context of the running program; a verified one's always is.
+    #[inline]
+    pub(crate) fn check_ctx(&mut self, addr: u64) -> bool {
+        if self.regions.is_none() || addr == self.ctx.addr() {
+            return true;
+        }
+        self.trap_argument(addr, "the context");
+        false
+    }
+
+    /// After the packet moved or changed its length: slots and live memory follow.
+    pub(crate) fn packet_moved(&mut self) {
+        self.ctx.refresh();
+        self.publish_packet();
+    }
+
+    fn publish_packet(&mut self) {
+        let (Some(packet), Some(regions)) = (self.ctx.packet(), &mut self.regions) else { return };
+        let (start, end) = (packet.meta_addr(), packet.end_addr());
+        regions.remove_kind(RegionKind::Packet);
+        regions.insert(start, end - start, RegionKind::Packet);
+    }
+
+    fn may(&mut self, addr: u64, len: u64, write: bool) -> bool {
+        let Some(regions) = &self.regions else { return true };
+        // The context is no plain memory: its slots hold addresses.
+        if len == 0 || regions.find(addr, len, write).is_some_and(|region| region.kind != RegionKind::Ctx) {
+            return true;
+        }
+        self.set_trap(TrapKind::BadHelperMemory { helper: self.helper, addr, len });
+        false
+    }
+
+    /// True if the bytes can be read without a fault: for `bpf_probe_read_*`, which take any address.
+    pub fn is_live(&self, addr: u64, len: u64) -> bool {
+        self.regions.as_ref().is_some_and(|regions| regions.find(addr, len, false).is_some())
+    }
+
+    /// For unverified programs: from now on these bytes may be accessed. Helpers that give out memory call this.
+    pub fn publish(&mut self, addr: u64, len: u64, kind: RegionKind) {
+        if let Some(regions) = &mut self.regions {
+            regions.insert(addr, len, kind);
+        }
+    }
+
+    /// Takes memory back that `publish` announced.
+    pub fn retract(&mut self, addr: u64) {
+        if let Some(regions) = &mut self.regions {
+            regions.remove(addr);
+        }
+    }
+
+    /// Takes back everything that begins in a range.
+    pub(crate) fn retract_range(&mut self, addr: u64, len: u64) {
+        if let Some(regions) = &mut self.regions {
+            regions.remove_range(addr, len);
+        }
+    }
+
+    /// Stops the run after the running helper, saying that an argument is not what it must be.
+    pub fn trap_argument(&mut self, value: u64, what: &'static str) {
+        self.set_trap(TrapKind::BadHelperArgument { helper: self.helper, value, what });
+    }
+
+    /// Stops the run; the engine adds the slot. The first trap counts.
+    pub fn set_trap(&mut self, kind: TrapKind) {
+        self.trap.get_or_insert(Trap { slot: 0, kind });
+    }
+
+    /// Whether the run is to stop.
+    pub fn trapped(&self) -> bool {
+        self.trap.is_some()
+    }
+
+    /// Engines call this when they see a trap: where the program is. The innermost frame, which sees it first, counts.
+    pub fn locate_trap(&mut self, slot: u32) {
+        if let (Some(trap), false) = (&mut self.trap, self.located) {
+            trap.slot = slot;
+            self.located = true;
+        }
+    }
+
+    /// Takes the trap.
+    pub fn take_trap(&mut self) -> Option<Trap> {
+        self.trap.take()
+    }
+}
+
+/// What helpers return for an error.
+pub(crate) fn ret(result: Result<u64, Errno>) -> u64 {
+    result.unwrap_or_else(Errno::as_ret)
+}

@@ -1,0 +1,175 @@
+//! Helpers on maps that have elements.
+
+use std::ops::ControlFlow;
+
+use ring3_platform::Errno;
+
+use super::helper;
+use crate::env::{Env, ret};
+use crate::link::MapHandle;
+use crate::regions::RegionKind;
+
+/// Longest key or value whose copy needs no allocation.
+const SMALL: usize = 64;
+
+/// A copy of a key or value, since the original may be in a map that changes meanwhile.
+struct Copied {
+    small: [u8; SMALL],
+    large: Vec<u8>,
+    len: usize,
+}
+
+impl Copied {
+    #[inline]
+    fn of(bytes: &[u8]) -> Copied {
+        let mut copied = Copied { small: [0; SMALL], large: Vec::new(), len: bytes.len() };
+        match copied.small.get_mut(..bytes.len()) {
+            Some(small) => small.copy_from_slice(bytes),
+            None => copied.large = bytes.to_vec(),
+        }
+        copied
+    }
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        if self.len <= SMALL { &self.small[..self.len] } else { &self.large }
+    }
+}
+
+/// The map of a handle and a copy of the key at an address.
+///
+/// # Safety
+///
+/// As of `Env::map` and `Env::mem`.
+#[inline]
+unsafe fn map_and_key<'m>(env: &mut Env<'_>, handle: u64, key: u64) -> Option<(&'m MapHandle, Copied)> {
+    // SAFETY: passed on; the key of a map has the size of its definition.
+    unsafe {
+        let map = env.map(handle)?;
+        let key = env.mem(key, map.map.def().key_size.into())?;
+        Some((map, Copied::of(key)))
+    }
+}
+
+/// Announces a value to the checks of unverified programs and gives its address.
+#[inline]
+fn give_value(env: &mut Env<'_>, map: &MapHandle, value: Option<std::ptr::NonNull<u8>>) -> u64 {
+    let Some(value) = value else { return 0 };
+    let addr = value.as_ptr() as u64;
+    env.publish(addr, map.map.def().value_size.into(), RegionKind::MapValue);
+    addr
+}
+
+helper! {
+    /// `bpf_map_lookup_elem(map, key)`: address of the value or 0.
+    lookup(env, map, key) {
+        // SAFETY: by the caller, R1 is a map and R2 a key of it.
+        let (map, key) = unsafe { map_and_key(env, map, key) }?;
+        let value = map.map.lookup_ptr(key.bytes(), env.cpu);
+        Some(give_value(env, map, value))
+    }
+}
+
+helper! {
+    /// `bpf_map_lookup_percpu_elem(map, key, cpu)`: address of the value of that CPU or 0.
+    lookup_percpu(env, map, key, cpu) {
+        // SAFETY: by the caller, R1 is a map and R2 a key of it.
+        let (map, key) = unsafe { map_and_key(env, map, key) }?;
+        let value = map.map.lookup_ptr(key.bytes(), cpu as u32);
+        Some(give_value(env, map, value))
+    }
+}
+
+helper! {
+    /// `bpf_map_update_elem(map, key, value, flags)`.
+    update(env, map, key, value, flags) {
+        // SAFETY: by the caller, R1 is a map and R2 a key of it.
+        let (map, key) = unsafe { map_and_key(env, map, key) }?;
+        // SAFETY: by the caller, R3 is a value of the map.
+        let value = Copied::of(unsafe { env.mem(value, map.map.def().value_size.into()) }?);
+        Some(ret(map.map.update(key.bytes(), value.bytes(), flags, env.cpu).map(|()| 0)))
+    }
+}
+
+helper! {
+    /// `bpf_map_delete_elem(map, key)`.
+    delete(env, map, key) {
+        // SAFETY: by the caller, R1 is a map and R2 a key of it.
+        let (map, key) = unsafe { map_and_key(env, map, key) }?;
+        Some(ret(map.map.delete(key.bytes()).map(|()| 0)))
+    }
+}
+
+helper! {
+    /// `bpf_map_push_elem(map, value, flags)`.
+    push(env, map, value, flags) {
+        // SAFETY: by the caller, R1 is a map and R2 a value of it.
+        let (map, value) = unsafe {
+            let map = env.map(map)?;
+            (map, Copied::of(env.mem(value, map.map.def().value_size.into())?))
+        };
+        Some(ret(map.map.push(value.bytes(), flags).map(|()| 0)))
+    }
+}
+
+/// Writes what a queue or a stack gave; zeroes where it gave an error, as Linux does.
+///
+/// # Safety
+///
+/// R2 is memory for a value of the map.
+unsafe fn hand_out(env: &mut Env<'_>, map: &MapHandle, value: u64, given: Result<Vec<u8>, Errno>) -> Option<u64> {
+    // SAFETY: by the caller.
+    let out = unsafe { env.mem_mut(value, map.map.def().value_size.into()) }?;
+    out.fill(0);
+    Some(ret(given.map(|bytes| {
+        let len = bytes.len().min(out.len());
+        out[..len].copy_from_slice(&bytes[..len]);
+        0
+    })))
+}
+
+helper! {
+    /// `bpf_map_pop_elem(map, value)`.
+    pop(env, map, value) {
+        // SAFETY: by the caller, R1 is a map and R2 memory for a value.
+        unsafe {
+            let map = env.map(map)?;
+            env.mem_mut(value, map.map.def().value_size.into())?;
+            hand_out(env, map, value, map.map.pop())
+        }
+    }
+}
+
+helper! {
+    /// `bpf_map_peek_elem(map, value)`.
+    peek(env, map, value) {
+        // SAFETY: by the caller, R1 is a map and R2 memory for a value.
+        unsafe {
+            let map = env.map(map)?;
+            hand_out(env, map, value, map.map.peek())
+        }
+    }
+}
+
+helper! {
+    /// `bpf_for_each_map_elem(map, callback, ctx, flags)`: how many elements were visited. A callback that returns 1 is the last.
+    for_each(env, handle, callback, ctx, flags) {
+        // SAFETY: by the caller, R1 is a map.
+        let map = unsafe { env.map(handle) }?;
+        if flags != 0 {
+            return Some(Errno::EINVAL.as_ret());
+        }
+        let (key_size, value_size) = (map.map.def().key_size.into(), map.map.def().value_size.into());
+        let cpu = env.cpu;
+        let visited = map.map.for_each(cpu, &mut |key, value| {
+            let (key, value) = (key.as_ptr() as u64, value.as_ptr() as u64);
+            env.publish(value, value_size, RegionKind::MapValue);
+            env.publish(key, key_size, RegionKind::MapKey);
+            // SAFETY: the verifier assumes a map, a key and a value of it, and what the program passed as R3.
+            let stop = unsafe { env.call_subprog(callback, [handle, key, value, ctx, 0]) };
+            env.retract(key);
+            if stop != 0 || env.trapped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        Some(ret(visited))
+    }
+}

@@ -1,0 +1,125 @@
+//! What a run takes from its surroundings: time, the current task, the network. Every method has a default.
+
+use ring3_platform::Errno;
+
+/// The task that a program finds itself in (`bpf_get_current_*`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Task {
+    /// Thread id, the kernel's `pid`.
+    pub pid: u32,
+    /// Process id, the kernel's `tgid`.
+    pub tgid: u32,
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Name, NUL-padded.
+    pub comm: [u8; Task::COMM_LEN],
+}
+
+impl Task {
+    /// Bytes of a task's name with its NUL (`TASK_COMM_LEN`).
+    pub const COMM_LEN: usize = 16;
+
+    /// A task; the name is cut at 15 bytes.
+    pub fn new(tgid: u32, pid: u32, uid: u32, gid: u32, name: &str) -> Task {
+        let mut comm = [0; Task::COMM_LEN];
+        let len = name.len().min(Task::COMM_LEN - 1);
+        comm[..len].copy_from_slice(&name.as_bytes()[..len]);
+        Task { pid, tgid, uid, gid, comm }
+    }
+}
+
+/// The surroundings of a run. `bpf_*` helpers that ask the kernel about the world ask this.
+pub trait Host {
+    /// Nanoseconds since boot without suspend (`CLOCK_MONOTONIC`).
+    fn ktime_ns(&mut self) -> u64 {
+        realtime_ns()
+    }
+
+    /// Nanoseconds since boot with suspend (`CLOCK_BOOTTIME`).
+    fn boottime_ns(&mut self) -> u64 {
+        self.ktime_ns()
+    }
+
+    /// Nanoseconds of International Atomic Time (`CLOCK_TAI`).
+    fn tai_ns(&mut self) -> u64 {
+        realtime_ns()
+    }
+
+    /// A random number; `None` takes the environment's own seeded generator.
+    fn prandom_u32(&mut self) -> Option<u32> {
+        None
+    }
+
+    /// The CPU that the program runs on; must be less than the number of CPUs that per-CPU maps were made for.
+    fn cpu(&mut self) -> u32 {
+        0
+    }
+
+    /// The NUMA node of that CPU.
+    fn numa_node(&mut self) -> u32 {
+        0
+    }
+
+    /// The current task.
+    fn task(&mut self) -> Task {
+        Task::new(1, 1, 0, 0, "ring3")
+    }
+
+    /// A packet that `bpf_clone_redirect` sends. The error is the helper's result.
+    fn transmit(&mut self, frame: &[u8], ifindex: u32, ingress: bool) -> Result<(), Errno> {
+        let _ = (frame, ifindex, ingress);
+        Ok(())
+    }
+}
+
+/// The surroundings with every default: real time, task 1, CPU 0, a network that takes everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DefaultHost;
+
+impl Host for DefaultHost {}
+
+/// Surroundings that are the same each time: a clock that ticks once for each question.
+#[derive(Clone, Debug)]
+pub struct TestHost {
+    /// What the clock says next.
+    pub now_ns: u64,
+    /// How much it advances for each question.
+    pub tick_ns: u64,
+    /// CPU number.
+    pub cpu: u32,
+    /// The task.
+    pub task: Task,
+}
+
+impl Default for TestHost {
+    fn default() -> Self {
+        TestHost { now_ns: 1_000_000_000, tick_ns: 1_000, cpu: 0, task: Task::new(1, 1, 0, 0, "ring3") }
+    }
+}
+
+impl Host for TestHost {
+    fn ktime_ns(&mut self) -> u64 {
+        let now = self.now_ns;
+        self.now_ns = now.wrapping_add(self.tick_ns);
+        now
+    }
+
+    fn tai_ns(&mut self) -> u64 {
+        self.ktime_ns()
+    }
+
+    fn cpu(&mut self) -> u32 {
+        self.cpu
+    }
+
+    fn task(&mut self) -> Task {
+        self.task.clone()
+    }
+}
+
+fn realtime_ns() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,315 @@
+//! Linking: a lowered program, the maps and the helpers become one thing that engines execute.
+//!
+//! [`link`] compares the maps with the definitions that the proof used: size, kind, flags and, for frozen data, content
+//! must be the same, or the program's accesses would not be safe.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use ring3_isa::Code;
+use ring3_platform::helpers::Lookup;
+use ring3_platform::{HelperId, MapDef, ProgType, RetKind, helper_name};
+use ring3_verifier::VerifiedProgram;
+
+use crate::env::Env;
+use crate::error::LinkError;
+use crate::helpers;
+use crate::lower::{CtxRules, FixupValue, Lowered, Op, Subprog, lower, lower_unverified};
+use crate::maps::Map;
+
+/// A helper as engines call it: R1 to R5 and the environment, gives R0.
+///
+/// On x86-64 (System V) BPF's R1 to R5 are the first five argument registers, so that a JIT only has to add the sixth.
+///
+/// # Safety
+///
+/// The arguments are what the helper's prototype says (as the verifier proves), or `env` knows the live memory (as the
+/// checked interpreter provides).
+pub type HelperFn =
+    for<'a, 'h> unsafe extern "C" fn(r1: u64, r2: u64, r3: u64, r4: u64, r5: u64, env: &'a mut Env<'h>) -> u64;
+
+/// A helper of the embedder.
+pub type CustomHelper = Arc<dyn Fn(&mut Env<'_>, [u64; 5]) -> u64 + Send + Sync>;
+
+/// Helpers of the embedder that one program may use, at most.
+pub const MAX_CUSTOM_HELPERS: usize = 64;
+
+/// The embedder's helpers by number. One with the number of a Linux helper takes its place.
+#[derive(Clone, Default)]
+pub struct Helpers {
+    custom: BTreeMap<u32, CustomHelper>,
+}
+
+impl Helpers {
+    /// No helpers but those of Linux that ring3 has.
+    pub fn new() -> Helpers {
+        Helpers::default()
+    }
+
+    /// Adds a helper. `DuplicateHelper` if the number is taken.
+    pub fn register(
+        &mut self,
+        id: HelperId,
+        helper: impl Fn(&mut Env<'_>, [u64; 5]) -> u64 + Send + Sync + 'static,
+    ) -> Result<(), LinkError> {
+        if self.custom.contains_key(&id.0) {
+            return Err(LinkError::DuplicateHelper { id: id.0 });
+        }
+        self.custom.insert(id.0, Arc::new(helper));
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Helpers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.custom.keys()).finish()
+    }
+}
+
+/// One row of a linked program's helper table.
+#[derive(Clone, Copy)]
+pub struct HelperRef {
+    /// Number.
+    pub id: HelperId,
+    /// What to call.
+    pub func: HelperFn,
+}
+
+impl fmt::Debug for HelperRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HelperRef({})", self.id.0)
+    }
+}
+
+/// What a map is in a register: the address of one of these, which stays the same as long as the linked program.
+#[derive(Debug)]
+pub struct MapHandle {
+    /// The map.
+    pub map: Arc<dyn Map>,
+    /// Its index in the linked program.
+    pub index: u32,
+}
+
+/// A program that engines can execute.
+pub struct Linked {
+    name: String,
+    kind: ProgType,
+    rules: CtxRules,
+    verified: bool,
+    ops: Vec<Op>,
+    slots: Vec<u32>,
+    subprogs: Vec<Subprog>,
+    helpers: Vec<HelperRef>,
+    custom: Vec<CustomHelper>,
+    maps: Box<[MapHandle]>,
+}
+
+impl fmt::Debug for Linked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Linked")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .field("ops", &self.ops.len())
+            .finish()
+    }
+}
+
+impl Linked {
+    /// The program's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its type.
+    pub fn kind(&self) -> ProgType {
+        self.kind
+    }
+
+    /// Whether a proof stands behind it. Only then may it be compiled, or run without checks.
+    pub fn is_verified(&self) -> bool {
+        self.verified
+    }
+
+    /// The operations.
+    pub fn ops(&self) -> &[Op] {
+        &self.ops
+    }
+
+    /// For each operation the slot that it came from.
+    pub fn slots(&self) -> &[u32] {
+        &self.slots
+    }
+
+    /// The functions; the main one is the first.
+    pub fn subprogs(&self) -> &[Subprog] {
+        &self.subprogs
+    }
+
+    /// The helpers that `Op::CallHelper` names.
+    pub fn helpers(&self) -> &[HelperRef] {
+        &self.helpers
+    }
+
+    /// The maps, in the order of the program's definitions.
+    pub fn maps(&self) -> &[MapHandle] {
+        &self.maps
+    }
+
+    /// The map whose handle is this value of a register.
+    pub fn map_of_handle(&self, handle: u64) -> Option<&MapHandle> {
+        let at = handle.checked_sub(self.maps.as_ptr() as u64)?;
+        let size = size_of::<MapHandle>() as u64;
+        if at % size != 0 { None } else { self.maps.get((at / size) as usize) }
+    }
+
+    pub(crate) fn rules(&self) -> &CtxRules {
+        &self.rules
+    }
+
+    pub(crate) fn has_subprog(&self, index: u32) -> bool {
+        (index as usize) < self.subprogs.len()
+    }
+}
+
+/// Links a program that was proved safe.
+pub fn link(program: &VerifiedProgram, maps: &[Arc<dyn Map>], helpers: &Helpers) -> Result<Linked, LinkError> {
+    let source = program.program();
+    check_maps(&source.maps, maps)?;
+    let lowered = lower(program)?;
+    for id in &lowered.helpers {
+        check_custom(program, helpers, *id)?;
+    }
+    let rules = CtxRules::of(source.kind, source.attach);
+    finish(lowered, (source.name.clone(), source.kind, rules), maps, helpers, true)
+}
+
+/// Links a program that nobody proved anything about: only the checked interpreter runs it. `kind` says what context it
+/// expects. Helpers work as far as they can check what they are given.
+pub fn link_unverified(
+    code: &Code,
+    kind: ProgType,
+    maps: &[Arc<dyn Map>],
+    helpers: &Helpers,
+) -> Result<Linked, LinkError> {
+    let lowered = lower_unverified(code, maps.len())?;
+    finish(lowered, (String::new(), kind, CtxRules::of(kind, None)), maps, helpers, false)
+}
+
+fn finish(
+    lowered: Lowered,
+    (name, kind, rules): (String, ProgType, CtxRules),
+    maps: &[Arc<dyn Map>],
+    helpers: &Helpers,
+    verified: bool,
+) -> Result<Linked, LinkError> {
+    let Lowered { mut ops, slots, subprogs, helpers: ids, fixups } = lowered;
+    let maps: Box<[MapHandle]> =
+        maps.iter().zip(0..).map(|(map, index)| MapHandle { map: Arc::clone(map), index }).collect();
+    for fixup in fixups {
+        let loaded = match fixup.value {
+            FixupValue::Map(map) => &raw const maps[map] as u64,
+            FixupValue::MapValue(map, off) => direct_value(&maps[map], off)?,
+        };
+        if let Some(Op::LoadImm { value, .. }) = ops.get_mut(fixup.op) {
+            *value = loaded;
+        }
+    }
+    let mut custom = Vec::new();
+    let table = ids.iter().map(|id| helper_ref(*id, helpers, &mut custom)).collect::<Result<_, _>>()?;
+    Ok(Linked { name, kind, rules, verified, ops, slots, subprogs, helpers: table, custom, maps })
+}
+
+fn direct_value(handle: &MapHandle, off: u32) -> Result<u64, LinkError> {
+    let def = handle.map.def();
+    match handle.map.direct_value() {
+        Some(base) if off < def.value_size => Ok(base.as_ptr() as u64 + u64::from(off)),
+        Some(_) | None => Err(LinkError::NoDirectValue { index: handle.index as usize, name: def.name.clone(), off }),
+    }
+}
+
+fn helper_ref(id: HelperId, helpers: &Helpers, custom: &mut Vec<CustomHelper>) -> Result<HelperRef, LinkError> {
+    if let Some(helper) = helpers.custom.get(&id.0) {
+        let func = THUNKS.get(custom.len()).ok_or(LinkError::TooManyCustomHelpers { limit: MAX_CUSTOM_HELPERS })?;
+        custom.push(Arc::clone(helper));
+        return Ok(HelperRef { id, func: *func });
+    }
+    let missing = || LinkError::NoHelper { id: id.0, name: helper_name(id.0).unwrap_or("unknown").to_owned() };
+    helpers::builtin(id.0).map(|func| HelperRef { id, func }).ok_or_else(missing)
+}
+
+/// A helper of the embedder returns whatever it likes, so its prototype must not promise more than a number.
+fn check_custom(program: &VerifiedProgram, helpers: &Helpers, id: HelperId) -> Result<(), LinkError> {
+    if !helpers.custom.contains_key(&id.0) {
+        return Ok(());
+    }
+    match program.target().helper(program.program(), id.0) {
+        Lookup::Found(proto) if matches!(proto.ret.kind, RetKind::Integer | RetKind::Void) => Ok(()),
+        _ => Err(LinkError::CustomReturnsPointer { id: id.0 }),
+    }
+}
+
+fn check_maps(wanted: &[Arc<MapDef>], given: &[Arc<dyn Map>]) -> Result<(), LinkError> {
+    if wanted.len() != given.len() {
+        return Err(LinkError::MapCount { wanted: wanted.len(), given: given.len() });
+    }
+    for (index, (wanted, given)) in wanted.iter().zip(given).enumerate() {
+        if let Some((field, wanted_value, given_value)) = difference(wanted, given.def()) {
+            let name = wanted.name.clone();
+            return Err(LinkError::MapMismatch { index, name, field, wanted: wanted_value, given: given_value });
+        }
+        // The verifier read constants from the content of frozen maps.
+        if let (true, Some(data)) = (wanted.frozen, &wanted.data) {
+            let now = given.copy_out(&0u32.to_ne_bytes()).unwrap_or_default();
+            if !given.is_frozen() || now.get(..data.len()) != Some(&data[..]) {
+                return Err(LinkError::MapMismatch {
+                    index,
+                    name: wanted.name.clone(),
+                    field: "frozen content",
+                    wanted: "that of the program".to_owned(),
+                    given: "different".to_owned(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first field that a proof relies on and that differs, with both values.
+fn difference(wanted: &MapDef, given: &MapDef) -> Option<(&'static str, String, String)> {
+    let numbers = [
+        ("key size", wanted.key_size.into(), given.key_size.into()),
+        ("value size", wanted.value_size.into(), given.value_size.into()),
+        ("capacity", wanted.max_entries.into(), given.max_entries.into()),
+        ("flags", u64::from(wanted.flags.0), u64::from(given.flags.0)),
+        ("extra", wanted.extra, given.extra),
+    ];
+    if wanted.kind != given.kind {
+        return Some(("type", wanted.kind.name().to_owned(), given.kind.name().to_owned()));
+    }
+    if let Some((field, wanted, given)) = numbers.into_iter().find(|(_, wanted, given)| wanted != given) {
+        return Some((field, wanted.to_string(), given.to_string()));
+    }
+    match (&wanted.inner, &given.inner) {
+        (Some(wanted), Some(given)) => difference(wanted, given),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            Some(("inner map", wanted.inner.is_some().to_string(), given.inner.is_some().to_string()))
+        }
+    }
+}
+
+/// Calls helper `N` of the embedder of the running program: a JIT can only call plain functions.
+unsafe extern "C" fn thunk<const N: usize>(r1: u64, r2: u64, r3: u64, r4: u64, r5: u64, env: &mut Env<'_>) -> u64 {
+    let helper = env.linked.as_ref().and_then(|linked| linked.custom.get(N).cloned());
+    helper.map_or(0, |helper| helper(env, [r1, r2, r3, r4, r5]))
+}
+
+macro_rules! thunks {
+    ($($n:literal)*) => { [$(thunk::<$n>),*] };
+}
+
+const THUNKS: [HelperFn; MAX_CUSTOM_HELPERS] = thunks!(
+    0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
+    32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63
+);

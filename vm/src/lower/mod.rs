@@ -1,0 +1,360 @@
+//! Lowering: from the decoded instructions of a program to the operations that the engines execute.
+//!
+//! The verifier never edits a program; all rewriting is here. What it does: jump targets become absolute, a wide load
+//! becomes one operation, code that the proof never reached goes, branches that always go one way become jumps or nothing,
+//! and accesses of the context become accesses of the run-time context, where each field has a slot of its own.
+//! Values that depend on the maps (`Fixup`) are filled in by `link`.
+
+pub mod op;
+
+use std::collections::BTreeMap;
+
+use ring3_isa::{Callee, Code, Insn, Size, Wide};
+use ring3_platform::{AttachType, CtxLayout, HelperId, ProgType, Yields, ctx};
+use ring3_verifier::{Direction, Facts, Region, VerifiedProgram};
+
+use crate::env::Callback;
+use crate::error::LowerError;
+
+pub use op::{Op, Target};
+
+/// Number of `bpf_tail_call`, which is an operation of its own.
+pub(crate) const TAIL_CALL: i32 = 12;
+/// Operations of a program, at most: the verifier's limit on instructions.
+pub const MAX_OPS: usize = 1_000_000;
+
+/// A value that `link` writes into a `LoadImm`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fixup {
+    /// Which operation.
+    pub op: usize,
+    /// What it loads.
+    pub value: FixupValue,
+}
+
+/// What a `Fixup` stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FixupValue {
+    /// The handle of a map.
+    Map(usize),
+    /// The address of a byte of a map's first value.
+    MapValue(usize, u32),
+}
+
+/// One function.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Subprog {
+    /// Its first operation.
+    pub entry: Target,
+    /// One past its last operation.
+    pub end: Target,
+    /// Bytes of stack that it uses; unverified programs get all of a frame.
+    pub stack_depth: u32,
+}
+
+/// A program of operations, before it is linked with maps and helpers.
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    /// The operations.
+    pub ops: Vec<Op>,
+    /// For each operation the slot that it came from.
+    pub slots: Vec<u32>,
+    /// Functions; the main one is the first.
+    pub subprogs: Vec<Subprog>,
+    /// Helpers that are called; `Op::CallHelper` is an index into this.
+    pub helpers: Vec<HelperId>,
+    /// What `link` fills in.
+    pub fixups: Vec<Fixup>,
+}
+
+/// Lowers a program that was proved safe.
+pub fn lower(program: &VerifiedProgram) -> Result<Lowered, LowerError> {
+    let (source, facts) = (program.program(), program.facts());
+    if facts.insns.len() != source.code.len() {
+        return Err(LowerError::FactsMismatch { facts: facts.insns.len(), code: source.code.len() });
+    }
+    let subprogs = facts.subprogs.iter().map(|s| (s.start, s.stack_depth)).collect();
+    let context = CtxRules::of(source.kind, source.attach);
+    Lowering::new(&source.code, Some((facts, context)), source.maps.len(), subprogs).run()
+}
+
+/// Lowers a program that nobody proved anything about, for the checked interpreter: context accesses stay as they are, and
+/// every function may use a whole frame.
+pub fn lower_unverified(code: &Code, maps: usize) -> Result<Lowered, LowerError> {
+    let mut starts: BTreeMap<usize, u32> = BTreeMap::from([(0, crate::interp::FRAME_BYTES)]);
+    for slot in 0..code.len() {
+        let off = match code.get(slot) {
+            Some(Ok(Insn::Call(Callee::Local(off)) | Insn::LoadImm { value: Wide::Func(off), .. })) => off,
+            _ => continue,
+        };
+        starts.insert(resolve(code, slot, off)?, crate::interp::FRAME_BYTES);
+    }
+    Lowering::new(code, None, maps, starts.into_iter().collect()).run()
+}
+
+/// The slot that an offset from `slot` leads to.
+fn resolve(code: &Code, slot: usize, off: i32) -> Result<usize, LowerError> {
+    let target = slot as i64 + 1 + i64::from(off);
+    match usize::try_from(target) {
+        Ok(at) if at < code.len() && !code.is_tail(at) => Ok(at),
+        Ok(_) | Err(_) => Err(LowerError::BadTarget { slot, target }),
+    }
+}
+
+/// How accesses of the context of one program are converted.
+#[derive(Clone, Copy, Debug)]
+pub struct CtxRules {
+    kind: ProgType,
+    attach: Option<AttachType>,
+    layout: Option<&'static CtxLayout>,
+}
+
+impl CtxRules {
+    /// Those of a program type. Types whose context is described by BTF access the run-time context as it is.
+    pub fn of(kind: ProgType, attach: Option<AttachType>) -> CtxRules {
+        CtxRules {
+            kind,
+            attach: kind.effective_attach(attach),
+            layout: ctx::layout(kind).filter(|layout| !layout.identity),
+        }
+    }
+
+    /// The table of a context that is not accessed as it is.
+    pub(crate) fn layout(&self) -> Option<&'static CtxLayout> {
+        self.layout
+    }
+
+    /// Offset and size in the run-time context of an access of the UAPI struct. `None`: there is no such access.
+    ///
+    /// The part of a field lies at the same distance from the start of its slot, as the hosts are little-endian; only
+    /// fields that hold addresses are 8 bytes wide whatever the UAPI struct says.
+    pub fn convert(&self, off: i32, size: Size, write: bool) -> Option<(i32, Size)> {
+        let Some(layout) = self.layout else { return Some((off, size)) };
+        let index = layout.field_index(self.kind, self.attach, i64::from(off), size.bytes(), write)?;
+        let field = &layout.fields[index];
+        let slot = i32::try_from(layout.host_offset(index)).ok()?;
+        match field.yields {
+            Yields::Scalar => Some((slot + off - i32::from(field.off), size)),
+            Yields::Packet
+            | Yields::PacketEnd
+            | Yields::PacketMeta
+            | Yields::FlowKeys
+            | Yields::SockCommonOrNull
+            | Yields::Sock
+            | Yields::SockOrNull
+            | Yields::TpBuffer
+            | Yields::Btf(_) => Some((slot, Size::Dw)),
+        }
+    }
+}
+
+struct Lowering<'a> {
+    code: &'a Code,
+    proof: Option<(&'a Facts, CtxRules)>,
+    maps: usize,
+    /// First slots of functions and their stack depths, sorted, main first.
+    starts: Vec<(usize, u32)>,
+    /// For each slot the operation that stands for it or follows it.
+    op_at: Vec<Target>,
+    out: Lowered,
+    /// Operations with a target, which is a slot until the end.
+    jumps: Vec<(usize, usize)>,
+}
+
+impl<'a> Lowering<'a> {
+    fn new(code: &'a Code, proof: Option<(&'a Facts, CtxRules)>, maps: usize, starts: Vec<(usize, u32)>) -> Self {
+        let ops = Vec::with_capacity(code.len());
+        let out = Lowered { ops, slots: Vec::new(), subprogs: Vec::new(), helpers: Vec::new(), fixups: Vec::new() };
+        Lowering { code, proof, maps, starts, op_at: Vec::with_capacity(code.len() + 1), out, jumps: Vec::new() }
+    }
+
+    fn run(mut self) -> Result<Lowered, LowerError> {
+        if self.code.is_empty() || self.starts.is_empty() {
+            return Err(LowerError::Empty);
+        }
+        if self.code.len() > MAX_OPS {
+            return Err(LowerError::TooMany { what: "instructions", limit: MAX_OPS });
+        }
+        for slot in 0..self.code.len() {
+            self.op_at.push(self.out.ops.len() as Target);
+            let dead = self.proof.is_some_and(|(facts, _)| !facts.insns[slot].seen);
+            if dead || self.code.is_tail(slot) {
+                continue;
+            }
+            let insn = match self.code.get(slot) {
+                Some(Ok(insn)) => insn,
+                Some(Err(what)) => return Err(LowerError::Malformed { slot, what }),
+                None => continue,
+            };
+            if let Some(op) = self.op(slot, insn)? {
+                self.out.ops.push(op);
+                self.out.slots.push(slot as u32);
+            }
+        }
+        self.op_at.push(self.out.ops.len() as Target);
+        self.set_targets();
+        self.set_subprogs();
+        Ok(self.out)
+    }
+
+    /// The operation for an instruction, or nothing where none is needed.
+    fn op(&mut self, slot: usize, insn: Insn) -> Result<Option<Op>, LowerError> {
+        Ok(Some(match insn {
+            Insn::Alu { width, op, dst, src } => Op::Alu { width, op, dst, src },
+            Insn::Mov { width, dst, src } => Op::Mov { width, dst, src },
+            Insn::MovSx { width, from, dst, src } => Op::MovSx { width, from, dst, src },
+            Insn::AddrSpaceCast { .. } => {
+                return Err(LowerError::Unsupported { slot, what: "a cast of address spaces" });
+            }
+            Insn::Neg { width, dst } => Op::Neg { width, dst },
+            Insn::Endian { op, size, dst } => Op::Endian { op, size, dst },
+            Insn::LoadImm { dst, value } => Op::LoadImm { dst, value: self.wide(slot, value)? },
+            Insn::WideTail => return Ok(None),
+            Insn::Load { size, signed, dst, base, off } => {
+                let (off, size) = self.access(slot, off, size, false)?;
+                Op::Load { size, signed: signed && size != Size::Dw, dst, base, off }
+            }
+            Insn::Store { size, base, off, src } => {
+                let (off, size) = self.access(slot, off, size, true)?;
+                Op::Store { size, base, off, src }
+            }
+            Insn::Atomic { op, size, base, off, src } => Op::Atomic { op, size, base, off: off.into(), src },
+            Insn::LoadAcquire { size, dst, base, off } => Op::LoadAcquire { size, dst, base, off: off.into() },
+            Insn::StoreRelease { size, base, off, src } => Op::StoreRelease { size, base, off: off.into(), src },
+            Insn::Jump { off, long: _ } => return self.jump(slot, off),
+            Insn::Branch { width, op, lhs, rhs, off } => {
+                let off = i32::from(off);
+                match self.direction(slot) {
+                    Direction::Taken => return self.jump(slot, off),
+                    Direction::NotTaken => return Ok(None),
+                    Direction::None | Direction::Both => {
+                        Op::Branch { width, op, lhs, rhs, target: self.target(slot, off)? }
+                    }
+                }
+            }
+            Insn::MayGoto { off } => Op::MayGoto { target: self.target(slot, off.into())? },
+            Insn::Call(callee) => self.call(slot, callee)?,
+            Insn::Exit => Op::Exit,
+            Insn::LegacyPacket { size, index, imm } => Op::LegacyPacket { size, index, imm },
+        }))
+    }
+
+    fn direction(&self, slot: usize) -> Direction {
+        self.proof.map_or(Direction::Both, |(facts, _)| facts.insns[slot].direction)
+    }
+
+    fn jump(&mut self, slot: usize, off: i32) -> Result<Option<Op>, LowerError> {
+        if off == 0 && self.code.len() > slot + 1 {
+            return Ok(None);
+        }
+        Ok(Some(Op::Jump { target: self.target(slot, off)? }))
+    }
+
+    /// Notes that the operation about to be pushed has a target; gives a placeholder.
+    fn target(&mut self, slot: usize, off: i32) -> Result<Target, LowerError> {
+        let to = resolve(self.code, slot, off)?;
+        self.jumps.push((self.out.ops.len(), to));
+        Ok(0)
+    }
+
+    fn set_targets(&mut self) {
+        for &(op, to) in &self.jumps {
+            let to = self.op_at[to];
+            match &mut self.out.ops[op] {
+                Op::Jump { target } | Op::Branch { target, .. } | Op::MayGoto { target } => *target = to,
+                Op::Alu { .. }
+                | Op::Mov { .. }
+                | Op::MovSx { .. }
+                | Op::Neg { .. }
+                | Op::Endian { .. }
+                | Op::LoadImm { .. }
+                | Op::Load { .. }
+                | Op::Store { .. }
+                | Op::Atomic { .. }
+                | Op::LoadAcquire { .. }
+                | Op::StoreRelease { .. }
+                | Op::CallHelper { .. }
+                | Op::TailCall
+                | Op::CallLocal { .. }
+                | Op::Exit
+                | Op::LegacyPacket { .. } => {}
+            }
+        }
+    }
+
+    fn set_subprogs(&mut self) {
+        for (i, &(start, stack_depth)) in self.starts.iter().enumerate() {
+            let end = self.starts.get(i + 1).map_or(self.out.ops.len() as Target, |&(next, _)| self.op_at[next]);
+            self.out.subprogs.push(Subprog { entry: self.op_at[start], end, stack_depth });
+        }
+    }
+
+    fn access(&self, slot: usize, off: i16, size: Size, write: bool) -> Result<(i32, Size), LowerError> {
+        let off = i32::from(off);
+        match self.proof {
+            Some((facts, rules)) if facts.insns[slot].region == Region::Ctx => rules
+                .convert(off, size, write)
+                .ok_or(LowerError::BadCtxAccess { slot, off, size: size.bytes(), kind: rules.kind }),
+            Some(_) | None => Ok((off, size)),
+        }
+    }
+
+    fn subprog(&self, slot: usize, off: i32) -> Result<usize, LowerError> {
+        let start = resolve(self.code, slot, off)?;
+        self.starts
+            .binary_search_by_key(&start, |&(start, _)| start)
+            .map_err(|_| LowerError::BadTarget { slot, target: start as i64 })
+    }
+
+    fn map(&self, slot: usize, map: i32) -> Result<usize, LowerError> {
+        usize::try_from(map).ok().filter(|map| *map < self.maps).ok_or(LowerError::NoSuchMap { slot, map: map.into() })
+    }
+
+    fn fixup(&mut self, value: FixupValue) -> u64 {
+        self.out.fixups.push(Fixup { op: self.out.ops.len(), value });
+        0
+    }
+
+    fn wide(&mut self, slot: usize, value: Wide) -> Result<u64, LowerError> {
+        match value {
+            Wide::Imm(value) => Ok(value),
+            Wide::Map(map) => {
+                let map = self.map(slot, map)?;
+                Ok(self.fixup(FixupValue::Map(map)))
+            }
+            Wide::MapValue { map, off } => {
+                let map = self.map(slot, map)?;
+                Ok(self.fixup(FixupValue::MapValue(map, off)))
+            }
+            Wide::Func(off) => Ok(Callback(self.subprog(slot, off)? as u32).token()),
+            Wide::BtfId { .. } => Err(LowerError::Unsupported { slot, what: "a kernel symbol" }),
+            Wide::MapIdx(_) | Wide::MapIdxValue { .. } => {
+                Err(LowerError::Unsupported { slot, what: "a map of an fd_array" })
+            }
+        }
+    }
+
+    fn call(&mut self, slot: usize, callee: Callee) -> Result<Op, LowerError> {
+        match callee {
+            Callee::Helper(TAIL_CALL) => Ok(Op::TailCall),
+            Callee::Helper(id) => {
+                let id = HelperId(id as u32);
+                let known = self.out.helpers.iter().position(|h| *h == id);
+                let index = known.unwrap_or_else(|| {
+                    self.out.helpers.push(id);
+                    self.out.helpers.len() - 1
+                });
+                let limit = usize::from(u16::MAX);
+                let helper = u16::try_from(index).map_err(|_| LowerError::TooMany { what: "helpers", limit })?;
+                Ok(Op::CallHelper { helper })
+            }
+            Callee::Local(off) => {
+                let limit = usize::from(u16::MAX);
+                let subprog = u16::try_from(self.subprog(slot, off)?)
+                    .map_err(|_| LowerError::TooMany { what: "subprograms", limit })?;
+                Ok(Op::CallLocal { subprog })
+            }
+            Callee::Kfunc { .. } => Err(LowerError::Unsupported { slot, what: "a kernel function" }),
+        }
+    }
+}
