@@ -88,6 +88,10 @@ impl Map for Array {
         &self.base
     }
 
+    fn holds(&self, addr: u64, len: u64) -> bool {
+        self.values.holds(addr, len)
+    }
+
     #[inline]
     fn lookup_ptr(&self, key: &[u8], cpu: u32) -> Option<NonNull<u8>> {
         Some(self.values.at(self.offset(index_of(key)?, cpu)?))

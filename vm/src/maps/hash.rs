@@ -407,6 +407,10 @@ impl Map for Hash {
         &self.base
     }
 
+    fn holds(&self, addr: u64, len: u64) -> bool {
+        self.memory.holds(addr, len)
+    }
+
     #[inline]
     fn lookup_ptr(&self, key: &[u8], cpu: u32) -> Option<NonNull<u8>> {
         let cpu = if self.percpu { cpu } else { 0 };

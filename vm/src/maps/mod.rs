@@ -179,6 +179,40 @@ pub trait Map: Send + Sync + fmt::Debug {
         None
     }
 
+    /// `bpf_ringbuf_reserve`: address of a record of `size` bytes, aligned to 8, that readers do not see until it is
+    /// committed. `None` if it does not fit, and for types that are no ring buffer.
+    fn reserve(&self, size: u64) -> Option<NonNull<u8>> {
+        let _ = size;
+        None
+    }
+
+    /// `bpf_ringbuf_submit` and `bpf_ringbuf_discard`: gives a reserved record to the readers, or marks it as dropped. False if
+    /// `record` is no reserved record of this map.
+    fn commit(&self, record: NonNull<u8>, discard: bool) -> bool {
+        let _ = (record, discard);
+        false
+    }
+
+    /// `bpf_ringbuf_query`: 0 bytes not read yet, 1 size of the ring, 2 position of the reader, 3 position of the writer;
+    /// else 0.
+    fn query(&self, what: u64) -> u64 {
+        let _ = what;
+        0
+    }
+
+    /// `bpf_perf_event_output` by a program on `cpu` to the event in slot `index`. `E2BIG` beyond the last slot, `ENOENT`
+    /// where there is no event, `EOPNOTSUPP` if the event is another CPU's.
+    fn output(&self, index: u32, cpu: u32, data: &[u8]) -> Result<(), Errno> {
+        let _ = (index, cpu, data);
+        Err(Errno::EINVAL)
+    }
+
+    /// True if these bytes are part of the map's values (or records), so that they can be read without a fault.
+    fn holds(&self, addr: u64, len: u64) -> bool {
+        let _ = (addr, len);
+        false
+    }
+
     /// Where the values of an array are, for lookups without a call.
     fn array_layout(&self) -> Option<ArrayLayout> {
         None
