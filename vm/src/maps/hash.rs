@@ -408,7 +408,7 @@ impl Map for Hash {
     }
 
     fn holds(&self, addr: u64, len: u64) -> bool {
-        self.memory.holds(addr, len)
+        self.slab.memory.holds(addr, len)
     }
 
     #[inline]

@@ -60,6 +60,12 @@ impl Region {
         self.layout.size()
     }
 
+    /// Whether these bytes lie in the region.
+    pub(super) fn holds(&self, addr: u64, len: u64) -> bool {
+        let size = self.len() as u64;
+        addr.checked_sub(self.base.addr().get() as u64).is_some_and(|at| at <= size && len <= size - at)
+    }
+
     /// The address of byte `offset`.
     #[inline]
     pub(super) fn at(&self, offset: usize) -> NonNull<u8> {
