@@ -3,15 +3,20 @@
 use ring3_isa::Size;
 
 /// Why a program cannot be compiled. None of them comes from a program that was verified and lowered, but for
-/// [`JitError::UnsupportedArchitecture`], [`JitError::Memory`] and [`JitError::TooLarge`].
+/// [`JitError::NotVerified`], [`JitError::UnsupportedHost`], [`JitError::Memory`] and [`JitError::TooLarge`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JitError {
-    /// There is no back end for the machine that this runs on.
-    #[error("there is no JIT for {arch}")]
-    UnsupportedArchitecture {
+    /// Nobody proved the program safe.
+    #[error("only verified programs are compiled")]
+    NotVerified,
+    /// There is no back end for the machine or the calling convention that this runs on.
+    #[error("there is no JIT for {arch} on {os}: it needs x86_64 on a Unix")]
+    UnsupportedHost {
         /// As Rust names it: `std::env::consts::ARCH`.
         arch: &'static str,
+        /// As Rust names it: `std::env::consts::OS`.
+        os: &'static str,
     },
     /// The operating system gave no memory for the code, or did not let it become executable.
     #[error("no executable memory of {bytes} bytes: {source}")]
