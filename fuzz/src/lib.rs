@@ -7,4 +7,4 @@ mod entropy;
 mod generate;
 
 pub use entropy::Entropy;
-pub use generate::{Generated, generate};
+pub use generate::{Generated, function_types, generate};

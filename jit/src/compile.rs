@@ -1,7 +1,7 @@
 //! The one walk over the operations of a program.
 
 use ring3_isa::{Reg, Size, Width};
-use ring3_vm::lower::op::Op;
+use ring3_vm::Op;
 
 use crate::JitError;
 use crate::target::{Callee, Frame, Target};

@@ -2,8 +2,8 @@
 
 use ring3_isa::Size;
 
-/// Why a program cannot be compiled. None of them comes from a program that was verified and lowered, but for
-/// [`JitError::NotVerified`], [`JitError::UnsupportedHost`], [`JitError::Memory`] and [`JitError::TooLarge`].
+/// Why a program cannot be compiled. None of them comes from a program that was verified and linked, but for
+/// [`JitError::UnsupportedHost`], [`JitError::Memory`] and [`JitError::TooLarge`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JitError {

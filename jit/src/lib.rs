@@ -10,6 +10,7 @@
 #![allow(dead_code)]
 
 mod compile;
+mod compiled;
 mod error;
 mod exec_mem;
 mod target;
@@ -20,4 +21,5 @@ mod x64;
 #[cfg(test)]
 mod tests;
 
+pub use compiled::{Compiled, Jit, Origin, Piece};
 pub use error::JitError;

@@ -165,9 +165,10 @@ impl Generator<'_, '_> {
     /// A function that takes these arguments: one that is there, or a new one.
     fn function(&mut self, args: [Kind; 5], result: Returns) -> Option<super::Label> {
         let depth = self.depth();
-        let known = self.functions.iter().find(|(function, _)| {
-            function.args == args && function.result == result && function.depth > depth
-        });
+        let known = self
+            .functions
+            .iter()
+            .find(|(function, _)| function.args == args && function.result == result && function.depth > depth);
         if let Some((_, label)) = known.copied()
             && !self.entropy.one_in(3)
         {
@@ -183,6 +184,7 @@ impl Generator<'_, '_> {
 
     /// Calls a function of the program.
     pub(super) fn call(&mut self) {
+        let pair = self.number_pair();
         let mut args = [Kind::Unknown; 5];
         let count = self.entropy.below(4) as usize;
         args[..count].fill(Kind::Number);
@@ -190,12 +192,11 @@ impl Generator<'_, '_> {
         args[3] = if ctx.is_some() { Kind::Ctx } else { Kind::Unknown };
         args[4] = if self.entropy.one_in(2) { Kind::Pair } else { Kind::Unknown };
         let Some(function) = self.function(args, Returns::Any) else { return self.helper() };
-        if args[4] == Kind::Pair {
-            let pair = self.number_pair();
-            self.stack_address(Reg::R5, pair);
-        }
         if let Some(ctx) = ctx {
             self.copy(Reg::R4, ctx);
+        }
+        if args[4] == Kind::Pair {
+            self.stack_address(Reg::R5, pair);
         }
         for dst in regs(1..4).take(count) {
             if !self.state.get(dst).is_number() || self.entropy.one_in(3) {

@@ -23,7 +23,11 @@ impl Generator<'_, '_> {
         let before = self.state;
         self.block(4);
         if self.entropy.one_in(2) {
-            if self.entropy.one_in(4) { self.out.long_jump(end) } else { self.out.jump(end) }
+            if self.entropy.one_in(4) {
+                self.out.long_jump(end)
+            } else {
+                self.out.jump(end)
+            }
             self.out.place(other);
             let first = std::mem::replace(&mut self.state, before);
             self.block(4);
@@ -96,11 +100,11 @@ impl Generator<'_, '_> {
 
     /// The bounds check of a packet, and statements that may use what was checked.
     pub(super) fn packet(&mut self) {
+        let index = self.number();
         let Some(ctx) = self.reg_where(|kind| kind == Kind::Ctx) else { return self.stack() };
         if self.nesting > MAX_NESTING {
             return self.field();
         }
-        let index = self.number();
         let [data, limit, end] = self.targets(ctx);
         // `data` and `data_end` of `struct xdp_md`.
         self.out.push(Insn::Load { size: Size::W, signed: false, dst: end, base: ctx, off: 4 });

@@ -62,7 +62,7 @@ impl Generator<'_, '_> {
                 self.state.set(dst, Kind::Number);
             }
             3..7 => {
-                let src = self.operand();
+                let src = self.beside(base, Self::operand);
                 self.out.push(Insn::Store { size, base, off, src });
             }
             _ => self.ordered(size, base, off),
@@ -72,11 +72,11 @@ impl Generator<'_, '_> {
     /// Load-acquire or store-release, which want aligned memory and no packet.
     fn ordered(&mut self, size: Size, base: Reg, off: i16) {
         let off = off - off.rem_euclid(size.bytes() as i16);
-        if matches!(self.state.get(base), Kind::Packet(_)) {
+        if base != Reg::FP && !matches!(self.state.get(base), Kind::Value(_) | Kind::Pair) {
             return;
         }
         if self.entropy.one_in(2) {
-            let src = self.number();
+            let src = self.beside(base, Self::number);
             self.out.push(Insn::StoreRelease { size, base, off, src });
         } else {
             let dst = self.target();
@@ -133,19 +133,20 @@ impl Generator<'_, '_> {
         let off = start + (self.entropy.below(room / size.bytes()) * size.bytes()) as i16;
         let op = self.entropy.pick(AtomicOp::ALL);
         if op == AtomicOp::Cmpxchg && !self.state.get(Reg::R0).is_number() {
-            if self.is_pinned(Reg::R0) || base == Reg::R0 {
+            if base == Reg::R0 {
                 return;
             }
             self.constant(Reg::R0);
         }
-        let src = if op.fetches_into(Reg::R1) == Some(Reg::R1) { self.own_number() } else { self.number() };
+        let overwrites = op.fetches_into(Reg::R1) == Some(Reg::R1);
+        let src = self.beside(base, if overwrites { Self::own_number } else { Self::number });
         self.out.push(Insn::Atomic { op, size, base, off, src });
     }
 
     /// An access of a map value at an offset that is a number, masked so that it fits.
     pub(super) fn indexed(&mut self) {
-        let Some(base) = self.reg_where(|kind| matches!(kind, Kind::Value(_))) else { return self.atomic() };
         let number = self.number();
+        let Some(base) = self.reg_where(|kind| matches!(kind, Kind::Value(_))) else { return self.atomic() };
         let [index, address] = self.targets(base);
         let size = self.entropy.pick(Size::ALL);
         let mask = self.entropy.pick(&[7, 3, 15, 1, 12]);
@@ -162,8 +163,8 @@ impl Generator<'_, '_> {
 
     /// The same with a bound that may not be enough: the verifier has to find out.
     pub(super) fn guess(&mut self) {
-        let Some(base) = self.reg_where(|kind| matches!(kind, Kind::Value(_))) else { return self.condition() };
         let number = self.number();
+        let Some(base) = self.reg_where(|kind| matches!(kind, Kind::Value(_))) else { return self.condition() };
         let [index, address] = self.targets(base);
         self.copy(index, number);
         let skip = self.out.label();

@@ -5,18 +5,20 @@
 
 mod calls;
 mod flow;
+mod info;
 mod memory;
 mod numbers;
 mod state;
 
 use std::sync::Arc;
 
-use ring3_isa::{AluOp, Insn, Operand, Reg, Size, Width};
+use ring3_isa::{AluOp, Code, Insn, Operand, Reg, Size, Width};
 use ring3_platform::{MapDef, MapType, ProgType, Program};
 
 use crate::emit::{Emitter, Label};
 use crate::entropy::Entropy;
 use calls::Function;
+pub use info::function_types;
 use state::{Kind, MapNo, State, WORDS};
 
 /// Slots after which no statement begins.
@@ -40,7 +42,9 @@ pub fn generate(entropy: &mut Entropy<'_>) -> Generated {
     let length = MIN_PACKET + entropy.below(MAX_PACKET - MIN_PACKET);
     let salt = entropy.byte();
     let packet = (0..length).map(|i| (i as u8).wrapping_mul(0x35) ^ salt).collect();
-    let mut program = Program::new("generated", ProgType::Xdp, Generator::new(entropy).run());
+    let (code, starts) = Generator::new(entropy).run();
+    let mut program = Program::new("generated", ProgType::Xdp, code);
+    program.info = info::program_info(&starts).ok().map(Arc::new);
     program.maps = MapNo::ALL.map(|map| Arc::new(definition(map))).to_vec();
     Generated { program: Arc::new(program), packet }
 }
@@ -100,9 +104,9 @@ enum Statement {
 const STATEMENTS: [Statement; 48] = {
     use Statement::*;
     [
-        Alu, Alu, Alu, Alu, Alu, Alu, Alu, Alu, Alu, Alu, Move, Move, Unary, Unary, Unary, Wide, Stack, Stack, Stack, Stack, Spill,
-        Fill, Fill, Access, Access, Access, Access, Atomic, Atomic, Atomic, Indexed, Indexed, Field, If, If, If, If, Loop, Loop,
-        Lookup, Lookup, Lookup, Update, Packet, Packet, Helper, Call, Callback,
+        Alu, Alu, Alu, Alu, Alu, Alu, Alu, Alu, Alu, Alu, Move, Move, Unary, Unary, Unary, Wide, Stack, Stack, Stack,
+        Stack, Spill, Fill, Fill, Access, Access, Access, Access, Atomic, Atomic, Atomic, Indexed, Indexed, Field, If,
+        If, If, If, Loop, Loop, Lookup, Lookup, Lookup, Update, Packet, Packet, Helper, Call, Callback,
     ]
 };
 
@@ -123,12 +127,15 @@ impl<'g, 'e> Generator<'g, 'e> {
         }
     }
 
-    fn run(mut self) -> ring3_isa::Code {
+    /// The code, and the slots at which its functions start.
+    fn run(mut self) -> (Code, Vec<usize>) {
+        let mut starts = vec![0];
         self.state.set(Reg::R1, Kind::Ctx);
         self.body();
         let mut next = 0;
         while let Some((function, label)) = self.functions.get(next).copied() {
             self.out.place(label);
+            starts.push(self.out.len());
             self.function = Some(function);
             self.state = State::EMPTY;
             self.pinned = 0;
@@ -136,12 +143,13 @@ impl<'g, 'e> Generator<'g, 'e> {
             self.body();
             next += 1;
         }
-        self.out.finish()
+        (self.out.finish(), starts)
     }
 
     /// A function: keeps the addresses it was given, does things, and returns all it knows.
     fn body(&mut self) {
-        let given: Vec<Reg> = regs(1..6).filter(|reg| !matches!(self.state.get(*reg), Kind::Unknown | Kind::Number)).collect();
+        let given: Vec<Reg> =
+            regs(1..6).filter(|reg| !matches!(self.state.get(*reg), Kind::Unknown | Kind::Number)).collect();
         for (reg, keep) in given.into_iter().zip([Reg::R6, Reg::R7]) {
             self.copy(keep, reg);
             self.pin(keep);
@@ -203,7 +211,13 @@ impl<'g, 'e> Generator<'g, 'e> {
         }
         for word in 0..WORDS {
             if self.state.words[word].is_number() {
-                self.out.push(Insn::Load { size: Size::Dw, signed: false, dst: Reg::R1, base: Reg::FP, off: offset(word) });
+                self.out.push(Insn::Load {
+                    size: Size::Dw,
+                    signed: false,
+                    dst: Reg::R1,
+                    base: Reg::FP,
+                    off: offset(word),
+                });
                 self.mix(Reg::R1);
             }
         }
@@ -305,6 +319,15 @@ impl<'g, 'e> Generator<'g, 'e> {
     /// A number or an immediate.
     fn operand(&mut self) -> Operand {
         if self.entropy.one_in(2) { self.number().into() } else { self.entropy.imm().into() }
+    }
+
+    /// What `choose` gives, without a change of this register.
+    fn beside<T>(&mut self, reg: Reg, choose: impl FnOnce(&mut Self) -> T) -> T {
+        let pinned = self.pinned;
+        self.pin(reg);
+        let chosen = choose(self);
+        self.pinned = pinned;
+        chosen
     }
 
     fn width(&mut self) -> Width {

@@ -5,7 +5,7 @@ mod decode;
 mod run;
 
 use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
-use ring3_vm::lower::op::Op;
+use ring3_vm::Op;
 
 use crate::JitError;
 use crate::compile::{Assembled, Function, Runtime, Unit, assemble};

@@ -1,0 +1,180 @@
+//! A compiled program: code in executable memory, and what belongs to it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use ring3_vm::lower::Subprog;
+use ring3_vm::{CallHook, Env, Execute, HelperRef, Linked, MAY_GOTO_BUDGET};
+
+use crate::JitError;
+use crate::compile::{Assembled, Function, Runtime, Unit, assemble};
+use crate::exec_mem::ExecMem;
+use crate::target::Callee;
+use crate::x64::{Features, X64};
+
+/// How the main function is entered.
+type Main = unsafe extern "C" fn(ctx: u64, env: &mut Env<'_>) -> u64;
+
+/// How the trampoline is entered: `entry` is the address of a function that is not the main one.
+type Trampoline = unsafe extern "C" fn(entry: *const u8, args: &[u64; 5], env: &mut Env<'_>) -> u64;
+
+/// The compiler.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Jit;
+
+impl Jit {
+    /// Whether programs can be compiled for the machine that this runs on: x86-64 with the System V ABI.
+    pub const fn is_supported() -> bool {
+        cfg!(all(target_arch = "x86_64", unix))
+    }
+
+    /// Compiles a program for this machine. [`JitError::NotVerified`] if nobody proved it safe: machine code checks nothing.
+    pub fn compile(linked: Arc<Linked>) -> Result<Compiled, JitError> {
+        if !linked.is_verified() {
+            return Err(JitError::NotVerified);
+        }
+        if !Jit::is_supported() {
+            return Err(JitError::UnsupportedHost { arch: std::env::consts::ARCH, os: std::env::consts::OS });
+        }
+        let helpers: Vec<Callee> = linked.helpers().iter().map(callee).collect();
+        let functions: Vec<Function> = linked.subprogs().iter().map(function).collect();
+        let runtime = Runtime {
+            helpers: &helpers,
+            tail_call: Callee(ring3_vm::tail_call as *const () as usize),
+            legacy_packet: Callee(ring3_vm::legacy_packet as *const () as usize),
+            may_goto_budget: MAY_GOTO_BUDGET,
+        };
+        let unit = Unit { ops: linked.ops(), functions: &functions, runtime };
+        let Assembled { code, op_offsets, function_offsets, trampoline } =
+            assemble(&unit, X64::new(Features::detect()))?;
+        let code = ExecMem::publish(&code)?;
+        Ok(Compiled { linked, code, op_offsets, function_offsets, trampoline })
+    }
+}
+
+fn callee(helper: &HelperRef) -> Callee {
+    Callee(helper.func as *const () as usize)
+}
+
+fn function(subprog: &Subprog) -> Function {
+    Function { start: subprog.entry, end: subprog.end, stack: subprog.stack_depth }
+}
+
+/// Machine code of a program. [`ring3_vm::run`] runs it.
+#[derive(Debug)]
+pub struct Compiled {
+    linked: Arc<Linked>,
+    code: ExecMem,
+    /// Where the code of each operation starts; one more for the end of the last.
+    op_offsets: Vec<u32>,
+    /// Where each function starts.
+    function_offsets: Vec<u32>,
+    trampoline: u32,
+}
+
+/// A run of machine code that has one origin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Piece {
+    /// Which bytes of the code.
+    pub code: Range<usize>,
+    /// What it was made of.
+    pub origin: Origin,
+}
+
+/// What a piece of code was made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// The start of this function, which builds its frame.
+    Prologue {
+        /// Index of the function; 0 is the main one.
+        function: usize,
+    },
+    /// The instruction in this slot of the program.
+    Slot(u32),
+    /// What helpers that call back enter the program by.
+    Trampoline,
+}
+
+impl Compiled {
+    /// The code. Its size is that of the program as `bpftool` shows it (`jited`).
+    pub fn code(&self) -> &[u8] {
+        self.code.bytes()
+    }
+
+    /// Address of the first byte of the code.
+    pub fn address(&self) -> u64 {
+        self.code.bytes().as_ptr() as u64
+    }
+
+    /// For each function the offset of its first byte; the main one is the first.
+    pub fn functions(&self) -> &[u32] {
+        &self.function_offsets
+    }
+
+    /// All of the code in pieces, in order and without gaps: for listings that put BPF instructions beside machine code.
+    pub fn listing(&self) -> Vec<Piece> {
+        let mut pieces: Vec<Piece> = Vec::with_capacity(self.op_offsets.len() + self.function_offsets.len());
+        let mut add = |end: u32, origin| {
+            let start = pieces.last().map_or(0, |piece| piece.code.end);
+            if end as usize > start {
+                pieces.push(Piece { code: start..end as usize, origin });
+            }
+        };
+        for (function, subprog) in self.linked.subprogs().iter().enumerate() {
+            let ops = subprog.entry as usize..subprog.end as usize;
+            let after = self.function_offsets.get(function + 1).copied().unwrap_or(self.trampoline);
+            add(
+                self.op_offsets.get(ops.start).copied().map_or(after, |at| at.min(after)),
+                Origin::Prologue { function },
+            );
+            for op in ops {
+                // What follows the last operation of a function is its guard, if there is one.
+                let end = self.op_offsets.get(op + 1).copied().unwrap_or(after);
+                let end = if op + 1 == subprog.end as usize { after } else { end };
+                add(end, Origin::Slot(self.linked.slots().get(op).copied().unwrap_or(0)));
+            }
+        }
+        add(self.code().len() as u32, Origin::Trampoline);
+        pieces
+    }
+
+    fn at(&self, offset: u32) -> Option<*const u8> {
+        self.code.address(offset as usize)
+    }
+}
+
+impl Execute for Compiled {
+    fn linked(&self) -> &Arc<Linked> {
+        &self.linked
+    }
+
+    unsafe fn execute(&self, env: &mut Env<'_>, ctx: u64) -> u64 {
+        let hook = CallHook { call: callback, data: std::ptr::from_ref(self).cast() };
+        let start = self.code.bytes().as_ptr();
+        // SAFETY: `assemble` puts the main function first, of this signature, in code for this machine (`Jit::compile`).
+        let main = unsafe { std::mem::transmute::<*const u8, Main>(start) };
+        let entered = env.enter(&self.linked, hook);
+        // SAFETY: the program was verified, and the caller vouches for the context.
+        let ret = unsafe { main(ctx, env) };
+        env.leave(entered);
+        ret
+    }
+}
+
+/// What the hook of the environment calls.
+///
+/// # Safety
+///
+/// `data` is a `Compiled` that runs now, and the arguments are what the verifier assumed.
+unsafe fn callback(data: *const (), env: &mut Env<'_>, subprog: u32, args: [u64; 5]) -> u64 {
+    // SAFETY: `execute` put it there, and takes the hook back before it returns.
+    let compiled = unsafe { &*data.cast::<Compiled>() };
+    let index = subprog as usize;
+    let entry = compiled.function_offsets.get(index).and_then(|offset| compiled.at(*offset));
+    // The main function is entered in another way. A verified program has no callback that is recursive.
+    let (Some(entry), Some(trampoline), true) = (entry, compiled.at(compiled.trampoline), index != 0) else { return 0 };
+    // SAFETY: `assemble` put the trampoline there, of this signature, in code for this machine.
+    let trampoline = unsafe { std::mem::transmute::<*const u8, Trampoline>(trampoline) };
+    // SAFETY: the entry is that of a function other than the main one; the arguments suit it by the caller.
+    unsafe { trampoline(entry, &args, env) }
+}
