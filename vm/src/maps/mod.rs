@@ -48,7 +48,8 @@ pub struct Base {
 }
 
 impl Base {
-    fn new(def: &Arc<MapDef>) -> Base {
+    /// For maps of the embedder's own, too.
+    pub fn new(def: &Arc<MapDef>) -> Base {
         Base { def: Arc::clone(def), frozen: AtomicBool::new(false) }
     }
 
@@ -60,6 +61,15 @@ impl Base {
         let frozen = self.frozen.load(Ordering::Acquire);
         if frozen || self.def.flags.has(MapFlags::RDONLY) { Err(Errno::EPERM) } else { Ok(()) }
     }
+}
+
+/// What a program sent to user space through a ring buffer or a perf event array.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// CPU of the perf event; ring buffers do not say.
+    pub cpu: Option<u32>,
+    /// The record, without headers; a perf event's with the kernel's padding.
+    pub data: Vec<u8>,
 }
 
 /// A map. Keys and values that are passed in must be of the definition's sizes, else the operation fails (`None` or
@@ -177,6 +187,26 @@ pub trait Map: Send + Sync + fmt::Debug {
     fn program(&self, index: u32) -> Option<Arc<dyn crate::Execute>> {
         let _ = index;
         None
+    }
+
+    /// Puts a program into a slot of a program array, or takes it out with `None`. `EINVAL` for other types, `E2BIG` beyond
+    /// the last slot, `ENOENT` where there is nothing to take out.
+    fn set_program(&self, index: u32, program: Option<Arc<dyn crate::Execute>>) -> Result<(), Errno> {
+        let _ = (index, program);
+        Err(Errno::EINVAL)
+    }
+
+    /// Opens a perf event on `cpu` and puts it into slot `index` of a perf event array. `EINVAL` for other types, `E2BIG`
+    /// beyond the last slot.
+    fn open_event(&self, index: u32, cpu: u32) -> Result<(), Errno> {
+        let _ = (index, cpu);
+        Err(Errno::EINVAL)
+    }
+
+    /// Reads what programs committed to a ring buffer or sent to perf events and nobody has read yet, in its order; the room
+    /// is free again. Nothing for other types.
+    fn drain(&self) -> Vec<Event> {
+        Vec::new()
     }
 
     /// `bpf_ringbuf_reserve`: address of a record of `size` bytes, aligned to 8, that readers do not see until it is
