@@ -1,0 +1,158 @@
+//! One program on every engine, and the oracle: all of them do the same.
+//!
+//! The checked interpreter goes first. It looks every access up in the live memory, so if it stops a program that the verifier
+//! accepted, the verifier is wrong, and the program is kept from the engines that check nothing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ring3_jit::{Jit, JitError};
+use ring3_platform::{Errno, Target};
+use ring3_verifier::{LogLevel, Rejection, VerifiedProgram, verify};
+use ring3_vm::maps::{self, Map};
+use ring3_vm::{
+    Context, Env, Execute, Helpers, Interp, LinkError, RunError, TestHost, XdpContext, link, link_unverified, run,
+};
+
+use crate::generate::Generated;
+
+/// How often a program runs, each time on what it left in its maps.
+const RUNS: usize = 2;
+
+/// What a program runs on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Engine {
+    /// The interpreter that looks every access up.
+    Checked,
+    /// The interpreter for verified programs.
+    Interp,
+    /// Machine code.
+    Jit,
+}
+
+/// What a run does that can be seen from outside.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seen {
+    /// R0, or why there is none.
+    pub result: Result<u64, RunError>,
+    /// The packet.
+    pub packet: Vec<u8>,
+    /// Trace output.
+    pub trace: Vec<String>,
+}
+
+/// Everything that a program does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// Run by run.
+    pub runs: Vec<Seen>,
+    /// What the maps hold at the end: for each map its keys with their values.
+    pub maps: Vec<Vec<(Vec<u8>, Vec<u8>)>>,
+}
+
+/// Something that must not happen to an accepted program.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A map cannot be created.
+    #[error("no map: {0:?}")]
+    Map(Errno),
+    /// The program cannot be lowered or linked.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The program cannot be compiled.
+    #[error(transparent)]
+    Jit(#[from] JitError),
+    /// The verifier accepted what the checked interpreter stops.
+    #[error("accepted, but {0}")]
+    Unsound(RunError),
+    /// Two engines do different things.
+    #[error("{left:?} and {right:?} differ: {difference}")]
+    Differ {
+        /// One engine.
+        left: Engine,
+        /// The other.
+        right: Engine,
+        /// What is different.
+        difference: Box<Difference>,
+    },
+}
+
+/// Two outcomes that should be one.
+#[derive(Debug)]
+pub struct Difference {
+    /// Of the first engine.
+    pub left: Outcome,
+    /// Of the second one.
+    pub right: Outcome,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x?} against {:#x?}", self.left, self.right)
+    }
+}
+
+/// Judges a generated program as Linux 6.18 does.
+pub fn judge(generated: &Generated) -> Result<VerifiedProgram, Box<Rejection>> {
+    verify(Arc::clone(&generated.program), Arc::new(Target::default()), LogLevel::default())
+}
+
+/// Runs an accepted program on every engine that this machine has, and gives what all of them did.
+pub fn agree(generated: &Generated, verified: &VerifiedProgram) -> Result<Outcome, Failure> {
+    let want = check(generated)?;
+    if let Some(trap) = want.runs.iter().find_map(|seen| seen.result.as_ref().err()) {
+        return Err(Failure::Unsound(trap.clone()));
+    }
+    let engines: &[Engine] = if Jit::is_supported() { &[Engine::Interp, Engine::Jit] } else { &[Engine::Interp] };
+    for &right in engines {
+        let have = execute(right, generated, verified)?;
+        if have != want {
+            let difference = Box::new(Difference { left: want, right: have });
+            return Err(Failure::Differ { left: Engine::Checked, right, difference });
+        }
+    }
+    Ok(want)
+}
+
+/// Runs a program, accepted or not, in the checked interpreter.
+pub fn check(generated: &Generated) -> Result<Outcome, Failure> {
+    let program = &generated.program;
+    let maps = fresh_maps(generated, Target::default().cpus)?;
+    let linked = link_unverified(&program.code, program.kind, &maps, &Helpers::new())?;
+    Ok(run_all(&Interp::new(Arc::new(linked)), generated, &maps))
+}
+
+/// Runs an accepted program.
+pub fn execute(engine: Engine, generated: &Generated, verified: &VerifiedProgram) -> Result<Outcome, Failure> {
+    let maps = fresh_maps(generated, verified.target().cpus)?;
+    let linked = || link(verified, &maps, &Helpers::new()).map(Arc::new);
+    match engine {
+        Engine::Checked => check(generated),
+        Engine::Interp => Ok(run_all(&Interp::new(linked()?), generated, &maps)),
+        Engine::Jit => Ok(run_all(&Jit::compile(linked()?)?, generated, &maps)),
+    }
+}
+
+fn fresh_maps(generated: &Generated, cpus: u32) -> Result<Vec<Arc<dyn Map>>, Failure> {
+    generated.program.maps.iter().map(|def| maps::create(def, cpus).map_err(Failure::Map)).collect()
+}
+
+/// Runs the program a few times, with a clock and random numbers that are the same each time.
+fn run_all(program: &dyn Execute, generated: &Generated, maps: &[Arc<dyn Map>]) -> Outcome {
+    let mut host = TestHost::default();
+    let mut env = Env::new(&mut host);
+    let one = |_| {
+        if let Some(mut xdp) = XdpContext::new() {
+            xdp.load(&generated.packet);
+            env.ctx = Context::Xdp(xdp);
+        }
+        let result = run(program, &mut env);
+        let packet = env.ctx.packet().map(|packet| packet.bytes().to_vec()).unwrap_or_default();
+        Seen { result, packet, trace: env.trace.take() }
+    };
+    let runs = (0..RUNS).map(one).collect();
+    let content = |map: &Arc<dyn Map>| {
+        map.keys().into_iter().map(|key| (key.clone(), map.read(&key).unwrap_or_default())).collect()
+    };
+    Outcome { runs, maps: maps.iter().map(content).collect() }
+}
