@@ -183,6 +183,8 @@ pub struct Env<'h> {
     located: bool,
     /// Instructions left of the budget of this run.
     left: u64,
+    /// An address of the native stack above all frames of the run; 0 outside of runs.
+    pub(crate) stack_start: u64,
     rng: u64,
 }
 
@@ -205,6 +207,7 @@ impl<'h> Env<'h> {
             trap: None,
             located: false,
             left: 0,
+            stack_start: 0,
             rng: DEFAULT_SEED,
         }
     }
@@ -409,9 +412,46 @@ impl<'h> Env<'h> {
         false
     }
 
-    /// True if the bytes can be read without a fault: for `bpf_probe_read_*`, which take any address.
+    /// True if the bytes can be read without a fault and belong to the run: for helpers that take any address
+    /// (`bpf_probe_read_*`, `%s`). Of a verified program that is its packet, its raw context, values of its maps, and the stack
+    /// from the start of the run down to here.
     pub fn is_live(&self, addr: u64, len: u64) -> bool {
-        self.regions.as_ref().is_some_and(|regions| regions.find(addr, len, false).is_some())
+        if let Some(regions) = &self.regions {
+            return regions.find(addr, len, false).is_some_and(|region| region.kind != RegionKind::Ctx);
+        }
+        let within = |start: u64, end: u64| addr >= start && addr.checked_add(len).is_some_and(|to| to <= end);
+        let here = 0u8;
+        let packet = self.ctx.packet().is_some_and(|packet| within(packet.meta_addr(), packet.end_addr()));
+        let context = matches!(&self.ctx, Context::Raw(raw) if within(raw.start(), raw.start() + raw.len() as u64));
+        let maps = self.linked.as_ref().is_some_and(|linked| linked.maps().iter().any(|h| h.map.holds(addr, len)));
+        packet || context || maps || within(&raw const here as u64, self.stack_start)
+    }
+
+    /// Reads memory at any address, as far as it is live; else zeroes and false.
+    pub(crate) fn known_bytes(&self, addr: u64, out: &mut [u8]) -> bool {
+        out.fill(0);
+        if !self.is_live(addr, out.len() as u64) {
+            return false;
+        }
+        // SAFETY: live, as was just checked; `out` is new memory of a helper, which the program cannot have named.
+        unsafe { std::ptr::copy(addr as *const u8, out.as_mut_ptr(), out.len()) };
+        true
+    }
+
+    /// Reads a string at any address up to its NUL or `max` bytes. `None` if a byte before that is not live.
+    pub(crate) fn known_str(&self, addr: u64, max: usize) -> Option<Vec<u8>> {
+        let mut text = Vec::new();
+        while text.len() < max {
+            let mut byte = [0];
+            if !self.known_bytes(addr.wrapping_add(text.len() as u64), &mut byte) {
+                return None;
+            }
+            match byte {
+                [0] => break,
+                [byte] => text.push(byte),
+            }
+        }
+        Some(text)
     }
 
     /// For unverified programs: from now on these bytes may be accessed. Helpers that give out memory call this.

@@ -31,10 +31,13 @@ pub fn run(program: &dyn Execute, env: &mut Env<'_>) -> Result<u64, RunError> {
         return Err(RunError::WrongContext { kind: linked.kind() });
     }
     env.start();
+    let here = 0u8;
+    env.stack_start = &raw const here as u64;
     let ctx = env.ctx.addr();
     // SAFETY: the address is that of the environment's context, which suits the program by the check above; programs that
     // were not verified run in engines that check.
     let ret = unsafe { program.execute(env, ctx) };
+    env.stack_start = 0;
     match env.take_trap() {
         Some(trap) => Err(trap.into()),
         None => Ok(ret),

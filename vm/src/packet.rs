@@ -17,7 +17,7 @@ pub const ETH_HLEN: usize = 14;
 /// Most metadata.
 pub const MAX_META: usize = 252;
 
-/// A packet in its buffer. The bytes stay where they are until the next `load`.
+/// A packet in its buffer. The bytes stay where they are until the next `load` or growth of a socket buffer.
 #[derive(Debug, Default)]
 pub struct Packet {
     buf: Vec<u8>,
@@ -141,16 +141,29 @@ impl Packet {
         self.meta = self.data;
     }
 
-    /// Puts zeroed bytes in front.
+    /// Puts zeroed bytes in front; moves the packet to a larger buffer where the head room does not suffice.
     pub(crate) fn push_zeroed(&mut self, bytes: usize) {
-        let to = self.data.saturating_sub(bytes);
+        if bytes > self.data {
+            let packet = self.bytes().to_vec();
+            self.buf.clear();
+            self.buf.resize(HEADROOM + bytes + packet.len() + TAIL_RESERVED, 0);
+            self.data = HEADROOM + bytes;
+            self.end = self.data + packet.len();
+            self.buf[self.data..self.end].copy_from_slice(&packet);
+            self.base = self.buf.as_mut_ptr() as u64;
+        }
+        let to = self.data - bytes;
         self.buf[to..self.data].fill(0);
         (self.meta, self.data) = (to, to);
     }
 
-    /// Replaces the length, as far as the buffer reaches; new bytes are zero.
+    /// Replaces the length, for which the packet may move; new bytes are zero.
     pub(crate) fn set_len(&mut self, len: usize) {
-        let end = (self.data + len).min(self.buf.len() - TAIL_RESERVED);
+        let end = self.data + len;
+        if end + TAIL_RESERVED > self.buf.len() {
+            self.buf.resize(end + TAIL_RESERVED, 0);
+            self.base = self.buf.as_mut_ptr() as u64;
+        }
         if end > self.end {
             self.buf[self.end..end].fill(0);
         }

@@ -5,7 +5,7 @@
 //! (registers, tracepoint records) are raw bytes.
 
 mod raw;
-mod skb;
+pub(crate) mod skb;
 mod slots;
 mod xdp;
 

@@ -42,6 +42,10 @@ impl RawContext {
         bytes
     }
 
+    pub(crate) fn start(&self) -> u64 {
+        self.words.as_ptr() as u64
+    }
+
     pub(crate) fn addr(&mut self) -> u64 {
         if self.len == 0 { 0 } else { self.words.as_mut_ptr() as u64 }
     }

@@ -15,10 +15,10 @@ pub enum DataStart {
 }
 
 impl DataStart {
-    /// What BPF_PROG_TEST_RUN does for a program type.
+    /// What BPF_PROG_TEST_RUN does for a program type, but for socket filters: those see what they see on a packet socket.
     pub fn of(kind: ProgType) -> DataStart {
         match kind {
-            ProgType::SchedCls | ProgType::SchedAct => DataStart::Ethernet,
+            ProgType::SchedCls | ProgType::SchedAct | ProgType::SocketFilter => DataStart::Ethernet,
             _ => DataStart::Network,
         }
     }
@@ -30,12 +30,20 @@ pub struct SkbContext {
     pub(crate) slots: Slots,
     pub(crate) packet: Packet,
     start: DataStart,
+    /// Where the network header is, relative to the data.
+    network: i64,
+    /// Where the Ethernet header is, relative to the data.
+    mac: i64,
     len: SlotId,
     data: SlotId,
     data_end: SlotId,
     data_meta: SlotId,
 }
 
+/// Bytes of a VLAN tag.
+pub(crate) const VLAN_HLEN: usize = 4;
+/// Bytes of the two addresses of an Ethernet header.
+const MAC_ADDRS: usize = 12;
 const LOOPBACK: u64 = 1;
 /// Frames with a length instead of a type: `ETH_P_802_3` if raw IPX, else `ETH_P_802_2`.
 const ETH_P_802_3: u16 = 1;
@@ -52,6 +60,8 @@ impl SkbContext {
             slots,
             packet: Packet::default(),
             start: DataStart::Ethernet,
+            network: ETH_HLEN as i64,
+            mac: 0,
             len: id("len"),
             data: id("data"),
             data_end: id("data_end"),
@@ -65,11 +75,15 @@ impl SkbContext {
         self.start = start;
         let header: Option<&[u8; ETH_HLEN]> = frame.first_chunk();
         let (kind, protocol) = header.map_or((0, 0), |h| (packet_type(h), protocol(h, frame)));
+        for field in ["hash", "vlan_present", "vlan_tci", "vlan_proto"] {
+            self.slots.set(field, 0);
+        }
         self.slots.set("pkt_type", kind.into());
-        // The field is in network byte order.
-        self.slots.set("protocol", u16::from_ne_bytes(protocol.to_be_bytes()).into());
+        self.set_protocol(protocol);
+        (self.network, self.mac) = (ETH_HLEN as i64, 0);
         if start == DataStart::Network {
             self.packet.pull(ETH_HLEN);
+            (self.network, self.mac) = (0, -(ETH_HLEN as i64));
         }
         self.slots.set("wire_len", self.packet.len() as u64);
         self.refresh();
@@ -96,15 +110,49 @@ impl SkbContext {
 
     /// Where the network header is, relative to the data.
     pub(crate) fn network_offset(&self) -> i64 {
-        match self.start {
-            DataStart::Ethernet => ETH_HLEN as i64,
-            DataStart::Network => 0,
-        }
+        self.network
     }
 
     /// Where the Ethernet header is, relative to the data.
     pub(crate) fn mac_offset(&self) -> i64 {
-        self.network_offset() - ETH_HLEN as i64
+        self.mac
+    }
+
+    /// The Ethernet type that the stack sees.
+    pub(crate) fn protocol(&self) -> u16 {
+        u16::from_be_bytes((self.slots.get("protocol").unwrap_or(0) as u16).to_ne_bytes())
+    }
+
+    /// The field is in network byte order.
+    pub(crate) fn set_protocol(&mut self, protocol: u16) {
+        self.slots.set("protocol", u16::from_ne_bytes(protocol.to_be_bytes()).into());
+    }
+
+    /// Puts zeroed bytes in front, which then begin with the Ethernet header: `bpf_skb_change_head`.
+    pub(crate) fn grow_head(&mut self, bytes: usize) {
+        self.packet.push_zeroed(bytes);
+        self.network += bytes as i64;
+        self.mac = 0;
+    }
+
+    /// Puts bytes in after the two addresses of the Ethernet header.
+    pub(crate) fn insert_tag(&mut self, tag: [u8; VLAN_HLEN]) {
+        self.packet.push_zeroed(VLAN_HLEN);
+        let bytes = self.packet.bytes_mut();
+        bytes.copy_within(VLAN_HLEN..VLAN_HLEN + MAC_ADDRS, 0);
+        bytes[MAC_ADDRS..MAC_ADDRS + VLAN_HLEN].copy_from_slice(&tag);
+        self.network += VLAN_HLEN as i64;
+    }
+
+    /// Takes the tag after the two addresses out: its content, and the type that follows it.
+    pub(crate) fn remove_tag(&mut self) -> Option<(u16, u16)> {
+        let bytes = self.packet.bytes_mut();
+        let at = MAC_ADDRS + 2;
+        let [tci_high, tci_low, type_high, type_low] = *bytes.get(at..)?.first_chunk()?;
+        bytes.copy_within(0..MAC_ADDRS, VLAN_HLEN);
+        self.packet.pull(VLAN_HLEN);
+        self.network = (self.network - VLAN_HLEN as i64).max(ETH_HLEN as i64);
+        Some((u16::from_be_bytes([tci_high, tci_low]), u16::from_be_bytes([type_high, type_low])))
     }
 
     pub(crate) fn refresh(&mut self) {

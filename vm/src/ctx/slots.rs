@@ -47,10 +47,6 @@ impl Slots {
         self.words[id.0] = value;
     }
 
-    pub(crate) fn get_id(&self, id: SlotId) -> u64 {
-        self.words[id.0]
-    }
-
     /// The first eight bytes of a field; `None` if there is no such field.
     pub fn get(&self, name: &str) -> Option<u64> {
         self.layout.by_name(name).map(|field| {

@@ -6,8 +6,15 @@
 
 use crate::link::HelperFn;
 
+mod csum;
 mod map;
+mod print;
+mod redirect;
+mod ring;
+mod skb;
 mod sys;
+mod text;
+mod xdp;
 
 use ring3_platform::helpers::id;
 
@@ -34,6 +41,48 @@ pub fn builtin(number: u32) -> Option<HelperFn> {
         id::GET_CURRENT_PID_TGID => sys::pid_tgid,
         id::GET_CURRENT_UID_GID => sys::uid_gid,
         id::GET_CURRENT_COMM => sys::comm,
+        id::CSUM_DIFF => csum::diff,
+        id::CSUM_UPDATE => csum::update,
+        id::L3_CSUM_REPLACE => csum::l3_replace,
+        id::L4_CSUM_REPLACE => csum::l4_replace,
+        id::XDP_ADJUST_HEAD => xdp::adjust_head,
+        id::XDP_ADJUST_TAIL => xdp::adjust_tail,
+        id::XDP_ADJUST_META => xdp::adjust_meta,
+        id::XDP_GET_BUFF_LEN => xdp::buff_len,
+        id::XDP_LOAD_BYTES => xdp::load_bytes,
+        id::XDP_STORE_BYTES => xdp::store_bytes,
+        id::SKB_LOAD_BYTES => skb::load_bytes,
+        id::SKB_LOAD_BYTES_RELATIVE => skb::load_bytes_relative,
+        id::SKB_STORE_BYTES => skb::store_bytes,
+        id::SKB_PULL_DATA => skb::pull_data,
+        id::SKB_CHANGE_TAIL => skb::change_tail,
+        id::SKB_CHANGE_HEAD => skb::change_head,
+        id::SKB_CHANGE_TYPE => skb::change_type,
+        id::SKB_VLAN_PUSH => skb::vlan_push,
+        id::SKB_VLAN_POP => skb::vlan_pop,
+        id::GET_HASH_RECALC => skb::hash_recalc,
+        id::SET_HASH_INVALID => skb::set_hash_invalid,
+        id::SET_HASH => skb::set_hash,
+        id::REDIRECT => redirect::redirect,
+        id::REDIRECT_PEER => redirect::peer,
+        id::REDIRECT_NEIGH => redirect::neigh,
+        id::REDIRECT_MAP => redirect::map,
+        id::CLONE_REDIRECT => redirect::clone,
+        id::RINGBUF_OUTPUT => ring::output,
+        id::RINGBUF_RESERVE => ring::reserve,
+        id::RINGBUF_SUBMIT => ring::submit,
+        id::RINGBUF_DISCARD => ring::discard,
+        id::RINGBUF_QUERY => ring::query,
+        id::PERF_EVENT_OUTPUT => ring::perf_output,
+        id::TRACE_PRINTK => print::trace_printk,
+        id::TRACE_VPRINTK => print::trace_vprintk,
+        id::SNPRINTF => print::snprintf,
+        id::STRTOL => text::strtol,
+        id::STRTOUL => text::strtoul,
+        id::STRNCMP => text::strncmp,
+        id::PROBE_READ | id::PROBE_READ_KERNEL => text::probe_read,
+        id::PROBE_READ_STR | id::PROBE_READ_KERNEL_STR => text::probe_read_str,
+        id::PROBE_READ_USER | id::PROBE_READ_USER_STR => text::probe_read_user,
         _ => return None,
     })
 }
