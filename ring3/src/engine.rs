@@ -1,0 +1,180 @@
+//! The settings under which objects are loaded.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ring3_isa::Endianness;
+use ring3_jit::Jit;
+use ring3_object::{Object, Options};
+use ring3_platform::{HelperId, KernelVersion, Program, Proto, Target};
+use ring3_verifier::{LogLevel, VerifiedProgram};
+use ring3_vm::maps::Map;
+use ring3_vm::{Env, Helpers};
+
+use crate::{Error, Instance};
+
+/// What executes programs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Backend {
+    /// The interpreter: on every machine.
+    Interpreter,
+    /// Machine code, on machines that there is a compiler for.
+    Jit,
+}
+
+impl Backend {
+    /// As the command line names it: `interp` or `jit`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Backend::Interpreter => "interp",
+            Backend::Jit => "jit",
+        }
+    }
+
+    /// The faster one of those that this machine has.
+    pub const fn best() -> Backend {
+        if Jit::is_supported() { Backend::Jit } else { Backend::Interpreter }
+    }
+}
+
+/// Settings: whose rules programs are judged by, what executes them, and what an embedder adds to Linux.
+///
+/// ```
+/// use ring3::{Backend, Engine, KernelVersion};
+/// let engine = Engine::new().kernel(KernelVersion::V6_18).backend(Backend::Interpreter);
+/// assert_eq!(engine.target().kernel.to_string(), "6.18");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Engine {
+    target: Target,
+    backend: Backend,
+    helpers: Helpers,
+    maps: BTreeMap<String, Arc<dyn Map>>,
+}
+
+impl Default for Engine {
+    fn default() -> Engine {
+        Engine { target: Target::default(), backend: Backend::best(), helpers: Helpers::new(), maps: BTreeMap::new() }
+    }
+}
+
+impl Engine {
+    /// Linux 6.18 on two CPUs, the JIT where there is one, no helpers or maps but those of Linux.
+    pub fn new() -> Engine {
+        Engine::default()
+    }
+
+    /// Judges by the rules of this release.
+    #[must_use]
+    pub fn kernel(mut self, kernel: KernelVersion) -> Engine {
+        self.target.kernel = kernel;
+        self
+    }
+
+    /// The number of CPUs: of values in per-CPU maps, and the bound of `bpf_get_smp_processor_id`. At least 1.
+    #[must_use]
+    pub fn cpus(mut self, cpus: u32) -> Engine {
+        self.target.cpus = cpus.max(1);
+        self
+    }
+
+    /// Executes by this.
+    #[must_use]
+    pub fn backend(mut self, backend: Backend) -> Engine {
+        self.backend = backend;
+        self
+    }
+
+    /// Adds a helper of the embedder. The verifier checks calls of it by the prototype, whose number is
+    /// [`Target::FIRST_CUSTOM_HELPER`] or above and whose result is a number.
+    ///
+    /// `HelperNumber` if the number is below, or taken.
+    pub fn helper(
+        mut self,
+        proto: Proto,
+        function: impl Fn(&mut Env<'_>, [u64; 5]) -> u64 + Send + Sync + 'static,
+    ) -> Result<Engine, Error> {
+        let id = proto.id;
+        if id < Target::FIRST_CUSTOM_HELPER || self.helpers.register(HelperId(id), function).is_err() {
+            return Err(Error::HelperNumber { id });
+        }
+        self.target.helpers.push(proto);
+        Ok(self)
+    }
+
+    /// Uses this map wherever an object defines one of that name: one of the embedder's own, or one that several instances
+    /// share. Its definition must be what the object says.
+    #[must_use]
+    pub fn map(mut self, name: &str, map: Arc<dyn Map>) -> Engine {
+        self.maps.insert(name.to_owned(), map);
+        self
+    }
+
+    /// What programs are judged against.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// What executes.
+    pub fn executes_by(&self) -> Backend {
+        self.backend
+    }
+
+    /// Verifies one program of an object, as if it were loaded alone. `level` says how much to log.
+    ///
+    /// Errors: the object's, `ByteOrder`, and `Rejected` with the verifier's log.
+    pub fn verify(
+        &self,
+        object: &Object,
+        program: &str,
+        options: &Options,
+        level: LogLevel,
+    ) -> Result<VerifiedProgram, Error> {
+        check_order(object)?;
+        self.verify_program(object.program(program, options)?, level)
+    }
+
+    /// Verifies a program that comes from anywhere.
+    pub fn verify_program(&self, program: Program, level: LogLevel) -> Result<VerifiedProgram, Error> {
+        let (name, target) = (program.name.clone(), Arc::new(self.target.clone()));
+        ring3_verifier::verify(Arc::new(program), target, level)
+            .map_err(|rejection| Error::Rejected { program: name, rejection })
+    }
+
+    /// Creates the maps of an object. Programs are verified when they are asked for.
+    pub fn load(&self, object: &Object) -> Result<Instance, Error> {
+        self.load_with(object, &Options::default())
+    }
+
+    /// [`Engine::load`], with programs linked as `options` say.
+    pub fn load_with(&self, object: &Object, options: &Options) -> Result<Instance, Error> {
+        check_order(object)?;
+        Ok(Instance::of_object(self, object.clone(), options.clone()))
+    }
+
+    /// Creates the maps of a program that does not come from an object.
+    pub fn load_program(&self, program: Program) -> Instance {
+        Instance::of_program(self, program)
+    }
+
+    pub(crate) fn helpers(&self) -> &Helpers {
+        &self.helpers
+    }
+
+    pub(crate) fn own_map(&self, name: &str) -> Option<&Arc<dyn Map>> {
+        self.maps.get(name)
+    }
+}
+
+/// Constants in an object's data are in its byte order, and programs see host memory.
+fn check_order(object: &Object) -> Result<(), Error> {
+    let name = |order| match order {
+        Endianness::Little => "little-endian",
+        Endianness::Big => "big-endian",
+    };
+    let host = if cfg!(target_endian = "little") { Endianness::Little } else { Endianness::Big };
+    if object.endian() == host {
+        return Ok(());
+    }
+    Err(Error::ByteOrder { file: object.file().into(), object: name(object.endian()), host: name(host) })
+}

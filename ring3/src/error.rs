@@ -1,0 +1,71 @@
+//! What can go wrong between an object and a result.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ring3_jit::JitError;
+use ring3_object::ObjectError;
+use ring3_platform::Errno;
+use ring3_verifier::Rejection;
+use ring3_vm::{LinkError, RunError};
+
+/// Why an object could not be loaded, or a program not run.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+#[non_exhaustive]
+pub enum Error {
+    #[error("{}: {source}", .path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{}: the file has more than {limit} bytes", .path.display())]
+    TooLarge { path: PathBuf, limit: u64 },
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error("{file}: it is for {object} machines, this one is {host}")]
+    ByteOrder { file: Arc<str>, object: &'static str, host: &'static str },
+    /// The verifier refused the program.
+    #[error("program '{program}' is rejected: {rejection} ({})", .rejection.errno)]
+    Rejected { program: String, rejection: Box<Rejection> },
+    #[error("{file}: there is no program '{program}'")]
+    NoSuchProgram { file: Arc<str>, program: String },
+    #[error("{file}: there is no map '{map}'")]
+    NoSuchMap { file: Arc<str>, map: String },
+    #[error("map '{map}' cannot be created: {errno}")]
+    MapCreate { map: String, errno: Errno },
+    #[error("map '{map}': {errno}")]
+    Map { map: String, errno: Errno },
+    #[error("map '{map}': {problem}")]
+    Text { map: String, problem: TextError },
+    #[error("slot {index} of program array '{map}': {source}")]
+    Slot { map: String, index: u32, source: Box<Error> },
+    #[error("program '{program}': {source}")]
+    Link { program: String, source: LinkError },
+    #[error("program '{program}': {source}")]
+    Jit { program: String, source: JitError },
+    #[error("program '{program}': {source}")]
+    Run { program: String, source: RunError },
+    /// A packet that the kernel's own test run does not take either.
+    #[error("program '{program}': a packet of {len} bytes: {why} ({errno})")]
+    Packet { program: String, len: usize, why: &'static str, errno: Errno },
+    #[error("helper {id} is registered twice, or its number belongs to Linux")]
+    HelperNumber { id: u32 },
+}
+
+/// Why a text is no value of a type.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum TextError {
+    #[error("'{0}' is not a value of its type")]
+    Value(String),
+    #[error("'{text}' does not fit {bits} bits")]
+    Range { text: String, bits: u32 },
+    #[error("'{text}' gives {given} bytes, {need} are needed")]
+    Length { text: String, given: usize, need: usize },
+    #[error("the type has no member '{0}'")]
+    Member(String),
+    #[error("'{0}' gives more than there is room for")]
+    TooMany(String),
+    #[error("its type has no text form, give the bytes as hex:0011aabb")]
+    Shape,
+    #[error("'{0}' is not KEY=VALUE")]
+    Pair(String),
+}

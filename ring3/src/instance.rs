@@ -1,0 +1,318 @@
+//! An object brought to life: its maps, and those of its programs that were asked for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ring3_btf::Btf;
+use ring3_jit::{Compiled, Jit};
+use ring3_object::{Object, Options};
+use ring3_platform::{Errno, MapDef, MapType, Program};
+use ring3_verifier::{LogLevel, VerifiedProgram};
+use ring3_vm::maps::{self, Map};
+use ring3_vm::{DefaultHost, Execute, Host, Interp, Linked};
+
+use crate::run::{Input, Output, Runner};
+use crate::{Backend, Engine, Error, MapRef};
+
+/// A program that is ready to run, with its proof.
+#[derive(Debug)]
+pub struct Executable {
+    verified: VerifiedProgram,
+    execute: Arc<dyn Execute>,
+    compiled: Option<Arc<Compiled>>,
+}
+
+impl Executable {
+    /// The proof, with the log and the numbers of the verification.
+    pub fn verified(&self) -> &VerifiedProgram {
+        &self.verified
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Arc<Program> {
+        self.verified.program()
+    }
+
+    /// The program as engines see it.
+    pub fn linked(&self) -> &Arc<Linked> {
+        self.execute.linked()
+    }
+
+    /// The machine code, if that is what runs.
+    pub fn compiled(&self) -> Option<&Arc<Compiled>> {
+        self.compiled.as_ref()
+    }
+
+    /// What runs it.
+    pub fn backend(&self) -> Backend {
+        if self.compiled.is_some() { Backend::Jit } else { Backend::Interpreter }
+    }
+
+    /// For [`ring3_vm::run`] and for program arrays.
+    pub fn execute(&self) -> &Arc<dyn Execute> {
+        &self.execute
+    }
+}
+
+/// Where the programs come from.
+#[derive(Debug)]
+enum Source {
+    Object(Box<Object>, Options),
+    Program(Box<Program>),
+}
+
+/// One map: made, or why not.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub def: Arc<MapDef>,
+    pub map: Result<Arc<dyn Map>, Errno>,
+}
+
+/// An object with its maps. Dropping it empties the program arrays, else arrays and programs would keep each other alive.
+pub struct Instance {
+    engine: Engine,
+    source: Source,
+    slots: Vec<Slot>,
+    programs: BTreeMap<String, Arc<Executable>>,
+    /// Program arrays that were filled from the object, by index.
+    filled: Vec<usize>,
+    host: Box<dyn Host + Send>,
+    trace: Vec<String>,
+    runs: u64,
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance").field("maps", &self.slots).field("programs", &self.programs).finish_non_exhaustive()
+    }
+}
+
+impl Instance {
+    pub(crate) fn of_object(engine: &Engine, object: Object, options: Options) -> Instance {
+        let defs = object.maps().to_vec();
+        Instance::new(engine, Source::Object(Box::new(object), options), &defs)
+    }
+
+    pub(crate) fn of_program(engine: &Engine, program: Program) -> Instance {
+        let defs = program.maps.clone();
+        Instance::new(engine, Source::Program(Box::new(program)), &defs)
+    }
+
+    fn new(engine: &Engine, source: Source, defs: &[Arc<MapDef>]) -> Instance {
+        let cpus = engine.target().cpus;
+        let slots = defs.iter().map(|def| Slot { def: def.clone(), map: make(engine, def, cpus) }).collect();
+        Instance {
+            engine: engine.clone(),
+            source,
+            slots,
+            programs: BTreeMap::new(),
+            filled: Vec::new(),
+            host: Box::new(DefaultHost),
+            trace: Vec::new(),
+            runs: 0,
+        }
+    }
+
+    /// Runs in these surroundings: another clock, task or network.
+    pub fn set_host(&mut self, host: impl Host + Send + 'static) {
+        self.host = Box::new(host);
+    }
+
+    /// Names of the programs.
+    pub fn program_names(&self) -> Vec<&str> {
+        match &self.source {
+            Source::Object(object, _) => object.programs().iter().map(|p| p.name.as_str()).collect(),
+            Source::Program(program) => vec![&program.name],
+        }
+    }
+
+    /// The program, ready to run. The first time it is verified, linked and compiled, and so are the programs that the
+    /// object puts into the program arrays that it reaches.
+    pub fn program(&mut self, name: &str) -> Result<Arc<Executable>, Error> {
+        if let Some(ready) = self.programs.get(name) {
+            return Ok(ready.clone());
+        }
+        let ready = self.prepare(name)?;
+        // Programs name arrays, and arrays name programs: first all of them are made, then the slots are filled.
+        let mut made = vec![(name.to_owned(), ready.clone())];
+        let mut todo: Vec<Arc<Executable>> = vec![ready.clone()];
+        let mut fills: Vec<usize> = Vec::new();
+        while let Some(program) = todo.pop() {
+            for array in self.arrays_of(&program) {
+                if self.filled.contains(&array) || fills.contains(&array) {
+                    continue;
+                }
+                fills.push(array);
+                for slot in self.slots[array].def.clone().slots.iter() {
+                    let known = made.iter().any(|(n, _)| *n == slot.symbol) || self.programs.contains_key(&slot.symbol);
+                    if !known {
+                        let map = self.slots[array].def.name.clone();
+                        let wrap = |source| Error::Slot { map, index: slot.index, source: Box::new(source) };
+                        let program = self.prepare(&slot.symbol).map_err(wrap)?;
+                        made.push((slot.symbol.clone(), program.clone()));
+                        todo.push(program);
+                    }
+                }
+            }
+        }
+        self.programs.extend(made);
+        for array in fills {
+            self.fill(array)?;
+        }
+        Ok(ready)
+    }
+
+    /// Runs a program once on a packet (or, for types that have none, on a context): `instance.run("drop_icmp", &packet)`.
+    pub fn run<'a>(&mut self, program: &str, input: impl Into<Input<'a>>) -> Result<Output, Error> {
+        self.runner(program)?.run(input)
+    }
+
+    /// For many runs of one program: keeps what can be kept between them.
+    pub fn runner(&mut self, program: &str) -> Result<Runner<'_>, Error> {
+        let executable = self.program(program)?;
+        self.runs += 1;
+        Runner::new(executable, self.host.as_mut(), &mut self.trace, self.runs)
+    }
+
+    /// A map by name; one of global data also by its section's name (`.bss`).
+    pub fn map(&self, name: &str) -> Result<MapRef<'_>, Error> {
+        let file = || match &self.source {
+            Source::Object(object, _) => object.file().into(),
+            Source::Program(program) => program.name.as_str().into(),
+        };
+        let def = match &self.source {
+            Source::Object(object, _) => object.map(name).cloned(),
+            Source::Program(program) => program.maps.iter().find(|m| m.name == name).cloned(),
+        };
+        let at = def.and_then(|def| self.slots.iter().position(|s| Arc::ptr_eq(&s.def, &def)));
+        let at = at.ok_or_else(|| Error::NoSuchMap { file: file(), map: name.to_owned() })?;
+        self.map_at(at)
+    }
+
+    /// All maps that could be created, in the object's order.
+    pub fn maps(&self) -> impl Iterator<Item = MapRef<'_>> {
+        (0..self.slots.len()).filter_map(|at| self.map_at(at).ok())
+    }
+
+    /// Puts a program of this instance into a slot of a program array.
+    pub fn set_program(&mut self, map: &str, index: u32, program: &str) -> Result<(), Error> {
+        let ready = self.program(program)?;
+        let array = self.map(map)?;
+        let error = |errno| Error::Map { map: map.to_owned(), errno };
+        array.raw().set_program(index, Some(ready.execute.clone())).map_err(error)
+    }
+
+    /// What programs printed with `bpf_printk`, a string each call.
+    pub fn trace(&self) -> &[String] {
+        &self.trace
+    }
+
+    /// Takes what programs printed.
+    pub fn take_trace(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.trace)
+    }
+
+    fn btf(&self) -> Option<&Arc<Btf>> {
+        match &self.source {
+            Source::Object(object, _) => object.btf(),
+            Source::Program(program) => program.info.as_ref().map(|info| &info.btf),
+        }
+    }
+
+    fn map_at(&self, at: usize) -> Result<MapRef<'_>, Error> {
+        let slot = &self.slots[at];
+        match &slot.map {
+            Ok(map) => Ok(MapRef::new(map, self.btf(), self.engine.target().cpus)),
+            Err(errno) => Err(Error::MapCreate { map: slot.def.name.clone(), errno: *errno }),
+        }
+    }
+
+    fn linked_program(&self, name: &str) -> Result<Program, Error> {
+        match &self.source {
+            Source::Object(object, options) => Ok(object.program(name, options)?),
+            Source::Program(program) if program.name == name => Ok((**program).clone()),
+            Source::Program(program) => {
+                Err(Error::NoSuchProgram { file: program.name.as_str().into(), program: name.to_owned() })
+            }
+        }
+    }
+
+    /// Verifies, links and compiles one program.
+    fn prepare(&self, name: &str) -> Result<Arc<Executable>, Error> {
+        let verified = self.engine.verify_program(self.linked_program(name)?, LogLevel::default())?;
+        let program = name.to_owned();
+        let maps = verified.program().maps.iter().map(|def| self.map_of(def)).collect::<Result<Vec<_>, _>>()?;
+        let linked = ring3_vm::link(&verified, &maps, self.engine.helpers())
+            .map_err(|source| Error::Link { program: program.clone(), source })?;
+        let linked = Arc::new(linked);
+        let (execute, compiled): (Arc<dyn Execute>, _) = match self.engine.executes_by() {
+            Backend::Interpreter => (Arc::new(Interp::new(linked)), None),
+            Backend::Jit => {
+                let compiled = Jit::compile(linked).map_err(|source| Error::Jit { program, source })?;
+                let compiled = Arc::new(compiled);
+                (compiled.clone(), Some(compiled))
+            }
+        };
+        Ok(Arc::new(Executable { verified, execute, compiled }))
+    }
+
+    fn map_of(&self, def: &Arc<MapDef>) -> Result<Arc<dyn Map>, Error> {
+        let slot = self.slots.iter().find(|slot| Arc::ptr_eq(&slot.def, def));
+        let slot = slot.or_else(|| self.slots.iter().find(|slot| slot.def == *def));
+        match slot.map(|slot| &slot.map) {
+            Some(Ok(map)) => Ok(map.clone()),
+            Some(Err(errno)) => Err(Error::MapCreate { map: def.name.clone(), errno: *errno }),
+            None => Err(Error::NoSuchMap { file: "".into(), map: def.name.clone() }),
+        }
+    }
+
+    /// Program arrays with initial programs that a program reaches, as indexes of slots.
+    fn arrays_of(&self, program: &Executable) -> Vec<usize> {
+        let of = |def: &Arc<MapDef>| self.slots.iter().position(|slot| Arc::ptr_eq(&slot.def, def));
+        let arrays = program.program().maps.iter().filter(|m| m.kind == MapType::ProgArray && !m.slots.is_empty());
+        arrays.filter_map(of).collect()
+    }
+
+    fn fill(&mut self, array: usize) -> Result<(), Error> {
+        let slot = &self.slots[array];
+        let Ok(map) = &slot.map else { return Ok(()) };
+        for init in &slot.def.slots {
+            let Some(program) = self.programs.get(&init.symbol) else { continue };
+            map.set_program(init.index, Some(program.execute.clone()))
+                .map_err(|errno| Error::Map { map: slot.def.name.clone(), errno })?;
+        }
+        self.filled.push(array);
+        Ok(())
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let arrays = self.slots.iter().filter(|slot| slot.def.kind == MapType::ProgArray);
+        for map in arrays.filter_map(|slot| slot.map.as_ref().ok()) {
+            for index in 0..map.def().max_entries {
+                // Empty slots say that they are empty.
+                let _ = map.set_program(index, None);
+            }
+        }
+    }
+}
+
+/// Creates a map, or takes the embedder's. Perf event arrays get an event for each CPU, as their readers would open.
+fn make(engine: &Engine, def: &Arc<MapDef>, cpus: u32) -> Result<Arc<dyn Map>, Errno> {
+    if let Some(map) = engine.own_map(&def.name) {
+        return Ok(map.clone());
+    }
+    let def = match def.kind {
+        // libbpf: as many events as there are CPUs.
+        MapType::PerfEventArray if def.max_entries == 0 => &Arc::new(MapDef { max_entries: cpus, ..(**def).clone() }),
+        _ => def,
+    };
+    let map = maps::create(def, cpus)?;
+    if def.kind == MapType::PerfEventArray {
+        for cpu in 0..cpus.min(def.max_entries) {
+            map.open_event(cpu, cpu)?;
+        }
+    }
+    Ok(map)
+}

@@ -1,0 +1,249 @@
+//! Runs: what goes in, what comes out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ring3_platform::{Errno, ProgType, ctx, return_name};
+use ring3_vm::{
+    Cloned, Context, DEFAULT_SEED, DataStart, Env, Host, MAX_PACKET, Redirect, RunError, SkbContext, XdpContext,
+    ctx as vm_ctx,
+};
+
+use crate::{Error, Executable};
+
+/// Bytes of an Ethernet header.
+const ETH_HLEN: usize = 14;
+/// Bytes of an IPv4 header without options.
+const IPV4_HLEN: usize = 20;
+/// The Ethernet type of IPv4.
+const ETH_P_IP: [u8; 2] = [0x08, 0x00];
+/// Strings of `bpf_printk` that an instance keeps; later ones are dropped.
+pub const MAX_TRACE_LINES: usize = 1 << 16;
+
+/// What a program runs on.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// An Ethernet frame.
+    Packet(&'a [u8]),
+    /// The context's bytes, for types without a packet; what is missing is zero.
+    Context(&'a [u8]),
+}
+
+impl<'a> From<&'a [u8]> for Input<'a> {
+    fn from(bytes: &'a [u8]) -> Input<'a> {
+        Input::Packet(bytes)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Input<'a> {
+    fn from(bytes: &'a [u8; N]) -> Input<'a> {
+        Input::Packet(bytes)
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Input<'a> {
+    fn from(bytes: &'a Vec<u8>) -> Input<'a> {
+        Input::Packet(bytes)
+    }
+}
+
+/// What a run gave.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The low half of R0, which is what Linux looks at.
+    pub retval: u32,
+    /// The packet afterwards; empty for types without one.
+    pub packet: Vec<u8>,
+    /// Where the last redirect helper sent it, if the return value says so.
+    pub redirect: Option<Redirect>,
+    /// Packets that were sent beside it (`bpf_clone_redirect`).
+    pub clones: Vec<Cloned>,
+    /// Time of a run; the average, of several.
+    pub duration: Duration,
+    kind: ProgType,
+}
+
+impl Output {
+    /// The return value's name, such as `XDP_DROP`.
+    pub fn name(&self) -> Option<&'static str> {
+        return_name(self.kind, self.retval.cast_signed())
+    }
+}
+
+/// Whether a program that returned this lets the packet go on (or back, or elsewhere) instead of dropping or keeping it.
+/// Types whose return value says nothing of the kind let everything pass.
+pub fn passes(kind: ProgType, retval: u32) -> bool {
+    match kind {
+        // XDP_PASS, XDP_TX, XDP_REDIRECT
+        ProgType::Xdp => matches!(retval, 2..=4),
+        // all but TC_ACT_SHOT, TC_ACT_STOLEN, TC_ACT_QUEUED, TC_ACT_TRAP
+        ProgType::SchedCls | ProgType::SchedAct => !matches!(retval, 2 | 4 | 5 | 8),
+        ProgType::SocketFilter => retval != 0,
+        ProgType::CgroupSkb => retval & 1 != 0,
+        ProgType::SkSkb | ProgType::SkMsg | ProgType::SkReuseport | ProgType::SkLookup | ProgType::Netfilter => {
+            retval == 1
+        }
+        // BPF_DROP
+        ProgType::LwtIn | ProgType::LwtOut | ProgType::LwtXmit | ProgType::LwtSeg6local => retval != 2,
+        ProgType::Kprobe
+        | ProgType::Tracepoint
+        | ProgType::PerfEvent
+        | ProgType::CgroupSock
+        | ProgType::SockOps
+        | ProgType::CgroupDevice
+        | ProgType::RawTracepoint
+        | ProgType::CgroupSockAddr
+        | ProgType::LircMode2
+        | ProgType::FlowDissector
+        | ProgType::CgroupSysctl
+        | ProgType::RawTracepointWritable
+        | ProgType::CgroupSockopt
+        | ProgType::Tracing
+        | ProgType::StructOps
+        | ProgType::Ext
+        | ProgType::Lsm
+        | ProgType::Syscall => true,
+    }
+}
+
+/// Runs one program many times.
+pub struct Runner<'i> {
+    program: Arc<Executable>,
+    env: Env<'i>,
+    trace: &'i mut Vec<String>,
+    kind: ProgType,
+}
+
+impl std::fmt::Debug for Runner<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner").field("program", &self.program).finish_non_exhaustive()
+    }
+}
+
+impl<'i> Runner<'i> {
+    pub(crate) fn new(
+        program: Arc<Executable>,
+        host: &'i mut dyn Host,
+        trace: &'i mut Vec<String>,
+        nth: u64,
+    ) -> Result<Runner<'i>, Error> {
+        let kind = program.program().kind;
+        let mut env = Env::new(host);
+        // Each runner draws other random numbers, but the same ones whenever the whole is repeated.
+        env.seed(DEFAULT_SEED ^ (nth - 1).wrapping_mul(0xd134_2543_de82_ef95));
+        let wrong = || Error::Run { program: program.program().name.clone(), source: RunError::WrongContext { kind } };
+        env.ctx = match packet_kind(kind) {
+            Some(PacketKind::Xdp) => Context::Xdp(XdpContext::new().ok_or_else(wrong)?),
+            Some(PacketKind::Skb) => Context::Skb(SkbContext::new().ok_or_else(wrong)?),
+            None => Context::None,
+        };
+        Ok(Runner { program, env, trace, kind })
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Arc<Executable> {
+        &self.program
+    }
+
+    /// Runs the program once.
+    pub fn run<'a>(&mut self, input: impl Into<Input<'a>>) -> Result<Output, Error> {
+        self.repeat(input, 1)
+    }
+
+    /// Runs the program several times on the same packet, as BPF_PROG_TEST_RUN does: what it changes adds up, the result is
+    /// the last run's, and the duration the average. At least once.
+    pub fn repeat<'a>(&mut self, input: impl Into<Input<'a>>, times: u32) -> Result<Output, Error> {
+        self.load(input.into())?;
+        self.env.clones.clear();
+        let execute = self.program.execute().clone();
+        let started = Instant::now();
+        let mut result = ring3_vm::run(execute.as_ref(), &mut self.env);
+        for _ in 1..times {
+            if result.is_err() {
+                break;
+            }
+            result = ring3_vm::run(execute.as_ref(), &mut self.env);
+        }
+        let duration = started.elapsed() / times.max(1);
+        let room = MAX_TRACE_LINES.saturating_sub(self.trace.len());
+        self.trace.extend(self.env.trace.take().into_iter().take(room));
+        let retval = result.map_err(|source| self.error(source))? as u32;
+        let packet = match &self.env.ctx {
+            Context::Skb(skb) => skb.data_out(),
+            other => other.packet().map_or_else(Vec::new, |packet| packet.bytes().to_vec()),
+        };
+        let clones = std::mem::take(&mut self.env.clones);
+        Ok(Output { retval, packet, redirect: self.env.redirect, clones, duration, kind: self.kind })
+    }
+
+    fn error(&self, source: RunError) -> Error {
+        Error::Run { program: self.program.program().name.clone(), source }
+    }
+
+    fn load(&mut self, input: Input<'_>) -> Result<(), Error> {
+        match input {
+            Input::Packet(frame) => {
+                self.check(frame)?;
+                match &mut self.env.ctx {
+                    Context::Xdp(xdp) => xdp.load(frame),
+                    Context::Skb(skb) => skb.load(frame, data_start(self.kind)),
+                    Context::None | Context::Raw(_) | Context::Fields(_) => {
+                        return Err(self.error(RunError::WrongContext { kind: self.kind }));
+                    }
+                }
+            }
+            Input::Context(image) => match packet_kind(self.kind) {
+                Some(_) => return Err(self.error(RunError::WrongContext { kind: self.kind })),
+                None => {
+                    self.env.ctx = vm_ctx::from_image(self.kind, image).map_err(|source| self.error(source))?;
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn check(&self, frame: &[u8]) -> Result<(), Error> {
+        let len = frame.len();
+        let refuse = |why| {
+            let program = self.program.program().name.clone();
+            Err(Error::Packet { program, len, why, errno: Errno::EINVAL })
+        };
+        if len > MAX_PACKET {
+            return Err(self.error(RunError::PacketTooLong { len, limit: MAX_PACKET }));
+        }
+        if len < ETH_HLEN {
+            return refuse("shorter than an Ethernet header");
+        }
+        // The network stack needs the addresses before a program sees the packet; a packet socket does not.
+        let needs_ip = packet_kind(self.kind) == Some(PacketKind::Skb) && self.kind != ProgType::SocketFilter;
+        if needs_ip && frame[12..ETH_HLEN] == ETH_P_IP && len < ETH_HLEN + IPV4_HLEN {
+            return refuse("IPv4, but shorter than an IPv4 header");
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PacketKind {
+    Xdp,
+    Skb,
+}
+
+/// What kind of packet a type runs on.
+fn packet_kind(kind: ProgType) -> Option<PacketKind> {
+    if kind == ProgType::Xdp {
+        return Some(PacketKind::Xdp);
+    }
+    let skb = ctx::layout(kind).is_some_and(|layout| layout.name == "__sk_buff") && kind != ProgType::FlowDissector;
+    skb.then_some(PacketKind::Skb)
+}
+
+/// Whether programs of this type run on a packet; else on a context alone.
+pub fn takes_packet(kind: ProgType) -> bool {
+    packet_kind(kind).is_some()
+}
+
+/// Socket filters see the frame as on a packet socket, which is where they are used most.
+fn data_start(kind: ProgType) -> DataStart {
+    if kind == ProgType::SocketFilter { DataStart::Ethernet } else { DataStart::of(kind) }
+}
