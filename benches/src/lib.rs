@@ -1,1 +1,18 @@
-//! Benchmarks.
+//! What is measured: programs with the packets that they run on, on the engines of ring3 and on `rbpf`.
+//!
+//! `cargo bench` measures them, all in one run and side by side (`benches/engines.rs`). No number is asserted anywhere.
+//!
+//! # What is comparable with `rbpf`
+//!
+//! `rbpf` gets the same instructions, with two differences. A context of `rbpf` holds 64-bit addresses, so the two loads of
+//! `data` and `data_end` are 64 bits wide, which is what ring3's lowering makes of them too. It has no maps, so the address that
+//! ring3 puts in for a map is that of a map of ring3 as well, and `bpf_map_lookup_elem` is a function around the same lookup; its
+//! interpreter is allowed all memory, so that it need not search where values are. Random numbers are the same for both.
+//! Programs with atomic operations, or with helpers other than these, are measured on ring3 alone: `rbpf` does not run them.
+//!
+//! Its verifier checks shapes, not safety, so it is not measured beside ring3's. Its interpreter checks every memory access, where
+//! ring3's relies on the proof; its machine code checks nothing, as ring3's.
+
+pub mod engine;
+pub mod peer;
+pub mod workload;

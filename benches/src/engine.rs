@@ -1,0 +1,76 @@
+//! A workload on ring3.
+
+use std::sync::Arc;
+
+use ring3_jit::{Jit, JitError};
+use ring3_platform::{Errno, Target};
+use ring3_verifier::{LogLevel, Rejection, VerifiedProgram, verify};
+use ring3_vm::maps::{self, Map};
+use ring3_vm::{Context, Env, Execute, Helpers, Host, Interp, LinkError, Linked, XdpContext, link, run};
+
+use crate::workload::Workload;
+
+/// Why a workload cannot be measured.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum EngineError {
+    #[error(transparent)]
+    Refused(#[from] Box<Rejection>),
+    #[error("no map: {0:?}")]
+    Map(Errno),
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error(transparent)]
+    Jit(#[from] JitError),
+}
+
+/// The random number of every run, for ring3 and its peer alike.
+pub const RANDOM: u32 = 4;
+
+/// The default surroundings with that random number.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BenchHost;
+
+impl Host for BenchHost {
+    fn prandom_u32(&mut self) -> Option<u32> {
+        Some(RANDOM)
+    }
+}
+
+/// Verifies as for Linux 6.18, without a log.
+pub fn judge(workload: &Workload) -> Result<VerifiedProgram, EngineError> {
+    Ok(verify(Arc::clone(&workload.program), Arc::new(Target::default()), LogLevel::default())?)
+}
+
+/// Links with fresh maps.
+pub fn linked(verified: &VerifiedProgram) -> Result<Arc<Linked>, EngineError> {
+    let cpus = verified.target().cpus;
+    let create = |def| maps::create(def, cpus).map_err(EngineError::Map);
+    let maps: Vec<Arc<dyn Map>> = verified.program().maps.iter().map(create).collect::<Result<_, _>>()?;
+    Ok(Arc::new(link(verified, &maps, &Helpers::new())?))
+}
+
+/// The interpreter.
+pub fn interp(linked: &Arc<Linked>) -> Box<dyn Execute> {
+    Box::new(Interp::new(Arc::clone(linked)))
+}
+
+/// Machine code.
+pub fn jit(linked: &Arc<Linked>) -> Result<Box<dyn Execute>, EngineError> {
+    Ok(Box::new(Jit::compile(Arc::clone(linked))?))
+}
+
+/// An environment with this packet.
+pub fn env<'h>(host: &'h mut dyn Host, packet: &[u8]) -> Env<'h> {
+    let mut env = Env::new(host);
+    if let Some(mut xdp) = XdpContext::new() {
+        xdp.load(packet);
+        env.ctx = Context::Xdp(xdp);
+    }
+    env
+}
+
+/// One run: R0, `None` if it trapped.
+pub fn once(program: &dyn Execute, env: &mut Env<'_>) -> Option<u64> {
+    run(program, env).ok()
+}

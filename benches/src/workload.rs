@@ -1,0 +1,180 @@
+//! Programs and packets.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ring3_isa::{IsaError, assemble};
+use ring3_object::{Object, ObjectError, Options};
+use ring3_platform::{MapDef, MapType, ProgType, Program};
+
+/// Why there is nothing to measure.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum WorkloadError {
+    #[error("{path}: {source}")]
+    File { path: String, source: std::io::Error },
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error(transparent)]
+    Text(#[from] IsaError),
+    #[error("{path} has no packet {packet}")]
+    NoPacket { path: String, packet: usize },
+}
+
+/// A program with a packet.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// Short name.
+    pub name: String,
+    /// An XDP program.
+    pub program: Arc<Program>,
+    /// The packet.
+    pub packet: Vec<u8>,
+}
+
+/// Objects of `examples/bpf` with a program each, and a packet of a capture of `examples/captures` that takes its main way.
+const EXAMPLES: [(&str, &str, &str, usize); 6] = [
+    ("hello_plain", "hello", "mixed", 0),
+    ("drop_icmp", "drop_icmp", "mixed", 0),
+    ("flows", "flows_by_protocol", "mixed", 0),
+    ("lb", "lb", "lb", 0),
+    ("tcp_options", "tcp_options", "tcp_options", 0),
+    ("subprogs", "subprogs", "mixed", 0),
+];
+
+/// Looks at the headers of a TCP segment.
+const HEADERS: &str = "
+    r2 = *(u32 *)(r1 +0)
+    r3 = *(u32 *)(r1 +4)
+    r0 = 2
+    r4 = r2
+    r4 += 54
+    if r4 > r3 goto out
+    r5 = *(u16 *)(r2 +12)
+    if r5 != 8 goto out
+    r5 = *(u8 *)(r2 +14)
+    r5 &= 15
+    if r5 != 5 goto out
+    r5 = *(u8 *)(r2 +23)
+    if r5 != 6 goto out
+    r5 = *(u16 *)(r2 +36)
+    r5 = be16 r5
+    if r5 != 443 goto out
+    r0 = 1
+    out: exit";
+
+/// Adds up 512 words of the packet and folds the carries.
+const CHECKSUM: &str = "
+    r2 = *(u32 *)(r1 +0)
+    r3 = *(u32 *)(r1 +4)
+    r0 = 0
+    r5 = 0
+    r4 = r2
+    r4 += 1024
+    if r4 > r3 goto out
+    top: r6 = *(u16 *)(r2 +0)
+    r0 += r6
+    r2 += 2
+    r5 += 1
+    if r5 < 512 goto top
+    r6 = r0
+    r6 >>= 16
+    r0 &= 65535
+    r0 += r6
+    out: exit";
+
+/// 1000 rounds of arithmetic with a division each.
+const ARITHMETIC: &str = "
+    r0 = 0x9e3779b97f4a7c15
+    r7 = 0x1b03738712fad5c9
+    r5 = 0
+    top: r6 = r0
+    r6 >>= 29
+    r0 ^= r6
+    r0 *= r7
+    r6 = r0
+    r6 <<= 13
+    r0 += r6
+    r6 = r0
+    r6 %= 1000003
+    r0 ^= r6
+    r5 += 1
+    if r5 < 1000 goto top
+    w0 = w0
+    exit";
+
+/// 16 lookups in an array, each value read and written.
+const LOOKUPS: &str = "
+    r6 = 0
+    r7 = 0
+    top: *(u32 *)(r10 -4) = r6
+    r2 = r10
+    r2 += -4
+    r1 = map[fd:0]
+    call bpf_map_lookup_elem#1
+    if r0 == 0 goto next
+    r1 = *(u64 *)(r0 +0)
+    r7 += r1
+    r1 += r6
+    *(u64 *)(r0 +0) = r1
+    next: r6 += 1
+    if r6 < 16 goto top
+    r0 = r7
+    exit";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, WorkloadError> {
+    std::fs::read(path).map_err(|source| WorkloadError::File { path: path.display().to_string(), source })
+}
+
+/// Everything that is measured.
+pub fn all() -> Result<Vec<Workload>, WorkloadError> {
+    let examples = EXAMPLES.iter().map(|(object, program, capture, packet)| example(object, program, capture, *packet));
+    let texts = [("headers", HEADERS), ("checksum", CHECKSUM), ("arithmetic", ARITHMETIC), ("lookups", LOOKUPS)];
+    examples.chain(texts.iter().map(|(name, text)| written(name, text))).collect()
+}
+
+fn example(object: &str, program: &str, capture: &str, packet: usize) -> Result<Workload, WorkloadError> {
+    let path = root().join("bpf").join(format!("{object}.bpf.o"));
+    let parsed = Object::parse(&path.display().to_string(), &read(&path)?)?;
+    let program = Arc::new(parsed.program(program, &Options::default())?);
+    Ok(Workload { name: object.to_owned(), program, packet: nth_packet(capture, packet)? })
+}
+
+/// A packet of a capture file of this machine's byte order, as `examples/captures/make.py` writes them.
+fn nth_packet(capture: &str, packet: usize) -> Result<Vec<u8>, WorkloadError> {
+    const FILE_HEADER: usize = 24;
+    const RECORD_HEADER: usize = 16;
+    let path = root().join("captures").join(format!("{capture}.pcap"));
+    let bytes = read(&path)?;
+    let missing = || WorkloadError::NoPacket { path: path.display().to_string(), packet };
+    let mut at = FILE_HEADER;
+    for index in 0.. {
+        let header: [u8; 4] = bytes.get(at + 8..at + 12).and_then(|len| len.try_into().ok()).ok_or_else(missing)?;
+        let (start, len) = (at + RECORD_HEADER, u32::from_le_bytes(header) as usize);
+        let found = bytes.get(start..start.saturating_add(len)).ok_or_else(missing)?;
+        if index == packet {
+            return Ok(found.to_vec());
+        }
+        at = start + len;
+    }
+    Err(missing())
+}
+
+fn written(name: &str, text: &str) -> Result<Workload, WorkloadError> {
+    let mut program = Program::new(name, ProgType::Xdp, assemble(text)?);
+    program.maps.push(Arc::new(MapDef::new("counters", MapType::Array, 4, 8, 16)));
+    Ok(Workload { name: name.to_owned(), program: Arc::new(program), packet: segment() })
+}
+
+/// A TCP segment to port 443 of 1100 bytes.
+fn segment() -> Vec<u8> {
+    let mut packet: Vec<u8> = (0..1100u32).map(|i| (i * 7) as u8).collect();
+    packet[12..15].copy_from_slice(&[8, 0, 0x45]);
+    packet[23] = 6;
+    packet[36..38].copy_from_slice(&443u16.to_be_bytes());
+    packet
+}
