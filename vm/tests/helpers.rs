@@ -319,7 +319,7 @@ fn checksums_of_packets() {
     let diff =
         "r1 = 0\nr2 = 0\n*(u64 *)(r10 -8) = 0x10002\nr3 = r10\nr3 += -8\nr4 = 8\nr5 = 7\ncall bpf_csum_diff\nexit";
     assert_eq!(plain(diff), Ok(10));
-    assert_eq!(plain(&diff.replace("r4 = 8", "r4 = 6")), errno(Errno::EINVAL));
+    assert_eq!(plain(&diff.replace("r4 = 8", "r4 = 1")), Ok(9), "any length");
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn reading_any_memory_is_reading_known_memory() {
         )
     };
     assert_eq!(plain(&text("r3 = r10\nr3 += -8\n")), Ok(5));
-    assert_eq!(plain(&text("r3 = 0x1234\n")), Ok(Errno::EFAULT.as_ret() << 8));
+    assert_eq!(plain(&text("r3 = 0x1234\n")), Ok(Errno::ERANGE.as_ret() << 8));
     let string = format!("{}r3 = r1\nr1 = r10\nr1 += -16\nr2 = 8\ncall bpf_probe_read_kernel_str\nexit", put(b"four"));
     assert_eq!(plain(&string), Ok(5));
     assert_eq!(plain(&string.replace("r2 = 8", "r2 = 3")), Ok(3), "cut, with a NUL");

@@ -85,7 +85,6 @@ impl SkbContext {
             self.packet.pull(ETH_HLEN);
             (self.network, self.mac) = (0, -(ETH_HLEN as i64));
         }
-        self.slots.set("wire_len", self.packet.len() as u64);
         self.refresh();
     }
 
@@ -141,7 +140,7 @@ impl SkbContext {
         let bytes = self.packet.bytes_mut();
         bytes.copy_within(VLAN_HLEN..VLAN_HLEN + MAC_ADDRS, 0);
         bytes[MAC_ADDRS..MAC_ADDRS + VLAN_HLEN].copy_from_slice(&tag);
-        self.network += VLAN_HLEN as i64;
+        // Linux keeps the distance, so that the network header now begins inside of the tag.
     }
 
     /// Takes the tag after the two addresses out: its content, and the type that follows it.
@@ -163,14 +162,12 @@ impl SkbContext {
     }
 }
 
-/// `PACKET_HOST`, `PACKET_BROADCAST`, `PACKET_MULTICAST` or `PACKET_OTHERHOST` by the destination; the loopback
-/// interface's own address is all zeroes.
+/// `PACKET_HOST`, `PACKET_MULTICAST` or `PACKET_OTHERHOST` by the destination. The loopback interface's own address is all
+/// zeroes, and so is its broadcast address: ff:ff:ff:ff:ff:ff is a multicast there.
 fn packet_type(header: &[u8; ETH_HLEN]) -> u8 {
     let destination = &header[..6];
     if destination == [0; 6] {
         0
-    } else if destination == [0xff; 6] {
-        1
     } else if destination[0] & 1 != 0 {
         2
     } else {

@@ -40,6 +40,11 @@ impl XdpContext {
         &self.packet
     }
 
+    /// What BPF_PROG_TEST_RUN gives back: metadata and packet.
+    pub fn data_out(&self) -> Vec<u8> {
+        [self.packet.meta(), self.packet.bytes()].concat()
+    }
+
     /// The other fields.
     pub fn fields(&mut self) -> &mut Slots {
         &mut self.slots

@@ -132,9 +132,6 @@ helper! {
     /// `bpf_csum_diff(from, from_size, to, to_size, seed)`: 16 bits of sum.
     diff(env, from, from_size, to, to_size, seed) {
         let (from_size, to_size) = (from_size as u32, to_size as u32);
-        if (from_size | to_size) % 4 != 0 {
-            return Some(Errno::EINVAL.as_ret());
-        }
         // SAFETY: by the caller, these are memory of those sizes.
         let (from, to) = unsafe { (env.mem(from, from_size.into())?, env.mem(to, to_size.into())?) };
         let seed = seed as u32;

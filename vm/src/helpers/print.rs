@@ -27,6 +27,8 @@ enum Print {
     Char,
     Str,
     Pointer,
+    /// A place in the kernel, of which there are none: the number.
+    Symbol,
     /// Addresses of the network, of 4 or 16 bytes; with colons and dots as usual, or (`%pi`) without leaving out zeroes.
     Address {
         long: bool,
@@ -133,7 +135,8 @@ fn pointer(format: &[u8], ends: impl Fn(&[u8]) -> bool) -> Result<(Print, &[u8])
     match format {
         _ if ends(format) => Ok((Print::Pointer, format)),
         [b'k' | b'u', b's', rest @ ..] if ends(rest) => Ok((Print::Str, rest)),
-        [b'K' | b'x' | b's' | b'S' | b'B', rest @ ..] => Ok((Print::Pointer, rest)),
+        [b'K' | b'x', rest @ ..] => Ok((Print::Pointer, rest)),
+        [b's' | b'S' | b'B', rest @ ..] => Ok((Print::Symbol, rest)),
         [kind @ (b'i' | b'I'), size @ (b'4' | b'6'), rest @ ..] => {
             Ok((Print::Address { long: *size == b'6', plain: *kind == b'i' }, rest))
         }
@@ -181,6 +184,7 @@ fn write(env: &mut Env<'_>, spec: Spec, arg: u64, out: &mut Vec<u8>) {
         Print::Char => ("", vec![arg as u8]),
         Print::Str => ("", env.known_str(arg, MAX_STR).unwrap_or_default()),
         Print::Pointer => ("", format!("{arg:016x}").into_bytes()),
+        Print::Symbol => ("", format!("{arg:#x}").into_bytes()),
         Print::Address { long, plain } => ("", address(env, arg, long, plain)),
     };
     let zero = spec.zero && !spec.minus && !matches!(spec.print, Print::Char | Print::Str);

@@ -128,15 +128,21 @@ helper! {
     }
 }
 
+/// What Linux says of an address that cannot be read: `ERANGE` unless it is one of the kernel's.
+fn unreadable(addr: u64) -> Errno {
+    let kernel = (addr as i64) < 0 && addr >> 47 == 0x1_ffff;
+    if kernel { Errno::EFAULT } else { Errno::ERANGE }
+}
+
 helper! {
-    /// `bpf_probe_read_kernel(dst, size, address)`: `EFAULT` and zeroes where the memory is not that of the run.
+    /// `bpf_probe_read_kernel(dst, size, address)`: an error and zeroes where the memory is not that of the run.
     probe_read(env, dst, size, from) {
         // SAFETY: by the caller, R1 is memory of R2 bytes.
         let dst = unsafe { env.mem_mut(dst, u64::from(size as u32)) }?;
         let mut bytes = vec![0; dst.len()];
         let known = env.known_bytes(from, &mut bytes);
         dst.copy_from_slice(&bytes);
-        Some(ret(if known { Ok(0) } else { Err(Errno::EFAULT) }))
+        Some(ret(if known { Ok(0) } else { Err(unreadable(from)) }))
     }
 }
 
@@ -146,9 +152,9 @@ helper! {
         // SAFETY: by the caller, R1 is memory of R2 bytes.
         let dst = unsafe { env.mem_mut(dst, u64::from(size as u32)) }?;
         let Some(room) = dst.len().checked_sub(1) else { return Some(0) };
-        let text = env.known_str(from, room);
+        let text = if env.is_live(from, 1) { env.known_str(from, room) } else { None };
         dst.fill(0);
-        let Some(text) = text else { return Some(Errno::EFAULT.as_ret()) };
+        let Some(text) = text else { return Some(unreadable(from).as_ret()) };
         dst[..text.len()].copy_from_slice(&text);
         Some(text.len() as u64 + 1)
     }

@@ -101,6 +101,9 @@ fn resolve(code: &Code, slot: usize, off: i32) -> Result<usize, LowerError> {
     }
 }
 
+/// Fields of `__sk_buff` of which a write changes only the lower half.
+const NARROW: [&str; 2] = ["tc_index", "queue_mapping"];
+
 /// How accesses of the context of one program are converted.
 #[derive(Clone, Copy, Debug)]
 pub struct CtxRules {
@@ -134,6 +137,8 @@ impl CtxRules {
         let field = &layout.fields[index];
         let slot = i32::try_from(layout.host_offset(index)).ok()?;
         match field.yields {
+            // The kernel keeps 16 bits of these 32.
+            Yields::Scalar if write && NARROW.contains(&field.name) => Some((slot, Size::H)),
             Yields::Scalar => Some((slot + off - i32::from(field.off), size)),
             Yields::Packet
             | Yields::PacketEnd
