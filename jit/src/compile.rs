@@ -4,7 +4,7 @@ use ring3_isa::{Reg, Size, Width};
 use ring3_vm::Op;
 
 use crate::JitError;
-use crate::target::{Callee, Frame, Target};
+use crate::target::{Array, Callee, Frame, Target};
 
 /// Operations that a program may have: 1,000,000 instructions of the verifier's limit, with room for what lowering adds.
 const MAX_OPS: usize = 1 << 22;
@@ -42,7 +42,16 @@ pub(crate) struct Unit<'a> {
     pub(crate) ops: &'a [Op],
     /// Tile the operations; the first is the main function. The others may be empty.
     pub(crate) functions: &'a [Function],
+    /// Calls of helpers that are lookups in these arrays, in the order of operations.
+    pub(crate) lookups: &'a [(u32, Array)],
     pub(crate) runtime: Runtime<'a>,
+}
+
+impl Unit<'_> {
+    /// The array that the operation looks up in.
+    fn array(&self, op: u32) -> Option<Array> {
+        self.lookups.binary_search_by_key(&op, |(at, _)| *at).ok().map(|found| self.lookups[found].1)
+    }
 }
 
 /// Code that is not in executable memory yet.
@@ -120,7 +129,7 @@ impl<T: Target> Walk<'_, T> {
 
     fn function(&mut self, index: usize, function: &Function) -> Result<(), JitError> {
         let ops = &self.unit.ops[function.start as usize..function.end as usize];
-        let frame = frame_of(index == 0, function, ops, self.unit.runtime.may_goto_budget);
+        let frame = frame_of(index == 0, function, self.unit);
         self.target.place(self.function_labels[index]);
         self.target.prologue(&frame);
         for (at, op) in (function.start..).zip(ops) {
@@ -165,6 +174,10 @@ impl<T: Target> Walk<'_, T> {
                 self.target.may_goto(frame, label);
             }
             Op::CallHelper { helper } => {
+                if let Some(array) = self.unit.array(at) {
+                    self.target.lookup(array);
+                    return Ok(());
+                }
                 let callee = self.unit.runtime.helpers.get(usize::from(helper));
                 let callee = callee.ok_or(JitError::NoCallee { at, what: "helper", number: helper.into() })?;
                 self.target.call_helper(*callee);
@@ -202,9 +215,9 @@ fn atomic_width(at: u32, size: Size) -> Result<Width, JitError> {
 }
 
 /// What the operations of a function need of its frame.
-fn frame_of(entry: bool, function: &Function, ops: &[Op], may_goto_budget: u32) -> Frame {
+fn frame_of(entry: bool, function: &Function, unit: &Unit<'_>) -> Frame {
     let mut frame = Frame { entry, stack: function.stack, ..Frame::default() };
-    for op in ops {
+    for (at, op) in (function.start..function.end).zip(&unit.ops[function.start as usize..]) {
         if let Some(reg) = writes(*op)
             && [Reg::R6, Reg::R7, Reg::R8, Reg::R9].contains(&reg)
         {
@@ -212,8 +225,9 @@ fn frame_of(entry: bool, function: &Function, ops: &[Op], may_goto_budget: u32) 
         }
         frame.uses_stack |= reads(*op).contains(&Some(Reg::FP));
         match op {
+            Op::CallHelper { .. } if unit.array(at).is_some() => {}
             Op::CallHelper { .. } | Op::CallLocal { .. } | Op::LegacyPacket { .. } | Op::TailCall => frame.calls = true,
-            Op::MayGoto { .. } => frame.may_goto = Some(may_goto_budget),
+            Op::MayGoto { .. } => frame.may_goto = Some(unit.runtime.may_goto_budget),
             Op::Alu { .. }
             | Op::Mov { .. }
             | Op::MovSx { .. }

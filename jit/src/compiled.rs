@@ -4,12 +4,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use ring3_vm::lower::Subprog;
+use ring3_vm::maps::ArrayLayout;
 use ring3_vm::{CallHook, Env, Execute, HelperRef, Linked, MAY_GOTO_BUDGET};
 
 use crate::JitError;
 use crate::compile::{Assembled, Function, Runtime, Unit, assemble};
 use crate::exec_mem::ExecMem;
-use crate::target::Callee;
+use crate::target::{Array, Callee};
 use crate::x64::{Features, X64};
 
 /// How the main function is entered.
@@ -38,13 +39,15 @@ impl Jit {
         }
         let helpers: Vec<Callee> = linked.helpers().iter().map(callee).collect();
         let functions: Vec<Function> = linked.subprogs().iter().map(function).collect();
+        let lookups: Vec<(u32, Array)> =
+            linked.array_lookups().filter_map(|(op, layout)| Some((op, array(layout)?))).collect();
         let runtime = Runtime {
             helpers: &helpers,
             tail_call: Callee(ring3_vm::tail_call as *const () as usize),
             legacy_packet: Callee(ring3_vm::legacy_packet as *const () as usize),
             may_goto_budget: MAY_GOTO_BUDGET,
         };
-        let unit = Unit { ops: linked.ops(), functions: &functions, runtime };
+        let unit = Unit { ops: linked.ops(), functions: &functions, lookups: &lookups, runtime };
         let Assembled { code, op_offsets, function_offsets, trampoline } =
             assemble(&unit, X64::new(Features::detect()))?;
         let code = ExecMem::publish(&code)?;
@@ -58,6 +61,12 @@ fn callee(helper: &HelperRef) -> Callee {
 
 fn function(subprog: &Subprog) -> Function {
     Function { start: subprog.entry, end: subprog.end, stack: subprog.stack_depth }
+}
+
+/// `None` where the values are too large for code without a call.
+fn array(layout: ArrayLayout) -> Option<Array> {
+    let stride = u32::try_from(layout.stride).ok().filter(|stride| i32::try_from(*stride).is_ok())?;
+    Some(Array { base: layout.base.as_ptr().expose_provenance() as u64, stride, entries: layout.entries })
 }
 
 /// Machine code of a program. [`ring3_vm::run`] runs it.

@@ -43,6 +43,15 @@ pub(crate) struct Frame {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Callee(pub(crate) usize);
 
+/// An array whose values lie in a row: value `i` is at `base + i * stride` for `i < entries`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Array {
+    pub(crate) base: u64,
+    /// Less than 2 to the power of 31.
+    pub(crate) stride: u32,
+    pub(crate) entries: u32,
+}
+
 /// Emits machine code.
 pub(crate) trait Target: Sized {
     /// A place in the code that jumps can name before it is placed.
@@ -97,6 +106,8 @@ pub(crate) trait Target: Sized {
 
     /// `R0 = callee(R1, R2, R3, R4, R5, env)`.
     fn call_helper(&mut self, callee: Callee);
+    /// `R0` = address of the array's value whose 4-byte index is at R2, or 0 if there is none. R1 to R5 may change.
+    fn lookup(&mut self, array: Array);
     /// Calls a function of the program.
     fn call_local(&mut self, function: Self::Label);
     /// `callee(R1, R2, R3, env)`, which gives two words: if the first is not 0, the frame ends with the second as R0.

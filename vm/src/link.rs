@@ -8,15 +8,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use ring3_isa::Code;
-use ring3_platform::helpers::Lookup;
-use ring3_platform::{HelperId, MapDef, ProgType, RetKind, helper_name};
+use ring3_platform::helpers::{Lookup, id};
+use ring3_platform::{HelperId, MapDef, MapType, ProgType, RetKind, helper_name};
 use ring3_verifier::VerifiedProgram;
 
 use crate::env::Env;
 use crate::error::LinkError;
 use crate::helpers;
-use crate::lower::{CtxRules, FixupValue, Lowered, Op, Subprog, lower, lower_unverified};
-use crate::maps::Map;
+use crate::lower::{CtxRules, FixupValue, Lowered, Op, Subprog, Target, lower, lower_unverified};
+use crate::maps::{ArrayLayout, Map};
 
 /// A helper as engines call it: R1 to R5 and the environment, gives R0.
 ///
@@ -103,6 +103,8 @@ pub struct Linked {
     helpers: Vec<HelperRef>,
     custom: Vec<CustomHelper>,
     maps: Box<[MapHandle]>,
+    /// Calls of `bpf_map_lookup_elem` that always use the same map.
+    lookups: Vec<(Target, u32)>,
 }
 
 impl fmt::Debug for Linked {
@@ -156,6 +158,15 @@ impl Linked {
         &self.maps
     }
 
+    /// The calls of `bpf_map_lookup_elem` that need no call, in the order of operations: each with the array it looks up in.
+    pub fn array_lookups(&self) -> impl Iterator<Item = (Target, ArrayLayout)> {
+        self.lookups.iter().filter_map(|&(op, map)| {
+            let map = &self.maps.get(map as usize)?.map;
+            let array = map.def().kind == MapType::Array && map.def().key_size == 4;
+            Some((op, map.array_layout().filter(|_| array)?))
+        })
+    }
+
     /// The map whose handle is this value of a register.
     pub fn map_of_handle(&self, handle: u64) -> Option<&MapHandle> {
         let at = handle.checked_sub(self.maps.as_ptr() as u64)?;
@@ -203,7 +214,7 @@ fn finish(
     helpers: &Helpers,
     verified: bool,
 ) -> Result<Linked, LinkError> {
-    let Lowered { mut ops, slots, subprogs, helpers: ids, fixups } = lowered;
+    let Lowered { mut ops, slots, subprogs, helpers: ids, fixups, lookups } = lowered;
     let maps: Box<[MapHandle]> =
         maps.iter().zip(0..).map(|(map, index)| MapHandle { map: Arc::clone(map), index }).collect();
     for fixup in fixups {
@@ -215,9 +226,12 @@ fn finish(
             *value = loaded;
         }
     }
+    // The embedder may have put a helper in the place of the lookup.
+    let own = helpers.custom.contains_key(&id::MAP_LOOKUP_ELEM);
+    let lookups = if own { Vec::new() } else { lookups };
     let mut custom = Vec::new();
     let table = ids.iter().map(|id| helper_ref(*id, helpers, &mut custom)).collect::<Result<_, _>>()?;
-    Ok(Linked { name, kind, rules, verified, ops, slots, subprogs, helpers: table, custom, maps })
+    Ok(Linked { name, kind, rules, verified, ops, slots, subprogs, helpers: table, custom, maps, lookups })
 }
 
 fn direct_value(handle: &MapHandle, off: u32) -> Result<u64, LinkError> {

@@ -29,7 +29,7 @@ fn no_runtime(helpers: &[Callee]) -> Runtime<'_> {
 /// Assembles one function with a whole frame of stack.
 fn assemble_main(ops: &[Op], features: Features, runtime: Runtime<'_>) -> Result<Assembled, JitError> {
     let functions = [Function { start: 0, end: ops.len() as u32, stack: 512 }];
-    assemble(&Unit { ops, functions: &functions, runtime }, X64::new(features))
+    assemble(&Unit { ops, functions: &functions, lookups: &[], runtime }, X64::new(features))
 }
 
 /// R0 to R9.

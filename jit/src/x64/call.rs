@@ -6,14 +6,27 @@
 use dynasmrt::{DynasmApi, DynasmLabelApi};
 use ring3_isa::{Reg, Size};
 
-use super::regs::{self, RAX};
+use super::regs::{self, R11, RAX};
 use super::{X64, emit};
-use crate::target::{Callee, Frame};
+use crate::target::{Array, Callee, Frame};
 
 impl X64 {
     pub(super) fn emit_call_helper(&mut self, callee: Callee) {
         emit!(self, mov r9, r12);
         self.emit_call(callee);
+    }
+
+    /// What `bpf_map_lookup_elem` does, without the call.
+    pub(super) fn emit_lookup(&mut self, array: Array) {
+        let Array { base, stride, entries } = array;
+        emit!(self, mov eax, [rsi]; cmp eax, DWORD entries as i32; jae >none);
+        if stride.is_power_of_two() {
+            emit!(self, shl rax, BYTE stride.trailing_zeros() as i8);
+        } else {
+            emit!(self, imul rax, rax, DWORD stride as i32);
+        }
+        self.emit_load_imm(R11, base);
+        emit!(self, add rax, r11; jmp >done; none:; xor eax, eax; done:);
     }
 
     fn emit_call(&mut self, callee: Callee) {

@@ -15,7 +15,7 @@ use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, VecAssembler};
 use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
 
 use crate::JitError;
-use crate::target::{Callee, Frame, Target};
+use crate::target::{Array, Callee, Frame, Target};
 
 /// One instruction or several, in Intel's syntax.
 macro_rules! emit {
@@ -148,6 +148,10 @@ impl Target for X64 {
 
     fn call_helper(&mut self, callee: Callee) {
         self.emit_call_helper(callee);
+    }
+
+    fn lookup(&mut self, array: Array) {
+        self.emit_lookup(array);
     }
 
     fn call_local(&mut self, function: DynamicLabel) {

@@ -10,8 +10,9 @@ pub mod op;
 use std::collections::BTreeMap;
 
 use ring3_isa::{Callee, Code, Insn, Size, Wide};
+use ring3_platform::helpers::id;
 use ring3_platform::{AttachType, CtxLayout, HelperId, ProgType, Yields, ctx};
-use ring3_verifier::{Direction, Facts, Region, VerifiedProgram};
+use ring3_verifier::{Direction, Facts, MapUse, Region, VerifiedProgram};
 
 use crate::env::Callback;
 use crate::error::LowerError;
@@ -65,6 +66,8 @@ pub struct Lowered {
     pub helpers: Vec<HelperId>,
     /// What `link` fills in.
     pub fixups: Vec<Fixup>,
+    /// Calls of `bpf_map_lookup_elem` that always use the same map: operation and map, in the order of operations.
+    pub lookups: Vec<(Target, u32)>,
 }
 
 /// Lowers a program that was proved safe.
@@ -169,7 +172,14 @@ struct Lowering<'a> {
 impl<'a> Lowering<'a> {
     fn new(code: &'a Code, proof: Option<(&'a Facts, CtxRules)>, maps: usize, starts: Vec<(usize, u32)>) -> Self {
         let ops = Vec::with_capacity(code.len());
-        let out = Lowered { ops, slots: Vec::new(), subprogs: Vec::new(), helpers: Vec::new(), fixups: Vec::new() };
+        let out = Lowered {
+            ops,
+            slots: Vec::new(),
+            subprogs: Vec::new(),
+            helpers: Vec::new(),
+            fixups: Vec::new(),
+            lookups: Vec::new(),
+        };
         Lowering { code, proof, maps, starts, op_at: Vec::with_capacity(code.len() + 1), out, jumps: Vec::new() }
     }
 
@@ -246,6 +256,10 @@ impl<'a> Lowering<'a> {
 
     fn direction(&self, slot: usize) -> Direction {
         self.proof.map_or(Direction::Both, |(facts, _)| facts.insns[slot].direction)
+    }
+
+    fn map_use(&self, slot: usize) -> MapUse {
+        self.proof.map_or(MapUse::None, |(facts, _)| facts.insns[slot].map)
     }
 
     fn jump(&mut self, slot: usize, off: i32) -> Result<Option<Op>, LowerError> {
@@ -349,6 +363,9 @@ impl<'a> Lowering<'a> {
                     self.out.helpers.push(id);
                     self.out.helpers.len() - 1
                 });
+                if let (id::MAP_LOOKUP_ELEM, MapUse::One(map)) = (id.0, self.map_use(slot)) {
+                    self.out.lookups.push((self.out.ops.len() as Target, map));
+                }
                 let limit = usize::from(u16::MAX);
                 let helper = u16::try_from(index).map_err(|_| LowerError::TooMany { what: "helpers", limit })?;
                 Ok(Op::CallHelper { helper })

@@ -129,7 +129,8 @@ fn run_functions(functions: &[&[Op]], stack: u32, ctx: u64, log: &mut Log) -> u6
         legacy_packet: address(legacy_packet as *const ()),
         may_goto_budget: 10,
     };
-    let done = assemble(&Unit { ops: &ops, functions: &ranges, runtime }, X64::new(Features::detect())).unwrap();
+    let done =
+        assemble(&Unit { ops: &ops, functions: &ranges, lookups: &[], runtime }, X64::new(Features::detect())).unwrap();
     let code = Code::new(&done);
     let at = |offset: u32| code.0.address(offset as usize).unwrap().expose_provenance() as u64;
     log.trampoline = at(done.trampoline);
@@ -264,6 +265,29 @@ fn legacy_packet_loads() {
             let offset = (value as u32).wrapping_add(imm32 as u32);
             assert_eq!(log.args, [[2, offset.into(), 0, 0, 0]]);
             assert_eq!(ret, if (offset as i32) < 100 { 0xabce } else { 0 });
+        }
+    }
+}
+
+/// Lookups in arrays without a call: every index gives what the helper would.
+#[test]
+fn array_lookups() {
+    let ops = [mov(Reg::R2, Reg::R1), RECORD, Op::Exit];
+    let functions = [Function { start: 0, end: ops.len() as u32, stack: 0 }];
+    for stride in [8, 16, 24, 4096, 40_000] {
+        for entries in [1, 2, 127, 128, 0x8000_0000, u32::MAX] {
+            for base in [0x1000, 0x7fff_1234_5678] {
+                let lookups = [(1, crate::target::Array { base, stride, entries })];
+                let unit = Unit { ops: &ops, functions: &functions, lookups: &lookups, runtime: no_runtime(&[]) };
+                let code = Code::new(&assemble(&unit, X64::new(Features::detect())).unwrap());
+                for index in [0, 1, 2, 126, 127, 128, 129, 0x7fff_ffff, 0x8000_0000, u32::MAX - 1, u32::MAX] {
+                    let mut key = index;
+                    // SAFETY: the code reads four bytes at its context, and nothing else.
+                    let found = unsafe { code.call((&raw mut key).cast(), std::ptr::null_mut()) };
+                    let want = if index < entries { base + u64::from(stride) * u64::from(index) } else { 0 };
+                    assert_eq!(found, want, "{index} of {entries}");
+                }
+            }
         }
     }
 }
