@@ -327,3 +327,43 @@ const THUNKS: [HelperFn; MAX_CUSTOM_HELPERS] = thunks!(
     0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
     32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63
 );
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::lower::tests::{facts, lower_trusted};
+
+    /// Links a program that the tests know to be safe, as if it had been proved.
+    pub(crate) fn link_trusted(code: &Code, kind: ProgType, maps: &[Arc<dyn Map>]) -> Result<Linked, LinkError> {
+        let lowered = lower_trusted(code, kind, &facts(code), maps.len())?;
+        finish(lowered, (String::new(), kind, CtxRules::of(kind, None)), maps, &Helpers::new(), true)
+    }
+
+    #[test]
+    fn map_handles_are_found_by_their_addresses() {
+        let def = Arc::new(MapDef::new("m", ring3_platform::MapType::Array, 4, 8, 1));
+        let maps = [crate::maps::create(&def, 1).unwrap(), crate::maps::create(&def, 1).unwrap()];
+        let code = ring3_isa::assemble("r1 = map[fd:1]\nr2 = map[fd:1][0]+4\nexit").unwrap();
+        let linked = link_trusted(&code, ProgType::Xdp, &maps).unwrap();
+        let loaded = |op: usize| match linked.ops()[op] {
+            Op::LoadImm { value, .. } => value,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(linked.map_of_handle(loaded(0)).unwrap().index, 1);
+        assert!(linked.map_of_handle(loaded(0) + 8).is_none());
+        assert!(linked.map_of_handle(0).is_none());
+        assert_eq!(loaded(1), maps[1].direct_value().unwrap().as_ptr() as u64 + 4);
+        let beyond = ring3_isa::assemble("r2 = map[fd:1][0]+8\nexit").unwrap();
+        assert!(matches!(link_trusted(&beyond, ProgType::Xdp, &maps), Err(LinkError::NoDirectValue { off: 8, .. })));
+    }
+
+    #[test]
+    fn maps_that_differ_from_the_proof_are_refused() {
+        let kind = ring3_platform::MapType::Array;
+        let wanted = Arc::new(MapDef::new("m", kind, 4, 8, 2));
+        let given = crate::maps::create(&Arc::new(MapDef::new("m", kind, 4, 8, 1)), 1).unwrap();
+        let error = check_maps(std::slice::from_ref(&wanted), std::slice::from_ref(&given)).unwrap_err();
+        assert!(matches!(error, LinkError::MapMismatch { field: "capacity", .. }), "{error}");
+        assert_eq!(check_maps(&[wanted], &[]), Err(LinkError::MapCount { wanted: 1, given: 0 }));
+    }
+}

@@ -380,3 +380,6 @@ impl<'a> Lowering<'a> {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

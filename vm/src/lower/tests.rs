@@ -1,0 +1,193 @@
+//! Lowering with facts made by hand, and runs of what comes out of it in the interpreter that does not check.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ring3_isa::{CmpOp, Operand, Reg, Width, assemble};
+use ring3_verifier::{InsnFacts, SubprogFacts};
+
+use super::*;
+use crate::ctx::{Context, DataStart, RawContext, SkbContext, XdpContext};
+use crate::env::Env;
+use crate::host::TestHost;
+use crate::interp::Interp;
+use crate::link::tests::link_trusted;
+use crate::{RunError, run};
+
+/// Facts as a proof would give them, for texts that have the context in R1, R6 and R7 alone.
+pub(crate) fn facts(code: &Code) -> Facts {
+    let ctx = [Reg::R1, Reg::R6, Reg::R7];
+    let insns = (0..code.len()).map(|slot| {
+        let region = match code.get(slot) {
+            Some(Ok(Insn::Load { base, .. } | Insn::Store { base, .. })) if ctx.contains(&base) => Region::Ctx,
+            _ => Region::None,
+        };
+        InsnFacts { seen: true, region, direction: Direction::Both, ..InsnFacts::default() }
+    });
+    let mut starts = vec![0];
+    for slot in 0..code.len() {
+        if let Some(Ok(Insn::Call(Callee::Local(off)) | Insn::LoadImm { value: Wide::Func(off), .. })) = code.get(slot)
+        {
+            starts.push(resolve(code, slot, off).unwrap());
+        }
+    }
+    starts.sort_unstable();
+    starts.dedup();
+    let ends = starts.iter().skip(1).copied().chain([code.len()]);
+    let subprogs = starts.iter().zip(ends).map(|(&start, end)| SubprogFacts { start, end, stack_depth: 512 });
+    Facts { insns: insns.collect(), subprogs: subprogs.collect() }
+}
+
+pub(crate) fn lower_trusted(code: &Code, kind: ProgType, facts: &Facts, maps: usize) -> Result<Lowered, LowerError> {
+    let subprogs = facts.subprogs.iter().map(|s| (s.start, s.stack_depth)).collect();
+    Lowering::new(code, Some((facts, CtxRules::of(kind, None))), maps, subprogs).run()
+}
+
+fn lowered(kind: ProgType, text: &str) -> Vec<Op> {
+    let code = assemble(text).unwrap();
+    lower_trusted(&code, kind, &facts(&code), 0).unwrap().ops
+}
+
+#[test]
+fn fields_move_to_their_slots() {
+    let load = |text: &str| match lowered(ProgType::SchedCls, &format!("{text}\nexit"))[0] {
+        Op::Load { size, off, .. } | Op::Store { size, off, .. } => (off, size),
+        other => panic!("{other:?}"),
+    };
+    let layout = ctx::layout(ProgType::SchedCls).unwrap();
+    let slot = |name| layout.host_offset(layout.by_name(name).unwrap()) as i32;
+    assert_eq!(load("r0 = *(u32 *)(r1 +0)"), (slot("len"), Size::W));
+    assert_eq!(load("r0 = *(u32 *)(r1 +76)"), (slot("data"), Size::Dw), "an address");
+    assert_eq!(load("r0 = *(u8 *)(r1 +10)"), (slot("mark") + 2, Size::B));
+    assert_eq!(load("r0 = *(u16 *)(r1 +54)"), (slot("cb") + 6, Size::H));
+    assert_eq!(load("*(u32 *)(r1 +44) = 1"), (slot("tc_index"), Size::H));
+    let code = assemble("r0 = *(u32 *)(r1 +77)\nexit").unwrap();
+    let error = lower_trusted(&code, ProgType::SchedCls, &facts(&code), 0).unwrap_err();
+    assert_eq!(error, LowerError::BadCtxAccess { slot: 0, off: 77, size: 4, kind: ProgType::SchedCls });
+}
+
+#[test]
+fn what_the_proof_did_not_reach_goes() {
+    let code =
+        assemble("r1 = 5 ll\nif r1 == 5 goto there\nr0 = 1\nexit\nthere: r0 = 2\nif r1 == 5 goto pc+1\nr0 = 3\nexit")
+            .unwrap();
+    let mut facts = facts(&code);
+    facts.insns[2].direction = Direction::Taken;
+    facts.insns[3].seen = false;
+    facts.insns[4].seen = false;
+    let lowered = lower_trusted(&code, ProgType::Xdp, &facts, 0).unwrap();
+    let branch = Op::Branch { width: Width::W64, op: CmpOp::Eq, lhs: Reg::R1, rhs: Operand::Imm(5), target: 5 };
+    let mov = |value| Op::Mov { width: Width::W64, dst: Reg::R0, src: Operand::Imm(value) };
+    let expected = [Op::LoadImm { dst: Reg::R1, value: 5 }, Op::Jump { target: 2 }, mov(2), branch, mov(3), Op::Exit];
+    assert_eq!(lowered.ops, expected);
+    assert_eq!(lowered.slots, [0, 2, 5, 6, 7, 8]);
+}
+
+#[test]
+fn functions_tile_the_operations() {
+    let text = "call f\ncall g\nexit\nf: r0 = 1\nexit\ng: r0 = 2\nexit";
+    let code = assemble(text).unwrap();
+    let lowered = lower_trusted(&code, ProgType::Xdp, &facts(&code), 0).unwrap();
+    let ranges: Vec<_> = lowered.subprogs.iter().map(|s| (s.entry, s.end)).collect();
+    assert_eq!(ranges, [(0, 3), (3, 5), (5, 7)]);
+    assert_eq!(lowered.ops[1], Op::CallLocal { subprog: 2 });
+}
+
+#[test]
+fn programs_that_make_no_sense_are_refused() {
+    let unverified = |text: &str| lower_unverified(&assemble(text).unwrap(), 0).unwrap_err();
+    assert_eq!(unverified("goto pc+7\nexit"), LowerError::BadTarget { slot: 0, target: 8 });
+    assert_eq!(unverified("goto pc+1\nr1 = 5 ll\nexit"), LowerError::BadTarget { slot: 0, target: 2 });
+    assert_eq!(unverified("r1 = map[fd:3]\nexit"), LowerError::NoSuchMap { slot: 0, map: 3 });
+    assert_eq!(lower_unverified(&Code::decode(Vec::new()), 0).unwrap_err(), LowerError::Empty);
+    let code = assemble("r0 = 0\nexit").unwrap();
+    let program = lower_trusted(&code, ProgType::Xdp, &Facts::default(), 0);
+    assert_eq!(program.unwrap_err(), LowerError::Empty);
+}
+
+fn trusted(env: &mut Env<'_>, kind: ProgType, text: &str) -> Result<u64, RunError> {
+    let code = ring3_isa::assemble_with(text, &Names).unwrap();
+    run(&Interp::new(Arc::new(link_trusted(&code, kind, &[]).unwrap())), env)
+}
+
+struct Names;
+
+impl ring3_isa::Symbols for Names {
+    fn helper(&self, name: &str) -> Option<i32> {
+        ring3_platform::helpers::helper_by_name(name.strip_prefix("bpf_")?)?.try_into().ok()
+    }
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+/// The cases of `tests/linux.rs`, all of which Linux verified, without checks.
+#[test]
+fn results_without_checks_are_those_of_linux() {
+    let mut packets = BTreeMap::new();
+    for line in include_str!("../../tests/data/linux-6.18.tsv").lines() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        if let ["packet", name, hex] = fields[..] {
+            packets.insert(name, bytes(hex));
+            continue;
+        }
+        let [kind, packet, ret, _, text] = fields[..] else { panic!("{line}") };
+        let text = text.replace("\\n", "\n");
+        let mut host = TestHost::default();
+        let mut env = Env::new(&mut host);
+        let (kind, start) = match kind {
+            "xdp" => (ProgType::Xdp, None),
+            "tc" => (ProgType::SchedCls, Some(DataStart::Ethernet)),
+            _ => (ProgType::SocketFilter, Some(DataStart::Network)),
+        };
+        env.ctx = match start {
+            None => {
+                let mut xdp = XdpContext::new().unwrap();
+                xdp.load(&packets[packet]);
+                Context::Xdp(xdp)
+            }
+            Some(start) => {
+                let mut skb = SkbContext::new().unwrap();
+                skb.load(&packets[packet], start);
+                Context::Skb(skb)
+            }
+        };
+        let now = trusted(&mut env, kind, &text);
+        assert_eq!(now.map(|ret| ret as u32), Ok(ret.parse().unwrap()), "{text}");
+    }
+}
+
+#[test]
+fn contexts_must_suit() {
+    let mut host = TestHost::default();
+    let mut env = Env::new(&mut host);
+    let wrong = |kind| Err(RunError::WrongContext { kind });
+    assert_eq!(trusted(&mut env, ProgType::Xdp, "r0 = 0\nexit"), wrong(ProgType::Xdp));
+    env.ctx = Context::Raw(RawContext::new(&[0; 64]));
+    assert_eq!(trusted(&mut env, ProgType::SchedCls, "r0 = 0\nexit"), wrong(ProgType::SchedCls));
+}
+
+#[test]
+fn budgets_stop_verified_programs_too() {
+    let mut host = TestHost::default();
+    let mut env = Env::new(&mut host);
+    env.ctx = crate::ctx::from_image(ProgType::Tracepoint, &[1, 2, 3]).unwrap();
+    env.budget = Some(10);
+    let text = "r2 = 0\nagain: r2 += 1\nif r2 < 20 goto again\nr0 = r2\nexit";
+    assert!(matches!(trusted(&mut env, ProgType::Tracepoint, text), Err(RunError::Trap(_))));
+    env.budget = Some(100);
+    assert_eq!(trusted(&mut env, ProgType::Tracepoint, text), Ok(20));
+    assert_eq!(trusted(&mut env, ProgType::Tracepoint, "r0 = *(u8 *)(r1 +1)\nexit"), Ok(2));
+}
+
+#[test]
+fn verified_callbacks_share_the_stack() {
+    let mut host = TestHost::default();
+    let mut env = Env::new(&mut host);
+    env.ctx = crate::ctx::from_image(ProgType::Tracepoint, &[]).unwrap();
+    let text = "r8 = 0\n*(u64 *)(r10 -8) = 0\nr1 = 4\nr2 = subprog[f]\nr3 = r10\nr3 += -8\nr4 = 0\ncall bpf_loop\n\
+                r0 = *(u64 *)(r10 -8)\nexit\n\
+                f: *(u64 *)(r10 -8) = 100\nr8 = r2\nr3 = *(u64 *)(r8 +0)\nr3 += r1\nr3 += 10\n*(u64 *)(r8 +0) = r3\nr0 = 0\nexit";
+    assert_eq!(trusted(&mut env, ProgType::Tracepoint, text), Ok(46));
+}
