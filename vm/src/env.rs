@@ -125,6 +125,7 @@ pub struct CallHook {
 
 /// What was running before; `Env::leave` takes it back.
 pub struct Entered {
+    /// `None` if it was the same program, or none at all.
     linked: Option<Arc<Linked>>,
     hook: Option<CallHook>,
     /// Live memory of an unverified program that called a verified one, which is not checked.
@@ -168,7 +169,7 @@ pub struct Env<'h> {
     pub budget: Option<u64>,
     /// CPU of this run, asked of the host once at its start.
     pub(crate) cpu: u32,
-    /// The program that is running now.
+    /// The program that is running now, or ran last.
     pub(crate) linked: Option<Arc<Linked>>,
     /// How callbacks are run now.
     pub(crate) hook: Option<CallHook>,
@@ -294,7 +295,9 @@ impl<'h> Env<'h> {
             self.publish_program(linked);
             None
         };
-        let linked = self.linked.replace(Arc::clone(linked));
+        // Most runs are of the program that ran before: counting its references would be most of the cost of a short run.
+        let same = self.linked.as_ref().is_some_and(|now| Arc::ptr_eq(now, linked));
+        let linked = if same { None } else { self.linked.replace(Arc::clone(linked)) };
         Entered { linked, hook: self.hook.replace(hook), regions }
     }
 
@@ -321,7 +324,10 @@ impl<'h> Env<'h> {
 
     /// The counterpart of `enter`.
     pub fn leave(&mut self, entered: Entered) {
-        self.linked = entered.linked;
+        // After the outermost program this one stays, for the next run.
+        if let Some(linked) = entered.linked {
+            self.linked = Some(linked);
+        }
         self.hook = entered.hook;
         if entered.regions.is_some() {
             self.regions = entered.regions;
