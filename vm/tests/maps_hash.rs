@@ -173,7 +173,8 @@ fn creation_errors() {
     assert_eq!(error(def(MapType::Hash, 4, 4 << 20, 1)), Errno::E2BIG);
     assert_eq!(error(def(MapType::Hash, 4, 8, u32::MAX)), Errno::E2BIG);
     assert_eq!(error(def(MapType::PercpuHash, 4, 32769, 1)), Errno::E2BIG);
-    assert_eq!(error(def(MapType::Arena, 0, 0, 1)), Errno::ENOTSUPP);
+    assert_eq!(error(def(MapType::Arena, 0, 0, 1)), Errno::EINVAL);
+    assert_eq!(error(def(MapType::StackTrace, 4, 8, 1)), Errno::ENOTSUPP);
     let mut lru = def(MapType::LruHash, 4, 8, 1);
     lru.flags = MapFlags::NO_PREALLOC;
     assert_eq!(error(lru), Errno::ENOTSUPP);

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use ring3_platform::Errno;
+use ring3_platform::{Errno, MapType};
 
 use super::helper;
 use crate::env::{Env, ret};
@@ -141,11 +141,15 @@ helper! {
 }
 
 helper! {
-    /// `bpf_map_peek_elem(map, value)`.
+    /// `bpf_map_peek_elem(map, value)`: of a bloom filter whether it has the value.
     peek(env, map, value) {
-        // SAFETY: by the caller, R1 is a map and R2 memory for a value.
+        // SAFETY: by the caller, R1 is a map and R2 memory for a value, or with a value if the map is a bloom filter.
         unsafe {
             let map = env.map(map)?;
+            if map.map.def().kind == MapType::BloomFilter {
+                let value = Copied::of(env.mem(value, map.map.def().value_size.into())?);
+                return Some(ret(map.map.contains(value.bytes()).map(|()| 0)));
+            }
             hand_out(env, map, value, map.map.peek())
         }
     }

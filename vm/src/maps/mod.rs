@@ -20,9 +20,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ring3_platform::{Errno, MapDef, MapFlags, MapType};
 
 mod array;
-mod check;
+mod bloom;
 mod hash;
+mod lpm;
 mod mem;
+mod queue;
 
 pub use array::ArrayLayout;
 pub use mem::MAX_MAP_BYTES;
@@ -99,6 +101,12 @@ pub trait Map: Send + Sync + fmt::Debug {
     /// Updates for user space, without the check of access flags: see [`Map::write`].
     fn copy_in(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno>;
 
+    /// Looks up and deletes for user space, without the check of access flags: see [`Map::take`].
+    fn take_out(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
+        let _ = key;
+        Err(Errno::ENOTSUPP)
+    }
+
     /// Number of elements that are there now. An array has them all.
     fn len(&self) -> usize;
 
@@ -130,6 +138,14 @@ pub trait Map: Send + Sync + fmt::Debug {
     fn remove(&self, key: &[u8]) -> Result<(), Errno> {
         self.base().may_write()?;
         self.delete(key)
+    }
+
+    /// `BPF_MAP_LOOKUP_AND_DELETE_ELEM`: a copy of the value as [`Map::read`] gives it, whose element is gone then.
+    /// `EPERM` for a map that user space may not read or not write, `ENOTSUPP` for types that do not have it.
+    fn take(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.base().may_read()?;
+        self.base().may_write()?;
+        self.take_out(key)
     }
 
     /// `BPF_MAP_FREEZE`: no writes from user space from now on. `EBUSY` if it was frozen before.
@@ -167,19 +183,26 @@ pub trait Map: Send + Sync + fmt::Debug {
         None
     }
 
-    /// `bpf_map_push_elem`: of queues, stacks and bloom filters.
+    /// `bpf_map_push_elem`: puts a value into a queue, stack or bloom filter. `E2BIG` for a full queue or stack, unless `flags`
+    /// are [`BPF_EXIST`]: then the oldest value goes. `EOPNOTSUPP` for other types.
     fn push(&self, value: &[u8], flags: u64) -> Result<(), Errno> {
         let _ = (value, flags);
         Err(Errno::EOPNOTSUPP)
     }
 
-    /// `bpf_map_pop_elem`: takes the next value of a queue or stack.
+    /// `bpf_map_pop_elem`: takes the next value of a queue or stack. `ENOENT` if there is none.
     fn pop(&self) -> Result<Vec<u8>, Errno> {
         Err(Errno::EOPNOTSUPP)
     }
 
-    /// `bpf_map_peek_elem`: a copy of the next value of a queue or stack.
+    /// `bpf_map_peek_elem`: a copy of the value that [`Map::pop`] would take.
     fn peek(&self) -> Result<Vec<u8>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// `bpf_map_peek_elem` of a bloom filter: `ENOENT` if `value` was never pushed.
+    fn contains(&self, value: &[u8]) -> Result<(), Errno> {
+        let _ = value;
         Err(Errno::EOPNOTSUPP)
     }
 
@@ -251,23 +274,25 @@ pub trait Map: Send + Sync + fmt::Debug {
 
 /// Creates a map for a machine of `cpus` CPUs (1 to [`MAX_CPUS`]), with the content of `def.data`, frozen if the definition says so.
 ///
-/// Errors as of `BPF_MAP_CREATE`: `EINVAL` for sizes, flags or a capacity that the type does not take, `E2BIG` for sizes over
-/// the kernel's limits, `ENOMEM` over [`MAX_MAP_BYTES`], `ENOTSUPP` for types that are not there yet.
+/// Errors as of `BPF_MAP_CREATE`: those of [`MapDef::check`], `ENOMEM` over [`MAX_MAP_BYTES`], `ENOTSUPP` for types that are not
+/// there yet.
 pub fn create(def: &Arc<MapDef>, cpus: u32) -> Result<Arc<dyn Map>, Errno> {
     if cpus == 0 || cpus > MAX_CPUS {
         return Err(Errno::EINVAL);
     }
-    check::definition(def, cpus)?;
+    def.check()?;
     let map: Arc<dyn Map> = match def.kind {
         MapType::Array | MapType::PercpuArray => Arc::new(array::Array::new(def, cpus)?),
         MapType::Hash | MapType::PercpuHash | MapType::LruHash | MapType::LruPercpuHash => {
             Arc::new(hash::Hash::new(def, cpus)?)
         }
+        MapType::LpmTrie => Arc::new(lpm::Lpm::new(def)?),
+        MapType::Queue | MapType::Stack => Arc::new(queue::Queue::new(def)?),
+        MapType::BloomFilter => Arc::new(bloom::Bloom::new(def)?),
         MapType::ProgArray
         | MapType::PerfEventArray
         | MapType::StackTrace
         | MapType::CgroupArray
-        | MapType::LpmTrie
         | MapType::ArrayOfMaps
         | MapType::HashOfMaps
         | MapType::Devmap
@@ -278,15 +303,12 @@ pub fn create(def: &Arc<MapDef>, cpus: u32) -> Result<Arc<dyn Map>, Errno> {
         | MapType::CgroupStorage
         | MapType::ReuseportSockarray
         | MapType::PercpuCgroupStorage
-        | MapType::Queue
-        | MapType::Stack
         | MapType::SkStorage
         | MapType::DevmapHash
         | MapType::StructOps
         | MapType::Ringbuf
         | MapType::InodeStorage
         | MapType::TaskStorage
-        | MapType::BloomFilter
         | MapType::UserRingbuf
         | MapType::CgrpStorage
         | MapType::Arena => return Err(Errno::ENOTSUPP),
