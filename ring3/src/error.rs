@@ -35,6 +35,8 @@ pub enum Error {
     Map { map: String, errno: Errno },
     #[error("map '{map}': {problem}")]
     Text { map: String, problem: TextError },
+    #[error("{file}: global variable '{global}': {problem}")]
+    GlobalText { file: Arc<str>, global: String, problem: TextError },
     #[error("slot {index} of program array '{map}': {source}")]
     Slot { map: String, index: u32, source: Box<Error> },
     #[error("program '{program}': {source}")]

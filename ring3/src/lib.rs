@@ -68,6 +68,19 @@ pub fn open(path: impl AsRef<Path>) -> Result<Object, Error> {
     Ok(Object::parse(&path.to_string_lossy(), &bytes)?)
 }
 
+/// Sets a global variable, or a part of one (`config.ports[1]`), from text: see [`text`]. For instances loaded afterwards.
+pub fn set_global(object: &mut Object, path: &str, text: &str) -> Result<(), Error> {
+    let global = object.find_global(path)?;
+    let btf = object.btf().cloned();
+    let type_id = match btf.as_ref().and_then(|btf| btf.get(global.type_id)) {
+        Some(btf::Type::Var { ty, .. }) => *ty,
+        _ => global.type_id,
+    };
+    let wrap = |problem| Error::GlobalText { file: object.file().into(), global: path.to_owned(), problem };
+    let bytes = text::parse(btf.as_deref(), type_id, global.size, text).map_err(wrap)?;
+    Ok(object.set_global(path, &bytes)?)
+}
+
 /// Reads a file of at most `limit` bytes.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let error = |source| Error::Read { path: path.to_owned(), source };

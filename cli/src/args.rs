@@ -1,0 +1,237 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use ring3::{Backend, KernelVersion, ProgType};
+
+const ABOUT: &str = "The Linux BPF virtual machine outside the kernel";
+
+const LONG_ABOUT: &str = "\
+The Linux BPF virtual machine outside the kernel: says what the Linux verifier would say of a compiled BPF object, \
+and runs its programs on packets. Needs neither root nor a kernel with BPF.";
+
+const EXAMPLES: &str = "\
+Examples:
+  ring3 verify drop_icmp.bpf.o                            would Linux load it?
+  ring3 run drop_icmp.bpf.o --pcap mixed.pcap             what does it do to these packets?
+  ring3 dump asm drop_icmp.bpf.o                          what did the compiler make of it?
+
+Exit status: 0 all is well, 1 a program was rejected, 2 wrong usage or bad input.";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  ring3 verify *.bpf.o                                    a row for each program
+  ring3 verify --log-level 1 broken.bpf.o                 why was it rejected? The kernel's log, with source lines
+  ring3 verify --program lb -o json lb.bpf.o              one JSON object a line, for scripts
+  ring3 verify --type xdp odd_section.bpf.o               where the section's name does not say the type
+
+Exit status: 0 all accepted, 1 something rejected, 2 a file or program could not be read as far as the verifier.";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  ring3 run drop_icmp.bpf.o --pcap mixed.pcap
+  ring3 run lb.bpf.o --pcap lb.pcap --set pick=0 --write-pcap out.pcap
+  ring3 run lb.bpf.o --packet 'ff ff ff ff ff ff 02 00 00 00 00 0a 08 06 ...'
+  ring3 run maps.bpf.o --program route --pcap mixed.pcap --map routes:10.0.0.0/8=1
+  ring3 run openat.bpf.o --ctx record.bin --repeat 1000000 -o json
+
+Values of --set and --map, by the type of the variable, key or value:
+  integer     42, -1, 0x2a; of 4 bytes also 10.0.0.1 (in the order of the wire)
+  bool, enum  true, or the name of an enum's value
+  characters  text; bytes also as 02:00:00:00:00:0a
+  struct      {port=53, address=10.0.0.1} or {53, 10.0.0.1}; an array {1, 2, 3}
+  LPM key     10.0.0.0/8
+  any         hex:0a000001, the bytes in memory
+
+Exit status: 0 it ran, 1 the program was rejected, 2 wrong usage or bad input.";
+
+const DUMP_EXAMPLES: &str = "\
+Examples:
+  ring3 dump asm lb.bpf.o                                 the object's instructions, with source lines
+  ring3 dump xlated lb.bpf.o --program lb                 after verification, as the engines see them
+  ring3 dump jited lb.bpf.o --program lb                  the machine code
+  ring3 dump maps -o json flows.bpf.o                     the definitions of the maps
+  ring3 dump btf /sys/kernel/btf/vmlinux | less           types; also of a raw BTF file";
+
+/// The whole command line.
+#[derive(Parser, Debug)]
+#[command(name = "ring3", version, about = ABOUT, long_about = LONG_ABOUT, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Say of each program of BPF objects whether Linux would load it
+    Verify(VerifyArgs),
+    /// Run a program on packets, and show what it returns, changes, counts and prints
+    Run(RunArgs),
+    /// Show what is in an object: instructions, machine code, maps, types
+    Dump(DumpArgs),
+}
+
+/// `ring3 verify`.
+#[derive(Args, Debug)]
+#[command(after_help = VERIFY_EXAMPLES)]
+pub struct VerifyArgs {
+    /// BPF objects, as clang -target bpf -c writes them
+    #[arg(value_name = "OBJ", required = true)]
+    pub objects: Vec<PathBuf>,
+    /// Only the programs of this name
+    #[arg(long, value_name = "NAME")]
+    pub program: Option<String>,
+    /// Take programs to be of this type, whatever their sections are called
+    #[arg(long = "type", value_name = "TYPE", value_parser = program_type)]
+    pub kind: Option<ProgType>,
+    /// BTF of the kernel that programs are relocated against; it is read and checked, CO-RE relocations come later
+    #[arg(long, value_name = "FILE")]
+    pub btf: Option<PathBuf>,
+    /// The kernel whose rules hold
+    #[arg(long, value_name = "RELEASE", default_value = "6.18", value_parser = kernel)]
+    pub kernel: KernelVersion,
+    /// How much to log: 0 nothing, 1 the way to the error, 2 every state, 4 statistics
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=7))]
+    pub log_level: u8,
+    /// How to print
+    #[arg(short = 'o', long = "output", value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+}
+
+/// `ring3 run`.
+#[derive(Args, Debug)]
+#[command(after_help = RUN_EXAMPLES)]
+#[command(group = ArgGroup::new("input").required(true).args(["packet", "pcap", "ctx"]))]
+pub struct RunArgs {
+    /// A BPF object
+    #[arg(value_name = "OBJ")]
+    pub object: PathBuf,
+    /// The program to run; may be left out if the object has only one
+    #[arg(long, value_name = "NAME")]
+    pub program: Option<String>,
+    /// An Ethernet frame in hexadecimal digits; spaces and colons do not matter
+    #[arg(long, value_name = "HEX")]
+    pub packet: Option<String>,
+    /// A capture of Ethernet frames (pcap or pcapng); the program runs once for each
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Option<PathBuf>,
+    /// The context's bytes, for types without a packet (tracepoint, kprobe, ...); what is missing is zero
+    #[arg(long, value_name = "FILE")]
+    pub ctx: Option<PathBuf>,
+    /// Set a global variable, or a part of one (config.ports[1]=53), before the program is loaded
+    #[arg(long, value_name = "GLOBAL=VALUE")]
+    pub set: Vec<String>,
+    /// Put an element into a map before the first packet; into a program array, a program by its name
+    #[arg(long, value_name = "NAME:KEY=VALUE")]
+    pub map: Vec<String>,
+    /// What executes the program [default: jit on x86-64, else interp]
+    #[arg(long, value_enum)]
+    pub engine: Option<EngineArg>,
+    /// Run so many times on each packet, as BPF_PROG_TEST_RUN does: what changes adds up, the time is the average
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// Write the packets that the program lets pass, as it left them, to a capture
+    #[arg(long, value_name = "FILE")]
+    pub write_pcap: Option<PathBuf>,
+    /// Take the program to be of this type, whatever its section is called
+    #[arg(long = "type", value_name = "TYPE", value_parser = program_type)]
+    pub kind: Option<ProgType>,
+    /// How to print
+    #[arg(short = 'o', long = "output", value_enum, default_value_t = RunFormat::Table)]
+    pub output: RunFormat,
+}
+
+/// `ring3 dump`.
+#[derive(Args, Debug)]
+#[command(after_help = DUMP_EXAMPLES)]
+pub struct DumpArgs {
+    /// What to show
+    #[arg(value_enum)]
+    pub what: What,
+    /// A BPF object; for btf also a raw BTF file
+    #[arg(value_name = "OBJ")]
+    pub object: PathBuf,
+    /// Only this program
+    #[arg(long, value_name = "NAME")]
+    pub program: Option<String>,
+    /// Take programs to be of this type, whatever their sections are called
+    #[arg(long = "type", value_name = "TYPE", value_parser = program_type)]
+    pub kind: Option<ProgType>,
+    /// How to print; json is for maps
+    #[arg(short = 'o', long = "output", value_enum, default_value_t = RunFormat::Table)]
+    pub output: RunFormat,
+}
+
+/// What `ring3 dump` shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum What {
+    /// Instructions as compiled and linked
+    Asm,
+    /// Instructions as the engines see them
+    Xlated,
+    /// Machine code of this machine
+    Jited,
+    /// Definitions of maps
+    Maps,
+    /// Types, as bpftool btf dump prints them
+    Btf,
+}
+
+/// How `ring3 verify` prints.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Format {
+    /// Aligned columns
+    Table,
+    /// Comma-separated values with a heading line
+    Csv,
+    /// A JSON object a line
+    Json,
+}
+
+/// How the other commands print.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum RunFormat {
+    /// For people
+    Table,
+    /// A JSON object a line
+    Json,
+}
+
+/// Engines.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum EngineArg {
+    /// The interpreter
+    Interp,
+    /// Machine code
+    Jit,
+}
+
+impl EngineArg {
+    /// The library's name of it.
+    pub fn backend(choice: Option<EngineArg>) -> Backend {
+        match choice {
+            None => Backend::best(),
+            Some(EngineArg::Interp) => Backend::Interpreter,
+            Some(EngineArg::Jit) => Backend::Jit,
+        }
+    }
+}
+
+fn program_type(text: &str) -> Result<ProgType, String> {
+    ProgType::from_name(text).ok_or_else(|| {
+        let names: Vec<&str> = ProgType::ALL.iter().map(|kind| kind.name()).collect();
+        format!("there is no such program type; the types are {}", names.join(", "))
+    })
+}
+
+/// Only releases whose rules are known in full.
+fn kernel(text: &str) -> Result<KernelVersion, String> {
+    let version: KernelVersion = text.parse()?;
+    if version == KernelVersion::V6_18 {
+        return Ok(version);
+    }
+    Err(format!("Linux {version} is not supported, only {} is", KernelVersion::V6_18))
+}

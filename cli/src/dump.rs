@@ -1,0 +1,205 @@
+//! `ring3 dump`: what is in an object.
+
+use std::io::Write;
+
+use ring3::btf::{Btf, TypeId};
+use ring3::platform::maps::Pinning;
+use ring3::{Backend, Engine, MapDef, Object, Options};
+use serde_json::{Value as Json, json};
+
+use crate::Outcome;
+use crate::args::{DumpArgs, RunFormat, What};
+use crate::error::CliError;
+use crate::listing;
+use crate::output::{Ink, Out, hex, printable};
+use crate::run::choose;
+use crate::table::{Column, line};
+
+/// How a raw BTF file starts, in either byte order.
+const BTF_MAGIC: [[u8; 2]; 2] = [[0x9f, 0xeb], [0xeb, 0x9f]];
+
+/// Shows one thing of an object.
+pub fn dump(args: &DumpArgs, out: &mut Out) -> Result<Outcome, CliError> {
+    if args.output == RunFormat::Json && args.what != What::Maps {
+        return Err(CliError::input("-o json is for 'dump maps'"));
+    }
+    let bytes = ring3::read(&args.object, ring3::object::MAX_FILE)?;
+    if args.what == What::Btf && BTF_MAGIC.iter().any(|magic| bytes.starts_with(magic)) {
+        let btf = Btf::parse(&bytes).map_err(|e| CliError::file(&args.object, e))?;
+        return btf_text(&btf, out);
+    }
+    let object = Object::parse(&args.object.to_string_lossy(), &bytes).map_err(CliError::input)?;
+    match args.what {
+        What::Asm => asm(args, &object, out),
+        What::Xlated => translated(args, &object, Backend::Interpreter, out),
+        What::Jited => translated(args, &object, Backend::Jit, out),
+        What::Maps => maps(args, &object, out),
+        What::Btf => match object.btf() {
+            Some(btf) => btf_text(btf, out),
+            None => Err(CliError::file(&args.object, "it has no BTF (compile with -g)")),
+        },
+    }
+}
+
+fn btf_text(btf: &Btf, out: &mut Out) -> Result<Outcome, CliError> {
+    writeln!(out, "{}", btf.dump_raw().trim_end())?;
+    Ok(Outcome::Good)
+}
+
+/// Names of the programs to be shown.
+fn programs(args: &DumpArgs, object: &Object) -> Result<Vec<String>, CliError> {
+    match &args.program {
+        Some(name) => Ok(vec![choose(object, Some(name))?]),
+        None => Ok(object.programs().iter().map(|entry| entry.name.clone()).collect()),
+    }
+}
+
+fn options(args: &DumpArgs) -> Options {
+    Options { kind: args.kind, attach: None }
+}
+
+fn asm(args: &DumpArgs, object: &Object, out: &mut Out) -> Result<Outcome, CliError> {
+    let mut worst = Outcome::Good;
+    for (at, name) in programs(args, object)?.iter().enumerate() {
+        if at > 0 {
+            writeln!(out)?;
+        }
+        match object.program(name, &options(args)) {
+            Ok(program) => listing::asm(&program, out)?,
+            Err(error) => {
+                out.flush()?;
+                writeln!(std::io::stderr(), "ring3: {error}")?;
+                worst = Outcome::BadInput;
+            }
+        }
+    }
+    Ok(worst)
+}
+
+fn translated(args: &DumpArgs, object: &Object, backend: Backend, out: &mut Out) -> Result<Outcome, CliError> {
+    let mut instance = Engine::new().backend(backend).load_with(object, &options(args))?;
+    let mut worst = Outcome::Good;
+    for (at, name) in programs(args, object)?.iter().enumerate() {
+        if at > 0 {
+            writeln!(out)?;
+        }
+        match instance.program(name) {
+            Ok(program) => match program.compiled() {
+                Some(compiled) => listing::jited(&program, compiled, out)?,
+                None => listing::xlated(&program, out)?,
+            },
+            Err(error) => {
+                out.flush()?;
+                let rejected = matches!(error, ring3::Error::Rejected { .. });
+                let place = if rejected { format!("{}: ", object.file()) } else { String::new() };
+                writeln!(std::io::stderr(), "ring3: {place}{error}")?;
+                worst = worst.max(if rejected { Outcome::Rejected } else { Outcome::BadInput });
+            }
+        }
+    }
+    Ok(worst)
+}
+
+/// Only the maps that a program uses, if one is named.
+fn maps(args: &DumpArgs, object: &Object, out: &mut Out) -> Result<Outcome, CliError> {
+    let used = match &args.program {
+        Some(name) => Some(object.program(&choose(object, Some(name))?, &options(args)).map_err(CliError::input)?.maps),
+        None => None,
+    };
+    let maps: Vec<&MapDef> = used.as_deref().unwrap_or(object.maps()).iter().map(|map| &**map).collect();
+    match args.output {
+        RunFormat::Json => {
+            for map in maps {
+                writeln!(out, "{}", map_json(object, map))?;
+            }
+        }
+        RunFormat::Table => maps_table(object, &maps, out)?,
+    }
+    Ok(Outcome::Good)
+}
+
+fn maps_table(object: &Object, maps: &[&MapDef], out: &mut Out) -> Result<(), CliError> {
+    let names: Vec<(String, String)> =
+        maps.iter().map(|map| (type_name(object, map.key_type), type_name(object, map.value_type))).collect();
+    let columns = [
+        Column::left("NAME", maps.iter().map(|map| map.name.as_str()), 24),
+        Column::left("TYPE", maps.iter().map(|map| map.kind.name()), 20),
+        Column::right("KEY", 4),
+        Column::right("VALUE", 6),
+        Column::right("ENTRIES", 7),
+        Column::right("FLAGS", 6),
+        Column::left("TYPES", std::iter::empty(), 30),
+    ];
+    let headings: Vec<&str> = columns.iter().map(|column| column.name).collect();
+    let heading = line(&columns, &headings, |_, text| text.to_owned());
+    writeln!(out, "{}", out.ink(Ink::Strong, &heading))?;
+    for (map, (key, value)) in maps.iter().zip(&names) {
+        let types = match (key.is_empty(), value.is_empty()) {
+            (true, true) => String::new(),
+            (true, false) => value.clone(),
+            (false, _) => format!("{key} -> {value}"),
+        };
+        let texts = [
+            &printable(&map.name)[..],
+            map.kind.name(),
+            &map.key_size.to_string(),
+            &map.value_size.to_string(),
+            &map.max_entries.to_string(),
+            &format!("{:#x}", map.flags.0),
+            &printable(&types),
+        ];
+        writeln!(out, "{}", line(&columns, &texts, |_, text| text.to_owned()))?;
+        for slot in &map.slots {
+            writeln!(out, "    [{}] = {}", slot.index, printable(&slot.symbol))?;
+        }
+        if let Some(inner) = &map.inner {
+            let sizes = format!("key {} value {} entries {}", inner.key_size, inner.value_size, inner.max_entries);
+            writeln!(out, "    of {} {sizes}", inner.kind.name())?;
+        }
+    }
+    Ok(())
+}
+
+/// A type as C would name it; empty where there is none.
+fn type_name(object: &Object, id: u32) -> String {
+    use ring3::btf::Type;
+    let Some(btf) = object.btf().filter(|_| id != 0) else { return String::new() };
+    let (id, resolved) = (TypeId(id), btf.resolved(TypeId(id)));
+    let name = btf.name(id);
+    match (name.is_empty(), resolved) {
+        (false, Ok(Type::Struct(_))) if matches!(btf.get(id), Some(Type::Struct(_))) => format!("struct {name}"),
+        (false, Ok(Type::Union(_))) if matches!(btf.get(id), Some(Type::Union(_))) => format!("union {name}"),
+        (false, _) => name.to_owned(),
+        (true, Ok(Type::Struct(_) | Type::Union(_))) => "struct".to_owned(),
+        (true, Ok(Type::Array { elem, len, .. })) => format!("{}[{len}]", btf.name(*elem)),
+        (true, Ok(Type::Ptr { .. })) => "pointer".to_owned(),
+        (true, _) => "?".to_owned(),
+    }
+}
+
+fn map_json(object: &Object, map: &MapDef) -> Json {
+    let type_or_null = |id| Some(type_name(object, id)).filter(|name| !name.is_empty());
+    let mut json = json!({
+        "name": map.name,
+        "type": map.kind.name(),
+        "key_size": map.key_size,
+        "value_size": map.value_size,
+        "max_entries": map.max_entries,
+        "flags": map.flags.0,
+        "extra": map.extra,
+        "pinned": map.pinning == Pinning::ByName,
+        "frozen": map.frozen,
+        "key_type": type_or_null(map.key_type),
+        "value_type": type_or_null(map.value_type),
+    });
+    if !map.slots.is_empty() {
+        json["slots"] = map.slots.iter().map(|slot| json!({ "index": slot.index, "symbol": slot.symbol })).collect();
+    }
+    if let Some(inner) = &map.inner {
+        json["inner"] = map_json(object, inner);
+    }
+    if let Some(data) = &map.data {
+        json["data"] = hex(data).into();
+    }
+    json
+}

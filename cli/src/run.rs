@@ -1,0 +1,521 @@
+//! `ring3 run`: a program on packets.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use ring3::platform::return_name;
+use ring3::vm::maps::{Event, Map};
+use ring3::{Engine, Error, Input, Instance, LogLevel, MapType, Object, Options, Output, ProgType};
+use serde_json::{Value as Json, json};
+
+use crate::Outcome;
+use crate::args::{EngineArg, RunArgs, RunFormat};
+use crate::capture::{self, Capture};
+use crate::diff::diff;
+use crate::error::CliError;
+use crate::output::{Ink, Out, hex, printable};
+use crate::table::{Column, line};
+use crate::value;
+use crate::verify::duration;
+
+/// Bytes of a capture from which on a bar shows how far the run is.
+const LONG_CAPTURE: u64 = 4 << 20;
+/// Events that are kept; what comes later is counted.
+const MAX_EVENTS: usize = 1 << 18;
+/// The longest context file, in bytes.
+const MAX_CTX: u64 = 1 << 20;
+/// Bytes of a hexadecimal line.
+const HEX_LINE: usize = 16;
+/// Arrays with more elements than this show only those that are not zero.
+const SHORT_ARRAY: usize = 16;
+
+/// Runs a program once for each packet.
+pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
+    let (mut instance, name, object) = load(args)?;
+    if let Err(error) = instance.program(&name) {
+        return Ok(rejected(args, &object, &name, error)?);
+    }
+    fill_maps(args, &mut instance)?;
+    let mut feed = Feed::open(args)?;
+    let writer = args.write_pcap.as_deref().map(|path| capture::create(path).map(|writer| (path, writer)));
+    let mut writer = writer.transpose()?;
+    let mut events = Events::of(&instance);
+    let mut session = Session::new(args, out);
+    {
+        let mut runner = instance.runner(&name)?;
+        let program = runner.program().clone();
+        let (kind, engine) = (program.program().kind, program.backend().name());
+        check_input(args, kind, &name)?;
+        session.begin(&name, kind, engine)?;
+        while let Some(piece) = feed.next()? {
+            let input = if args.ctx.is_some() { Input::Context(&piece.data) } else { Input::Packet(&piece.data) };
+            let result = runner.repeat(input, args.repeat);
+            events.collect();
+            session.packet(&piece.data, &result)?;
+            if let (Some((path, writer)), Ok(output)) = (&mut writer, &result)
+                && ring3::passes(kind, output.retval)
+            {
+                let kept = if kind == ProgType::SocketFilter { output.retval as usize } else { usize::MAX };
+                let data = &output.packet[..output.packet.len().min(kept)];
+                writer.packet(piece.time_ns, data).map_err(|e| CliError::file(path, e))?;
+            }
+        }
+    }
+    feed.finish();
+    if let Some((path, writer)) = writer {
+        writer.finish().map_err(|e| CliError::file(path, e))?;
+    }
+    session.end(&mut instance, &events)
+}
+
+/// The object with its globals set and its maps created, and the program's name.
+fn load(args: &RunArgs) -> Result<(Instance, String, Object), CliError> {
+    let mut object = ring3::open(&args.object)?;
+    for setting in &args.set {
+        let (path, text) = ring3::text::split_pair(setting).map_err(|e| CliError::Input(format!("--set {e}")))?;
+        ring3::set_global(&mut object, path.trim(), text)?;
+    }
+    let name = choose(&object, args.program.as_deref())?;
+    let engine = Engine::new().backend(EngineArg::backend(args.engine));
+    let instance = engine.load_with(&object, &Options { kind: args.kind, attach: None })?;
+    Ok((instance, name, object))
+}
+
+/// The program that is asked for, or the only one.
+pub fn choose(object: &Object, wanted: Option<&str>) -> Result<String, CliError> {
+    let names: Vec<&str> = object.programs().iter().map(|entry| entry.name.as_str()).collect();
+    let file = object.file();
+    match (wanted, &names[..]) {
+        (Some(name), _) if names.contains(&name) => Ok(name.to_owned()),
+        (Some(name), _) => Err(CliError::Input(format!(
+            "{file}: there is no program '{name}'; there is {}",
+            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+        ))),
+        (None, [only]) => Ok((*only).to_owned()),
+        (None, []) => Err(CliError::Input(format!("{file}: there is no program in it"))),
+        (None, _) => Err(CliError::Input(format!("{file}: which program? --program with one of {}", names.join(", ")))),
+    }
+}
+
+/// A program that cannot be loaded: the verifier's log, or what else is wrong.
+fn rejected(args: &RunArgs, object: &Object, name: &str, error: Error) -> Result<Outcome, CliError> {
+    let (culprit, rejection) = match error {
+        Error::Rejected { program, rejection } => (program, rejection),
+        Error::Slot { source, map, index } => match *source {
+            Error::Rejected { program, rejection } => (program, rejection),
+            source => return Err(Error::Slot { source: Box::new(source), map, index }.into()),
+        },
+        other => return Err(other.into()),
+    };
+    let options = Options { kind: args.kind, attach: None };
+    let mut stderr = std::io::stderr().lock();
+    if let Err(Error::Rejected { rejection, .. }) = Engine::new().verify(object, &culprit, &options, LogLevel(1)) {
+        write!(stderr, "{}", rejection.log)?;
+    }
+    let through = if culprit == name { String::new() } else { format!(" (which '{name}' can call)") };
+    let file = object.file();
+    writeln!(stderr, "ring3: {file}: program '{culprit}'{through} is rejected: {rejection} ({})", rejection.errno)?;
+    Ok(Outcome::Rejected)
+}
+
+fn fill_maps(args: &RunArgs, instance: &mut Instance) -> Result<(), CliError> {
+    for element in &args.map {
+        let form = || CliError::Input(format!("--map {element}: not of the form NAME:KEY=VALUE"));
+        let (name, pair) = element.split_once(':').ok_or_else(form)?;
+        let (key, text) = ring3::text::split_pair(pair).map_err(|_| form())?;
+        let map = instance.map(name)?;
+        if map.def().kind == MapType::ProgArray {
+            let index = key.trim().parse().map_err(|_| form())?;
+            instance.set_program(name, index, text.trim())?;
+        } else {
+            map.set_text(key, text)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_input(args: &RunArgs, kind: ProgType, name: &str) -> Result<(), CliError> {
+    let advice = match (ring3::takes_packet(kind), args.ctx.is_some()) {
+        (true, true) => "runs on packets: give --packet or --pcap instead of --ctx",
+        (false, false) => "has no packet: give --ctx instead of --packet or --pcap",
+        (true, false) | (false, true) => return Ok(()),
+    };
+    Err(CliError::Input(format!("{}: program '{name}' of type {} {advice}", args.object.display(), kind.name())))
+}
+
+/// Where packets (or the context) come from.
+struct Feed {
+    source: Source,
+    bar: Option<ProgressBar>,
+}
+
+enum Source {
+    One(Option<capture::Packet>),
+    Capture(Capture),
+}
+
+impl Feed {
+    fn open(args: &RunArgs) -> Result<Feed, CliError> {
+        let one = |data| Source::One(Some(capture::Packet { time_ns: 0, data }));
+        let source = if let Some(path) = &args.pcap {
+            Source::Capture(Capture::open(path)?)
+        } else if let Some(path) = &args.ctx {
+            one(ring3::read(path, MAX_CTX)?)
+        } else {
+            let text = args.packet.as_deref().unwrap_or_default();
+            let bytes = ring3::text::hex_bytes(text).filter(|bytes| bytes.len() <= capture::MAX_PACKET);
+            one(bytes.ok_or_else(|| CliError::Input(format!("--packet {text}: not pairs of hexadecimal digits")))?)
+        };
+        let bar = match &source {
+            // On the same terminal as the rows it would only be in their way.
+            Source::Capture(capture) if capture.length >= LONG_CAPTURE && !std::io::stdout().is_terminal() => {
+                Some(progress(capture.length))
+            }
+            Source::Capture(_) | Source::One(_) => None,
+        };
+        Ok(Feed { source, bar })
+    }
+
+    fn next(&mut self) -> Result<Option<capture::Packet>, CliError> {
+        match &mut self.source {
+            Source::One(packet) => Ok(packet.take()),
+            Source::Capture(capture) => {
+                let packet = capture.next()?;
+                if let Some(bar) = &self.bar {
+                    bar.set_position(capture.offset());
+                }
+                Ok(packet)
+            }
+        }
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A bar on standard error; indicatif hides it if that is no terminal.
+fn progress(length: u64) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {elapsed} (ready in {eta})") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// What programs send to user space.
+struct Events {
+    rings: Vec<(String, Arc<dyn Map>)>,
+    /// By index of the ring.
+    all: Vec<(usize, Event)>,
+    dropped: u64,
+}
+
+impl Events {
+    fn of(instance: &Instance) -> Events {
+        let sends = |kind| matches!(kind, MapType::Ringbuf | MapType::PerfEventArray);
+        let rings = instance.maps().filter(|map| sends(map.def().kind));
+        let rings = rings.map(|map| (map.name().to_owned(), map.raw().clone())).collect();
+        Events { rings, all: Vec::new(), dropped: 0 }
+    }
+
+    /// Reads what there is, so that rings do not fill up over a long capture.
+    fn collect(&mut self) {
+        for (index, (_, map)) in self.rings.iter().enumerate() {
+            for event in map.drain() {
+                if self.all.len() < MAX_EVENTS {
+                    self.all.push((index, event));
+                } else {
+                    self.dropped += 1;
+                }
+            }
+        }
+    }
+}
+
+/// One invocation's output.
+struct Session<'a> {
+    args: &'a RunArgs,
+    out: &'a mut Out,
+    kind: ProgType,
+    engine: &'static str,
+    columns: [Column; 4],
+    packets: u64,
+    refused: u64,
+    returned: BTreeMap<u32, u64>,
+    time: Duration,
+}
+
+impl<'a> Session<'a> {
+    fn new(args: &'a RunArgs, out: &'a mut Out) -> Session<'a> {
+        let columns = [
+            Column::right("PACKET", 6),
+            Column::right("BYTES", 6),
+            Column { width: 20, ..Column::left("RETURN", std::iter::empty(), 0) },
+            Column::right("TIME", 9),
+        ];
+        let (packets, refused, time) = (0, 0, Duration::ZERO);
+        Session {
+            args,
+            out,
+            kind: ProgType::Xdp,
+            engine: "",
+            columns,
+            packets,
+            refused,
+            returned: BTreeMap::new(),
+            time,
+        }
+    }
+
+    fn begin(&mut self, program: &str, kind: ProgType, engine: &'static str) -> Result<(), CliError> {
+        (self.kind, self.engine) = (kind, engine);
+        if self.args.output == RunFormat::Table {
+            let times = if self.args.repeat > 1 { format!(", {} times each", self.args.repeat) } else { String::new() };
+            let title = format!("{} ({}) by {engine}{times}", printable(program), kind.name());
+            writeln!(self.out, "{}", self.out.ink(Ink::Strong, &title))?;
+            let heading = line(&self.columns, &self.columns.map(|column| column.name), |_, text| text.to_owned());
+            writeln!(self.out, "{}  CHANGES", self.out.ink(Ink::Faint, &heading))?;
+        }
+        Ok(())
+    }
+
+    fn packet(&mut self, before: &[u8], result: &Result<Output, Error>) -> Result<(), CliError> {
+        self.packets += 1;
+        match result {
+            Ok(output) => {
+                *self.returned.entry(output.retval).or_default() += 1;
+                self.time += output.duration;
+            }
+            Err(_) => self.refused += 1,
+        }
+        match (self.args.output, result) {
+            (RunFormat::Json, Ok(output)) => self.json(output),
+            (RunFormat::Json, Err(error)) => {
+                let object = json!({ "packet": self.packets, "engine": self.engine, "error": error.to_string() });
+                Ok(writeln!(self.out, "{object}")?)
+            }
+            (RunFormat::Table, Ok(output)) => self.table(before, output),
+            (RunFormat::Table, Err(error)) => {
+                let number = self.packets.to_string();
+                let texts = [&number, &before.len().to_string(), "-", ""];
+                let row = line(&self.columns, &texts, |_, text| text.to_owned());
+                Ok(writeln!(self.out, "{row}  {}", self.out.ink(Ink::Bad, &error.to_string()))?)
+            }
+        }
+    }
+
+    fn json(&mut self, output: &Output) -> Result<(), CliError> {
+        let mut object = json!({
+            "packet": self.packets,
+            "retval": output.retval,
+            "retval_name": output.name(),
+            "data_out": hex(&output.packet),
+            "duration_ns": nanoseconds(output.duration),
+            "engine": self.engine,
+        });
+        if !output.clones.is_empty() {
+            let clone =
+                |c: &ring3::vm::Cloned| json!({ "ifindex": c.ifindex, "ingress": c.ingress, "data": hex(&c.frame) });
+            object["clones"] = output.clones.iter().map(clone).collect();
+        }
+        if let Some(redirect) = output.redirect {
+            object["redirect"] = match redirect {
+                ring3::vm::Redirect::Interface { ifindex, flags } => json!({ "ifindex": ifindex, "flags": flags }),
+                ring3::vm::Redirect::Map { map, key, flags } => json!({ "map": map, "key": key, "flags": flags }),
+            };
+        }
+        Ok(writeln!(self.out, "{object}")?)
+    }
+
+    fn table(&mut self, before: &[u8], output: &Output) -> Result<(), CliError> {
+        let number = self.packets.to_string();
+        let texts =
+            [&number[..], &before.len().to_string(), &returned(self.kind, output.retval), &duration(output.duration)];
+        let row = line(&self.columns, &texts, |_, text| text.to_owned());
+        let has_packet = ring3::takes_packet(self.kind);
+        let changes = if has_packet { diff(before, &output.packet) } else { crate::diff::Diff::default() };
+        let summary = changes.summary();
+        writeln!(self.out, "{}", if summary.is_empty() { row } else { format!("{row}  {summary}") })?;
+        for run in &changes.runs {
+            for (at, (old, new)) in run.old.chunks(HEX_LINE).zip(run.new.chunks(HEX_LINE)).enumerate() {
+                let text = format!("{:#06x}  {} -> {}", run.offset + at * HEX_LINE, hex(old), hex(new));
+                writeln!(self.out, "{:18}{}", "", self.out.ink(Ink::Faint, &text))?;
+            }
+        }
+        for clone in &output.clones {
+            let way = if clone.ingress { "received on" } else { "sent to" };
+            let text = format!("a copy of {} bytes {way} interface {}", clone.frame.len(), clone.ifindex);
+            writeln!(self.out, "{:18}{}", "", self.out.ink(Ink::Faint, &text))?;
+        }
+        Ok(())
+    }
+
+    fn end(mut self, instance: &mut Instance, events: &Events) -> Result<Outcome, CliError> {
+        let trace = instance.take_trace();
+        match self.args.output {
+            RunFormat::Json => {
+                let maps: Vec<Json> = instance.maps().filter_map(|map| map_json(&map)).collect();
+                let events: Vec<Json> =
+                    events.all.iter().map(|(ring, event)| event_json(instance, events, *ring, event)).collect();
+                writeln!(self.out, "{}", json!({ "maps": maps, "trace": trace, "events": events }))?;
+            }
+            RunFormat::Table => {
+                self.totals()?;
+                for map in instance.maps() {
+                    self.map(&map)?;
+                }
+                self.trace(&trace)?;
+                self.events(instance, events)?;
+            }
+        }
+        Ok(if self.refused > 0 { Outcome::BadInput } else { Outcome::Good })
+    }
+
+    fn totals(&mut self) -> Result<(), CliError> {
+        let ran = self.packets - self.refused;
+        let mut parts: Vec<String> =
+            self.returned.iter().map(|(retval, count)| format!("{count} {}", returned(self.kind, *retval))).collect();
+        if self.refused > 0 {
+            parts.push(format!("{} refused", self.refused));
+        }
+        // More kinds of results than fit a line say little.
+        if parts.len() > 6 {
+            parts = vec![format!("{} different results", parts.len())];
+        }
+        let what = if ring3::takes_packet(self.kind) { "packet" } else { "run" };
+        let plural = if self.packets == 1 { "" } else { "s" };
+        let average = self.time.checked_div(u32::try_from(ran).unwrap_or(u32::MAX)).unwrap_or_default();
+        writeln!(self.out, "{} {what}{plural}: {}; {} on average", self.packets, parts.join(", "), duration(average))?;
+        Ok(())
+    }
+
+    fn heading(&mut self, text: &str) -> Result<(), CliError> {
+        Ok(writeln!(self.out, "\n{}", self.out.ink(Ink::Strong, text))?)
+    }
+
+    fn map(&mut self, map: &ring3::MapRef<'_>) -> Result<(), CliError> {
+        let def = map.def();
+        if !ring3::has_values(def.kind) || def.frozen {
+            return Ok(());
+        }
+        let entries = map.entries();
+        if let (true, Some(ring3::Value::Struct { fields, .. })) =
+            (def.data.is_some(), entries.first().and_then(|entry| entry.values.first()))
+        {
+            self.heading(&format!("globals {}", printable(map.name())))?;
+            for (name, field) in fields {
+                writeln!(self.out, "  {} = {}", printable(name), printable(&value::text(field)))?;
+            }
+            return Ok(());
+        }
+        let is_array = matches!(def.kind, MapType::Array | MapType::PercpuArray);
+        let hide = is_array && entries.len() > SHORT_ARRAY;
+        let shown: Vec<_> = entries.iter().filter(|entry| !(hide && entry.is_zero)).collect();
+        let hidden = entries.len() - shown.len();
+        let note = if hidden > 0 { format!(", {hidden} of them zero and not shown") } else { String::new() };
+        let plural = if entries.len() == 1 { "element" } else { "elements" };
+        self.heading(&format!(
+            "map {} ({}, {} {plural}{note})",
+            printable(map.name()),
+            def.kind.name(),
+            entries.len()
+        ))?;
+        for entry in shown {
+            let values = if map.is_percpu() {
+                let cpu = |(cpu, v): (usize, &ring3::Value)| format!("cpu {cpu}: {}", value::text(v));
+                entry.values.iter().enumerate().map(cpu).collect::<Vec<_>>().join(", ")
+            } else {
+                entry.values.first().map(value::text).unwrap_or_default()
+            };
+            writeln!(self.out, "  {} = {}", printable(&value::text(&entry.key)), printable(&values))?;
+        }
+        Ok(())
+    }
+
+    fn trace(&mut self, trace: &[String]) -> Result<(), CliError> {
+        if trace.is_empty() {
+            return Ok(());
+        }
+        self.heading(&format!("trace ({} lines)", trace.len()))?;
+        for text in trace {
+            writeln!(self.out, "  {}", printable(text.trim_end_matches('\n')))?;
+        }
+        Ok(())
+    }
+
+    fn events(&mut self, instance: &Instance, events: &Events) -> Result<(), CliError> {
+        for (index, (name, _)) in events.rings.iter().enumerate() {
+            let of_ring: Vec<&Event> = events.all.iter().filter(|(ring, _)| *ring == index).map(|(_, e)| e).collect();
+            if of_ring.is_empty() {
+                continue;
+            }
+            let map = instance.map(name)?;
+            let plural = if of_ring.len() == 1 { "event" } else { "events" };
+            self.heading(&format!("{} ({}, {} {plural})", printable(name), map.def().kind.name(), of_ring.len()))?;
+            for event in of_ring {
+                let cpu = event.cpu.map_or(String::new(), |cpu| format!("cpu {cpu}: "));
+                let shown = if map.def().value_type != 0 && map.def().kind == MapType::Ringbuf {
+                    value::text(&map.typed_event(event))
+                } else {
+                    hex(&event.data)
+                };
+                writeln!(self.out, "  {cpu}{}", printable(&shown))?;
+            }
+        }
+        if events.dropped > 0 {
+            writeln!(self.out, "  and {} events more", events.dropped)?;
+        }
+        Ok(())
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The return value, with its name where it has one.
+fn returned(kind: ProgType, retval: u32) -> String {
+    match return_name(kind, retval.cast_signed()) {
+        Some(name) => format!("{name} ({})", retval.cast_signed()),
+        None => retval.to_string(),
+    }
+}
+
+/// A map with its elements; `None` for those that hold no data and those that nobody can change.
+fn map_json(map: &ring3::MapRef<'_>) -> Option<Json> {
+    let def = map.def();
+    if !ring3::has_values(def.kind) || def.frozen {
+        return None;
+    }
+    let entry = |entry: &ring3::Entry| {
+        let values: Vec<Json> = entry.values.iter().map(value::json).collect();
+        if map.is_percpu() {
+            json!({ "key": value::json(&entry.key), "values": values })
+        } else {
+            json!({ "key": value::json(&entry.key), "value": values.into_iter().next() })
+        }
+    };
+    let entries: Vec<Json> = map.entries().iter().map(entry).collect();
+    Some(json!({ "name": map.name(), "type": def.kind.name(), "entries": entries }))
+}
+
+fn event_json(instance: &Instance, events: &Events, ring: usize, event: &Event) -> Json {
+    let name = events.rings.get(ring).map_or("", |(name, _)| name.as_str());
+    let mut object = json!({ "map": name, "data": hex(&event.data) });
+    if let Some(cpu) = event.cpu {
+        object["cpu"] = cpu.into();
+    }
+    if let Ok(map) = instance.map(name)
+        && map.def().value_type != 0
+        && map.def().kind == MapType::Ringbuf
+    {
+        object["value"] = value::json(&map.typed_event(event));
+    }
+    object
+}

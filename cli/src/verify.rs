@@ -1,0 +1,354 @@
+//! `ring3 verify`: a row for each program.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use ring3::verifier::Stats;
+use ring3::{Engine, Errno, Error, LogLevel, Object, Options, ProgType};
+use serde_json::json;
+
+use crate::Outcome;
+use crate::args::{Format, VerifyArgs};
+use crate::error::CliError;
+use crate::output::{Ink, Out, printable};
+use crate::table::{Column, csv, line};
+
+/// Columns of the CSV form, which are also the names of the JSON fields.
+const FIELDS: [&str; 11] = [
+    "file",
+    "program",
+    "section",
+    "type",
+    "verdict",
+    "errno",
+    "processed",
+    "states",
+    "peak_states",
+    "duration_us",
+    "message",
+];
+
+/// Characters of a line on a terminal.
+const LINE: usize = 100;
+
+/// What became of a program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Verdict {
+    Accept,
+    Reject,
+    /// It did not come as far as the verifier.
+    Error,
+}
+
+impl Verdict {
+    const fn name(self) -> &'static str {
+        match self {
+            Verdict::Accept => "accept",
+            Verdict::Reject => "reject",
+            Verdict::Error => "error",
+        }
+    }
+
+    const fn ink(self) -> Ink {
+        match self {
+            Verdict::Accept => Ink::Good,
+            Verdict::Reject | Verdict::Error => Ink::Bad,
+        }
+    }
+
+    const fn outcome(self) -> Outcome {
+        match self {
+            Verdict::Accept => Outcome::Good,
+            Verdict::Reject => Outcome::Rejected,
+            Verdict::Error => Outcome::BadInput,
+        }
+    }
+}
+
+/// One program.
+struct Row<'a> {
+    file: &'a str,
+    program: &'a str,
+    section: &'a str,
+    kind: Option<ProgType>,
+    verdict: Verdict,
+    errno: Option<Errno>,
+    stats: Stats,
+    message: String,
+    log: String,
+}
+
+/// How many there were of each verdict.
+#[derive(Default)]
+struct Totals {
+    accepted: u32,
+    rejected: u32,
+    errors: u32,
+}
+
+/// Judges every program of every object. Bad files are told on standard error, and the others judged all the same.
+pub fn verify(args: &VerifyArgs, out: &mut Out) -> Result<Outcome, CliError> {
+    if let Some(path) = &args.btf {
+        let bytes = ring3::read(path, ring3::object::MAX_FILE)?;
+        ring3::btf::Btf::parse(&bytes).map_err(|e| CliError::file(path, e))?;
+    }
+    let engine = Engine::new().kernel(args.kernel);
+    let mut worst = Outcome::Good;
+    let mut objects = Vec::new();
+    for path in &args.objects {
+        match open(path, args) {
+            Ok(object) => objects.push((path.display().to_string(), object)),
+            Err(error) => {
+                writeln!(std::io::stderr(), "ring3: {error}")?;
+                worst = Outcome::BadInput;
+            }
+        }
+    }
+    let mut printer = Printer::new(args, &objects, out)?;
+    for (file, object) in &objects {
+        printer.file(file)?;
+        for entry in object.programs().iter().filter(|entry| selected(args, &entry.name)) {
+            let row = judge(&engine, args, file, object, entry);
+            worst = worst.max(row.verdict.outcome());
+            printer.row(&row)?;
+        }
+    }
+    printer.finish()?;
+    Ok(worst)
+}
+
+fn selected(args: &VerifyArgs, name: &str) -> bool {
+    args.program.as_ref().is_none_or(|wanted| wanted == name)
+}
+
+fn open(path: &Path, args: &VerifyArgs) -> Result<Object, Error> {
+    let object = ring3::open(path)?;
+    if let Some(name) = &args.program
+        && !object.programs().iter().any(|entry| entry.name == *name)
+    {
+        return Err(Error::NoSuchProgram { file: object.file().into(), program: name.clone() });
+    }
+    Ok(object)
+}
+
+fn judge<'a>(
+    engine: &Engine,
+    args: &VerifyArgs,
+    file: &'a str,
+    object: &Object,
+    entry: &'a ring3::object::ProgramEntry,
+) -> Row<'a> {
+    let options = Options { kind: args.kind, attach: None };
+    let kind = args.kind.or(entry.matched.map(|matched| matched.kind));
+    let row = |verdict, errno, stats, message: String, log: String| Row {
+        file,
+        program: &entry.name,
+        section: &entry.section,
+        kind,
+        verdict,
+        errno,
+        stats,
+        message,
+        log,
+    };
+    match engine.verify(object, &entry.name, &options, LogLevel(args.log_level)) {
+        Ok(proof) => row(Verdict::Accept, None, proof.stats(), String::new(), proof.log().to_owned()),
+        Err(Error::Rejected { rejection, .. }) => {
+            let (errno, stats) = (Some(rejection.errno), rejection.stats);
+            row(Verdict::Reject, errno, stats, rejection.message, rejection.log)
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let text = text.strip_prefix(file).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
+            let message = format!("{text}{}", hint(&error));
+            row(Verdict::Error, Some(Errno::EINVAL), Stats::default(), message, String::new())
+        }
+    }
+}
+
+/// What to do about an error, where there is something.
+fn hint(error: &Error) -> &'static str {
+    match error {
+        Error::Object(ring3::object::ObjectError::UnknownType { .. }) => " (--type says it)",
+        _ => "",
+    }
+}
+
+/// Prints rows as they come.
+struct Printer<'a> {
+    format: Format,
+    log: bool,
+    out: &'a mut Out,
+    columns: Vec<Column>,
+    totals: Totals,
+    rows: u32,
+}
+
+impl<'a> Printer<'a> {
+    fn new(args: &VerifyArgs, objects: &[(String, Object)], out: &'a mut Out) -> Result<Printer<'a>, CliError> {
+        let entries = || {
+            let all = objects.iter().flat_map(|(_, object)| object.programs());
+            all.filter(|entry| selected(args, &entry.name))
+        };
+        let kinds = entries().filter_map(|e| args.kind.or(e.matched.map(|m| m.kind))).map(ProgType::name);
+        let program = Column::left("PROGRAM", entries().map(|e| e.name.as_str()), 32);
+        let kind = Column::left("TYPE", kinds, 16);
+        // What is left of a terminal's line.
+        let room = LINE.saturating_sub(program.width + kind.width + 57).max(8);
+        let columns = vec![
+            program,
+            Column::left("SECTION", entries().map(|e| e.section.as_str()), room),
+            kind,
+            Column::left("VERDICT", std::iter::empty(), 0),
+            Column { width: 8, ..Column::left("ERRNO", std::iter::empty(), 0) },
+            Column::right("INSNS", 7),
+            Column::right("STATES", 6),
+            Column::right("PEAK", 5),
+            Column::right("TIME", 8),
+        ];
+        let format = args.output;
+        match format {
+            Format::Csv => writeln!(out, "{}", csv(&FIELDS))?,
+            Format::Table if !objects.is_empty() => {
+                let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
+                let heading = line(&columns, &names, |_, text| text.to_owned());
+                writeln!(out, "{}", out.ink(Ink::Strong, &heading))?;
+            }
+            Format::Table | Format::Json => {}
+        }
+        Ok(Printer { format, log: args.log_level > 0, out, columns, totals: Totals::default(), rows: 0 })
+    }
+
+    fn file(&mut self, file: &str) -> Result<(), CliError> {
+        if self.format == Format::Table {
+            writeln!(self.out, "{}", self.out.ink(Ink::Faint, &printable(file)))?;
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, row: &Row<'_>) -> Result<(), CliError> {
+        self.rows += 1;
+        match row.verdict {
+            Verdict::Accept => self.totals.accepted += 1,
+            Verdict::Reject => self.totals.rejected += 1,
+            Verdict::Error => self.totals.errors += 1,
+        }
+        match self.format {
+            Format::Table => self.table(row),
+            Format::Csv => self.csv(row),
+            Format::Json => self.json(row),
+        }
+    }
+
+    fn table(&mut self, row: &Row<'_>) -> Result<(), CliError> {
+        let stats = row.stats;
+        let reached = row.verdict != Verdict::Error;
+        let number = |n: u32| if reached { n.to_string() } else { String::new() };
+        let time = if reached { time(stats.duration_us) } else { String::new() };
+        let texts = [
+            &printable(row.program)[..],
+            &clip(&printable(row.section), self.columns[1].width),
+            row.kind.map_or("-", ProgType::name),
+            row.verdict.name(),
+            row.errno.map_or("", Errno::name),
+            &number(stats.processed),
+            &number(stats.total_states),
+            &number(stats.peak_states),
+            &time,
+        ];
+        let out = &*self.out;
+        let text =
+            line(&self.columns, &texts, |at, text| out.ink(if at == 3 { row.verdict.ink() } else { Ink::Plain }, text));
+        writeln!(self.out, "{text}")?;
+        if !row.message.is_empty() {
+            writeln!(self.out, "    {}", printable(&row.message))?;
+        }
+        if self.log {
+            for text in row.log.lines() {
+                writeln!(self.out, "    {}", self.out.ink(Ink::Faint, &format!("| {}", printable(text))))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn csv(&mut self, row: &Row<'_>) -> Result<(), CliError> {
+        let stats = row.stats;
+        let fields = [
+            row.file,
+            row.program,
+            row.section,
+            row.kind.map_or("", ProgType::name),
+            row.verdict.name(),
+            &errno(row).to_string(),
+            &stats.processed.to_string(),
+            &stats.total_states.to_string(),
+            &stats.peak_states.to_string(),
+            &stats.duration_us.to_string(),
+            &row.message,
+        ];
+        Ok(writeln!(self.out, "{}", csv(&fields))?)
+    }
+
+    fn json(&mut self, row: &Row<'_>) -> Result<(), CliError> {
+        let stats = row.stats;
+        let mut object = json!({
+            "file": row.file,
+            "program": row.program,
+            "section": row.section,
+            "type": row.kind.map(ProgType::name),
+            "verdict": row.verdict.name(),
+            "errno": errno(row),
+            "processed": stats.processed,
+            "states": stats.total_states,
+            "peak_states": stats.peak_states,
+            "duration_us": stats.duration_us,
+            "message": row.message,
+        });
+        if self.log {
+            object["log"] = row.log.as_str().into();
+        }
+        Ok(writeln!(self.out, "{object}")?)
+    }
+
+    fn finish(self) -> Result<(), CliError> {
+        if self.format == Format::Table && self.rows > 1 {
+            let Totals { accepted, rejected, errors } = self.totals;
+            write!(self.out, "\n{} programs: {accepted} accepted, {rejected} rejected", self.rows)?;
+            if errors > 0 {
+                write!(self.out, ", {errors} did not come as far as the verifier")?;
+            }
+            writeln!(self.out)?;
+        }
+        Ok(())
+    }
+}
+
+/// As BPF_PROG_LOAD returns it: 0 or the negative number.
+fn errno(row: &Row<'_>) -> i32 {
+    row.errno.map_or(0, |errno| -errno.number())
+}
+
+/// A text of at most `width` characters.
+fn clip(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// A duration that is easy to read.
+pub fn time(microseconds: u64) -> String {
+    duration(Duration::from_micros(microseconds))
+}
+
+/// A duration in the unit that suits it.
+pub fn duration(duration: Duration) -> String {
+    let ns = duration.as_nanos();
+    match ns {
+        0..10_000 => format!("{ns} ns"),
+        10_000..10_000_000 => format!("{} µs", ns / 1000),
+        10_000_000..10_000_000_000 => format!("{} ms", ns / 1_000_000),
+        _ => format!("{} s", ns / 1_000_000_000),
+    }
+}
