@@ -2,12 +2,15 @@
 //!
 //! [`generate`] makes a program out of bytes ([`Entropy`]), most of which the verifier accepts. [`agree`] runs an accepted
 //! program on every engine and compares what they do.
+//! [`mutate`] changes a few instructions, and [`check_accepted`] watches every access of what is accepted nevertheless.
 
 mod emit;
 mod engines;
 mod entropy;
 mod generate;
+mod mutate;
 
-pub use engines::{Difference, Engine, Failure, Outcome, Seen, agree, check, execute, judge};
+pub use engines::{Difference, Engine, Failure, Outcome, Seen, agree, check, check_accepted, execute, judge};
 pub use entropy::Entropy;
 pub use generate::{Generated, function_types, generate};
+pub use mutate::mutate;
