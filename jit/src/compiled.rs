@@ -152,7 +152,8 @@ impl Compiled {
     }
 }
 
-impl Execute for Compiled {
+// SAFETY: the program is set once, and its code touches the environment only through helpers.
+unsafe impl Execute for Compiled {
     fn linked(&self) -> &Arc<Linked> {
         &self.linked
     }

@@ -9,7 +9,7 @@ use ring3_object::{Object, Options};
 use ring3_platform::{HelperId, KernelVersion, Program, Proto, Target};
 use ring3_verifier::{LogLevel, VerifiedProgram};
 use ring3_vm::maps::Map;
-use ring3_vm::{Env, Helpers};
+use ring3_vm::{Call, Helpers};
 
 use crate::{Error, Instance};
 
@@ -92,7 +92,7 @@ impl Engine {
     pub fn helper(
         mut self,
         proto: Proto,
-        function: impl Fn(&mut Env<'_>, [u64; 5]) -> u64 + Send + Sync + 'static,
+        function: impl Fn(&mut Call<'_, '_>, [u64; 5]) -> u64 + Send + Sync + 'static,
     ) -> Result<Engine, Error> {
         let id = proto.id;
         if id < Target::FIRST_CUSTOM_HELPER || self.helpers.register(HelperId(id), function).is_err() {

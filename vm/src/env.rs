@@ -3,6 +3,7 @@
 //! Both engines hand the same `&mut Env` to every helper. It is not shared between threads: each thread that runs programs
 //! has an environment of its own; maps are what they share.
 
+use std::fmt;
 use std::sync::Arc;
 
 use ring3_platform::Errno;
@@ -189,6 +190,16 @@ pub struct Env<'h> {
     rng: u64,
 }
 
+impl fmt::Debug for Env<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Env")
+            .field("ctx", &self.ctx)
+            .field("cpu", &self.cpu)
+            .field("trap", &self.trap)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<'h> Env<'h> {
     /// An environment without a context.
     pub fn new(host: &'h mut dyn Host) -> Env<'h> {
@@ -245,6 +256,12 @@ impl<'h> Env<'h> {
         self.left = self.budget_of_run();
         self.regions = None;
         self.ctx.refresh();
+    }
+
+    /// Forgets what only holds during a run.
+    pub(crate) fn end(&mut self) {
+        self.stack_start = 0;
+        self.regions = None;
     }
 
     pub(crate) fn budget_of_run(&self) -> u64 {
@@ -343,7 +360,7 @@ impl<'h> Env<'h> {
     /// until the helper returns.
     #[inline]
     pub unsafe fn map<'m>(&mut self, handle: u64) -> Option<&'m MapHandle> {
-        if self.regions.is_some() && !self.linked.as_ref().is_some_and(|l| l.map_of_handle(handle).is_some()) {
+        if self.regions.is_some() && self.linked.as_ref().is_none_or(|l| l.map_of_handle(handle).is_none()) {
             self.trap_argument(handle, "a map");
             return None;
         }
@@ -381,6 +398,7 @@ impl<'h> Env<'h> {
         if len == 0 {
             Some(&mut [])
         } else {
+            // SAFETY: as above.
             Some(unsafe { std::slice::from_raw_parts_mut(addr as *mut u8, len as usize) })
         }
     }

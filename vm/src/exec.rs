@@ -11,7 +11,12 @@ use crate::link::Linked;
 pub const MAY_GOTO_BUDGET: u32 = 1 << 23;
 
 /// A program on an engine.
-pub trait Execute: Debug + Send + Sync {
+///
+/// # Safety
+///
+/// `linked` is always the same program, and `execute` runs that program and nothing else: it leaves the context, and everything
+/// else of the environment that helpers do not change, as it is.
+pub unsafe trait Execute: Debug + Send + Sync {
     /// The program.
     fn linked(&self) -> &Arc<Linked>;
 
@@ -37,7 +42,7 @@ pub fn run(program: &dyn Execute, env: &mut Env<'_>) -> Result<u64, RunError> {
     // SAFETY: the address is that of the environment's context, which suits the program by the check above; programs that
     // were not verified run in engines that check.
     let ret = unsafe { program.execute(env, ctx) };
-    env.stack_start = 0;
+    env.end();
     match env.take_trap() {
         Some(trap) => Err(trap.into()),
         None => Ok(ret),

@@ -7,6 +7,7 @@
 //!
 //! Addresses that programs see are addresses of this process, as they are the kernel's own in the kernel.
 
+mod call;
 pub mod ctx;
 mod env;
 mod error;
@@ -20,6 +21,7 @@ pub mod maps;
 mod packet;
 mod regions;
 
+pub use call::Call;
 pub use ctx::{Context, DataStart, RawContext, SkbContext, Slots, XdpContext};
 pub use env::{
     CallHook, Callback, Cloned, DEFAULT_SEED, Entered, Env, MAX_CLONES, MAX_TAIL_CALLS, MAX_TRACE_BYTES,

@@ -12,6 +12,7 @@ use ring3_platform::helpers::{Lookup, id};
 use ring3_platform::{HelperId, MapDef, MapType, ProgType, RetKind, helper_name};
 use ring3_verifier::VerifiedProgram;
 
+use crate::call::Call;
 use crate::env::Env;
 use crate::error::LinkError;
 use crate::helpers;
@@ -30,7 +31,7 @@ pub type HelperFn =
     for<'a, 'h> unsafe extern "C" fn(r1: u64, r2: u64, r3: u64, r4: u64, r5: u64, env: &'a mut Env<'h>) -> u64;
 
 /// A helper of the embedder.
-pub type CustomHelper = Arc<dyn Fn(&mut Env<'_>, [u64; 5]) -> u64 + Send + Sync>;
+pub type CustomHelper = Arc<dyn Fn(&mut Call<'_, '_>, [u64; 5]) -> u64 + Send + Sync>;
 
 /// Helpers of the embedder that one program may use, at most.
 pub const MAX_CUSTOM_HELPERS: usize = 64;
@@ -51,7 +52,7 @@ impl Helpers {
     pub fn register(
         &mut self,
         id: HelperId,
-        helper: impl Fn(&mut Env<'_>, [u64; 5]) -> u64 + Send + Sync + 'static,
+        helper: impl Fn(&mut Call<'_, '_>, [u64; 5]) -> u64 + Send + Sync + 'static,
     ) -> Result<(), LinkError> {
         if self.custom.contains_key(&id.0) {
             return Err(LinkError::DuplicateHelper { id: id.0 });
@@ -171,7 +172,7 @@ impl Linked {
     pub fn map_of_handle(&self, handle: u64) -> Option<&MapHandle> {
         let at = handle.checked_sub(self.maps.as_ptr() as u64)?;
         let size = size_of::<MapHandle>() as u64;
-        if at % size != 0 { None } else { self.maps.get((at / size) as usize) }
+        if !at.is_multiple_of(size) { None } else { self.maps.get((at / size) as usize) }
     }
 
     pub(crate) fn rules(&self) -> &CtxRules {
@@ -316,7 +317,7 @@ fn difference(wanted: &MapDef, given: &MapDef) -> Option<(&'static str, String, 
 /// Calls helper `N` of the embedder of the running program: a JIT can only call plain functions.
 unsafe extern "C" fn thunk<const N: usize>(r1: u64, r2: u64, r3: u64, r4: u64, r5: u64, env: &mut Env<'_>) -> u64 {
     let helper = env.linked.as_ref().and_then(|linked| linked.custom.get(N).cloned());
-    helper.map_or(0, |helper| helper(env, [r1, r2, r3, r4, r5]))
+    helper.map_or(0, |helper| helper(&mut Call::new(env), [r1, r2, r3, r4, r5]))
 }
 
 macro_rules! thunks {
@@ -341,7 +342,7 @@ pub(crate) mod tests {
 
     #[test]
     fn map_handles_are_found_by_their_addresses() {
-        let def = Arc::new(MapDef::new("m", ring3_platform::MapType::Array, 4, 8, 1));
+        let def = Arc::new(MapDef::new("m", MapType::Array, 4, 8, 1));
         let maps = [crate::maps::create(&def, 1).unwrap(), crate::maps::create(&def, 1).unwrap()];
         let code = ring3_isa::assemble("r1 = map[fd:1]\nr2 = map[fd:1][0]+4\nexit").unwrap();
         let linked = link_trusted(&code, ProgType::Xdp, &maps).unwrap();
@@ -359,7 +360,7 @@ pub(crate) mod tests {
 
     #[test]
     fn maps_that_differ_from_the_proof_are_refused() {
-        let kind = ring3_platform::MapType::Array;
+        let kind = MapType::Array;
         let wanted = Arc::new(MapDef::new("m", kind, 4, 8, 2));
         let given = crate::maps::create(&Arc::new(MapDef::new("m", kind, 4, 8, 1)), 1).unwrap();
         let error = check_maps(std::slice::from_ref(&wanted), std::slice::from_ref(&given)).unwrap_err();

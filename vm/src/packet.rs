@@ -128,7 +128,7 @@ impl Packet {
             return Err(Errno::EINVAL);
         }
         let len = self.data - to as usize;
-        if len % 4 != 0 || len > MAX_META {
+        if !len.is_multiple_of(4) || len > MAX_META {
             return Err(Errno::EACCES);
         }
         self.meta = to as usize;

@@ -385,3 +385,30 @@ fn tail_calls_without_a_program_go_on() {
     let program = interp(ProgType::Xdp, "r0 = 0\nexit", &maps);
     assert!(!program.linked().is_verified());
 }
+
+#[test]
+fn helpers_of_the_embedder_see_the_packet_and_the_memory_of_the_program() {
+    let mut helpers = ring3_vm::Helpers::new();
+    let id = ring3_platform::HelperId(1000);
+    let helper = |call: &mut ring3_vm::Call<'_, '_>, [addr, ..]: [u64; 5]| {
+        call.trace("here");
+        let mut bytes = [0; 4];
+        if !call.read(addr, &mut bytes) {
+            call.trap(addr, "an address of the program");
+        }
+        let first = call.packet_mut().map_or(0, |packet| std::mem::replace(&mut packet[0], 9));
+        u64::from(u32::from_ne_bytes(bytes)) + u64::from(first)
+    };
+    helpers.register(id, helper).unwrap();
+    let mut host = TestHost::default();
+    let mut env = Env::new(&mut host);
+    env.ctx = xdp(&FRAME);
+    let mut run = |text: &str| {
+        let linked = link_unverified(&assemble(text), ProgType::Xdp, &[], &helpers).unwrap();
+        ring3_vm::run(&ring3_vm::Interp::new(Arc::new(linked)), &mut env)
+    };
+    assert_eq!(run("*(u32 *)(r10 -4) = 40\nr1 = r10\nr1 += -4\ncall unknown#1000\nexit"), Ok(42));
+    assert!(trap(run("r1 = 40\ncall unknown#1000\nexit")).contains("helper 1000 was given 0x28"));
+    assert_eq!(env.trace.take(), ["here", "here"]);
+    assert_eq!(env.ctx.packet().unwrap().bytes()[0], 9);
+}

@@ -56,6 +56,15 @@ impl Context {
         }
     }
 
+    /// The packet, if there is one.
+    pub(crate) fn packet_mut(&mut self) -> Option<&mut Packet> {
+        match self {
+            Context::Xdp(xdp) => Some(&mut xdp.packet),
+            Context::Skb(skb) => Some(&mut skb.packet),
+            Context::None | Context::Raw(_) | Context::Fields(_) => None,
+        }
+    }
+
     /// The slots, if the context has fields.
     pub fn slots(&self) -> Option<&Slots> {
         match self {

@@ -69,7 +69,7 @@ const IPV6: u64 = 0x80;
 /// The two bytes of a checksum. `EFAULT` where they are not in the packet or not at an even offset.
 fn place(packet: &mut [u8], offset: u64) -> Result<&mut [u8; 2], Errno> {
     let offset = offset as u32;
-    if offset > 0xffff || offset % 2 != 0 {
+    if offset > 0xffff || !offset.is_multiple_of(2) {
         return Err(Errno::EFAULT);
     }
     packet.get_mut(offset as usize..).and_then(|rest| rest.first_chunk_mut()).ok_or(Errno::EFAULT)

@@ -248,7 +248,7 @@ helper! {
 /// `data` is memory of `len` bytes.
 unsafe fn arguments(env: &mut Env<'_>, data: u64, len: u64) -> Option<Result<Vec<u64>, Errno>> {
     let len = u64::from(len as u32);
-    if len % 8 != 0 || len > MAX_ARGS * 8 || (len != 0 && data == 0) {
+    if !len.is_multiple_of(8) || len > MAX_ARGS * 8 || (len != 0 && data == 0) {
         return Some(Err(Errno::EINVAL));
     }
     // SAFETY: by the caller.

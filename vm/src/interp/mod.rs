@@ -44,7 +44,8 @@ impl Interp {
     }
 }
 
-impl Execute for Interp {
+// SAFETY: the program is set once, and the loop below touches the environment only through helpers and the bookkeeping of frames.
+unsafe impl Execute for Interp {
     fn linked(&self) -> &Arc<Linked> {
         &self.linked
     }
