@@ -1,0 +1,102 @@
+//! `ring3 dump`, as far as it needs no verifier.
+
+mod common;
+
+use common::{example, ring3, words};
+use serde_json::Value;
+
+#[test]
+fn asm_has_names_and_source_lines() {
+    let ran = words("dump asm drop_icmp.bpf.o");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for line in [
+        "drop_icmp:",
+        "   0: (61) r2 = *(u32 *)(r1 +4)",
+        "  17: (18) r1 = map[drop_count]",
+        "  19: (85) call bpf_map_lookup_elem#1",
+        "  23: (18) r1 = map[drop_icm.rodata][0]+0",
+    ] {
+        assert!(ran.stdout.lines().any(|l| l == line), "no '{line}' in\n{}", ran.stdout);
+    }
+    assert!(ran.stdout.contains("; void *end = (void *)(long)ctx->data_end; @ drop_icmp.bpf.c:19\n"), "{}", ran.stdout);
+    let ran = words("dump asm hello_func.bpf.o");
+    assert!(ran.stdout.contains("(85) call pc+7#get_opcode\n"), "{}", ran.stdout);
+}
+
+#[test]
+fn maps_as_a_table_and_as_json() {
+    let ran = words("dump maps tail.bpf.o");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.lines().all(|line| line.chars().count() <= 100), "{}", ran.stdout);
+    assert!(ran.stdout.contains("[6] = count_tcp\n"), "{}", ran.stdout);
+    let ran = words("dump maps -o json flows.bpf.o");
+    let maps: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(maps.len(), 3);
+    assert_eq!(maps[0]["name"], "protocols");
+    assert_eq!(maps[0]["key_type"], "struct protocol");
+    assert_eq!(maps[0]["max_entries"], 64);
+    assert_eq!(maps[2]["type"], "ringbuf");
+    assert_eq!(maps[2]["key_type"], Value::Null);
+    let ran = words("dump maps -o json flows.bpf.o --program flows_by_protocol");
+    assert_eq!(ran.stdout.lines().count(), 3);
+}
+
+#[test]
+fn btf_of_objects_and_of_raw_files() {
+    let ran = words("dump btf hello.bpf.o");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.starts_with("[1] PTR '(anon)' type_id=0\n[2] FUNC_PROTO '(anon)' ret_type_id=3 vlen=1\n"));
+    assert!(ran.stdout.ends_with('\n'));
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_error() {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ring3"))
+        .args(["dump", "asm"])
+        .arg(example("bpf/tcp_options.bpf.o"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{stderr}");
+    assert_eq!(stderr, "");
+}
+
+#[test]
+fn usage_errors_have_status_2_and_say_what_is_possible() {
+    for (line, says) in [
+        ("", "Usage"),
+        ("dump asm", "<OBJ>"),
+        ("dump everything drop_icmp.bpf.o", "possible values"),
+        ("verify", "<OBJ>"),
+        ("verify --kernel 5.15 drop_icmp.bpf.o", "Linux 5.15 is not supported, only 6.18 is"),
+        ("verify --type xpd drop_icmp.bpf.o", "socket_filter, kprobe"),
+        ("verify --log-level 9 drop_icmp.bpf.o", "0..=7"),
+        ("run drop_icmp.bpf.o", "--packet <HEX>|--pcap <FILE>|--ctx <FILE>"),
+        ("run drop_icmp.bpf.o --packet 00 --ctx x", "cannot be used with"),
+        ("run tail.bpf.o --packet 00", "which program? --program with one of count_icmp, count_tcp"),
+        ("run tail.bpf.o --program none --packet 00", "there is no program 'none'"),
+        ("dump btf -o json hello.bpf.o", "-o json is for"),
+        ("run lb.bpf.o --set pick --packet 00", "'pick' is not KEY=VALUE"),
+        ("run lb.bpf.o --set pick=many --packet 00", "global variable 'pick': 'many' is not a value"),
+    ] {
+        let ran = words(line);
+        assert_eq!(ran.code, Some(2), "{line}: {ran:?}");
+        assert!(ran.stderr.contains(says), "{line}: no '{says}' in {ran:?}");
+    }
+}
+
+#[test]
+fn help_teaches_by_examples() {
+    for command in [&["--help"][..], &["verify", "--help"], &["run", "--help"], &["dump", "--help"]] {
+        let ran = ring3(command);
+        assert_eq!(ran.code, Some(0));
+        assert!(ran.stdout.contains("Examples:\n  ring3 "), "{}", ran.stdout);
+        assert!(ran.stdout.lines().all(|line| line.chars().count() <= 100), "{}", ran.stdout);
+    }
+}
