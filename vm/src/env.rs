@@ -19,6 +19,8 @@ pub const MAX_TAIL_CALLS: u32 = 33;
 pub const MAX_TRACE_BYTES: usize = 1 << 20;
 /// Packets sent with `bpf_clone_redirect` that an environment keeps.
 pub const MAX_CLONES: usize = 1024;
+/// Bytes that these may have together.
+pub const MAX_CLONE_BYTES: usize = 16 << 20;
 /// The seed of `bpf_get_prandom_u32` unless set.
 pub const DEFAULT_SEED: u64 = 0x7269_6e67_3362_7066;
 
@@ -178,6 +180,8 @@ pub struct Env<'h> {
     pub(crate) regions: Option<Regions>,
     /// Tail calls taken in this run.
     pub(crate) tail_calls: u32,
+    /// Runs of an interpreter's loop that are under way.
+    pub(crate) nesting: u32,
     /// Helper that is running now, for messages.
     pub(crate) helper: u32,
     pub(crate) trap: Option<Trap>,
@@ -215,6 +219,7 @@ impl<'h> Env<'h> {
             hook: None,
             regions: None,
             tail_calls: 0,
+            nesting: 0,
             helper: 0,
             trap: None,
             located: false,
@@ -251,6 +256,7 @@ impl<'h> Env<'h> {
         self.cpu = self.host.cpu();
         self.redirect = None;
         self.tail_calls = 0;
+        self.nesting = 0;
         self.trap = None;
         self.located = false;
         self.left = self.budget_of_run();

@@ -24,8 +24,8 @@ mod regions;
 pub use call::Call;
 pub use ctx::{Context, DataStart, RawContext, SkbContext, Slots, XdpContext};
 pub use env::{
-    CallHook, Callback, Cloned, DEFAULT_SEED, Entered, Env, MAX_CLONES, MAX_TAIL_CALLS, MAX_TRACE_BYTES,
-    MAX_UNVERIFIED_INSNS, Redirect, Trace, Trap, TrapKind,
+    CallHook, Callback, Cloned, DEFAULT_SEED, Entered, Env, MAX_CLONE_BYTES, MAX_CLONES, MAX_TAIL_CALLS,
+    MAX_TRACE_BYTES, MAX_UNVERIFIED_INSNS, Redirect, Trace, Trap, TrapKind,
 };
 pub use error::{LinkError, LowerError, RunError};
 pub use exec::{Execute, MAY_GOTO_BUDGET, PacketLoad, TailCall, legacy_packet, run, tail_call};

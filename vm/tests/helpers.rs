@@ -412,3 +412,16 @@ fn helpers_of_the_embedder_see_the_packet_and_the_memory_of_the_program() {
     assert_eq!(env.trace.take(), ["here", "here"]);
     assert_eq!(env.ctx.packet().unwrap().bytes()[0], 9);
 }
+
+#[test]
+fn there_are_no_sockets_and_no_routes() {
+    let lookup = "*(u64 *)(r10 -8) = 0\n*(u64 *)(r10 -16) = 0\nr2 = r10\nr2 += -16\nr3 = 12\nr4 = -1\nr5 = 0\ncall bpf_sk_lookup_tcp\nexit";
+    assert_eq!(tc_run(lookup, &FRAME).0, Ok(0));
+    assert!(trap(tc_run(&lookup.replace("r3 = 12", "r3 = 36"), &FRAME).0).contains("36 bytes"));
+    assert!(trap(tc_run("r1 = r10\ncall bpf_sk_release\nexit", &FRAME).0).contains("needs a socket"));
+    let fib =
+        |len: u32, flags: u32| format!("r2 = r10\nr2 += -64\nr3 = {len}\nr4 = {flags}\ncall bpf_fib_lookup\nexit");
+    assert_eq!(tc_run(&fib(64, 0), &FRAME).0, Ok(4));
+    assert_eq!(tc_run(&fib(63, 0), &FRAME).0, errno(Errno::EINVAL));
+    assert_eq!(tc_run(&fib(64, 0x40), &FRAME).0, errno(Errno::EINVAL));
+}

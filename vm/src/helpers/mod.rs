@@ -12,6 +12,7 @@ mod print;
 mod redirect;
 mod ring;
 mod skb;
+mod sock;
 mod sys;
 mod text;
 mod xdp;
@@ -74,6 +75,12 @@ pub fn builtin(number: u32) -> Option<HelperFn> {
         id::RINGBUF_DISCARD => ring::discard,
         id::RINGBUF_QUERY => ring::query,
         id::PERF_EVENT_OUTPUT => ring::perf_output,
+        id::SK_LOOKUP_TCP | id::SK_LOOKUP_UDP | id::SKC_LOOKUP_TCP => sock::lookup,
+        id::SK_RELEASE => sock::release,
+        id::GET_SOCKET_COOKIE => sock::cookie,
+        id::GET_SOCKET_UID => sock::uid,
+        id::GET_CGROUP_CLASSID | id::GET_ROUTE_REALM => sock::class,
+        id::FIB_LOOKUP => sock::fib,
         id::TRACE_PRINTK => print::trace_printk,
         id::TRACE_VPRINTK => print::trace_vprintk,
         id::SNPRINTF => print::snprintf,

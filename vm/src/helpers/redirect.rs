@@ -3,7 +3,7 @@
 use ring3_platform::{Errno, MapType, ProgType};
 
 use super::{helper, skb};
-use crate::env::{Cloned, Env, MAX_CLONES, Redirect};
+use crate::env::{Cloned, Env, MAX_CLONE_BYTES, MAX_CLONES, Redirect};
 
 /// To the interface's ingress (`BPF_F_INGRESS`).
 const INGRESS: u64 = 1;
@@ -88,7 +88,8 @@ helper! {
         if let Err(errno) = env.host.transmit(&frame, ifindex, ingress) {
             return Some(errno.as_ret());
         }
-        if env.clones.len() < MAX_CLONES {
+        let kept: usize = env.clones.iter().map(|clone| clone.frame.len()).sum();
+        if env.clones.len() < MAX_CLONES && kept + frame.len() <= MAX_CLONE_BYTES {
             env.clones.push(Cloned { frame, ifindex, ingress });
         }
         Some(0)

@@ -6,7 +6,7 @@ use super::helper;
 use crate::ctx::skb::VLAN_HLEN;
 use crate::ctx::{Context, SkbContext};
 use crate::env::{Env, ret};
-use crate::packet::{ETH_HLEN, Packet};
+use crate::packet::{ETH_HLEN, MAX_PACKET, Packet};
 
 /// Longest socket buffer that helpers make (`BPF_SKB_MAX_LEN`).
 const MAX_LEN: u32 = (4 << 12) - 320;
@@ -195,6 +195,9 @@ helper! {
             let [tci_high, tci_low] = (skb.slots.get("vlan_tci").unwrap_or(0) as u16).to_be_bytes();
             if skb.mac_offset() != 0 || skb.packet.len() < ETH_HLEN {
                 return Some(Errno::EINVAL.as_ret());
+            }
+            if skb.packet.len() > MAX_PACKET {
+                return Some(Errno::ENOMEM.as_ret());
             }
             skb.insert_tag([type_high, type_low, tci_high, tci_low]);
             skb.set_protocol(old);

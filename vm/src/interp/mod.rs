@@ -24,6 +24,9 @@ pub const MAX_FRAMES: usize = 8;
 /// Bytes of one frame (`MAX_BPF_STACK`).
 pub const FRAME_BYTES: u32 = 512;
 
+/// Runs of the loop that callbacks and tail calls may nest on the native stack: all tail calls, and a program's callbacks on top.
+const MAX_NESTING: u32 = 64;
+
 const STACK_WORDS: usize = MAX_FRAMES * FRAME_BYTES as usize / 8;
 
 /// The byte order of this machine: what `le` and `be` conversions do.
@@ -92,7 +95,7 @@ impl Interp {
         let hook = CallHook { call: callback::<M>, data: (&raw const active).cast() };
         let entered = env.enter(&self.linked, hook);
         // SAFETY: the frame is free and the program has a main function; the rest is passed on.
-        let ret = unsafe { active.run::<M>(env, 0, 0, [ctx, 0, 0, 0, 0]) };
+        let ret = unsafe { active.nested::<M>(env, 0, 0, [ctx, 0, 0, 0, 0]) };
         env.leave(entered);
         ret
     }
@@ -112,12 +115,29 @@ unsafe fn callback<M: Memory>(data: *const (), env: &mut Env<'_>, subprog: u32, 
         return 0;
     }
     // SAFETY: frame `depth` is above those in use; the rest is passed on.
-    let ret = unsafe { active.run::<M>(env, depth, subprog as usize, args) };
+    let ret = unsafe { active.nested::<M>(env, depth, subprog as usize, args) };
     active.depth.set(depth);
     ret
 }
 
 impl Active<'_> {
+    /// `run`, unless too many of them are under way on this thread.
+    ///
+    /// # Safety
+    ///
+    /// As of `run`.
+    unsafe fn nested<M: Memory>(&self, env: &mut Env<'_>, base: usize, subprog: usize, args: [u64; 5]) -> u64 {
+        if env.nesting >= MAX_NESTING {
+            env.set_trap(TrapKind::CallDepth);
+            return 0;
+        }
+        env.nesting += 1;
+        // SAFETY: passed on.
+        let ret = unsafe { self.run::<M>(env, base, subprog, args) };
+        env.nesting -= 1;
+        ret
+    }
+
     /// Prepares frame `depth` for a function: its part of the stack becomes zeroes. Gives R10.
     ///
     /// # Safety
