@@ -9,6 +9,8 @@ use crate::generate::Generated;
 
 /// Most changes of one program.
 const MAX_CHANGES: u32 = 3;
+/// Random changes until one can be decoded.
+const MAX_TRIES: u32 = 8;
 /// Bits of an opcode that say what kind of second operand it has.
 const OPERAND_BIT: u8 = 0x08;
 
@@ -21,12 +23,20 @@ pub fn mutate(generated: &Generated, entropy: &mut Entropy<'_>) -> Generated {
         let slot = entropy.below(raw.len() as u32) as usize;
         if code.is_tail(slot) {
             raw[slot].imm = entropy.imm();
+        } else if code.is_wide(slot) {
+            raw[slot].dst = entropy.below(11) as u8;
         } else {
-            raw[slot] = change(raw[slot], entropy);
+            raw[slot] = legal_change(raw[slot], entropy);
         }
     }
     program.code = Code::decode(raw);
     Generated { program: Arc::new(program), packet: generated.packet.clone() }
+}
+
+/// Another instruction that can be decoded: most wrong bits are in reserved fields, where every verifier finds them.
+fn legal_change(insn: RawInsn, entropy: &mut Entropy<'_>) -> RawInsn {
+    let legal = |insn: &RawInsn| matches!(Code::decode(vec![*insn]).get(0), Some(Ok(_)));
+    (0..MAX_TRIES).map(|_| change(insn, entropy)).find(|changed| *changed != insn && legal(changed)).unwrap_or(insn)
 }
 
 fn change(mut insn: RawInsn, entropy: &mut Entropy<'_>) -> RawInsn {
