@@ -336,7 +336,16 @@ pub(crate) mod tests {
 
     /// Links a program that the tests know to be safe, as if it had been proved.
     pub(crate) fn link_trusted(code: &Code, kind: ProgType, maps: &[Arc<dyn Map>]) -> Result<Linked, LinkError> {
-        let lowered = lower_trusted(code, kind, &facts(code), maps.len())?;
+        link_with_facts(code, kind, &facts(code), maps)
+    }
+
+    pub(crate) fn link_with_facts(
+        code: &Code,
+        kind: ProgType,
+        facts: &ring3_verifier::Facts,
+        maps: &[Arc<dyn Map>],
+    ) -> Result<Linked, LinkError> {
+        let lowered = lower_trusted(code, kind, facts, maps.len())?;
         finish(lowered, (String::new(), kind, CtxRules::of(kind, None)), maps, &Helpers::new(), true)
     }
 
