@@ -175,6 +175,11 @@ impl Linked {
         if !at.is_multiple_of(size) { None } else { self.maps.get((at / size) as usize) }
     }
 
+    /// True if this is the handle of a map of the program, or of one in its maps of maps.
+    pub(crate) fn knows_handle(&self, handle: u64) -> bool {
+        self.map_of_handle(handle).is_some() || self.maps.iter().any(|outer| outer.map.gives_handle(handle))
+    }
+
     pub(crate) fn rules(&self) -> &CtxRules {
         &self.rules
     }
