@@ -4,8 +4,13 @@
 //! which only this crate can make, or a [`Rejection`] with the kernel's words and error number. It never edits the program.
 #![forbid(unsafe_code)]
 
+mod cfg;
+mod diag;
 pub mod domain;
 mod facts;
+mod state;
+mod step;
+mod walk;
 
 pub use facts::{Direction, Facts, InsnFacts, MapUse, Region, SubprogFacts};
 
@@ -84,12 +89,5 @@ pub struct Rejection {
 
 /// Judges a program as BPF_PROG_LOAD does. `level` says how much to log.
 pub fn verify(program: Arc<Program>, target: Arc<Target>, level: LogLevel) -> Result<VerifiedProgram, Box<Rejection>> {
-    let _ = (program, target, level);
-    Err(Box::new(Rejection {
-        errno: Errno::ENOTSUPP,
-        message: "the verifier is not there yet".to_owned(),
-        at: None,
-        stats: Stats::default(),
-        log: String::new(),
-    }))
+    walk::judge(program, target, level)
 }

@@ -1,0 +1,81 @@
+//! Which registers may still be read: backward data flow over each function.
+
+use ring3_isa::{AtomicOp, Callee, Insn, Operand, Reg};
+use ring3_platform::{ArgKind, Program, Target};
+
+use super::scc::successors;
+use super::{Structure, proto};
+
+const ARGS: u16 = 0b11_1110;
+const CALLER_SAVED: u16 = 0b11_1111;
+
+/// Fills in `Static::live`.
+pub fn compute(program: &Program, judge: &Target, structure: &mut Structure) {
+    let code = &program.code;
+    let effects: Vec<(u16, u16)> = (0..code.len()).map(|slot| effect(program, judge, slot)).collect();
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for slot in (0..code.len()).rev().filter(|slot| !code.is_tail(*slot)) {
+            let after =
+                successors(program, slot).into_iter().flatten().fold(0, |live, to| live | structure.insns[to].live);
+            let (uses, defs) = effects[slot];
+            let live = (after & !defs) | uses;
+            if structure.insns[slot].live != live {
+                structure.insns[slot].live = live;
+                changed = true;
+            }
+        }
+    }
+}
+
+const fn bit(reg: Reg) -> u16 {
+    1 << reg.number()
+}
+
+fn operand(operand: Operand) -> u16 {
+    match operand {
+        Operand::Reg(reg) => bit(reg),
+        Operand::Imm(_) => 0,
+    }
+}
+
+/// Registers that an instruction reads, and those that it writes.
+fn effect(program: &Program, judge: &Target, slot: usize) -> (u16, u16) {
+    let Ok(insn) = program.code.insns()[slot] else { return (u16::MAX, 0) };
+    match insn {
+        Insn::Alu { dst, src, .. } => (bit(dst) | operand(src), bit(dst)),
+        Insn::Mov { dst, src, .. } => (operand(src), bit(dst)),
+        Insn::MovSx { dst, src, .. } | Insn::AddrSpaceCast { dst, src, .. } => (bit(src), bit(dst)),
+        Insn::Neg { dst, .. } | Insn::Endian { dst, .. } => (bit(dst), bit(dst)),
+        Insn::LoadImm { dst, .. } => (0, bit(dst)),
+        Insn::WideTail | Insn::Jump { .. } | Insn::MayGoto { .. } => (0, 0),
+        Insn::Load { dst, base, .. } | Insn::LoadAcquire { dst, base, .. } => (bit(base), bit(dst)),
+        Insn::Store { base, src, .. } => (bit(base) | operand(src), 0),
+        Insn::StoreRelease { base, src, .. } => (bit(base) | bit(src), 0),
+        Insn::Atomic { op, base, src, .. } => atomic_effect(op, base, src),
+        Insn::Branch { lhs, rhs, .. } => (bit(lhs) | operand(rhs), 0),
+        Insn::Call(callee) => (call_uses(program, judge, callee), CALLER_SAVED),
+        Insn::Exit => (bit(Reg::R0), 0),
+        Insn::LegacyPacket { .. } => (u16::MAX, 0),
+    }
+}
+
+fn atomic_effect(op: AtomicOp, base: Reg, src: Reg) -> (u16, u16) {
+    let fetched = op.fetches_into(src).map_or(0, bit);
+    let old = if op == AtomicOp::Cmpxchg { bit(Reg::R0) } else { 0 };
+    (bit(base) | bit(src) | old, fetched)
+}
+
+fn call_uses(program: &Program, judge: &Target, callee: Callee) -> u16 {
+    match callee {
+        Callee::Helper(id) => match proto(program, judge, id) {
+            Some(proto) => {
+                let count = proto.args.iter().filter(|a| a.kind != ArgKind::None).count();
+                ((1 << (count + 1)) - 1) & ARGS
+            }
+            None => ARGS,
+        },
+        Callee::Local(_) | Callee::Kfunc { .. } => ARGS,
+    }
+}

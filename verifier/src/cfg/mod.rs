@@ -1,0 +1,139 @@
+//! Everything static, before the walk: subprograms, their borders, the control-flow graph, prune points, live registers.
+
+mod graph;
+mod live;
+mod maps;
+mod scc;
+mod subprogs;
+
+use ring3_isa::{Callee, Code, Insn, Malformed};
+use ring3_platform::{ArgKind, Program, Target};
+
+use crate::diag::reject::Reject;
+
+pub use scc::CALLBACK_LOOP;
+pub use subprogs::Subprog;
+
+/// Longest program that a privileged user may load (BPF_COMPLEXITY_LIMIT_INSNS).
+pub const MAX_INSNS: usize = 1_000_000;
+/// Most functions of a program (BPF_MAX_SUBPROGS).
+pub const MAX_SUBPROGS: usize = 256;
+/// Number of the helper that jumps to another program.
+pub const TAIL_CALL: i32 = 12;
+
+/// What is known of an instruction before the walk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Static {
+    /// States are compared here.
+    pub prune_point: bool,
+    /// The history records that the walk came through here.
+    pub jmp_point: bool,
+    /// A state is always stored here.
+    pub force_checkpoint: bool,
+    /// Calls a function that calls back at once.
+    pub calls_callback: bool,
+    /// Registers that may be read from here on before they are written: bit per register.
+    pub live: u16,
+    /// Number of the loop that it is part of; 0 for none.
+    pub scc: u32,
+}
+
+/// The skeleton of a program.
+#[derive(Debug)]
+pub struct Structure {
+    /// By start; the main function first.
+    pub subprogs: Vec<Subprog>,
+    /// By slot.
+    pub insns: Vec<Static>,
+}
+
+impl Structure {
+    /// The function that a slot belongs to.
+    pub fn subprog_of(&self, slot: usize) -> usize {
+        self.subprogs.partition_point(|s| s.start <= slot) - 1
+    }
+
+    /// The function that starts at a slot.
+    pub fn subprog_at(&self, slot: usize) -> Option<usize> {
+        self.subprogs.binary_search_by_key(&slot, |s| s.start).ok()
+    }
+}
+
+/// A broken rule, and where.
+pub type At = (Reject, Option<usize>);
+
+/// Checks the structure of a program, in the kernel's order.
+pub fn build(program: &Program, target: &Target) -> Result<Structure, At> {
+    let code = &program.code;
+    if code.is_empty() {
+        return Err((Reject::NoInstructions {}, None));
+    }
+    if code.len() > MAX_INSNS {
+        return Err((Reject::TooManyInstructions { count: code.len() }, None));
+    }
+    let mut subprogs = subprogs::discover(program)?;
+    subprogs::check_borders(code, &mut subprogs)?;
+    check_without_btf(program, &subprogs)?;
+    check_wide_and_opcodes(program)?;
+    let mut structure = Structure { subprogs, insns: vec![Static::default(); code.len()] };
+    graph::walk(program, target, &mut structure)?;
+    live::compute(program, target, &mut structure);
+    scc::compute(program, &mut structure);
+    Ok(structure)
+}
+
+/// Whether a call hands one of its arguments a function to call at once.
+pub fn calls_back(program: &Program, target: &Target, insn: &Insn) -> bool {
+    let Insn::Call(Callee::Helper(id)) = insn else { return false };
+    proto(program, target, *id).is_some_and(|p| p.args.iter().any(|a| a.kind == ArgKind::Func))
+}
+
+/// The prototype of a helper as this program may call it.
+pub fn proto<'t>(program: &Program, target: &'t Target, id: i32) -> Option<&'t ring3_platform::Proto> {
+    match target.helper(program, u32::try_from(id).ok()?) {
+        ring3_platform::helpers::Lookup::Found(proto) => Some(proto),
+        ring3_platform::helpers::Lookup::Invalid | ring3_platform::helpers::Lookup::NotForProgram => None,
+    }
+}
+
+/// Opcodes that exist, wide loads in good order, maps that are there: the rules that hold even for code that is never
+/// reached. All other rules about fields are applied when an instruction is visited.
+fn check_wide_and_opcodes(program: &Program) -> Result<(), At> {
+    let code = &program.code;
+    let mut slot = 0;
+    while slot < code.len() {
+        match code.insns()[slot] {
+            Ok(Insn::LoadImm { value, .. }) => maps::check_wide(program, value).map_err(|r| (r, Some(slot)))?,
+            Ok(_) => {}
+            Err(bad) if bad.anywhere() => return Err((malformed(bad), Some(slot))),
+            Err(_) => {}
+        }
+        slot = code.next(slot);
+    }
+    Ok(())
+}
+
+/// What hides returns in a function needs BTF, which says that the function returns a number.
+fn check_without_btf(program: &Program, subprogs: &[Subprog]) -> Result<(), At> {
+    let functions = subprogs.iter().skip(1).filter(|_| program.info.is_none());
+    for subprog in functions {
+        if subprog.has_legacy {
+            return Err((Reject::LegacyNoBtf {}, Some(subprog.start)));
+        }
+        if subprog.has_tail_call {
+            return Err((Reject::TailCallNoBtf {}, Some(subprog.start)));
+        }
+    }
+    Ok(())
+}
+
+/// The kernel's complaint about an instruction that cannot be decoded.
+pub fn malformed(bad: Malformed) -> Reject {
+    Reject::Malformed { text: bad.to_string() }
+}
+
+/// A jump target as a slot of the program.
+pub fn target(code: &Code, slot: usize, off: i32) -> Option<usize> {
+    let to = i64::try_from(slot).ok()? + 1 + i64::from(off);
+    usize::try_from(to).ok().filter(|to| *to < code.len())
+}

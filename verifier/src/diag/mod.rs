@@ -1,0 +1,5 @@
+//! What a person reads: rejections and the kernel-style log. Write-only for the rest of the crate.
+
+pub mod log;
+pub mod reject;
+pub mod render;

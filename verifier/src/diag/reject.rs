@@ -1,0 +1,158 @@
+//! Every reason for which a program is refused: one row each, with the kernel's words and error number.
+
+use ring3_platform::Errno;
+
+macro_rules! rejects {
+    ($($variant:ident { $($field:ident: $type:ty),* } $errno:ident $text:literal;)*) => {
+        /// A broken rule.
+        #[derive(Clone, PartialEq, Eq, Debug)]
+        #[allow(missing_docs)]
+        pub enum Reject { $($variant { $($field: $type),* }),* }
+
+        impl Reject {
+            /// What BPF_PROG_LOAD returns for it.
+            pub fn errno(&self) -> Errno {
+                match self { $(Reject::$variant { .. } => Errno::$errno),* }
+            }
+
+            /// The kernel's words; several lines where it writes several.
+            pub fn text(&self) -> String {
+                match self { $(Reject::$variant { $($field),* } => format!($text)),* }
+            }
+        }
+    };
+}
+
+rejects! {
+    // Structure.
+    NoInstructions {} E2BIG "a program has at least one instruction";
+    TooManyInstructions { count: usize } E2BIG "a program has at most 1000000 instructions, this one has {count}";
+    TooManySubprogs {} E2BIG "too many subprograms";
+    Malformed { text: String } EINVAL "{text}";
+    MapStructOps {} EINVAL "bpf_struct_ops map cannot be used in prog";
+    MapSleepable {} EINVAL "Sleepable programs can only use array, hash, ringbuf and local storage maps";
+    NoSuchMap { index: i32 } EBADF "fd {index} is not pointing to valid bpf_map";
+    JumpOutOfRange { from: usize, to: i64 } EINVAL "jump out of range from insn {from} to {to}";
+    LastInsn {} EINVAL "last insn is not an exit or jmp";
+    Unreachable { at: usize } EINVAL "unreachable insn {at}";
+    MiddleOfLdImm64 { at: usize } EINVAL "jump into the middle of ldimm64 insn {at}";
+    InvalidFuncReference { at: usize } EINVAL "invalid function reference at insn {at}";
+    BadCallTarget { at: usize } EINVAL "invalid destination of a call at insn {at}";
+    LegacyContext {} EINVAL "at the time of BPF_LD_ABS|IND R6 != pointer to skb";
+    TailCallNoBtf {} EINVAL "tail_call is not allowed in subprogs without BTF";
+    LegacyNoBtf {} EINVAL "LD_ABS is not allowed in subprogs without BTF";
+    DirectOffset { off: u32 } EINVAL "direct value offset of {off} is not allowed";
+    DirectRange { vs: u32, off: u32 } EINVAL "invalid access to map value pointer, value_size={vs} off={off}";
+    NoDirectValue {} EINVAL "no direct value access support for this map type";
+    LegacyInSubprog {} EINVAL "BPF_LD_[ABS|IND] instructions not allowed for this program type";
+    // Registers and numbers.
+    NotReadable { reg: u8 } EACCES "R{reg} !read_ok";
+    FramePointerReadOnly {} EACCES "frame pointer is read only";
+    DivByZero {} EINVAL "div by zero";
+    InvalidShift { amount: i32 } EINVAL "invalid shift {amount}";
+    // Pointer arithmetic.
+    PtrPtrArith { reg: u8, op: &'static str } EACCES "R{reg} pointer {op} pointer prohibited";
+    Ptr32Arith { reg: u8 } EACCES "R{reg} 32-bit pointer arithmetic prohibited";
+    PtrArithNullable { reg: u8, ty: String } EACCES "R{reg} pointer arithmetic on {ty} prohibited, null-check it first";
+    PtrArithType { reg: u8, ty: String } EACCES "R{reg} pointer arithmetic on {ty} prohibited";
+    SubFromScalar { reg: u8 } EACCES "R{reg} tried to subtract pointer from scalar";
+    SubStack { reg: u8 } EACCES "R{reg} subtraction from stack pointer prohibited";
+    PtrBitwise { reg: u8, op: &'static str } EACCES "R{reg} bitwise operator {op} on pointer prohibited";
+    PtrOperator { reg: u8, op: &'static str } EACCES "R{reg} pointer arithmetic with {op} operator prohibited";
+    PtrConstTooBig { ty: String, value: i64 } EINVAL "math between {ty} pointer and {value} is not allowed";
+    PtrOffTooBig { ty: String, off: i64 } EINVAL "{ty} pointer offset {off} is not allowed";
+    PtrUnboundedMin { ty: String } EINVAL "math between {ty} pointer and register with unbounded min value is not allowed";
+    PtrOutOfBounds { ty: String, value: i64 } EINVAL "value {value} makes {ty} pointer be out of bounds";
+    // Memory.
+    InvalidMem { reg: u8, ty: String } EACCES "R{reg} invalid mem access '{ty}'";
+    Misaligned { what: &'static str, tnum: String, ip: i32, off: i64, size: u32 } EACCES "misaligned {what}access off {tnum}+{ip}+{off} size {size}";
+    NegativeMin { reg: u8 } EACCES "R{reg} min value is negative, either use unsigned index or do a if (index >=0) check.";
+    UnboundedMem { reg: u8 } EACCES "R{reg} unbounded memory access, make sure to bounds check any such access";
+    RegionMapValue { reg: u8, which: &'static str, limit: u32, off: i64, size: u64 } EACCES "invalid access to map value, value_size={limit} off={off} size={size}\nR{reg} {which} value is outside of the allowed memory range";
+    RegionMapKey { reg: u8, which: &'static str, limit: u32, off: i64, size: u64 } EACCES "invalid access to map key, key_size={limit} off={off} size={size}\nR{reg} {which} value is outside of the allowed memory range";
+    RegionMem { reg: u8, which: &'static str, limit: u32, off: i64, size: u64 } EACCES "invalid access to memory, mem_size={limit} off={off} size={size}\nR{reg} {which} value is outside of the allowed memory range";
+    PacketAccess { off: i64, size: u64, reg: u8, id: u32, range: i32 } EACCES "invalid access to packet, off={off} size={size}, R{reg}(id={id},off={off},r={range})\nR{reg} offset is outside of the packet";
+    KeyWrite { reg: u8 } EACCES "write to change key R{reg} not allowed";
+    PacketBeyondEnd { reg: u8 } EINVAL "R{reg} offset is outside of the packet";
+    PacketWrite {} EACCES "cannot write into packet";
+    MapWriteForbidden { vs: u32, off: i64, size: u64 } EACCES "write into map forbidden, value_size={vs} off={off} size={size}";
+    MapReadForbidden { vs: u32, off: i64, size: u64 } EACCES "read from map forbidden, value_size={vs} off={off} size={size}";
+    WriteReadOnly { reg: u8, ty: String } EACCES "R{reg} cannot write into {ty}";
+    CtxModified { ty: String, reg: u8, off: i64 } EACCES "dereference of modified {ty} ptr R{reg} off={off} disallowed";
+    CtxVariable { ty: String, var: String } EACCES "variable {ty} access var_off={var} disallowed";
+    CtxNegative { ty: String, reg: u8, off: i64 } EACCES "negative offset {ty} ptr R{reg} off={off} disallowed";
+    CtxAccess { off: i64, size: u32 } EACCES "invalid bpf_context access off={off} size={size}";
+    SockAccess { reg: u8, ty: String, off: i64, size: u32 } EACCES "R{reg} invalid {ty} access off={off} size={size}";
+    FlowKeysAccess { off: i64, size: u32 } EACCES "invalid access to flow keys off={off} size={size}";
+    SameInsn {} EINVAL "same insn cannot be used with different pointers";
+    MisalignedPacket { align: i64, tnum: String, ip: i32, off: i64, size: u32 } EACCES "misaligned packet access off {align}+{tnum}+{ip}+{off} size {size}";
+    AtomicLoad { reg: u8, ty: String } EACCES "BPF_ATOMIC loads from R{reg} {ty} is not allowed";
+    AtomicStore { reg: u8, ty: String } EACCES "BPF_ATOMIC stores into R{reg} {ty} is not allowed";
+    StackAccess { what: &'static str, reg: u8, off: i64, size: i64 } EACCES "invalid {what} stack R{reg} off={off} size={size}";
+    StackAccessEnd { what: &'static str, reg: u8, off: i64, size: i64 } EINVAL "invalid {what} stack R{reg} off={off} size={size}";
+    StackUnbounded { what: &'static str, reg: u8 } EACCES "invalid unbounded variable-offset {what} stack R{reg}";
+    StackVariable { what: &'static str, reg: u8, var: String, off: i64, size: i64 } EACCES "invalid variable-offset {what} stack R{reg} var_off={var} off={off} size={size}";
+    StackVariableEnd { what: &'static str, reg: u8, var: String, off: i64, size: i64 } EINVAL "invalid variable-offset {what} stack R{reg} var_off={var} off={off} size={size}";
+    StackIndirect { reg: u8, off: i64, i: i64, size: i64 } EACCES "invalid read from stack R{reg} off {off}+{i} size {size}";
+    StackIndirectVar { reg: u8, var: String, i: i64, size: i64 } EACCES "invalid read from stack R{reg} var_off {var}+{i} size {size}";
+    AtomicVariableStack { var: String, off: i64, size: u32 } EACCES "variable offset stack pointer cannot be passed into helper function; var_off={var} off={off} size={size}";
+    SpillSize {} EACCES "invalid size of register spill";
+    FillSize {} EACCES "invalid size of register fill";
+    SpillToCaller {} EINVAL "cannot spill pointers to stack into stack frame of the caller";
+    // Calls.
+    InvalidHelper { name: String, id: i32 } EINVAL "invalid func {name}#{id}";
+    HelperNotForProgram { name: String, id: i32 } EINVAL "program of this type cannot use helper {name}#{id}";
+    GplOnly {} EINVAL "cannot call GPL-restricted function from non-GPL compatible program";
+    SleepableHelper {} EINVAL "helper call might sleep in a non-sleepable prog";
+    ArgType { reg: u8, ty: String, expected: String } EACCES "R{reg} type={ty} expected={expected}";
+    ArgPacket {} EACCES "helper access to the packet is not allowed";
+    ArgOffset { reg: u8 } EINVAL "R{reg} must have zero offset when passed to release func or trusted arg to kfunc";
+    ArgNotReferenced { reg: u8 } EINVAL "R{reg} must be referenced when passed to release function";
+    NotAcquired { name: String, id: i32 } EINVAL "func {name}#{id} reference has not been acquired before";
+    ManyReferences { reg: u8, first: u32, second: u32 } EACCES "more than one arg with ref_obj_id R{reg} {first} {second}";
+    SizeNegative { reg: u8 } EACCES "R{reg} min value is negative, either use unsigned or 'var &= const'";
+    SizeZero { reg: u8, umin: u64, umax: u64 } EACCES "R{reg} invalid zero-sized read: u64=[{umin},{umax}]";
+    ZeroRead {} EACCES "invalid zero-sized read";
+    SizeUnbounded { reg: u8 } EACCES "R{reg} unbounded memory access, use 'var &= const' or 'if (var < const)'";
+    NotConst { reg: u8 } EACCES "R{reg} is not a known constant'";
+    MapMismatch { kind: u32, func: String, id: i32 } EINVAL "cannot pass map_type {kind} into func {func}#{id}";
+    MapReadOnlyUpdate {} EACCES "write into map forbidden";
+    ConstStr { reg: u8 } EACCES "R{reg} type is not a constant string";
+    StrNotReadOnly { reg: u8 } EACCES "R{reg} does not point to a readonly map'";
+    StrNotConst { reg: u8 } EACCES "R{reg} is not a constant address'";
+    ConstStrEnd {} EINVAL "string is not zero-terminated";
+    MapInnerNull { what: &'static str } EACCES "invalid map_ptr to access map->{what}";
+    ReturnStackPtr {} EINVAL "cannot return stack pointer to the caller";
+    CallDepth { frames: usize } E2BIG "the call stack of {frames} frames is too deep";
+    CallDepthStatic { frames: usize } E2BIG "the call stack of {frames} frames is too deep !";
+    StackDepth { frames: usize, size: u32 } EACCES "combined stack size of {frames} calls is {size}. Too large";
+    StackSubprog { subprog: usize, size: u32 } EACCES "stack size of subprog {subprog} is {size}. Too large";
+    StackDepthTailCall { size: u32 } EACCES "tail_calls are not allowed when call stack of previous frames is {size} bytes. Too large";
+    GlobalArgs { subprog: usize, name: String } EINVAL "Caller passes invalid args into func#{subprog} ('{name}')";
+    CallbackNotStatic {} EINVAL "callback function not static";
+    CallbackNotScalar {} EACCES "R0 not a scalar value";
+    NoFuncInfo {} EINVAL "missing btf func_info";
+    ForEachMap {} ENOTSUPP "callback function not allowed for map";
+    LocalStorageFlags {} EINVAL "get_local_storage() doesn't support non-zero flags";
+    GlobalArgScalar { reg: u8 } EINVAL "R{reg} is not a scalar";
+    GlobalArgCtx { index: usize, ty: String } EINVAL "arg#{index} expected pointer to ctx, but got {ty}";
+    GlobalArgNull { index: usize } EINVAL "arg#{index} is expected to be non-NULL";
+    GlobalReturn { name: String } EINVAL "Global function {name}() doesn't return scalar. Only those are supported.";
+    GlobalManyArgs { name: String, count: usize } EINVAL "Global function {name}() with {count} > 5 args. Buggy compiler.";
+    // Exit.
+    RefLeak { lines: String } EINVAL "{lines}";
+    ReturnRange { what: &'static str, reg: u8, has: String, lo: i32, hi: i32 } EINVAL "{what} the register R{reg} has{has} should have been in [{lo}, {hi}]";
+    ReturnNotScalar { what: &'static str, reg: u8, ty: String } EINVAL "{what} the register R{reg} is not a known value ({ty})";
+    SubprogNotScalar { reg: u8, ty: String } EINVAL "At subprogram exit the register R{reg} is not a scalar value ({ty})";
+    // Limits and loops.
+    InfiniteLoop { at: usize, states: String } EINVAL "infinite loop detected at insn {at}\n{states}";
+    TooLarge { processed: u32 } E2BIG "BPF program is too large. Processed {processed} insn";
+    TooComplex { jumps: usize } ENOMEM "The sequence of {jumps} jumps is too complex.";
+    // What ring3 does not judge yet: refused by name, never let through.
+    Unsupported { what: String } EOPNOTSUPP "ring3: {what} is not supported yet";
+}
+
+/// The short form for what is not built yet.
+pub fn unsupported<T>(what: impl Into<String>) -> Result<T, Reject> {
+    Err(Reject::Unsupported { what: what.into() })
+}

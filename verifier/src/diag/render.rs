@@ -1,0 +1,168 @@
+//! Values and states as the kernel's log writes them.
+
+use std::fmt::Write;
+
+use ring3_platform::Program;
+
+use crate::domain::Scalar;
+use crate::state::{Delta, Ptr, PtrKind, ScalarValue, Slot, State, Value, type_name};
+
+/// A value: `5`, `scalar(id=1,umin=101)`, `map_value(map=hsh,ks=4,vs=8)`.
+pub fn value(out: &mut String, program: &Program, frame: usize, value: &Value) {
+    match value {
+        Value::Uninit => out.push('?'),
+        Value::Scalar(s) => scalar(out, s),
+        Value::Ptr(p) => pointer(out, program, frame, value, p),
+    }
+}
+
+fn scalar(out: &mut String, value: &ScalarValue) {
+    if value.precise {
+        out.push('P');
+    }
+    if let Some(constant) = value.num.const_value() {
+        let _ = Scalar::fmt_const(constant, out);
+        return;
+    }
+    out.push_str("scalar(");
+    let mut first = true;
+    if let Some(link) = value.link {
+        let _ = write!(out, "id={}", link.id);
+        match link.delta {
+            Delta::Same => {}
+            Delta::Add64(off) | Delta::Add32(off) => {
+                let _ = write!(out, "{off:+}");
+            }
+        }
+        first = false;
+    }
+    let _ = value.num.write_attrs(out, &mut first);
+    out.push(')');
+}
+
+/// Writes `name=value` attributes with commas between.
+struct Attrs<'a> {
+    out: &'a mut String,
+    first: bool,
+}
+
+impl Attrs<'_> {
+    fn add(&mut self, text: std::fmt::Arguments<'_>) {
+        if !std::mem::replace(&mut self.first, false) {
+            self.out.push(',');
+        }
+        let _ = self.out.write_fmt(text);
+    }
+}
+
+fn pointer(out: &mut String, program: &Program, frame: usize, whole: &Value, ptr: &Ptr) {
+    out.push_str(&type_name(whole));
+    if let PtrKind::Stack(owner) = ptr.kind {
+        if owner as usize != frame {
+            let _ = write!(out, "[{owner}]");
+        }
+        if let Some(off) = ptr.const_off() {
+            let _ = Scalar::fmt_const(ring3_isa::num::u64(off), out);
+            return;
+        }
+    }
+    out.push('(');
+    let mut attrs = Attrs { out, first: true };
+    if ptr.id != 0 {
+        attrs.add(format_args!("id={}", ptr.id));
+    }
+    if ptr.ref_id != 0 {
+        attrs.add(format_args!("ref_obj_id={}", ptr.ref_id));
+    }
+    if let PtrKind::ConstMap(map) | PtrKind::MapValue(map) | PtrKind::MapKey(map) = ptr.kind
+        && let Some(def) = program.maps.get(map as usize)
+    {
+        if !def.name.is_empty() {
+            attrs.add(format_args!("map={}", kernel_name(&def.name)));
+        }
+        attrs.add(format_args!("ks={},vs={}", def.key_size, def.value_size));
+    }
+    if ptr.off != 0 {
+        let mut text = String::new();
+        let _ = Scalar::fmt_const(ring3_isa::num::u64(ptr.off.into()), &mut text);
+        attrs.add(format_args!("off={text}"));
+    }
+    if let PtrKind::Packet { range } | PtrKind::PacketMeta { range } = ptr.kind {
+        if range < 0 {
+            attrs.add(format_args!("r={:#x}", ring3_isa::num::u64(range.into())));
+        } else {
+            attrs.add(format_args!("r={range}"));
+        }
+    }
+    if let PtrKind::Mem { size, .. } = ptr.kind {
+        attrs.add(format_args!("sz={size}"));
+    }
+    let mut first = attrs.first;
+    let _ = ptr.var.write_attrs(out, &mut first);
+    out.push(')');
+}
+
+/// The part of a map's name that reaches the kernel (BPF_OBJ_NAME_LEN is 16 with its end mark).
+pub fn kernel_name(name: &str) -> &str {
+    let mut end = name.len().min(15);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    &name[..end]
+}
+
+/// A stack slot: the letters of its bytes, and what is spilled there.
+fn slot(out: &mut String, program: &Program, frame: usize, index: usize, slot: &Slot) {
+    let _ = write!(out, " fp-{}=", (index + 1) * 8);
+    for byte in slot.bytes.iter().filter(|b| !slot.is_spill() || **b != crate::state::Byte::Spill) {
+        out.push(byte.letter());
+    }
+    if slot.is_spill() {
+        value(out, program, frame, &slot.spill);
+    }
+}
+
+/// Which parts of a frame to print.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Scratched {
+    /// Registers, a bit each.
+    pub regs: u16,
+    /// Stack slots, a bit each.
+    pub slots: u64,
+}
+
+impl Scratched {
+    /// Everything.
+    pub const ALL: Scratched = Scratched { regs: u16::MAX, slots: u64::MAX };
+    /// Nothing.
+    pub const NONE: Scratched = Scratched { regs: 0, slots: 0 };
+}
+
+/// The state of one frame, as ` frame1: R0=5 fp-8=0 refs=2`.
+pub fn frame(program: &Program, state: &State, index: usize, which: Scratched) -> String {
+    let mut out = String::new();
+    let frame = &state.frames[index];
+    if index > 0 {
+        let _ = write!(out, " frame{index}:");
+    }
+    for (i, reg) in frame.regs.iter().enumerate() {
+        if which.regs >> i & 1 == 0 || *reg == Value::Uninit {
+            continue;
+        }
+        let _ = write!(out, " R{i}=");
+        value(&mut out, program, index, reg);
+    }
+    for (i, s) in frame.stack.slots().iter().enumerate() {
+        if which.slots >> i & 1 != 0 && !s.is_invalid() {
+            slot(&mut out, program, index, i, s);
+        }
+    }
+    if !state.refs.is_empty() {
+        let ids: Vec<String> = state.refs.iter().map(|r| r.id.to_string()).collect();
+        let _ = write!(out, " refs={}", ids.join(","));
+    }
+    if let Some(callback) = frame.callback {
+        out.push_str(if callback.sync { " cb" } else { " async_cb" });
+    }
+    out
+}

@@ -1,0 +1,174 @@
+//! What is known at one point of one path: frames with registers and stack, references, regions.
+
+mod stack;
+pub mod subsume;
+mod value;
+
+use std::rc::Rc;
+
+use ring3_isa::Reg;
+
+pub use stack::{Byte, SLOT, STACK_LIMIT, Slot, Stack, locate};
+pub use value::{Delta, Link, Ptr, PtrKind, ScalarValue, Value, type_name};
+
+/// A register or a stack slot of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// Register by number.
+    Reg {
+        /// Frame.
+        frame: usize,
+        /// Number.
+        reg: usize,
+    },
+    /// Stack slot by index.
+    Slot {
+        /// Frame.
+        frame: usize,
+        /// Index.
+        slot: usize,
+    },
+}
+
+/// Why a callback frame was entered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Callback {
+    /// Called again until it converges (bpf_loop, for_each); otherwise run later on its own (timers).
+    pub sync: bool,
+}
+
+/// One function call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Frame {
+    /// R0 to R10.
+    pub regs: [Value; Reg::COUNT],
+    /// Its stack.
+    pub stack: Stack,
+    /// Slot of the calling instruction; `usize::MAX` for a root.
+    pub callsite: usize,
+    /// Which function.
+    pub subprog: usize,
+    /// Set in callbacks.
+    pub callback: Option<Callback>,
+    /// How often callbacks were simulated from this frame's current call.
+    pub callback_depth: u32,
+}
+
+impl Frame {
+    /// No caller.
+    pub const ROOT: usize = usize::MAX;
+
+    /// A frame at the entry of a function.
+    pub fn new(subprog: usize, callsite: usize, index: u32) -> Frame {
+        let mut regs = [Value::Uninit; Reg::COUNT];
+        regs[Reg::FP.index()] = Value::ptr(PtrKind::Stack(index));
+        Frame { regs, stack: Stack::default(), callsite, subprog, callback: None, callback_depth: 0 }
+    }
+}
+
+/// A resource that has to be given back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reference {
+    /// Its id.
+    pub id: u32,
+    /// Slot of the instruction that acquired it.
+    pub insn: usize,
+}
+
+/// Everything that is known on a path. Frames are shared with stored states until they are written.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Outermost first.
+    pub frames: Vec<Rc<Frame>>,
+    /// Held resources.
+    pub refs: Vec<Reference>,
+    /// How often callbacks were unrolled on this path.
+    pub callback_unroll_depth: u32,
+    /// How often may_goto was unrolled on this path.
+    pub may_goto_depth: u32,
+}
+
+impl State {
+    /// At the entry of a program: R1 is the context.
+    pub fn main_entry() -> State {
+        let mut state = State::entry(0);
+        state.set(Reg::R1, Value::ptr(PtrKind::Ctx));
+        state
+    }
+
+    /// At the entry of a function.
+    pub fn entry(subprog: usize) -> State {
+        State {
+            frames: vec![Rc::new(Frame::new(subprog, Frame::ROOT, 0))],
+            refs: Vec::new(),
+            callback_unroll_depth: 0,
+            may_goto_depth: 0,
+        }
+    }
+
+    /// Number of the innermost frame.
+    pub fn current(&self) -> usize {
+        self.frames.len() - 1
+    }
+
+    /// The innermost frame.
+    pub fn frame(&self) -> &Frame {
+        &self.frames[self.frames.len() - 1]
+    }
+
+    /// The innermost frame, for writing.
+    pub fn frame_mut(&mut self) -> &mut Frame {
+        let last = self.frames.len() - 1;
+        Rc::make_mut(&mut self.frames[last])
+    }
+
+    /// Any frame, for writing.
+    pub fn frame_at(&mut self, index: usize) -> &mut Frame {
+        Rc::make_mut(&mut self.frames[index])
+    }
+
+    /// A register of the innermost frame.
+    pub fn reg(&self, reg: Reg) -> &Value {
+        &self.frame().regs[reg.index()]
+    }
+
+    /// Sets a register of the innermost frame.
+    pub fn set(&mut self, reg: Reg, value: Value) {
+        self.frame_mut().regs[reg.index()] = value;
+    }
+
+    /// A register or spilled value of any frame, for writing.
+    pub fn place_mut(&mut self, place: Place) -> Option<&mut Value> {
+        match place {
+            Place::Reg { frame, reg } => Rc::make_mut(self.frames.get_mut(frame)?).regs.get_mut(reg),
+            Place::Slot { frame, slot } => {
+                let slot = Rc::make_mut(self.frames.get_mut(frame)?).stack.slots_mut().get_mut(slot)?;
+                Some(&mut slot.spill)
+            }
+        }
+    }
+
+    /// Changes every register and spilled value of every frame for which `f` gives a new one.
+    pub fn map_values(&mut self, mut f: impl FnMut(&Value) -> Option<Value>) {
+        for frame in &mut self.frames {
+            let hit = |f: &mut dyn FnMut(&Value) -> Option<Value>| {
+                frame.regs.iter().any(|v| f(v).is_some())
+                    || frame.stack.slots().iter().any(|s| s.is_spill() && f(&s.spill).is_some())
+            };
+            if !hit(&mut f) {
+                continue;
+            }
+            let frame = Rc::make_mut(frame);
+            for value in &mut frame.regs {
+                if let Some(new) = f(value) {
+                    *value = new;
+                }
+            }
+            for slot in frame.stack.slots_mut().iter_mut().filter(|s| s.is_spill()) {
+                if let Some(new) = f(&slot.spill) {
+                    slot.spill = new;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! When a stored state covers the current one, so that the current path need not be walked again.
+//!
+//! Every struct is destructured field by field: a new field cannot be forgotten here.
+
+use ring3_isa::Reg;
+
+use super::{Byte, Callback, Delta, Frame, Link, Ptr, PtrKind, Reference, ScalarValue, Slot, Stack, State, Value};
+use crate::domain::Scalar;
+
+/// How strictly two states are compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Old values that no decision relied on accept anything.
+    NotExact,
+    /// Every scalar's range counts; used where a loop is still open.
+    RangeWithin,
+    /// The same state; proves an infinite loop.
+    Exact,
+}
+
+/// A bijection between ids of the two states, built up while they are compared.
+#[derive(Default)]
+pub struct IdMap {
+    pairs: Vec<(u32, u32)>,
+    temporary: u32,
+}
+
+impl IdMap {
+    /// Ids above all real ones, for scalars without one.
+    const FIRST_TEMPORARY: u32 = 1 << 30;
+
+    fn same(&mut self, old: u32, cur: u32) -> bool {
+        if (old == 0) != (cur == 0) {
+            return false;
+        }
+        if old == 0 {
+            return true;
+        }
+        for &(o, c) in &self.pairs {
+            if o == old {
+                return c == cur;
+            }
+            if c == cur {
+                return false;
+            }
+        }
+        self.pairs.push((old, cur));
+        true
+    }
+
+    /// An old scalar without a link accepts any; a current one without gets an id of its own.
+    fn same_link(&mut self, old: Option<Link>, cur: Option<Link>) -> bool {
+        let Some(Link { id: old, .. }) = old else { return true };
+        let cur = cur.map_or_else(
+            || {
+                self.temporary += 1;
+                Self::FIRST_TEMPORARY + self.temporary
+            },
+            |link| link.id,
+        );
+        self.same(old, cur)
+    }
+}
+
+/// Whether everything reachable from `cur` was proved when `old` was walked. `live` gives the registers that are read
+/// before they are written, by frame.
+pub fn covers(old: &State, cur: &State, mode: Mode, live: &dyn Fn(usize) -> u16) -> bool {
+    let State { frames, refs, callback_unroll_depth: _, may_goto_depth: _ } = old;
+    if frames.len() != cur.frames.len() {
+        return false;
+    }
+    let mut ids = IdMap::default();
+    if !same_refs(refs, &cur.refs, &mut ids) {
+        return false;
+    }
+    frames
+        .iter()
+        .zip(&cur.frames)
+        .enumerate()
+        .all(|(i, (old, cur))| old.callsite == cur.callsite && frame_covers(old, cur, mode, live(i), &mut ids))
+}
+
+fn same_refs(old: &[Reference], cur: &[Reference], ids: &mut IdMap) -> bool {
+    old.len() == cur.len()
+        && old.iter().zip(cur).all(|(old, cur)| {
+            let Reference { id, insn: _ } = old;
+            ids.same(*id, cur.id)
+        })
+}
+
+fn frame_covers(old: &Frame, cur: &Frame, mode: Mode, live: u16, ids: &mut IdMap) -> bool {
+    let Frame { regs, stack, callsite: _, subprog, callback, callback_depth } = old;
+    let same_callback = |a: &Option<Callback>, b: &Option<Callback>| a.map(|c| c.sync) == b.map(|c| c.sync);
+    if *subprog != cur.subprog || !same_callback(callback, &cur.callback) || *callback_depth > cur.callback_depth {
+        return false;
+    }
+    Reg::all()
+        .all(|reg| live >> reg.number() & 1 == 0 || value_covers(&regs[reg.index()], &cur.regs[reg.index()], mode, ids))
+        && stack_covers(stack, &cur.stack, mode, ids)
+}
+
+fn value_covers(old: &Value, cur: &Value, mode: Mode, ids: &mut IdMap) -> bool {
+    match (old, cur) {
+        (Value::Uninit, Value::Uninit) => true,
+        (Value::Uninit, _) => mode == Mode::NotExact,
+        (Value::Scalar(old), Value::Scalar(cur)) => scalar_covers(old, cur, mode, ids),
+        (Value::Ptr(old), Value::Ptr(cur)) => ptr_covers(old, cur, mode, ids),
+        (Value::Scalar(_) | Value::Ptr(_), _) => false,
+    }
+}
+
+fn scalar_covers(old: &ScalarValue, cur: &ScalarValue, mode: Mode, ids: &mut IdMap) -> bool {
+    let ScalarValue { num, link, precise } = old;
+    if mode == Mode::Exact {
+        let id = |link: Option<Link>| link.map_or(0, |l| l.id);
+        return *num == cur.num && delta(*link) == delta(cur.link) && ids.same(id(*link), id(cur.link));
+    }
+    if !precise && mode == Mode::NotExact {
+        return true;
+    }
+    delta(*link) == delta(cur.link) && cur.num.within(num) && ids.same_link(*link, cur.link)
+}
+
+fn delta(link: Option<Link>) -> Delta {
+    link.map_or(Delta::Same, |l| l.delta)
+}
+
+fn ptr_covers(old: &Ptr, cur: &Ptr, mode: Mode, ids: &mut IdMap) -> bool {
+    let Ptr { kind, off, var, id, ref_id, nullable } = old;
+    if *nullable != cur.nullable || *off != cur.off {
+        return false;
+    }
+    let exact = |ids: &mut IdMap| {
+        *kind == cur.kind && *var == cur.var && ids.same(*id, cur.id) && ids.same(*ref_id, cur.ref_id)
+    };
+    if mode == Mode::Exact {
+        return exact(ids);
+    }
+    let within = |cur_var: &Scalar| cur_var.within(var);
+    match (kind, cur.kind) {
+        (PtrKind::MapValue(_) | PtrKind::MapKey(_) | PtrKind::Mem { .. } | PtrKind::TpBuffer, cur_kind) => {
+            *kind == cur_kind && within(&cur.var) && ids.same(*id, cur.id) && ids.same(*ref_id, cur.ref_id)
+        }
+        (PtrKind::Packet { range: old_range }, PtrKind::Packet { range })
+        | (PtrKind::PacketMeta { range: old_range }, PtrKind::PacketMeta { range }) => {
+            let enough = if *old_range < 0 || range < 0 { *old_range == range } else { *old_range <= range };
+            enough && ids.same(*id, cur.id) && within(&cur.var)
+        }
+        (
+            PtrKind::Packet { .. }
+            | PtrKind::PacketMeta { .. }
+            | PtrKind::Ctx
+            | PtrKind::ConstMap(_)
+            | PtrKind::Stack(_)
+            | PtrKind::PacketEnd
+            | PtrKind::FlowKeys
+            | PtrKind::SockCommon
+            | PtrKind::Sock
+            | PtrKind::TcpSock
+            | PtrKind::Func(_),
+            _,
+        ) => exact(ids),
+    }
+}
+
+fn stack_covers(old: &Stack, cur: &Stack, mode: Mode, ids: &mut IdMap) -> bool {
+    let present = cur.slots().len();
+    old.slots().iter().enumerate().all(|(i, old)| slot_covers(old, &cur.slot(i), i < present, mode, ids))
+}
+
+fn slot_covers(old: &Slot, cur: &Slot, present: bool, mode: Mode, ids: &mut IdMap) -> bool {
+    let Slot { bytes, spill } = old;
+    if mode != Mode::NotExact && (!present || *bytes != cur.bytes) {
+        return false;
+    }
+    // A privileged program may read what was never written, so both accept anything.
+    let anything = |b: &Byte| matches!(b, Byte::Invalid | Byte::Misc);
+    if bytes.iter().all(anything) && !old.is_spill() && mode == Mode::NotExact {
+        return true;
+    }
+    if let (Some(old), Some(cur)) = (as_scalar(old), as_scalar(cur)) {
+        return present && scalar_covers(&old, &cur, mode, ids);
+    }
+    let bytes_ok = bytes.iter().zip(&cur.bytes).all(|(old, cur)| anything(old) || (present && old == cur));
+    bytes_ok && (!old.is_spill() || value_covers(spill, &cur.spill, mode, ids))
+}
+
+/// A slot that holds a scalar in full, or data that nothing is known of.
+fn as_scalar(slot: &Slot) -> Option<ScalarValue> {
+    if slot.is_full_spill() {
+        return slot.spill.as_scalar().copied();
+    }
+    slot.bytes.iter().all(|b| matches!(b, Byte::Misc | Byte::Invalid)).then_some(ScalarValue {
+        num: Scalar::unknown(),
+        link: None,
+        precise: false,
+    })
+}

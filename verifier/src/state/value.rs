@@ -1,0 +1,195 @@
+//! What is known about one register or one spilled stack slot.
+
+use crate::domain::Scalar;
+
+/// How a scalar differs from the other members of its link set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Delta {
+    /// It is the same value.
+    Same,
+    /// It is the base plus this constant, added with 64 bits.
+    Add64(i32),
+    /// The same, added with 32 bits.
+    Add32(i32),
+}
+
+impl Delta {
+    /// The constant.
+    pub fn off(self) -> i32 {
+        match self {
+            Delta::Same => 0,
+            Delta::Add64(off) | Delta::Add32(off) => off,
+        }
+    }
+}
+
+/// Membership in a set of scalars that are known to be equal but for a constant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Link {
+    /// Set, never 0.
+    pub id: u32,
+    /// Own distance.
+    pub delta: Delta,
+}
+
+/// A number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ScalarValue {
+    /// What it can be.
+    pub num: Scalar,
+    /// Which others it is tied to.
+    pub link: Option<Link>,
+    /// Some decision relied on its exact range: pruning must compare it.
+    pub precise: bool,
+}
+
+/// What a pointer points to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PtrKind {
+    /// The program's context.
+    Ctx,
+    /// A map itself: index into the program's maps.
+    ConstMap(u32),
+    /// A value of a map.
+    MapValue(u32),
+    /// A key of a map (callbacks).
+    MapKey(u32),
+    /// The stack of a frame, offset 0 at its top.
+    Stack(u32),
+    /// Packet data; `range` bytes from the pointer's fixed part are known to be there, -1 and -2 mean at and beyond the end.
+    Packet { range: i32 },
+    /// Packet metadata.
+    PacketMeta { range: i32 },
+    /// End of the packet.
+    PacketEnd,
+    /// Memory of a known size.
+    Mem { size: u32, rdonly: bool, ringbuf: bool },
+    /// `struct bpf_flow_keys`.
+    FlowKeys,
+    /// `struct sock_common`.
+    SockCommon,
+    /// `struct bpf_sock`.
+    Sock,
+    /// `struct bpf_tcp_sock`.
+    TcpSock,
+    /// Argument of a writable raw tracepoint.
+    TpBuffer,
+    /// A subprogram, to be called back.
+    Func(u32),
+}
+
+/// A pointer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ptr {
+    /// What it points to.
+    pub kind: PtrKind,
+    /// Fixed part of the offset.
+    pub off: i32,
+    /// Variable part of the offset.
+    pub var: Scalar,
+    /// Ties copies together, for null checks and packet ranges; 0 for none.
+    pub id: u32,
+    /// Reference that has to be released; 0 for none.
+    pub ref_id: u32,
+    /// May be null.
+    pub nullable: bool,
+}
+
+impl Ptr {
+    /// A pointer to the start of something.
+    pub fn new(kind: PtrKind) -> Ptr {
+        Ptr { kind, off: 0, var: Scalar::constant(0), id: 0, ref_id: 0, nullable: false }
+    }
+
+    /// Constant offset from the start, if it is known.
+    pub fn const_off(&self) -> Option<i64> {
+        self.var.const_value().map(|var| i64::from(self.off).wrapping_add(ring3_isa::num::s64(var)))
+    }
+}
+
+/// What a register or slot holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Value {
+    /// Never written, or written with something that may not be read.
+    #[default]
+    Uninit,
+    /// A number.
+    Scalar(ScalarValue),
+    /// A pointer.
+    Ptr(Ptr),
+}
+
+impl Value {
+    /// An unknown number.
+    pub fn unknown() -> Value {
+        Value::number(Scalar::unknown())
+    }
+
+    /// This constant.
+    pub fn constant(value: u64) -> Value {
+        Value::number(Scalar::constant(value))
+    }
+
+    /// A number that is tied to nothing.
+    pub fn number(num: Scalar) -> Value {
+        Value::Scalar(ScalarValue { num, link: None, precise: false })
+    }
+
+    /// A pointer to the start of something.
+    pub fn ptr(kind: PtrKind) -> Value {
+        Value::Ptr(Ptr::new(kind))
+    }
+
+    /// The number, if it is one.
+    pub fn as_scalar(&self) -> Option<&ScalarValue> {
+        match self {
+            Value::Scalar(s) => Some(s),
+            Value::Uninit | Value::Ptr(_) => None,
+        }
+    }
+
+    /// The pointer, if it is one.
+    pub fn as_ptr(&self) -> Option<&Ptr> {
+        match self {
+            Value::Ptr(p) => Some(p),
+            Value::Uninit | Value::Scalar(_) => None,
+        }
+    }
+
+    /// The constant, if it is one.
+    pub fn const_value(&self) -> Option<u64> {
+        self.as_scalar().and_then(|s| s.num.const_value())
+    }
+
+    /// Whether this is the constant 0.
+    pub fn is_zero(&self) -> bool {
+        self.const_value() == Some(0)
+    }
+}
+
+/// The kernel's name for the type of a value, as it stands in logs (`map_value_or_null`).
+pub fn type_name(value: &Value) -> String {
+    let Value::Ptr(ptr) = value else {
+        return if *value == Value::Uninit { "?".to_owned() } else { "scalar".to_owned() };
+    };
+    let base = match ptr.kind {
+        PtrKind::Ctx => "ctx",
+        PtrKind::ConstMap(_) => "map_ptr",
+        PtrKind::MapValue(_) => "map_value",
+        PtrKind::MapKey(_) => "map_key",
+        PtrKind::Stack(_) => "fp",
+        PtrKind::Packet { .. } => "pkt",
+        PtrKind::PacketMeta { .. } => "pkt_meta",
+        PtrKind::PacketEnd => "pkt_end",
+        PtrKind::Mem { rdonly: true, .. } => "rdonly_mem",
+        PtrKind::Mem { ringbuf: true, .. } => "ringbuf_mem",
+        PtrKind::Mem { .. } => "mem",
+        PtrKind::FlowKeys => "flow_keys",
+        PtrKind::SockCommon => "sock_common",
+        PtrKind::Sock => "sock",
+        PtrKind::TcpSock => "tcp_sock",
+        PtrKind::TpBuffer => "tp_buffer",
+        PtrKind::Func(_) => "func",
+    };
+    format!("{base}{}", if ptr.nullable { "_or_null" } else { "" })
+}

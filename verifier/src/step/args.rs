@@ -1,0 +1,369 @@
+//! Arguments of helpers.
+
+use ring3_isa::Reg;
+use ring3_platform::helpers::id;
+use ring3_platform::{ArgFlags, ArgKind, ArgType, MapFlags, MapType, Proto};
+
+use super::MAX_OFF;
+use super::call::Args;
+use super::memory::{Access, At};
+use crate::diag::reject::Reject;
+use crate::state::{Byte, Ptr, PtrKind, ScalarValue, Value, locate, type_name};
+use crate::walk::Walk;
+
+/// Register types that an argument takes, by the kernel's names and in its order.
+const MEM: &[&str] = &["fp", "pkt", "pkt_meta", "map_key", "map_value", "mem", "ringbuf_mem", "buf", "trusted_ptr_"];
+const SOCK_COMMON: &[&str] = &["sock_common", "sock", "tcp_sock", "xdp_sock"];
+const BTF_SOCK_COMMON: &[&str] = &["sock_common", "sock", "tcp_sock", "xdp_sock", "ptr_", "trusted_ptr_"];
+
+fn accepted(kind: ArgKind) -> &'static [&'static str] {
+    match kind {
+        ArgKind::MapKey | ArgKind::MapValue | ArgKind::Mem | ArgKind::FixedMem(_) => MEM,
+        ArgKind::Scalar | ArgKind::ConstSize | ArgKind::ConstSizeOrZero | ArgKind::ConstAllocSizeOrZero => &["scalar"],
+        ArgKind::Ctx => &["ctx"],
+        ArgKind::ConstMapPtr => &["map_ptr"],
+        ArgKind::SockCommon => SOCK_COMMON,
+        ArgKind::BtfSockCommon => BTF_SOCK_COMMON,
+        ArgKind::Socket => &["sock"],
+        ArgKind::RingbufMem => &["ringbuf_mem"],
+        ArgKind::Func => &["func"],
+        ArgKind::ConstStr => &["map_value"],
+        ArgKind::Stack => &["fp"],
+        ArgKind::None
+        | ArgKind::Anything
+        | ArgKind::SpinLock
+        | ArgKind::BtfId(_)
+        | ArgKind::PercpuBtfId
+        | ArgKind::Timer
+        | ArgKind::KptrXchgDest
+        | ArgKind::Dynptr => &[],
+    }
+}
+
+impl Walk<'_> {
+    /// Checks argument `index` (0 is R1) and notes what it says.
+    pub(super) fn check_arg(
+        &mut self,
+        proto: &Proto,
+        index: usize,
+        arg: ArgType,
+        args: &mut Args,
+    ) -> Result<(), Reject> {
+        if arg.kind == ArgKind::None {
+            return Ok(());
+        }
+        let reg = argument(index);
+        let value = self.read(reg)?;
+        if arg.kind == ArgKind::Anything {
+            return Ok(());
+        }
+        if let Value::Ptr(Ptr { kind: PtrKind::Packet { .. } | PtrKind::PacketMeta { .. }, .. }) = value
+            && !(proto.pkt_access && self.program.kind.may_pass_packet())
+        {
+            return Err(Reject::ArgPacket {});
+        }
+        let is_null = value.is_zero() && arg.flags.has(ArgFlags::MAYBE_NULL);
+        if is_null {
+            self.mark_precise(reg)?;
+        } else {
+            check_type(reg, &value, arg)?;
+            self.check_offset(reg, &value, arg)?;
+        }
+        self.note_reference(reg, &value, arg, args)?;
+        match arg.kind {
+            ArgKind::ConstMapPtr => args.map = map_of(&value),
+            ArgKind::MapKey => self.check_key(reg, args)?,
+            ArgKind::MapValue if is_null => {}
+            ArgKind::MapValue => {
+                let Some(map) = args.map else { return Err(Reject::MapInnerNull { what: "value" }) };
+                let size = self.program.maps[map as usize].value_size;
+                self.check_memory(reg, size.into(), false, arg.flags, args)?;
+            }
+            ArgKind::Mem => {}
+            ArgKind::FixedMem(_) if is_null => {}
+            ArgKind::FixedMem(size) => {
+                self.check_memory(reg, size.into(), false, arg.flags, args)?;
+                if arg.flags.has(ArgFlags::ALIGNED) {
+                    self.check_fixed_alignment(reg, size)?;
+                }
+            }
+            ArgKind::ConstSize => self.check_size(reg, false, flags_before(proto, index), args)?,
+            ArgKind::ConstSizeOrZero => self.check_size(reg, true, flags_before(proto, index), args)?,
+            ArgKind::ConstAllocSizeOrZero => {
+                args.mem_size = value.const_value().ok_or(Reject::NotConst { reg: reg.number() })?;
+                self.mark_precise(reg)?;
+            }
+            ArgKind::Func => {
+                if let Value::Ptr(Ptr { kind: PtrKind::Func(subprog), .. }) = value {
+                    args.callback = Some(subprog);
+                }
+            }
+            ArgKind::ConstStr => self.check_string(reg, &value)?,
+            ArgKind::None
+            | ArgKind::Anything
+            | ArgKind::Scalar
+            | ArgKind::Ctx
+            | ArgKind::SpinLock
+            | ArgKind::SockCommon
+            | ArgKind::BtfSockCommon
+            | ArgKind::Socket
+            | ArgKind::BtfId(_)
+            | ArgKind::PercpuBtfId
+            | ArgKind::RingbufMem
+            | ArgKind::Timer
+            | ArgKind::Stack
+            | ArgKind::KptrXchgDest
+            | ArgKind::Dynptr => {}
+        }
+        Ok(())
+    }
+
+    fn check_offset(&self, reg: Reg, value: &Value, arg: ArgType) -> Result<(), Reject> {
+        let Value::Ptr(ptr) = value else { return Ok(()) };
+        if arg.flags.has(ArgFlags::RELEASE) {
+            if ptr.off != 0 {
+                return Err(Reject::ArgOffset { reg: reg.number() });
+            }
+            return self.check_plain_pointer(reg, ptr);
+        }
+        match ptr.kind {
+            PtrKind::Stack(_)
+            | PtrKind::Packet { .. }
+            | PtrKind::PacketMeta { .. }
+            | PtrKind::MapKey(_)
+            | PtrKind::MapValue(_)
+            | PtrKind::Mem { .. } => Ok(()),
+            PtrKind::Ctx
+            | PtrKind::ConstMap(_)
+            | PtrKind::PacketEnd
+            | PtrKind::FlowKeys
+            | PtrKind::SockCommon
+            | PtrKind::Sock
+            | PtrKind::TcpSock
+            | PtrKind::TpBuffer
+            | PtrKind::Func(_) => self.check_plain_pointer(reg, ptr),
+        }
+    }
+
+    fn note_reference(&self, reg: Reg, value: &Value, arg: ArgType, args: &mut Args) -> Result<(), Reject> {
+        let ref_id = value.as_ptr().map_or(0, |ptr| ptr.ref_id);
+        if arg.flags.has(ArgFlags::RELEASE) {
+            if ref_id == 0 && !value.is_zero() {
+                return Err(Reject::ArgNotReferenced { reg: reg.number() });
+            }
+            args.release = Some(reg);
+        }
+        if ref_id != 0 {
+            if args.ref_id != 0 {
+                return Err(Reject::ManyReferences { reg: reg.number(), first: args.ref_id, second: ref_id });
+            }
+            args.ref_id = ref_id;
+        }
+        Ok(())
+    }
+
+    fn check_key(&mut self, reg: Reg, args: &mut Args) -> Result<(), Reject> {
+        let Some(map) = args.map else { return Err(Reject::MapInnerNull { what: "key" }) };
+        let (size, kind) = (self.program.maps[map as usize].key_size, self.program.maps[map as usize].kind);
+        self.check_memory(reg, size.into(), false, ArgFlags::NONE, args)?;
+        if matches!(kind, MapType::Array | MapType::PercpuArray) {
+            args.key = self.constant_key(reg, size as usize)?;
+        }
+        Ok(())
+    }
+
+    /// The key of an array, where the stack says exactly what it is.
+    fn constant_key(&mut self, reg: Reg, size: usize) -> Result<Option<u64>, Reject> {
+        let Value::Ptr(ptr) = *self.path.state.reg(reg) else { return Ok(None) };
+        let (PtrKind::Stack(frame), Some(off)) = (ptr.kind, ptr.const_off()) else { return Ok(None) };
+        let (index, byte) = locate(off);
+        let slot = self.path.state.frames[frame as usize].stack.slot(index);
+        let run = |kind: Byte| slot.bytes[..=byte].iter().rev().take_while(|b| **b == kind).count();
+        if run(Byte::Zero) >= size {
+            return Ok(Some(0));
+        }
+        let Value::Scalar(ScalarValue { num, .. }) = slot.spill else { return Ok(None) };
+        if !slot.is_spill() || run(Byte::Spill) != size {
+            return Ok(None);
+        }
+        let Some(value) = num.const_value() else { return Ok(None) };
+        self.mark_slot_precise(frame as usize, index);
+        Ok(Some(value))
+    }
+
+    /// The size of the memory argument before it.
+    fn check_size(&mut self, reg: Reg, zero_ok: bool, flags: ArgFlags, args: &mut Args) -> Result<(), Reject> {
+        let Value::Scalar(size) = *self.path.state.reg(reg) else {
+            return Err(Reject::NotReadable { reg: reg.number() });
+        };
+        let (number, num) = (reg.number(), size.num);
+        args.max_size = num.umax();
+        if num.smin() < 0 {
+            return Err(Reject::SizeNegative { reg: number });
+        }
+        if num.umin() == 0 && !zero_ok {
+            return Err(Reject::SizeZero { reg: number, umin: num.umin(), umax: num.umax() });
+        }
+        if num.umax() >= MAX_OFF.unsigned_abs() {
+            return Err(Reject::SizeUnbounded { reg: number });
+        }
+        // How much is filled is not known, so nothing may count as filled.
+        let flags = if num.is_const() { flags } else { ArgFlags(flags.0 & !ArgFlags::UNINIT.0) };
+        self.check_memory(before(reg), num.umax(), zero_ok, flags, args)?;
+        self.mark_precise(reg)
+    }
+
+    /// Memory that a helper reads or writes.
+    pub(super) fn check_memory(
+        &mut self,
+        reg: Reg,
+        size: u64,
+        zero_ok: bool,
+        flags: ArgFlags,
+        args: &mut Args,
+    ) -> Result<(), Reject> {
+        let access = if flags.has(ArgFlags::WRITE) { Access::Write } else { Access::Read };
+        let value = *self.path.state.reg(reg);
+        let Value::Ptr(ptr) = value else { return no_memory(reg, &value, size, zero_ok) };
+        match ptr.kind {
+            PtrKind::Stack(frame) => {
+                let size = i64::try_from(size).unwrap_or(i64::MAX);
+                if size == 0 && !zero_ok {
+                    return Err(Reject::ZeroRead {});
+                }
+                let starts = self.stack_range(reg, &ptr, frame, (ptr.off.into(), size), access)?;
+                if flags.has(ArgFlags::UNINIT) && ptr.var.is_const() {
+                    args.fills = Some((frame, starts.start, size));
+                    return Ok(());
+                }
+                self.check_initialised(reg, &ptr, frame, starts, size, access)
+            }
+            PtrKind::Packet { .. }
+            | PtrKind::PacketMeta { .. }
+            | PtrKind::MapKey(_)
+            | PtrKind::MapValue(_)
+            | PtrKind::Mem { .. } => self.check_region_of(reg, &ptr, size, access, zero_ok),
+            PtrKind::Ctx
+            | PtrKind::ConstMap(_)
+            | PtrKind::PacketEnd
+            | PtrKind::FlowKeys
+            | PtrKind::SockCommon
+            | PtrKind::Sock
+            | PtrKind::TcpSock
+            | PtrKind::TpBuffer
+            | PtrKind::Func(_) => no_memory(reg, &value, size, zero_ok),
+        }
+    }
+
+    fn check_fixed_alignment(&self, reg: Reg, size: u32) -> Result<(), Reject> {
+        let (Value::Ptr(ptr), Some(size)) = (*self.path.state.reg(reg), access_size(size)) else { return Ok(()) };
+        self.check_alignment(At { reg, off: 0, size }, &ptr, true)
+    }
+
+    /// A string that cannot change, with its end inside the value.
+    fn check_string(&self, reg: Reg, value: &Value) -> Result<(), Reject> {
+        let number = reg.number();
+        let Value::Ptr(ptr) = value else { return Err(Reject::ConstStr { reg: number }) };
+        let PtrKind::MapValue(map) = ptr.kind else { return Err(Reject::ConstStr { reg: number }) };
+        let def = &self.program.maps[map as usize];
+        if !(def.frozen && def.flags.has(MapFlags::RDONLY_PROG)) {
+            return Err(Reject::StrNotReadOnly { reg: number });
+        }
+        let Some(off) = ptr.const_off() else { return Err(Reject::StrNotConst { reg: number }) };
+        let rest = u64::from(def.value_size).saturating_sub(u64::try_from(off).unwrap_or(u64::MAX));
+        self.check_map_value(reg, ptr, ptr.off.into(), rest, Access::Read, false)?;
+        let data = def.data.as_deref().unwrap_or_default();
+        let start = usize::try_from(off).unwrap_or(usize::MAX);
+        let ends = data.get(start..).is_some_and(|rest| rest.contains(&0)) || data.len() < def.value_size as usize;
+        if ends { Ok(()) } else { Err(Reject::ConstStrEnd {}) }
+    }
+
+    /// The callback runs before the helper returns.
+    pub(super) fn loop_callback(&mut self, args: &Args) -> Result<(), Reject> {
+        // Whether the loop can be inlined depends on the flags being zero, and on nothing else being there.
+        if self.path.state.reg(Reg::R4).is_zero() {
+            self.mark_precise(Reg::R4)?;
+        }
+        self.mark_precise(Reg::R1)?;
+        let rounds = self.path.state.reg(Reg::R1).as_scalar().map_or(u64::MAX, |s| s.num.umax());
+        let done = u64::from(self.path.state.frame().callback_depth);
+        if done < rounds {
+            let context = *self.path.state.reg(Reg::R3);
+            return self.push_callback(args, &[Value::unknown(), context]);
+        }
+        self.path.state.frame_mut().callback_depth = 0;
+        Ok(())
+    }
+
+    /// The callback runs for each element.
+    pub(super) fn for_each_callback(&mut self, args: &Args) -> Result<(), Reject> {
+        let Some(map) = args.map else { return Err(Reject::MapInnerNull { what: "key" }) };
+        if !self.program.maps[map as usize].kind.supports_for_each() {
+            return Err(Reject::ForEachMap {});
+        }
+        let context = *self.path.state.reg(Reg::R3);
+        let handle = *self.path.state.reg(Reg::R1);
+        self.push_callback(
+            args,
+            &[handle, Value::ptr(PtrKind::MapKey(map)), Value::ptr(PtrKind::MapValue(map)), context],
+        )
+    }
+
+    /// Whether a lookup in an array cannot fail.
+    pub(super) fn lookup_cannot_fail(&self, helper: u32, args: &Args) -> bool {
+        let (Some(map), Some(key)) = (args.map, args.key) else { return false };
+        let def = &self.program.maps[map as usize];
+        helper == id::MAP_LOOKUP_ELEM && key < u64::from(def.max_entries)
+    }
+}
+
+/// The register of an argument.
+fn argument(index: usize) -> Reg {
+    [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5][index.min(4)]
+}
+
+/// The argument before this one.
+fn before(reg: Reg) -> Reg {
+    argument(reg.index().saturating_sub(2))
+}
+
+fn flags_before(proto: &Proto, index: usize) -> ArgFlags {
+    index.checked_sub(1).map_or(ArgFlags::NONE, |i| proto.args[i].flags)
+}
+
+fn map_of(value: &Value) -> Option<u32> {
+    match value.as_ptr()?.kind {
+        PtrKind::ConstMap(map) => Some(map),
+        _ => None,
+    }
+}
+
+fn access_size(bytes: u32) -> Option<ring3_isa::Size> {
+    use ring3_isa::Size;
+    [Size::B, Size::H, Size::W, Size::Dw].into_iter().find(|size| size.bytes() == bytes)
+}
+
+fn no_memory(reg: Reg, value: &Value, size: u64, zero_ok: bool) -> Result<(), Reject> {
+    if zero_ok && size == 0 && value.is_zero() {
+        return Ok(());
+    }
+    Err(Reject::ArgType { reg: reg.number(), ty: type_name(value), expected: "fp".to_owned() })
+}
+
+fn check_type(reg: Reg, value: &Value, arg: ArgType) -> Result<(), Reject> {
+    let folded = match *value {
+        Value::Ptr(mut ptr) => {
+            ptr.nullable &= !arg.flags.has(ArgFlags::MAYBE_NULL);
+            if let (PtrKind::Mem { size, ringbuf, .. }, true) = (ptr.kind, arg.flags.has(ArgFlags::RDONLY)) {
+                ptr.kind = PtrKind::Mem { size, rdonly: false, ringbuf };
+            }
+            Value::Ptr(ptr)
+        }
+        other @ (Value::Scalar(_) | Value::Uninit) => other,
+    };
+    let expected = accepted(arg.kind);
+    if expected.contains(&type_name(&folded).as_str()) {
+        return Ok(());
+    }
+    Err(Reject::ArgType { reg: reg.number(), ty: type_name(value), expected: expected.join(", ") })
+}

@@ -1,0 +1,241 @@
+//! Calls of helpers: who may call what, and in which order the rules apply.
+
+use ring3_isa::{Callee, Reg};
+use ring3_platform::helpers::{Lookup, changes_packet, id};
+use ring3_platform::maps::{allows_helper, may_update_sockmap};
+use ring3_platform::{ArgFlags, ArgKind, MapFlags, Proto, RetKind, helper_name};
+
+use crate::diag::reject::{Reject, unsupported};
+use crate::facts::MapUse;
+use crate::state::{PtrKind, Value};
+use crate::walk::{Next, Walk};
+
+/// What the arguments of one call say.
+#[derive(Debug, Default)]
+pub(super) struct Args {
+    /// The map.
+    pub map: Option<u32>,
+    /// The key, if it is known.
+    pub key: Option<u64>,
+    /// Memory on the stack that the helper fills without reading it: register, frame, offset of the first byte, bytes.
+    pub fills: Option<(u32, i64, i64)>,
+    /// The reference of an argument.
+    pub ref_id: u32,
+    /// The argument that is released.
+    pub release: Option<Reg>,
+    /// The function that is called back.
+    pub callback: Option<u32>,
+    /// Constant size of the memory that is returned.
+    pub mem_size: u64,
+    /// Largest size of the memory argument.
+    pub max_size: u64,
+}
+
+impl Walk<'_> {
+    /// A call.
+    pub(super) fn call(&mut self, callee: Callee) -> Result<Next, Reject> {
+        match callee {
+            Callee::Helper(id) => self.call_helper(id),
+            Callee::Local(off) => self.call_subprog(off),
+            Callee::Kfunc { id, .. } => unsupported(format!("the kernel function with BTF id {id}")),
+        }
+    }
+
+    fn call_helper(&mut self, number: i32) -> Result<Next, Reject> {
+        let target = self.target;
+        let name = display_name(number);
+        let Ok(id) = u32::try_from(number) else { return Err(Reject::InvalidHelper { name, id: number }) };
+        let proto = match target.helper(self.program, id) {
+            Lookup::Invalid => return Err(Reject::InvalidHelper { name, id: number }),
+            Lookup::NotForProgram => return Err(Reject::HelperNotForProgram { name, id: number }),
+            Lookup::Found(proto) => proto,
+        };
+        if proto.gpl_only && !self.program.license.is_gpl_compatible() {
+            return Err(Reject::GplOnly {});
+        }
+        if proto.might_sleep && !self.program.sleepable {
+            return Err(Reject::SleepableHelper {});
+        }
+        check_modelled(proto)?;
+        let mut args = Args::default();
+        for (index, arg) in proto.args.iter().enumerate() {
+            self.check_arg(proto, index, *arg, &mut args)?;
+        }
+        self.record_map(id, &args)?;
+        if let Some((frame, off, size)) = args.fills {
+            self.fill_stack(frame, off..off + size)?;
+        }
+        self.release_arg(&args, number)?;
+        self.before_result(id, &args)?;
+        self.forget_caller_saved();
+        self.set_result(proto, &args)?;
+        self.check_map_and_helper(id, number, &args)?;
+        self.after_call(id)
+    }
+
+    /// The map, for lowering; and maps that a program may not change.
+    fn record_map(&mut self, helper: u32, args: &Args) -> Result<(), Reject> {
+        let Some(map) = args.map else { return Ok(()) };
+        let known = &mut self.facts.insns[self.at].map;
+        *known = match *known {
+            MapUse::None => MapUse::One(map),
+            MapUse::One(before) if before == map => MapUse::One(map),
+            MapUse::One(_) | MapUse::Many => MapUse::Many,
+        };
+        let changes =
+            matches!(helper, id::MAP_UPDATE_ELEM | id::MAP_DELETE_ELEM | id::MAP_PUSH_ELEM | id::MAP_POP_ELEM);
+        let def = &self.program.maps[map as usize];
+        if changes && def.flags.has(MapFlags::RDONLY_PROG) {
+            return Err(Reject::MapReadOnlyUpdate {});
+        }
+        if helper == id::TAIL_CALL {
+            let index = self.path.state.reg(Reg::R3).const_value();
+            if index.is_some_and(|index| index < u64::from(def.max_entries)) {
+                self.mark_precise(Reg::R3)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn release_arg(&mut self, args: &Args, number: i32) -> Result<(), Reject> {
+        let Some(reg) = args.release else { return Ok(()) };
+        if args.ref_id != 0 && self.release_reference(args.ref_id) {
+            return Ok(());
+        }
+        if args.ref_id == 0 && self.path.state.reg(reg).is_zero() {
+            return Ok(());
+        }
+        Err(Reject::NotAcquired { name: display_name(number), id: number })
+    }
+
+    /// Gives a reference back: every pointer that needs it is a number from now on.
+    fn release_reference(&mut self, ref_id: u32) -> bool {
+        let refs = &mut self.path.state.refs;
+        let before = refs.len();
+        refs.retain(|reference| reference.id != ref_id);
+        if refs.len() == before {
+            return false;
+        }
+        self.path.state.map_values(|value| match value {
+            Value::Ptr(ptr) if ptr.ref_id == ref_id => Some(Value::unknown()),
+            Value::Ptr(_) | Value::Scalar(_) | Value::Uninit => None,
+        });
+        true
+    }
+
+    /// What single helpers do before their result is known.
+    fn before_result(&mut self, helper: u32, args: &Args) -> Result<(), Reject> {
+        match helper {
+            id::TAIL_CALL => self.check_leak("tail_call"),
+            id::GET_LOCAL_STORAGE if !self.path.state.reg(Reg::R2).is_zero() => Err(Reject::LocalStorageFlags {}),
+            id::LOOP => self.loop_callback(args),
+            id::FOR_EACH_MAP_ELEM => self.for_each_callback(args),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_map_and_helper(&self, helper: u32, number: i32, args: &Args) -> Result<(), Reject> {
+        let Some(map) = args.map else { return Ok(()) };
+        let kind = self.program.maps[map as usize].kind;
+        let attach = self.program.kind.effective_attach(self.program.attach);
+        if allows_helper(kind, helper) || may_update_sockmap(kind, helper, self.program.kind, attach) {
+            return Ok(());
+        }
+        Err(Reject::MapMismatch { kind: kind.number(), func: display_name(number), id: number })
+    }
+
+    /// Packet pointers are lost where the packet may have moved; a tail call in a function may also return to its caller.
+    fn after_call(&mut self, helper: u32) -> Result<Next, Reject> {
+        let in_function = self.path.state.current() > 0;
+        if helper == id::TAIL_CALL {
+            if in_function {
+                self.push(self.at + 1)?;
+                self.forget_packets();
+                self.write(Reg::R0, Value::unknown());
+                return self.leave_frame();
+            }
+            return Ok(Next::Fall);
+        }
+        if changes_packet(helper) {
+            self.forget_packets();
+        }
+        Ok(Next::Fall)
+    }
+
+    /// Every packet pointer becomes a number.
+    pub(super) fn forget_packets(&mut self) {
+        self.path.state.map_values(|value| match value.as_ptr()?.kind {
+            PtrKind::Packet { .. } | PtrKind::PacketMeta { .. } | PtrKind::PacketEnd => Some(Value::unknown()),
+            PtrKind::Ctx
+            | PtrKind::ConstMap(_)
+            | PtrKind::MapValue(_)
+            | PtrKind::MapKey(_)
+            | PtrKind::Stack(_)
+            | PtrKind::Mem { .. }
+            | PtrKind::FlowKeys
+            | PtrKind::SockCommon
+            | PtrKind::Sock
+            | PtrKind::TcpSock
+            | PtrKind::TpBuffer
+            | PtrKind::Func(_) => None,
+        });
+    }
+}
+
+/// A helper's name as messages have it.
+pub(super) fn display_name(number: i32) -> String {
+    match u32::try_from(number).ok().and_then(helper_name) {
+        Some(name) => format!("bpf_{name}"),
+        None => "unknown".to_owned(),
+    }
+}
+
+/// Helpers whose rules are not all here are refused by name.
+fn check_modelled(proto: &Proto) -> Result<(), Reject> {
+    let arg = |kind: ArgKind| match kind {
+        ArgKind::None
+        | ArgKind::Anything
+        | ArgKind::Scalar
+        | ArgKind::Ctx
+        | ArgKind::ConstMapPtr
+        | ArgKind::MapKey
+        | ArgKind::MapValue
+        | ArgKind::Mem
+        | ArgKind::FixedMem(_)
+        | ArgKind::ConstSize
+        | ArgKind::ConstSizeOrZero
+        | ArgKind::ConstAllocSizeOrZero
+        | ArgKind::SockCommon
+        | ArgKind::BtfSockCommon
+        | ArgKind::Socket
+        | ArgKind::RingbufMem
+        | ArgKind::Stack
+        | ArgKind::ConstStr => true,
+        ArgKind::Func => matches!(proto.id, id::LOOP | id::FOR_EACH_MAP_ELEM),
+        ArgKind::SpinLock
+        | ArgKind::BtfId(_)
+        | ArgKind::PercpuBtfId
+        | ArgKind::Timer
+        | ArgKind::KptrXchgDest
+        | ArgKind::Dynptr => false,
+    };
+    let ret = match proto.ret.kind {
+        RetKind::Integer
+        | RetKind::Void
+        | RetKind::MapValue
+        | RetKind::Socket
+        | RetKind::SockCommon
+        | RetKind::TcpSock
+        | RetKind::RingbufMem => true,
+        RetKind::DynptrMem | RetKind::MemOrBtfId | RetKind::BtfId(_) | RetKind::BtfIdTrusted(_) => false,
+    };
+    let special = matches!(proto.id, id::SNPRINTF | id::SET_RETVAL | id::GET_FUNC_IP | id::SYS_BPF);
+    // Storage that belongs to kernel objects, and helpers that attach such things, need types of the kernel.
+    let dynptr =
+        proto.args.iter().any(|a| a.flags.has(ArgFlags::DYNPTR_LOCAL) || a.flags.has(ArgFlags::DYNPTR_RINGBUF));
+    if proto.args.iter().all(|a| arg(a.kind)) && ret && !special && !dynptr {
+        Ok(())
+    } else {
+        unsupported(format!("helper bpf_{}#{}", proto.name, proto.id))
+    }
+}

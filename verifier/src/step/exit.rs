@@ -1,0 +1,129 @@
+//! Where a function or the program ends.
+
+use ring3_isa::Reg;
+use ring3_platform::{ProgType, return_range};
+
+use crate::diag::reject::Reject;
+use crate::domain::Scalar;
+use crate::state::{PtrKind, ScalarValue, Value, type_name};
+use crate::walk::{Next, Walk};
+
+impl Walk<'_> {
+    /// `exit`.
+    pub(super) fn exit(&mut self) -> Result<Next, Reject> {
+        if self.path.state.current() > 0 {
+            return self.leave_frame();
+        }
+        self.check_leak("BPF_EXIT instruction in main prog")?;
+        self.check_return()?;
+        Ok(Next::End)
+    }
+
+    /// Nothing may be held here.
+    pub(super) fn check_leak(&self, what: &str) -> Result<(), Reject> {
+        let refs = &self.path.state.refs;
+        if refs.is_empty() {
+            return Ok(());
+        }
+        let mut lines: String =
+            refs.iter().map(|r| format!("Unreleased reference id={} alloc_insn={}\n", r.id, r.insn)).collect();
+        lines.push_str(&format!("{what} would lead to reference leak"));
+        Err(Reject::RefLeak { lines })
+    }
+
+    fn check_return(&mut self) -> Result<(), Reject> {
+        let value = self.read(Reg::R0)?;
+        let reg = 0;
+        if self.root != 0 {
+            return match value {
+                Value::Scalar(_) => Ok(()),
+                Value::Ptr(_) | Value::Uninit => Err(Reject::SubprogNotScalar { reg, ty: type_name(&value) }),
+            };
+        }
+        let attach = self.program.kind.effective_attach(self.program.attach);
+        let Some(range) = return_range(self.program.kind, attach) else { return Ok(()) };
+        let what = "At program exit";
+        let Value::Scalar(scalar) = value else {
+            return Err(Reject::ReturnNotScalar { what, reg, ty: type_name(&value) });
+        };
+        self.mark_precise(Reg::R0)?;
+        check_range(&scalar, range, what)
+    }
+
+    /// Back to the caller, or to the helper that called back.
+    pub(super) fn leave_frame(&mut self) -> Result<Next, Reject> {
+        let callee = self.path.state.frame().clone();
+        let result = callee.regs[Reg::R0.index()];
+        if matches!(result, Value::Ptr(ptr) if matches!(ptr.kind, PtrKind::Stack(_))) {
+            return Err(Reject::ReturnStackPtr {});
+        }
+        let next = if callee.callback.is_some() {
+            let Value::Scalar(scalar) = result else { return Err(Reject::CallbackNotScalar {}) };
+            self.mark_precise(Reg::R0)?;
+            check_range(&scalar, (0, 1), "At callback return")?;
+            callee.callsite
+        } else {
+            callee.callsite + 1
+        };
+        let frames = self.path.state.frames.len();
+        if callee.callback.is_none() {
+            self.path.state.frame_at(frames - 2).regs[Reg::R0.index()] = result;
+        }
+        if self.log.on() {
+            let text = format!(
+                "returning from callee:\n{}\nto caller at {next}:\n{}\n",
+                self.render(frames - 1),
+                self.render(frames - 2)
+            );
+            self.log.push(&text);
+        }
+        self.path.state.frames.pop();
+        if callee.callback.is_some() {
+            self.widen_current(next);
+        }
+        Ok(Next::Enter(next))
+    }
+
+    /// `LD_ABS` and `LD_IND`.
+    pub(super) fn legacy_packet(&mut self, index: Option<Reg>) -> Result<(), Reject> {
+        match self.program.kind {
+            ProgType::SocketFilter | ProgType::SchedCls | ProgType::SchedAct => {}
+            _ => return Err(Reject::LegacyInSubprog {}),
+        }
+        let context = self.read(Reg::R6)?;
+        self.check_leak("BPF_LD_[ABS|IND]")?;
+        let Value::Ptr(ptr) = context else { return Err(Reject::LegacyContext {}) };
+        if ptr.kind != PtrKind::Ctx {
+            return Err(Reject::LegacyContext {});
+        }
+        if let Some(index) = index {
+            self.read(index)?;
+        }
+        self.check_plain_pointer(Reg::R6, &ptr)?;
+        if self.path.state.current() > 0 {
+            // Outside of the packet the function returns 0.
+            return crate::diag::reject::unsupported("BPF_LD_[ABS|IND] in a function");
+        }
+        self.forget_caller_saved();
+        self.write(Reg::R0, Value::unknown());
+        Ok(())
+    }
+}
+
+fn check_range(scalar: &ScalarValue, (lo, hi): (i32, i32), what: &'static str) -> Result<(), Reject> {
+    let num: &Scalar = &scalar.num;
+    if num.smin() >= lo.into() && num.smax() <= hi.into() {
+        return Ok(());
+    }
+    let mut has = String::new();
+    if num.smin() > i64::MIN {
+        has.push_str(&format!(" smin={}", num.smin()));
+    }
+    if num.smax() < i64::MAX {
+        has.push_str(&format!(" smax={}", num.smax()));
+    }
+    if has.is_empty() {
+        has.push_str(" unknown scalar value");
+    }
+    Err(Reject::ReturnRange { what, reg: 0, has, lo, hi })
+}

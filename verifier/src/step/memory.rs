@@ -1,0 +1,364 @@
+//! Loads, stores and atomic operations.
+
+use ring3_isa::{AtomicOp, Operand, Reg, Size};
+
+use super::alu::sane;
+use crate::diag::reject::{Reject, unsupported};
+use crate::domain::Scalar;
+use crate::facts::Region;
+use crate::state::{Ptr, PtrKind, ScalarValue, Value, type_name};
+use crate::walk::Walk;
+
+/// Which way memory is accessed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Access {
+    Read,
+    Write,
+}
+
+/// What is stored.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source {
+    /// A register.
+    Reg(Reg),
+    /// An immediate.
+    Imm(i32),
+    /// Something unknown (atomic operations, helpers).
+    Unknown,
+}
+
+/// One access by an instruction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At {
+    /// The register with the address.
+    pub reg: Reg,
+    /// Offset of the instruction.
+    pub off: i64,
+    /// Bytes.
+    pub size: Size,
+}
+
+impl At {
+    /// Bytes.
+    pub fn bytes(self) -> u32 {
+        self.size.bytes()
+    }
+}
+
+impl Walk<'_> {
+    /// `dst = *(size *)(base + off)`.
+    pub(super) fn load(&mut self, size: Size, signed: bool, dst: Reg, base: Reg, off: i16) -> Result<(), Reject> {
+        self.load_checked(size, signed, dst, base, off, false)
+    }
+
+    /// `dst = load_acquire(...)`.
+    pub(super) fn load_acquire(&mut self, size: Size, dst: Reg, base: Reg, off: i16) -> Result<(), Reject> {
+        if let Value::Ptr(ptr) = self.read(base)?
+            && !allows_atomics(ptr.kind)
+        {
+            return Err(Reject::AtomicLoad { reg: base.number(), ty: type_name(&Value::Ptr(ptr)) });
+        }
+        self.load_checked(size, false, dst, base, off, true)
+    }
+
+    fn load_checked(
+        &mut self,
+        size: Size,
+        signed: bool,
+        dst: Reg,
+        base: Reg,
+        off: i16,
+        aligned: bool,
+    ) -> Result<(), Reject> {
+        let from = self.read(base)?;
+        self.writable(dst)?;
+        let at = At { reg: base, off: off.into(), size };
+        let loaded = self.read_memory(at, &from, Some(dst), signed, aligned)?;
+        self.write(dst, loaded);
+        self.note_access(&from)
+    }
+
+    /// `*(size *)(base + off) = src`.
+    pub(super) fn store(&mut self, size: Size, base: Reg, off: i16, src: Operand) -> Result<(), Reject> {
+        let source = match src {
+            Operand::Reg(reg) => {
+                self.read(reg)?;
+                Source::Reg(reg)
+            }
+            Operand::Imm(imm) => Source::Imm(imm),
+        };
+        let to = self.read(base)?;
+        self.write_memory(At { reg: base, off: off.into(), size }, &to, source, false)?;
+        self.note_access(&to)
+    }
+
+    /// `store_release(...)`.
+    pub(super) fn store_release(&mut self, size: Size, base: Reg, off: i16, src: Reg) -> Result<(), Reject> {
+        self.read(src)?;
+        let to = self.read(base)?;
+        self.check_atomic(base, &to)?;
+        self.write_memory(At { reg: base, off: off.into(), size }, &to, Source::Reg(src), true)?;
+        self.note_access(&to)
+    }
+
+    /// Read-modify-write.
+    pub(super) fn atomic(&mut self, op: AtomicOp, size: Size, base: Reg, off: i16, src: Reg) -> Result<(), Reject> {
+        self.read(src)?;
+        let to = self.read(base)?;
+        if op == AtomicOp::Cmpxchg {
+            self.read(Reg::R0)?;
+        }
+        self.check_atomic(base, &to)?;
+        let at = At { reg: base, off: off.into(), size };
+        let result = op.fetches_into(src);
+        if let Some(reg) = result {
+            self.writable(reg)?;
+        }
+        self.read_memory(at, &to, None, false, true)?;
+        if let Some(reg) = result {
+            let loaded = self.read_memory(at, &to, Some(reg), false, true)?;
+            self.write(reg, loaded);
+        }
+        self.write_memory(at, &to, Source::Unknown, true)?;
+        self.note_access(&to)
+    }
+
+    fn check_atomic(&self, base: Reg, to: &Value) -> Result<(), Reject> {
+        match to {
+            Value::Ptr(ptr) if !allows_atomics(ptr.kind) => {
+                Err(Reject::AtomicStore { reg: base.number(), ty: type_name(to) })
+            }
+            Value::Ptr(_) | Value::Scalar(_) | Value::Uninit => Ok(()),
+        }
+    }
+
+    /// What is read. `dst` is where it goes; none for the first half of an atomic operation.
+    fn read_memory(
+        &mut self,
+        at: At,
+        from: &Value,
+        dst: Option<Reg>,
+        signed: bool,
+        aligned: bool,
+    ) -> Result<Value, Reject> {
+        let Value::Ptr(ptr) = from else {
+            return Err(Reject::InvalidMem { reg: at.reg.number(), ty: type_name(from) });
+        };
+        self.check_alignment(at, ptr, aligned)?;
+        let off = at.off + i64::from(ptr.off);
+        let loaded = match ptr.kind {
+            PtrKind::MapValue(map) if !ptr.nullable => self.read_map_value(at, ptr, map, off, signed)?,
+            PtrKind::Stack(frame) => self.read_stack(at, ptr, frame, off, dst)?,
+            PtrKind::Ctx => self.read_ctx(at, ptr, off)?,
+            PtrKind::Packet { .. }
+            | PtrKind::PacketMeta { .. }
+            | PtrKind::MapKey(_)
+            | PtrKind::MapValue(_)
+            | PtrKind::Mem { .. }
+            | PtrKind::FlowKeys
+            | PtrKind::SockCommon
+            | PtrKind::Sock
+            | PtrKind::TcpSock
+            | PtrKind::TpBuffer
+            | PtrKind::ConstMap(_)
+            | PtrKind::PacketEnd
+            | PtrKind::Func(_) => {
+                self.check_access(at, ptr, off, Access::Read)?;
+                Value::unknown()
+            }
+        };
+        Ok(narrowed(loaded, at.size, signed))
+    }
+
+    fn write_memory(&mut self, at: At, to: &Value, source: Source, aligned: bool) -> Result<(), Reject> {
+        let Value::Ptr(ptr) = to else {
+            return Err(Reject::InvalidMem { reg: at.reg.number(), ty: type_name(to) });
+        };
+        self.check_alignment(at, ptr, aligned)?;
+        let off = at.off + i64::from(ptr.off);
+        match ptr.kind {
+            PtrKind::Stack(frame) => self.write_stack(at, ptr, frame, off, source),
+            PtrKind::Ctx => self.write_ctx(at, ptr, off),
+            PtrKind::MapValue(_)
+            | PtrKind::Packet { .. }
+            | PtrKind::PacketMeta { .. }
+            | PtrKind::MapKey(_)
+            | PtrKind::Mem { .. }
+            | PtrKind::FlowKeys
+            | PtrKind::SockCommon
+            | PtrKind::Sock
+            | PtrKind::TcpSock
+            | PtrKind::TpBuffer
+            | PtrKind::ConstMap(_)
+            | PtrKind::PacketEnd
+            | PtrKind::Func(_) => self.check_access(at, ptr, off, Access::Write),
+        }
+    }
+
+    /// Only the stack and atomic operations need natural alignment: x86-64 and arm64 do the rest in hardware.
+    pub(super) fn check_alignment(&self, at: At, ptr: &Ptr, aligned: bool) -> Result<(), Reject> {
+        let strict = aligned || matches!(ptr.kind, PtrKind::Stack(_));
+        if !strict || at.bytes() == 1 {
+            return Ok(());
+        }
+        let (what, ip_align) = match ptr.kind {
+            PtrKind::Packet { .. } | PtrKind::PacketMeta { .. } => ("packet ", Some(2)),
+            PtrKind::FlowKeys => ("flow keys ", None),
+            PtrKind::MapKey(_) => ("key ", None),
+            PtrKind::MapValue(_) => ("value ", None),
+            PtrKind::Ctx => ("context ", None),
+            PtrKind::Stack(_) => ("stack ", None),
+            PtrKind::SockCommon => ("sock_common ", None),
+            PtrKind::Sock => ("sock ", None),
+            PtrKind::TcpSock => ("tcp_sock ", None),
+            PtrKind::ConstMap(_) | PtrKind::PacketEnd | PtrKind::Mem { .. } | PtrKind::TpBuffer | PtrKind::Func(_) => {
+                ("", None)
+            }
+        };
+        let fixed = ip_align.unwrap_or(0) + i64::from(ptr.off) + at.off;
+        let sum = ptr.var.bits().add(crate::domain::Tnum::constant(ring3_isa::num::u64(fixed)));
+        if (sum.value() | sum.mask()) & u64::from(at.bytes() - 1) == 0 {
+            return Ok(());
+        }
+        let (tnum, ip, off, size) = (ptr.var.bits().to_string(), ptr.off, at.off, at.bytes());
+        match ip_align {
+            Some(align) => Err(Reject::MisalignedPacket { align, tnum, ip, off, size }),
+            None => Err(Reject::Misaligned {
+                what,
+                tnum: if ptr.var.is_const() { ptr.var.bits().value().to_string() } else { tnum },
+                ip,
+                off,
+                size,
+            }),
+        }
+    }
+
+    /// Records what memory the instruction reaches; some kinds may not be mixed, because their accesses are rewritten.
+    fn note_access(&mut self, base: &Value) -> Result<(), Reject> {
+        let Value::Ptr(ptr) = base else { return Ok(()) };
+        let (region, rewritten) = match ptr.kind {
+            PtrKind::Ctx => (Region::Ctx, Some("ctx")),
+            PtrKind::Stack(_) => (Region::Stack, None),
+            PtrKind::MapValue(_) => (Region::MapValue, None),
+            PtrKind::MapKey(_) => (Region::MapKey, None),
+            PtrKind::Packet { .. } | PtrKind::PacketMeta { .. } => (Region::Packet, None),
+            PtrKind::SockCommon => (Region::Mem, Some("sock_common")),
+            PtrKind::Sock => (Region::Mem, Some("sock")),
+            PtrKind::TcpSock => (Region::Mem, Some("tcp_sock")),
+            PtrKind::Mem { .. }
+            | PtrKind::FlowKeys
+            | PtrKind::TpBuffer
+            | PtrKind::ConstMap(_)
+            | PtrKind::PacketEnd
+            | PtrKind::Func(_) => (Region::Mem, None),
+        };
+        let facts = &mut self.facts.insns[self.at];
+        let first = facts.region == Region::None;
+        facts.region = if first || facts.region == region { region } else { Region::Mixed };
+        if !first && (rewritten.is_some() || self.deref[self.at].is_some()) && self.deref[self.at] != rewritten {
+            return Err(Reject::SameInsn {});
+        }
+        self.deref[self.at] = rewritten;
+        Ok(())
+    }
+
+    fn read_map_value(&mut self, at: At, ptr: &Ptr, map: u32, off: i64, signed: bool) -> Result<Value, Reject> {
+        self.check_access(at, ptr, off, Access::Read)?;
+        let def = &self.program.maps[map as usize];
+        let is_constant = def.frozen && def.flags.has(ring3_platform::MapFlags::RDONLY_PROG) && def.has_direct_value();
+        if let (true, Some(var)) = (is_constant, ptr.var.const_value())
+            && let Some(data) = &def.data
+        {
+            let start = off.wrapping_add(ring3_isa::num::s64(var));
+            let value = (0..i64::from(at.bytes())).rev().try_fold(0u64, |value, byte| {
+                let byte = usize::try_from(start + byte).ok().map(|i| data.get(i).copied().unwrap_or(0))?;
+                Some(value << 8 | u64::from(byte))
+            });
+            if let Some(value) = value {
+                let value =
+                    if signed { Scalar::constant(value).sign_extend_load(at.size) } else { Scalar::constant(value) };
+                return Ok(Value::number(value));
+            }
+        }
+        Ok(Value::unknown())
+    }
+}
+
+/// A narrow load fills the register by zero or sign extension.
+fn narrowed(value: Value, size: Size, signed: bool) -> Value {
+    match value {
+        Value::Scalar(scalar) if size != Size::Dw => {
+            let num = if signed { scalar.num.sign_extend_load(size) } else { scalar.num.truncate_to(size) };
+            Value::Scalar(ScalarValue { num: sane(num), ..scalar })
+        }
+        Value::Scalar(_) | Value::Ptr(_) | Value::Uninit => value,
+    }
+}
+
+fn allows_atomics(kind: PtrKind) -> bool {
+    match kind {
+        PtrKind::Ctx
+        | PtrKind::Packet { .. }
+        | PtrKind::PacketMeta { .. }
+        | PtrKind::FlowKeys
+        | PtrKind::SockCommon
+        | PtrKind::Sock
+        | PtrKind::TcpSock => false,
+        PtrKind::ConstMap(_)
+        | PtrKind::MapValue(_)
+        | PtrKind::MapKey(_)
+        | PtrKind::Stack(_)
+        | PtrKind::PacketEnd
+        | PtrKind::Mem { .. }
+        | PtrKind::TpBuffer
+        | PtrKind::Func(_) => true,
+    }
+}
+
+impl Walk<'_> {
+    fn read_ctx(&mut self, at: At, ptr: &Ptr, off: i64) -> Result<Value, Reject> {
+        let field = self.ctx_field(at, ptr, off, Access::Read)?;
+        self.ctx_value(field.yields)
+    }
+
+    fn write_ctx(&mut self, at: At, ptr: &Ptr, off: i64) -> Result<(), Reject> {
+        self.ctx_field(at, ptr, off, Access::Write).map(|_| ())
+    }
+
+    fn ctx_field(
+        &mut self,
+        at: At,
+        ptr: &Ptr,
+        off: i64,
+        access: Access,
+    ) -> Result<&'static ring3_platform::CtxField, Reject> {
+        self.check_plain_pointer(at.reg, ptr)?;
+        let kind = self.program.kind;
+        let attach = kind.effective_attach(self.program.attach);
+        let Some(layout) = ring3_platform::ctx::layout(kind) else {
+            return unsupported(format!("the context of {} programs", kind.name()));
+        };
+        match layout.field_index(kind, attach, off, at.bytes(), access == Access::Write) {
+            Some(index) => Ok(&layout.fields[index]),
+            None => Err(Reject::CtxAccess { off, size: at.bytes() }),
+        }
+    }
+
+    fn ctx_value(&mut self, yields: ring3_platform::Yields) -> Result<Value, Reject> {
+        use ring3_platform::Yields;
+        Ok(match yields {
+            Yields::Scalar => Value::unknown(),
+            Yields::Packet => Value::ptr(PtrKind::Packet { range: 0 }),
+            Yields::PacketEnd => Value::ptr(PtrKind::PacketEnd),
+            Yields::PacketMeta => Value::ptr(PtrKind::PacketMeta { range: 0 }),
+            Yields::FlowKeys => Value::ptr(PtrKind::FlowKeys),
+            Yields::SockCommonOrNull => {
+                Value::Ptr(Ptr { nullable: true, id: self.new_id(), ..Ptr::new(PtrKind::SockCommon) })
+            }
+            Yields::SockOrNull => Value::Ptr(Ptr { nullable: true, id: self.new_id(), ..Ptr::new(PtrKind::Sock) }),
+            Yields::Sock => Value::ptr(PtrKind::Sock),
+            Yields::TpBuffer => Value::ptr(PtrKind::TpBuffer),
+            Yields::Btf(name) => return unsupported(format!("a pointer to struct {name}")),
+        })
+    }
+}

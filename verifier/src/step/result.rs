@@ -1,0 +1,103 @@
+//! What a helper returns.
+
+use ring3_isa::Reg;
+use ring3_platform::helpers::id;
+use ring3_platform::{MapType, Proto, RetKind};
+
+use super::call::Args;
+use crate::diag::reject::{Reject, unsupported};
+use crate::domain::Scalar;
+use crate::state::{Ptr, PtrKind, Reference, Value};
+use crate::walk::Walk;
+
+/// The largest error number in results (MAX_ERRNO).
+const MAX_ERRNO: i32 = 4095;
+
+impl Walk<'_> {
+    /// Sets R0.
+    pub(super) fn set_result(&mut self, proto: &Proto, args: &Args) -> Result<(), Reject> {
+        let kind = match proto.ret.kind {
+            RetKind::Integer => {
+                let num = self.refined(proto.id, args);
+                self.write(Reg::R0, Value::number(num));
+                return Ok(());
+            }
+            RetKind::Void => return Ok(()),
+            RetKind::MapValue => self.value_kind(args)?,
+            RetKind::Socket => PtrKind::Sock,
+            RetKind::SockCommon => PtrKind::SockCommon,
+            RetKind::TcpSock => PtrKind::TcpSock,
+            RetKind::RingbufMem => {
+                let size = u32::try_from(args.mem_size).unwrap_or(u32::MAX);
+                PtrKind::Mem { size, rdonly: false, ringbuf: true }
+            }
+            RetKind::DynptrMem | RetKind::MemOrBtfId | RetKind::BtfId(_) | RetKind::BtfIdTrusted(_) => {
+                return unsupported(format!("the result of helper bpf_{}", proto.name));
+            }
+        };
+        let mut ptr = Ptr::new(kind);
+        ptr.nullable = proto.ret.maybe_null && !self.lookup_cannot_fail(proto.id, args);
+        if ptr.nullable {
+            ptr.id = self.new_id();
+        }
+        if is_cast(proto.id) {
+            ptr.ref_id = args.ref_id;
+        } else if is_acquire(proto.id) {
+            let id = self.new_id();
+            let insn = self.at;
+            self.path.state.refs.push(Reference { id, insn });
+            (ptr.id, ptr.ref_id) = (id, id);
+        }
+        self.write(Reg::R0, Value::Ptr(ptr));
+        Ok(())
+    }
+
+    fn value_kind(&self, args: &Args) -> Result<PtrKind, Reject> {
+        let Some(map) = args.map else { return Err(Reject::MapInnerNull { what: "value" }) };
+        match self.program.maps[map as usize].kind {
+            kind @ (MapType::ArrayOfMaps
+            | MapType::HashOfMaps
+            | MapType::Xskmap
+            | MapType::Sockmap
+            | MapType::Sockhash) => unsupported(format!("a lookup in a {} map", kind.name())),
+            _ => Ok(PtrKind::MapValue(map)),
+        }
+    }
+
+    fn refined(&self, helper: u32, args: &Args) -> Scalar {
+        match helper {
+            id::GET_STACK
+            | id::GET_TASK_STACK
+            | id::PROBE_READ_STR
+            | id::PROBE_READ_KERNEL_STR
+            | id::PROBE_READ_USER_STR => {
+                let max = i32::try_from(args.max_size).unwrap_or(i32::MAX);
+                Scalar::unknown().meet_s32range(-MAX_ERRNO, max)
+            }
+            id::GET_SMP_PROCESSOR_ID => {
+                let max = i32::try_from(self.target.cpus.saturating_sub(1)).unwrap_or(i32::MAX);
+                Scalar::unknown().meet_s32range(0, max).meet_urange(0, u64::try_from(max).unwrap_or(0))
+            }
+            _ => Scalar::unknown(),
+        }
+    }
+}
+
+/// The result is the argument seen as another type: it holds the same reference.
+fn is_cast(helper: u32) -> bool {
+    matches!(
+        helper,
+        id::TCP_SOCK
+            | id::SK_FULLSOCK
+            | id::SKC_TO_TCP_SOCK
+            | id::SKC_TO_TCP6_SOCK
+            | id::SKC_TO_UDP6_SOCK
+            | id::SKC_TO_TCP_TIMEWAIT_SOCK
+            | id::SKC_TO_TCP_REQUEST_SOCK
+    )
+}
+
+/// The result has to be given back.
+fn is_acquire(helper: u32) -> bool {
+    matches!(helper, id::SK_LOOKUP_TCP | id::SK_LOOKUP_UDP | id::SKC_LOOKUP_TCP | id::RINGBUF_RESERVE | id::KPTR_XCHG)
+}

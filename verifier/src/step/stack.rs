@@ -1,0 +1,287 @@
+//! The stack: spills and fills of registers, data, and what helpers do with it.
+
+use std::ops::Range;
+
+use ring3_isa::Reg;
+
+use super::MAX_OFF;
+use super::memory::{Access, At, Source};
+use crate::diag::reject::Reject;
+use crate::domain::Scalar;
+use crate::state::{Byte, Ptr, PtrKind, SLOT, STACK_LIMIT, ScalarValue, Slot, Value, locate};
+use crate::walk::Walk;
+
+/// How messages call an access.
+fn words(access: Access) -> &'static str {
+    match access {
+        Access::Read => "read from",
+        Access::Write => "write to",
+    }
+}
+
+impl Walk<'_> {
+    /// Checks that `size` bytes at `off` from a stack pointer are inside the frame, and gives the offsets that the first
+    /// byte may have.
+    pub(super) fn stack_range(
+        &mut self,
+        reg: Reg,
+        ptr: &Ptr,
+        frame: u32,
+        (off, size): (i64, i64),
+        access: Access,
+    ) -> Result<Range<i64>, Reject> {
+        let (what, reg) = (words(access), reg.number());
+        let (first, last) = match ptr.var.const_value() {
+            Some(var) => {
+                let at = ring3_isa::num::s64(var).wrapping_add(off);
+                (at, at)
+            }
+            None if ptr.var.smax() >= MAX_OFF || ptr.var.smin() <= -MAX_OFF => {
+                return Err(Reject::StackUnbounded { what, reg });
+            }
+            None => (ptr.var.smin() + off, ptr.var.smax() + off),
+        };
+        let bad_start = !(-STACK_LIMIT..0).contains(&first);
+        if bad_start || last.checked_add(size).is_none_or(|end| end > 0) {
+            return Err(match (ptr.var.is_const(), bad_start) {
+                (true, true) => Reject::StackAccess { what, reg, off: first, size },
+                (true, false) => Reject::StackAccessEnd { what, reg, off: first, size },
+                (false, true) => Reject::StackVariable { what, reg, var: ptr.var.bits().to_string(), off, size },
+                (false, false) => Reject::StackVariableEnd { what, reg, var: ptr.var.bits().to_string(), off, size },
+            });
+        }
+        self.path.state.frame_at(frame as usize).stack.grow_to(first);
+        let subprog = self.path.state.frames[frame as usize].subprog;
+        let depth = u32::try_from(self.path.state.frames[frame as usize].stack.depth()).unwrap_or(u32::MAX);
+        let known = &mut self.facts.subprogs[subprog].stack_depth;
+        *known = (*known).max(depth);
+        Ok(first..last + 1)
+    }
+
+    fn slot_of(&self, frame: u32, index: usize) -> Slot {
+        self.path.state.frames[frame as usize].stack.slot(index)
+    }
+
+    fn slot_mut(&mut self, frame: u32, index: usize) -> &mut Slot {
+        self.path.state.frame_at(frame as usize).stack.slot_mut(index)
+    }
+
+    /// A load from the stack.
+    pub(super) fn read_stack(
+        &mut self,
+        at: At,
+        ptr: &Ptr,
+        frame: u32,
+        off: i64,
+        dst: Option<Reg>,
+    ) -> Result<Value, Reject> {
+        let size = i64::from(at.bytes());
+        let range = self.stack_range(at.reg, ptr, frame, (off, size), Access::Read)?;
+        if ptr.var.is_const() {
+            return self.read_fixed(frame, range.start, at.bytes(), dst);
+        }
+        if dst.is_none() {
+            let var = ptr.var.bits().to_string();
+            return Err(Reject::AtomicVariableStack { var, off, size: at.bytes() });
+        }
+        let all = range.start..range.end - 1 + size;
+        self.check_initialised(at.reg, ptr, frame, range, size, Access::Read)?;
+        all.clone().for_each(|off| self.touch_slot(locate(off).0));
+        Ok(self.bytes_value(frame, all))
+    }
+
+    /// The value of bytes that are read as data: zero if all are.
+    fn bytes_value(&self, frame: u32, mut bytes: Range<i64>) -> Value {
+        let stack = &self.path.state.frames[frame as usize].stack;
+        if bytes.all(|off| stack.byte(off) == Byte::Zero) { Value::constant(0) } else { Value::unknown() }
+    }
+
+    fn read_fixed(&mut self, frame: u32, off: i64, size: u32, dst: Option<Reg>) -> Result<Value, Reject> {
+        let (index, byte) = locate(off);
+        self.touch_slot(index);
+        let slot = self.slot_of(frame, index);
+        let bytes = || (0..size as usize).map(|i| slot.bytes[(byte + SLOT - i) % SLOT]);
+        if !slot.is_spill() {
+            return Ok(if bytes().all(|b| b == Byte::Zero) { Value::constant(0) } else { Value::unknown() });
+        }
+        if size == 8 && slot.spill_size() == 8 {
+            self.remember_spill(frame, index);
+            return Ok(slot.spill);
+        }
+        let Value::Scalar(scalar) = slot.spill else { return Err(Reject::FillSize {}) };
+        if dst.is_none() {
+            return Ok(Value::unknown());
+        }
+        if size <= slot.spill_size() && off % 8 == 0 {
+            self.remember_spill(frame, index);
+            let link = scalar.link.filter(|_| scalar.num.fits(size * 8));
+            return Ok(Value::Scalar(ScalarValue { link, ..scalar }));
+        }
+        if bytes().all(|b| b == Byte::Spill) && scalar.num.is_zero() {
+            self.remember_spill(frame, index);
+            return Ok(Value::constant(0));
+        }
+        Ok(if bytes().all(|b| b == Byte::Zero) { Value::constant(0) } else { Value::unknown() })
+    }
+
+    fn remember_spill(&mut self, frame: u32, slot: usize) {
+        self.remember(|entry| entry.spill = Some((frame as usize, slot)));
+    }
+
+    /// A store to the stack.
+    pub(super) fn write_stack(
+        &mut self,
+        at: At,
+        ptr: &Ptr,
+        frame: u32,
+        off: i64,
+        source: Source,
+    ) -> Result<(), Reject> {
+        let size = i64::from(at.bytes());
+        let range = self.stack_range(at.reg, ptr, frame, (off, size), Access::Write)?;
+        if ptr.var.is_const() {
+            self.write_fixed(frame, range.start, at.bytes(), source)
+        } else {
+            self.write_variable(frame, range.start..range.end - 1 + size, source)
+        }
+    }
+
+    fn write_fixed(&mut self, frame: u32, off: i64, size: u32, source: Source) -> Result<(), Reject> {
+        let (index, byte) = locate(off);
+        self.touch_slot(index);
+        let aligned = off % 8 == 0;
+        let value = match source {
+            Source::Reg(reg) => *self.path.state.reg(reg),
+            Source::Imm(_) | Source::Unknown => Value::Uninit,
+        };
+        match (source, value) {
+            (Source::Reg(reg), Value::Scalar(scalar)) if aligned => {
+                let fits = scalar.num.fits(size * 8);
+                let kept = if fits { self.tie(reg, scalar) } else { ScalarValue { link: None, ..scalar } };
+                self.spill(frame, index, Value::Scalar(kept), size);
+                self.remember_spill(frame, index);
+            }
+            (Source::Imm(imm), _) if aligned => {
+                self.spill(frame, index, Value::number(Scalar::immediate(imm)), size);
+                self.remember_spill(frame, index);
+            }
+            (Source::Reg(_), Value::Ptr(spilled)) => {
+                if size != 8 {
+                    return Err(Reject::SpillSize {});
+                }
+                if matches!(spilled.kind, PtrKind::Stack(_)) && frame as usize != self.path.state.current() {
+                    return Err(Reject::SpillToCaller {});
+                }
+                self.spill(frame, index, value, size);
+                self.remember_spill(frame, index);
+            }
+            (Source::Reg(_) | Source::Imm(_) | Source::Unknown, _) => {
+                let zero = match source {
+                    Source::Reg(reg) if value.is_zero() => {
+                        self.mark_precise(reg)?;
+                        true
+                    }
+                    Source::Imm(imm) => imm == 0,
+                    Source::Reg(_) | Source::Unknown => false,
+                };
+                let slot = self.slot_mut(frame, index);
+                if slot.is_spill() {
+                    slot.scrub();
+                }
+                slot.spill = Value::Uninit;
+                for i in 0..size as usize {
+                    slot.bytes[(byte + SLOT - i) % SLOT] = if zero { Byte::Zero } else { Byte::Misc };
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn spill(&mut self, frame: u32, index: usize, value: Value, size: u32) {
+        let slot = self.slot_mut(frame, index);
+        slot.spill = value;
+        let keep = SLOT - size as usize;
+        for (i, byte) in slot.bytes.iter_mut().enumerate() {
+            *byte = match *byte {
+                _ if i >= keep => Byte::Spill,
+                Byte::Zero => Byte::Zero,
+                Byte::Invalid => Byte::Invalid,
+                Byte::Spill | Byte::Misc => Byte::Misc,
+            };
+        }
+    }
+
+    fn write_variable(&mut self, frame: u32, range: Range<i64>, source: Source) -> Result<(), Reject> {
+        let zero = match source {
+            Source::Reg(reg) => self.path.state.reg(reg).is_zero(),
+            Source::Imm(imm) => imm == 0,
+            Source::Unknown => false,
+        };
+        let mut relied_on_zero = false;
+        for off in range {
+            let (index, byte) = locate(off);
+            self.touch_slot(index);
+            let slot = self.slot_mut(frame, index);
+            if zero && slot.bytes[byte] == Byte::Spill && slot.spill.is_zero() {
+                relied_on_zero = true;
+                continue;
+            }
+            slot.spill = Value::Uninit;
+            let stays_zero = zero && slot.bytes[byte] == Byte::Zero;
+            relied_on_zero |= stays_zero;
+            slot.bytes[byte] = if stays_zero { Byte::Zero } else { Byte::Misc };
+        }
+        if let (true, Source::Reg(reg)) = (relied_on_zero, source) {
+            self.mark_precise(reg)?;
+        }
+        Ok(())
+    }
+
+    /// Every byte that may be read must be data. If a helper writes there, what was known of it is gone.
+    pub(super) fn check_initialised(
+        &mut self,
+        reg: Reg,
+        ptr: &Ptr,
+        frame: u32,
+        starts: Range<i64>,
+        size: i64,
+        access: Access,
+    ) -> Result<(), Reject> {
+        let end = starts.end - 1 + size;
+        for off in starts.start..end {
+            let (index, byte) = locate(off);
+            let slot = self.slot_of(frame, index);
+            let clobber = access == Access::Write;
+            match slot.bytes[byte] {
+                Byte::Misc => {}
+                // Privileged programs may read what was never written.
+                Byte::Zero | Byte::Invalid => {
+                    if clobber {
+                        self.slot_mut(frame, index).bytes[byte] = Byte::Misc;
+                    }
+                }
+                Byte::Spill if slot.is_spill() => {
+                    if clobber {
+                        self.slot_mut(frame, index).scrub();
+                    }
+                }
+                Byte::Spill => {
+                    let (reg, i) = (reg.number(), off - starts.start);
+                    return Err(match ptr.var.is_const() {
+                        true => Reject::StackIndirect { reg, off: starts.start, i, size },
+                        false => Reject::StackIndirectVar { reg, var: ptr.var.bits().to_string(), i, size },
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A helper fills these bytes.
+    pub(super) fn fill_stack(&mut self, frame: u32, range: Range<i64>) -> Result<(), Reject> {
+        for off in range {
+            self.write_fixed(frame, off, 1, Source::Unknown)?;
+        }
+        Ok(())
+    }
+}

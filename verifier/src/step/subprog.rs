@@ -1,0 +1,334 @@
+//! Functions of the program: calls of static and global ones, callbacks, what global ones expect, and how deep it all goes.
+
+use std::rc::Rc;
+
+use ring3_btf::{Btf, FuncEntry, Kind, Linkage, Type, TypeId};
+use ring3_isa::{Callee, Insn, Reg, Wide};
+use ring3_platform::{ArgFlags, ProgType, ctx};
+
+use super::call::Args;
+use crate::diag::reject::{Reject, unsupported};
+use crate::state::{Callback, Frame, Ptr, PtrKind, State, Value, type_name};
+use crate::walk::{Next, Walk};
+
+/// Frames that may be open (MAX_CALL_FRAMES).
+pub const MAX_FRAMES: usize = 8;
+/// Bytes of stack that all open frames may have together.
+const MAX_STACK: u32 = 512;
+/// Bytes that may lie above a function that does a tail call.
+const MAX_STACK_TAIL_CALL: u32 = 256;
+/// Frames from this size on get a stack of their own in tracing programs (BPF_PRIV_STACK_MIN_SIZE).
+const PRIVATE_STACK: u32 = 64;
+
+/// What a global function expects of an argument.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Param {
+    Scalar,
+    Ctx,
+    /// Memory of so many bytes; `nonnull` if it cannot be null.
+    Mem {
+        size: u32,
+        nonnull: bool,
+    },
+}
+
+impl Walk<'_> {
+    /// What BTF says of a function.
+    pub fn func_entry(&self, subprog: usize) -> Option<&FuncEntry> {
+        let start = self.structure.subprogs[subprog].start;
+        self.program.info.as_ref()?.funcs.iter().find(|func| func.slot as usize == start)
+    }
+
+    /// The name of a function.
+    pub fn subprog_name(&self, subprog: usize) -> String {
+        self.func_entry(subprog).map(|func| func.name.to_string()).unwrap_or_default()
+    }
+
+    /// Whether a function is judged on its own.
+    pub fn is_global(&self, subprog: usize) -> bool {
+        subprog != 0 && self.func_entry(subprog).is_some_and(|func| func.linkage == Linkage::Global)
+    }
+
+    /// A call of a function of the program.
+    pub(super) fn call_subprog(&mut self, off: i32) -> Result<Next, Reject> {
+        let start = self.slot_at(off)?;
+        let Some(subprog) = self.structure.subprog_at(start) else {
+            return Err(Reject::BadCallTarget { at: self.at });
+        };
+        if self.is_global(subprog) {
+            return self.call_global(subprog);
+        }
+        let (callsite, caller_regs) = (self.at, self.path.state.frame().regs);
+        self.enter_frame(subprog, callsite, |callee| {
+            callee.regs[1..=5].copy_from_slice(&caller_regs[1..=5]);
+        })?;
+        let caller = self.path.state.frames.len() - 2;
+        let frame = self.path.state.frame_at(caller);
+        frame.regs[..=5].fill(Value::Uninit);
+        if self.log.on() {
+            let text = format!("caller:\n{}\ncallee:\n{}\n", self.render(caller), self.render(caller + 1));
+            self.log.push(&text);
+        }
+        self.scratched = crate::diag::render::Scratched::ALL;
+        Ok(Next::Goto(start))
+    }
+
+    fn enter_frame(&mut self, subprog: usize, callsite: usize, set: impl FnOnce(&mut Frame)) -> Result<(), Reject> {
+        let depth = self.path.state.frames.len();
+        push_frame(&mut self.path.state, subprog, callsite, set).ok_or(Reject::CallDepth { frames: depth + 1 })
+    }
+
+    /// The callback's frame goes on another path; the current one goes on as if it was not called.
+    pub(super) fn push_callback(&mut self, args: &Args, regs: &[Value]) -> Result<(), Reject> {
+        let Some(subprog) = args.callback.map(|s| s as usize) else {
+            return unsupported("a callback that is not a function of the program");
+        };
+        let (callsite, depth) = (self.at, self.path.state.frames.len());
+        let start = self.structure.subprogs[subprog].start;
+        let state = self.push(start)?;
+        state.callback_unroll_depth += 1;
+        push_frame(state, subprog, callsite, |callee| {
+            callee.regs[1..=regs.len()].copy_from_slice(regs);
+            callee.callback = Some(Callback { sync: true });
+        })
+        .ok_or(Reject::CallDepth { frames: depth + 1 })?;
+        state.frame_at(depth - 1).callback_depth += 1;
+        self.scratched = crate::diag::render::Scratched::ALL;
+        self.path.state.frame_mut().callback_depth = 0;
+        Ok(())
+    }
+
+    fn call_global(&mut self, subprog: usize) -> Result<Next, Reject> {
+        let name = self.subprog_name(subprog);
+        let params = self.params(subprog)?;
+        for (index, param) in params.iter().enumerate() {
+            if let Err(reject) = self.check_global_arg(index, *param) {
+                self.log.push(&reject.text());
+                self.log.push("\n");
+                return Err(Reject::GlobalArgs { subprog, name });
+            }
+        }
+        if self.log.on() {
+            self.log.push(&format!("Func#{subprog} ('{name}') is global and assumed valid.\n"));
+        }
+        if self.structure.subprogs[subprog].changes_packet {
+            self.forget_packets();
+        }
+        self.called[subprog] = true;
+        self.forget_caller_saved();
+        self.write(Reg::R0, Value::unknown());
+        Ok(Next::Fall)
+    }
+
+    fn check_global_arg(&mut self, index: usize, param: Param) -> Result<(), Reject> {
+        let reg = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5][index.min(4)];
+        let value = self.read(reg)?;
+        match param {
+            Param::Scalar => match value {
+                Value::Scalar(_) => Ok(()),
+                Value::Ptr(_) | Value::Uninit => Err(Reject::GlobalArgScalar { reg: reg.number() }),
+            },
+            Param::Ctx => match value {
+                Value::Ptr(ptr) if ptr.kind == PtrKind::Ctx => self.check_plain_pointer(reg, &ptr),
+                Value::Ptr(_) | Value::Scalar(_) | Value::Uninit => {
+                    Err(Reject::GlobalArgCtx { index, ty: type_name(&value) })
+                }
+            },
+            Param::Mem { nonnull, .. } if nonnull && value.as_ptr().is_none_or(|ptr| ptr.nullable) => {
+                Err(Reject::GlobalArgNull { index })
+            }
+            Param::Mem { .. } if value.is_zero() => self.mark_precise(reg),
+            Param::Mem { size, .. } => {
+                let mut args = Args::default();
+                self.check_memory(reg, size.into(), false, ArgFlags::NONE, &mut args)?;
+                self.check_memory(reg, size.into(), false, ArgFlags::WRITE, &mut args)
+            }
+        }
+    }
+
+    /// What a global function's BTF says of its arguments.
+    fn params(&self, subprog: usize) -> Result<Vec<Param>, Reject> {
+        let (Some(info), Some(func)) = (self.program.info.as_ref(), self.func_entry(subprog)) else {
+            return Err(Reject::NoFuncInfo {});
+        };
+        let btf = &*info.btf;
+        let name = &func.name;
+        let proto = func_proto(btf, func.type_id)
+            .ok_or_else(|| Reject::Unsupported { what: format!("the prototype of the global function {name}") })?;
+        let Some(Type::FuncProto { ret, params }) = btf.get(proto) else { return Err(Reject::NoFuncInfo {}) };
+        let returns_scalar =
+            btf.resolved(*ret).is_ok_and(|ty| matches!(ty.kind(), Kind::Int | Kind::Enum | Kind::Enum64));
+        if !returns_scalar {
+            return Err(Reject::GlobalReturn { name: name.to_string() });
+        }
+        if params.len() > 5 {
+            return Err(Reject::GlobalManyArgs { name: name.to_string(), count: params.len() });
+        }
+        let tags = decl_tags(btf, func.type_id);
+        params
+            .iter()
+            .enumerate()
+            .map(|(index, param)| self.param(btf, param.ty, &tags_of(&tags, index), index, name))
+            .collect()
+    }
+
+    fn param(&self, btf: &Btf, id: TypeId, tags: &[&str], index: usize, name: &str) -> Result<Param, Reject> {
+        let unknown =
+            || Reject::Unsupported { what: format!("the type of argument {index} of the global function {name}") };
+        if let Some(tag) = tags.iter().find(|tag| !matches!(**tag, "arg:ctx" | "arg:nonnull")) {
+            return unsupported(format!("the tag {tag} of argument {index} of the global function {name}"));
+        }
+        if tags.contains(&"arg:ctx") {
+            return Ok(Param::Ctx);
+        }
+        let ty = btf.resolved(id).map_err(|_| unknown())?;
+        match ty {
+            Type::Ptr { to } => {
+                if self.is_context(btf, *to) {
+                    return Ok(Param::Ctx);
+                }
+                let size = btf.size_of(*to).map_err(|_| unknown())?;
+                if size == 0 {
+                    return Err(unknown());
+                }
+                Ok(Param::Mem { size, nonnull: tags.contains(&"arg:nonnull") })
+            }
+            ty if matches!(ty.kind(), Kind::Int | Kind::Enum | Kind::Enum64) => Ok(Param::Scalar),
+            _ => Err(unknown()),
+        }
+    }
+
+    /// Whether a type is the context of the program.
+    fn is_context(&self, btf: &Btf, to: TypeId) -> bool {
+        let mut id = to;
+        for _ in 0..32 {
+            match btf.get(id) {
+                Some(Type::Typedef { to, .. }) => {
+                    if self.program.kind == ProgType::Kprobe && btf.name(id) == "bpf_user_pt_regs_t" {
+                        return true;
+                    }
+                    id = *to;
+                }
+                Some(Type::Const { to } | Type::Volatile { to } | Type::Restrict { to }) => id = *to,
+                Some(ty) if ty.kind() == Kind::Struct => {
+                    return ctx::layout(self.program.kind).is_some_and(|layout| layout.name == btf.name(id));
+                }
+                Some(_) | None => return false,
+            }
+        }
+        false
+    }
+}
+
+/// A state at the entry of a global function, for any arguments that fit.
+pub fn global_entry(walk: &mut Walk<'_>, subprog: usize) -> Result<State, Reject> {
+    let params = walk.params(subprog)?;
+    let mut state = State::entry(subprog);
+    for (index, param) in params.iter().enumerate() {
+        let value = match *param {
+            Param::Scalar => Value::unknown(),
+            Param::Ctx => Value::ptr(PtrKind::Ctx),
+            Param::Mem { size, nonnull } => {
+                let id = if nonnull { 0 } else { walk.new_id() };
+                let kind = PtrKind::Mem { size, rdonly: false, ringbuf: false };
+                Value::Ptr(Ptr { id, nullable: !nonnull, ..Ptr::new(kind) })
+            }
+        };
+        state.frame_mut().regs[index + 1] = value;
+    }
+    Ok(state)
+}
+
+fn push_frame(state: &mut State, subprog: usize, callsite: usize, set: impl FnOnce(&mut Frame)) -> Option<()> {
+    let depth = state.frames.len();
+    if depth >= MAX_FRAMES {
+        return None;
+    }
+    let mut frame = Frame::new(subprog, callsite, u32::try_from(depth).ok()?);
+    set(&mut frame);
+    state.frames.push(Rc::new(frame));
+    Some(())
+}
+
+fn func_proto(btf: &Btf, func: TypeId) -> Option<TypeId> {
+    match btf.get(func)? {
+        Type::Func { proto, .. } => Some(*proto),
+        _ => None,
+    }
+}
+
+/// Tags on a function: component (argument, or none) and text.
+fn decl_tags(btf: &Btf, func: TypeId) -> Vec<(Option<usize>, &str)> {
+    btf.types()
+        .iter()
+        .filter_map(|ty| match ty {
+            Type::DeclTag { name, target, component } if *target == func => {
+                Some((usize::try_from(*component).ok(), btf.string(*name)))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn tags_of<'a>(tags: &[(Option<usize>, &'a str)], index: usize) -> Vec<&'a str> {
+    let mine = tags.iter().filter(|(component, _)| *component == Some(index));
+    mine.map(|(_, text)| *text).filter(|text| text.starts_with("arg:")).collect()
+}
+
+/// One function on the way down.
+struct Level {
+    subprog: usize,
+    slot: usize,
+    depth: u32,
+}
+
+/// The stack of every chain of calls fits.
+pub fn check_stack_depth(walk: &Walk<'_>) -> Result<(), Reject> {
+    let subprogs = &walk.structure.subprogs;
+    let tail_calls = subprogs.iter().any(|s| s.has_tail_call);
+    let tracing = matches!(
+        walk.program.kind,
+        ProgType::Kprobe | ProgType::Tracepoint | ProgType::PerfEvent | ProgType::RawTracepoint
+    );
+    let has_private = |size: u32| tracing && !tail_calls && size >= PRIVATE_STACK;
+    let size_of = |subprog: usize| walk.facts.subprogs[subprog].stack_depth.next_multiple_of(16);
+    let enter = |subprog: usize, above: u32, levels: usize| -> Result<Level, Reject> {
+        let size = size_of(subprog);
+        if levels > 0 && subprogs[subprog].has_tail_call && above >= MAX_STACK_TAIL_CALL {
+            return Err(Reject::StackDepthTailCall { size: above });
+        }
+        let private = has_private(size);
+        if private && size > MAX_STACK {
+            return Err(Reject::StackSubprog { subprog, size });
+        }
+        let depth = if private { above } else { above + size };
+        if depth > MAX_STACK {
+            return Err(Reject::StackDepth { frames: levels + 1, size: depth });
+        }
+        Ok(Level { subprog, slot: subprogs[subprog].start, depth })
+    };
+    let mut stack = vec![enter(0, 0, 0)?];
+    while let Some(level) = stack.last_mut() {
+        if level.slot >= subprogs[level.subprog].end {
+            stack.pop();
+            continue;
+        }
+        let slot = level.slot;
+        level.slot = walk.program.code.next(slot);
+        let depth = level.depth;
+        let off = match walk.decoded(slot) {
+            Some(Insn::Call(Callee::Local(off))) => off,
+            Some(Insn::LoadImm { value: Wide::Func(off), .. }) => off,
+            Some(_) | None => continue,
+        };
+        let callee =
+            crate::cfg::target(&walk.program.code, slot, off).and_then(|start| walk.structure.subprog_at(start));
+        let Some(callee) = callee else { return Err(Reject::BadCallTarget { at: slot }) };
+        if stack.len() >= MAX_FRAMES {
+            return Err(Reject::CallDepthStatic { frames: stack.len() });
+        }
+        let next = enter(callee, depth, stack.len())?;
+        stack.push(next);
+    }
+    Ok(())
+}

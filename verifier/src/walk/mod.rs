@@ -1,0 +1,364 @@
+//! The walk over all paths: depth first, one instruction at a time, until nothing is pending.
+
+mod path;
+mod precision;
+mod prune;
+mod scc;
+mod verdict;
+
+use std::borrow::Cow;
+
+use ring3_isa::{Insn, Names, Reg, Wide};
+use ring3_platform::{Program, Target, helper_name};
+
+pub use path::{Linked, MAX_LINKED, Past, Path, Pending, Trail};
+pub use prune::{Store, widen};
+pub use verdict::judge;
+
+use crate::cfg::{Structure, malformed};
+use crate::diag::log::Log;
+use crate::diag::reject::Reject;
+use crate::diag::render::{self, Scratched};
+use crate::facts::{Facts, InsnFacts};
+use crate::state::{State, Value};
+
+/// Instructions that the walk may process (BPF_COMPLEXITY_LIMIT_INSNS).
+pub const MAX_PROCESSED: u32 = 1_000_000;
+/// Paths that may be pending (BPF_COMPLEXITY_LIMIT_JMP_SEQ).
+pub const MAX_PENDING: usize = 8192;
+
+/// Where a path goes on after an instruction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// At the following instruction.
+    Fall,
+    /// At this slot.
+    Goto(usize),
+    /// At this slot, in another frame: the log shows the whole state.
+    Enter(usize),
+    /// Nowhere: it ended well.
+    End,
+}
+
+/// The walk over one function and what it calls.
+pub struct Walk<'p> {
+    /// What is judged.
+    pub program: &'p Program,
+    /// Against what.
+    pub target: &'p Target,
+    /// Its skeleton.
+    pub structure: &'p Structure,
+    /// The log.
+    pub log: Log,
+    /// What was found out.
+    pub facts: Facts,
+    /// The path that is followed now.
+    pub path: Path,
+    /// The current instruction.
+    pub at: usize,
+    /// The one before it.
+    pub from: Option<usize>,
+    /// Registers and slots that the current instruction touched.
+    pub scratched: Scratched,
+    /// Instructions processed so far.
+    pub processed: u32,
+    /// Stored states.
+    pub store: Store,
+    /// Types of pointers that instructions dereferenced: one instruction may not mix some of them.
+    pub deref: Vec<Option<&'static str>>,
+    /// Global functions that were called.
+    pub called: Vec<bool>,
+    /// The function that is walked on its own.
+    pub root: usize,
+    ids: u32,
+    pending: Vec<Pending>,
+    /// The current instruction has the newest entry of the trail.
+    has_entry: bool,
+    /// Source line that was printed last: file and line.
+    line: Option<(std::sync::Arc<str>, u32)>,
+}
+
+impl<'p> Walk<'p> {
+    /// Ready to walk.
+    pub fn new(program: &'p Program, target: &'p Target, structure: &'p Structure, log: Log) -> Walk<'p> {
+        let len = program.code.len();
+        Walk {
+            program,
+            target,
+            structure,
+            log,
+            facts: Facts {
+                insns: vec![InsnFacts::default(); len],
+                subprogs: structure
+                    .subprogs
+                    .iter()
+                    .map(|s| crate::SubprogFacts { start: s.start, end: s.end, stack_depth: 0 })
+                    .collect(),
+            },
+            path: Path { state: State::entry(0), trail: Trail::default() },
+            at: 0,
+            from: None,
+            scratched: Scratched::ALL,
+            processed: 0,
+            store: Store::new(len),
+            deref: vec![None; len],
+            called: vec![false; structure.subprogs.len()],
+            root: 0,
+            ids: 0,
+            pending: Vec::new(),
+            has_entry: false,
+            line: None,
+        }
+    }
+
+    /// A number that ties values together.
+    pub fn new_id(&mut self) -> u32 {
+        self.ids += 1;
+        self.ids
+    }
+
+    /// Walks function `root` from this state at its entry.
+    pub fn run(&mut self, root: usize, entry: State) -> Result<(), Reject> {
+        self.root = root;
+        self.at = self.structure.subprogs[root].start;
+        self.from = None;
+        self.path = Path { state: entry, trail: Trail { first: self.at, ..Trail::default() } };
+        self.scratched = Scratched::ALL;
+        self.line = None;
+        let mut full = false;
+        loop {
+            match self.step(&mut full)? {
+                Next::Fall => self.go(self.program.code.next(self.at)),
+                Next::Goto(slot) => self.go(slot),
+                Next::Enter(slot) => {
+                    self.go(slot);
+                    full = true;
+                }
+                Next::End => {
+                    self.end_path();
+                    if !self.resume() {
+                        return Ok(());
+                    }
+                    full = true;
+                }
+            }
+        }
+    }
+
+    fn go(&mut self, slot: usize) {
+        self.from = Some(self.at);
+        self.at = slot;
+    }
+
+    /// One instruction.
+    fn step(&mut self, full: &mut bool) -> Result<Next, Reject> {
+        self.has_entry = false;
+        self.processed += 1;
+        if self.processed > MAX_PROCESSED {
+            return Err(Reject::TooLarge { processed: self.processed });
+        }
+        self.path.trail.last = self.from;
+        let fixed = self.structure.insns[self.at];
+        if fixed.prune_point && self.visited()? {
+            if self.log.on() {
+                self.log_safe(*full);
+            }
+            return Ok(Next::End);
+        }
+        if fixed.jmp_point {
+            self.remember(|_| {});
+        }
+        if self.log.on() {
+            self.log_insn(full);
+        }
+        self.facts.insns[self.at].seen = true;
+        match self.program.code.insns()[self.at] {
+            Ok(insn) => self.insn(insn),
+            Err(bad) => Err(malformed(bad)),
+        }
+    }
+
+    /// Adds to the trail's entry of the current instruction.
+    pub fn remember(&mut self, change: impl FnOnce(&mut Past)) {
+        if !self.has_entry {
+            self.has_entry = true;
+            self.path.trail.past.push(Past { at: self.at, from: self.from, ..Past::default() });
+        }
+        if let Some(entry) = self.path.trail.past.last_mut() {
+            change(entry);
+        }
+    }
+
+    /// Puts the current state aside, to be followed from `at` later. Gives its state, to be changed.
+    pub fn push(&mut self, at: usize) -> Result<&mut State, Reject> {
+        if let Some(parent) = self.path.trail.parent {
+            self.store.add_branch(parent);
+        }
+        self.pending.push(Pending { path: self.path.clone(), at, from: Some(self.at), log: self.log.position() });
+        if self.pending.len() > MAX_PENDING {
+            return Err(Reject::TooComplex { jumps: self.pending.len() });
+        }
+        let last = self.pending.len() - 1;
+        Ok(&mut self.pending[last].path.state)
+    }
+
+    /// The state of one side of the branch that was just split: the jump was put aside, the current path falls through.
+    pub fn side(&mut self, taken: bool) -> &mut State {
+        match self.pending.last_mut() {
+            Some(pending) if taken => &mut pending.path.state,
+            Some(_) | None => &mut self.path.state,
+        }
+    }
+
+    /// Takes up the path that was put aside last.
+    fn resume(&mut self) -> bool {
+        let Some(next) = self.pending.pop() else { return false };
+        self.path = next.path;
+        self.at = next.at;
+        self.from = next.from;
+        self.log.rewind(next.log);
+        self.scratched = Scratched::ALL;
+        true
+    }
+
+    /// A register that is read.
+    pub fn read(&mut self, reg: Reg) -> Result<Value, Reject> {
+        self.scratched.regs |= 1 << reg.number();
+        match self.path.state.reg(reg) {
+            Value::Uninit => Err(Reject::NotReadable { reg: reg.number() }),
+            value => Ok(*value),
+        }
+    }
+
+    /// A register that is going to be written.
+    pub fn writable(&mut self, reg: Reg) -> Result<(), Reject> {
+        self.scratched.regs |= 1 << reg.number();
+        if reg == Reg::FP { Err(Reject::FramePointerReadOnly {}) } else { Ok(()) }
+    }
+
+    /// Writes a register.
+    pub fn write(&mut self, reg: Reg, value: Value) {
+        self.scratched.regs |= 1 << reg.number();
+        self.path.state.set(reg, value);
+    }
+
+    /// R0 to R5 lose their content.
+    pub fn forget_caller_saved(&mut self) {
+        for reg in ring3_isa::RegSet::CALLER_SAVED.iter() {
+            self.write(reg, Value::Uninit);
+        }
+    }
+
+    /// A slot was touched.
+    pub fn touch_slot(&mut self, slot: usize) {
+        self.scratched.slots |= 1 << slot.min(63);
+    }
+
+    fn log_safe(&mut self, full: bool) {
+        let text = match self.from {
+            Some(from) if full => format!("\nfrom {from} to {}: safe\n", self.at),
+            Some(_) | None => format!("{}: safe\n", self.at),
+        };
+        self.log.push(&text);
+    }
+
+    /// The whole state of a frame, as it stands in the log.
+    pub fn render(&self, frame: usize) -> String {
+        render::frame(self.program, &self.path.state, frame, Scratched::ALL)
+    }
+
+    fn log_insn(&mut self, full: &mut bool) {
+        let current = self.path.state.current();
+        if *full && self.log.verbose() {
+            let text = format!("\nfrom {} to {}:{}\n", display(self.from), self.at, self.render(current));
+            self.log.push(&text);
+        }
+        *full = false;
+        self.log_state(self.at);
+        self.log_line();
+        let text = self.text(self.at);
+        self.log.insn(&format!("{}: {text}", self.at));
+    }
+
+    /// Which registers may be read from each instruction on before they are written, and the loops.
+    fn log_live(&mut self) {
+        self.log.push("Live regs before insn:\n");
+        let mut slot = 0;
+        while slot < self.program.code.len() {
+            let fixed = self.structure.insns[slot];
+            let scc = match fixed.scc & !crate::cfg::CALLBACK_LOOP {
+                scc if scc == fixed.scc && scc != 0 => format!("{scc:3} "),
+                _ => "    ".to_owned(),
+            };
+            let live: String =
+                (0..10u8).map(|reg| if fixed.live >> reg & 1 != 0 { char::from(b'0' + reg) } else { '.' }).collect();
+            let line = format!("{scc}{slot:3}: {live} {}\n", self.text(slot));
+            self.log.push(&line);
+            slot = self.program.code.next(slot);
+        }
+    }
+
+    /// What the last instruction changed.
+    pub fn log_state(&mut self, at: usize) {
+        if !self.log.on() || self.scratched == Scratched::NONE {
+            return;
+        }
+        let current = self.path.state.current();
+        let text = render::frame(self.program, &self.path.state, current, self.scratched);
+        self.log.state_after(at, &text);
+        self.scratched = Scratched::NONE;
+    }
+
+    /// The source line of the current instruction, if it is another one than before.
+    fn log_line(&mut self) {
+        let Some(entry) = self.program.info.as_ref().and_then(|info| info.line_at(u32::try_from(self.at).ok()?)) else {
+            return;
+        };
+        if self.line.as_ref().is_some_and(|(file, line)| *file == entry.file && *line == entry.line) {
+            return;
+        }
+        self.line = Some((entry.file.clone(), entry.line));
+        let file = entry.file.rsplit('/').next().unwrap_or_default();
+        let text = format!("; {} @ {file}:{}\n", entry.text.trim_start(), entry.line);
+        self.log.push(&text);
+    }
+
+    /// An instruction as the log writes it.
+    pub fn text(&self, slot: usize) -> String {
+        match self.program.code.text(slot, &LogNames) {
+            Some(text) => text.with_opcode().to_string(),
+            None => String::new(),
+        }
+    }
+
+    /// The instruction at a slot, if it can be decoded.
+    pub fn decoded(&self, slot: usize) -> Option<Insn> {
+        self.program.code.insns().get(slot).and_then(|insn| insn.ok())
+    }
+}
+
+fn display(slot: Option<usize>) -> String {
+    slot.map_or_else(|| "-1".to_owned(), |slot| slot.to_string())
+}
+
+/// Names as the verifier's log has them: addresses are not shown.
+struct LogNames;
+
+impl Names for LogNames {
+    fn helper(&self, id: i32) -> Option<Cow<'_, str>> {
+        let name = helper_name(u32::try_from(id).ok()?)?;
+        Some(Cow::Owned(format!("bpf_{name}")))
+    }
+
+    fn wide(&self, _slot: usize, value: Wide) -> Option<Cow<'_, str>> {
+        match value {
+            Wide::Func(off) => Some(Cow::Owned(format!("{off:#x}"))),
+            Wide::Imm(_)
+            | Wide::Map(_)
+            | Wide::MapValue { .. }
+            | Wide::BtfId { .. }
+            | Wide::MapIdx(_)
+            | Wide::MapIdxValue { .. } => Some(Cow::Borrowed("0x0")),
+        }
+    }
+}

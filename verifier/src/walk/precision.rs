@@ -1,0 +1,422 @@
+//! Precision: which scalars a decision relied on, found by walking back over the instructions that made them.
+
+use ring3_isa::{Callee, Insn, Operand, Reg};
+
+use super::path::{StoredId, Trail};
+use super::{Past, Walk};
+use crate::cfg::calls_back;
+use crate::diag::reject::Reject;
+use crate::diag::render::{self, Scratched};
+use crate::state::{Place, State, Value};
+
+/// What is asked for, in one frame.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Wanted {
+    regs: u16,
+    slots: u64,
+}
+
+/// What is asked for, and the frame that the walk back is in.
+struct Request {
+    frames: Vec<Wanted>,
+    current: usize,
+}
+
+const ARGS: u16 = 0b11_1110;
+
+/// The walk back cannot be trusted any more: everything counts as precise.
+struct GiveUp;
+
+impl Request {
+    fn new(state: &State) -> Request {
+        Request { frames: vec![Wanted::default(); state.frames.len()], current: state.current() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.frames.iter().all(|frame| *frame == Wanted::default())
+    }
+
+    fn has(&self, reg: Reg) -> bool {
+        self.frames[self.current].regs >> reg.number() & 1 != 0
+    }
+
+    fn add(&mut self, reg: Reg) {
+        self.frames[self.current].regs |= 1 << reg.number();
+    }
+
+    fn remove(&mut self, reg: Reg) {
+        self.frames[self.current].regs &= !(1 << reg.number());
+    }
+
+    fn now(&self) -> Wanted {
+        self.frames[self.current]
+    }
+
+    fn place(&self, place: Place) -> bool {
+        match place {
+            Place::Reg { frame, reg } => self.frames.get(frame).is_some_and(|f| f.regs >> reg & 1 != 0),
+            Place::Slot { frame, slot } => self.frames.get(frame).is_some_and(|f| f.slots >> slot & 1 != 0),
+        }
+    }
+
+    fn add_place(&mut self, place: Place) -> Result<(), GiveUp> {
+        let (Place::Reg { frame, .. } | Place::Slot { frame, .. }) = place;
+        let wanted = self.frames.get_mut(frame).ok_or(GiveUp)?;
+        match place {
+            Place::Reg { reg, .. } => wanted.regs |= 1 << reg,
+            Place::Slot { slot, .. } => wanted.slots |= 1 << slot,
+        }
+        Ok(())
+    }
+
+    fn spread(&mut self, entry: Option<&Past>) -> Result<(), GiveUp> {
+        let Some(entry) = entry else { return Ok(()) };
+        if entry.linked.iter().any(|place| self.place(*place)) {
+            for place in &entry.linked {
+                self.add_place(*place)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Back into the function that an exit left.
+    fn enter(&mut self) {
+        self.current += 1;
+        if self.frames.len() <= self.current {
+            self.frames.push(Wanted::default());
+        }
+    }
+
+    /// Back out of a function through its call: nothing of its frame may be left but arguments.
+    fn leave(&mut self, pass_args: bool) -> Result<(), GiveUp> {
+        let now = self.now();
+        if now.regs & !ARGS != 0 || now.slots != 0 || self.current == 0 {
+            return Err(GiveUp);
+        }
+        self.frames[self.current] = Wanted::default();
+        self.current -= 1;
+        if pass_args {
+            self.frames[self.current].regs |= now.regs;
+        }
+        Ok(())
+    }
+}
+
+impl Walk<'_> {
+    /// The value of a register of the current frame decided something.
+    pub fn mark_precise(&mut self, reg: Reg) -> Result<(), Reject> {
+        if self.path.state.reg(reg).as_scalar().is_none() {
+            return Ok(());
+        }
+        let mut request = Request::new(&self.path.state);
+        request.add(reg);
+        self.trace(request, self.path.trail.clone(), self.at);
+        Ok(())
+    }
+
+    /// The value spilled in a slot of a frame decided something.
+    pub fn mark_slot_precise(&mut self, frame: usize, slot: usize) {
+        let mut request = Request::new(&self.path.state);
+        request.frames[frame].slots |= 1 << slot;
+        self.trace(request, self.path.trail.clone(), self.at);
+    }
+
+    /// What was precise in `old` is so in all states before the path (`trail`, with the frames of `cur`) that was found
+    /// to be covered by it. Tells whether anything was new.
+    pub(super) fn inherit_precision(&mut self, old: StoredId, cur: &State, trail: Trail, at: usize) -> bool {
+        let mut request = Request::new(cur);
+        for (wanted, frame) in request.frames.iter_mut().zip(&self.store.get(old).state.frames) {
+            let precise = |value: &Value| value.as_scalar().is_some_and(|s| s.precise);
+            for (i, reg) in frame.regs.iter().enumerate() {
+                wanted.regs |= u16::from(precise(reg)) << i;
+            }
+            for (i, slot) in frame.stack.slots().iter().enumerate() {
+                wanted.slots |= u64::from(slot.is_spill() && precise(&slot.spill)) << i;
+            }
+        }
+        if request.is_empty() {
+            return false;
+        }
+        if self.log.verbose() {
+            for (index, wanted) in request.frames.iter().enumerate().rev().filter(|(_, w)| **w != Wanted::default()) {
+                let regs = (0..16).filter(|i| wanted.regs >> i & 1 != 0).map(|i| format!("r{i}"));
+                let slots = (0..64).filter(|i| wanted.slots >> i & 1 != 0).map(|i: i32| format!("fp-{}", (i + 1) * 8));
+                let places: Vec<String> = regs.chain(slots).collect();
+                self.log.push(&format!("frame {index}: propagating {}\n", places.join(",")));
+            }
+        }
+        self.trace(request, trail, at)
+    }
+
+    /// Walks back from `at`, before which nothing is done yet, and marks what is asked for in all states on the way.
+    fn trace(&mut self, mut request: Request, start: Trail, at: usize) -> bool {
+        let mut changed = false;
+        let first_parent = start.parent;
+        let mut trail = start;
+        let mut after: Option<usize> = None;
+        let mut last = Some(at);
+        let mut skip = true;
+        loop {
+            if self.log.verbose() {
+                let text = format!(
+                    "mark_precise: frame{}: last_idx {} first_idx {} subseq_idx {} \n",
+                    request.current,
+                    super::display(last),
+                    trail.first,
+                    super::display(after)
+                );
+                self.log.push(&text);
+            }
+            // The very beginning: what is left are arguments of the function.
+            let Some(mut slot) = last else { return changed };
+            let mut left = trail.past.len();
+            loop {
+                if !std::mem::take(&mut skip) {
+                    let entry = trail.entry(slot, left);
+                    if self.back_over(&mut request, slot, after, entry).is_err() {
+                        self.give_up(first_parent, &mut changed);
+                        return changed;
+                    }
+                }
+                if request.is_empty() {
+                    return changed;
+                }
+                after = Some(slot);
+                match trail.before(slot, &mut left) {
+                    Some(before) => slot = before,
+                    None => break,
+                }
+            }
+            let Some(parent) = trail.parent else { break };
+            self.mark_state(parent, &mut request, &mut changed);
+            if request.is_empty() {
+                return changed;
+            }
+            after = Some(trail.first);
+            trail = self.store.get(parent).trail.clone();
+            last = trail.last;
+        }
+        self.give_up(first_parent, &mut changed);
+        changed
+    }
+
+    fn mark_state(&mut self, id: StoredId, request: &mut Request, changed: &mut bool) {
+        let stored = self.store.get_mut(id);
+        for (index, wanted) in request.frames.iter_mut().enumerate() {
+            if *wanted == Wanted::default() || index >= stored.state.frames.len() {
+                continue;
+            }
+            let frame = stored.state.frame_at(index);
+            for reg in 0..Reg::COUNT {
+                if wanted.regs >> reg & 1 != 0 && !mark(&mut frame.regs[reg], changed) {
+                    wanted.regs &= !(1 << reg);
+                }
+            }
+            for slot in 0..64 {
+                if wanted.slots >> slot & 1 == 0 {
+                    continue;
+                }
+                let goes_on =
+                    frame.stack.slots_mut().get_mut(slot).is_some_and(|s| s.is_spill() && mark(&mut s.spill, changed));
+                if !goes_on {
+                    wanted.slots &= !(1 << slot);
+                }
+            }
+        }
+        if self.log.verbose() {
+            for index in (0..=request.current).rev() {
+                let wanted = describe(request.frames[index]);
+                let frames = self.store.get(id).state.frames.len();
+                let state = &self.store.get(id).state;
+                let state = if index < frames {
+                    render::frame(self.program, state, index, Scratched::ALL)
+                } else {
+                    String::new()
+                };
+                self.log.push(&format!("mark_precise: frame{index}: parent state {wanted}: {state}\n"));
+            }
+        }
+    }
+
+    /// Everything before the path counts as precise.
+    pub(super) fn give_up_from(&mut self, parent: Option<StoredId>) {
+        self.give_up(parent, &mut false);
+    }
+
+    fn give_up(&mut self, mut parent: Option<StoredId>, changed: &mut bool) {
+        while let Some(id) = parent {
+            let stored = self.store.get_mut(id);
+            for index in 0..stored.state.frames.len() {
+                let frame = stored.state.frame_at(index);
+                for reg in &mut frame.regs {
+                    mark(reg, changed);
+                }
+                for slot in frame.stack.slots_mut().iter_mut().filter(|s| s.is_spill()) {
+                    mark(&mut slot.spill, changed);
+                }
+            }
+            parent = stored.trail.parent;
+        }
+    }
+
+    /// What has to be known before an instruction so that what is asked for is known after it.
+    fn back_over(
+        &mut self,
+        request: &mut Request,
+        slot: usize,
+        after: Option<usize>,
+        entry: Option<&Past>,
+    ) -> Result<(), GiveUp> {
+        request.spread(entry)?;
+        if self.program.code.is_tail(slot) {
+            return Ok(());
+        }
+        if self.log.verbose() {
+            let text = format!(
+                "mark_precise: frame{}: {} before {slot}: {}\n",
+                request.current,
+                describe(request.now()),
+                self.text(slot)
+            );
+            self.log.push(&text);
+        }
+        let Some(insn) = self.decoded(slot) else { return Err(GiveUp) };
+        match insn {
+            Insn::Alu { dst, src, .. } => {
+                if let (true, Operand::Reg(src)) = (request.has(dst), src)
+                    && src != Reg::FP
+                {
+                    request.add(src);
+                }
+            }
+            Insn::Mov { dst, src, .. } => back_over_mov(request, dst, src),
+            Insn::MovSx { dst, src, .. } => back_over_mov(request, dst, Operand::Reg(src)),
+            Insn::AddrSpaceCast { dst, src, .. } => back_over_mov(request, dst, Operand::Reg(src)),
+            Insn::Neg { .. } | Insn::Endian { .. } => {}
+            Insn::LoadImm { dst, .. } => request.remove(dst),
+            Insn::Load { dst, .. } | Insn::LoadAcquire { dst, .. } => {
+                if request.has(dst) {
+                    request.remove(dst);
+                    if let Some((frame, slot)) = entry.and_then(|e| e.spill) {
+                        request.add_place(Place::Slot { frame, slot })?;
+                    }
+                }
+            }
+            Insn::Store { base, src, .. } => back_over_store(request, entry, base, src)?,
+            Insn::StoreRelease { base, src, .. } | Insn::Atomic { base, src, .. } => {
+                back_over_store(request, entry, base, Operand::Reg(src))?;
+            }
+            Insn::Branch { lhs, rhs: Operand::Reg(rhs), .. } => {
+                if request.has(lhs) || request.has(rhs) {
+                    if !entry.is_some_and(|e| e.rhs_stack) {
+                        request.add(rhs);
+                    }
+                    if !entry.is_some_and(|e| e.lhs_stack) {
+                        request.add(lhs);
+                    }
+                }
+            }
+            Insn::Branch { rhs: Operand::Imm(_), .. } | Insn::Jump { .. } | Insn::MayGoto { .. } | Insn::WideTail => {}
+            Insn::Call(callee) => self.back_over_call(request, slot, after, callee)?,
+            Insn::Exit => self.back_over_exit(request, after)?,
+            Insn::LegacyPacket { .. } => {
+                if request.has(Reg::R0) {
+                    return Err(GiveUp);
+                }
+            }
+        }
+        request.spread(entry)
+    }
+
+    fn back_over_call(
+        &self,
+        request: &mut Request,
+        slot: usize,
+        after: Option<usize>,
+        callee: Callee,
+    ) -> Result<(), GiveUp> {
+        match callee {
+            Callee::Local(off) => {
+                let start = crate::cfg::target(&self.program.code, slot, off).ok_or(GiveUp)?;
+                let subprog = self.structure.subprog_at(start).ok_or(GiveUp)?;
+                if self.is_global(subprog) {
+                    request.remove(Reg::R0);
+                    return if request.now().regs & ARGS == 0 { Ok(()) } else { Err(GiveUp) };
+                }
+                request.leave(true)
+            }
+            Callee::Helper(_) | Callee::Kfunc { .. } => {
+                let calls = calls_back(self.program, self.target, &Insn::Call(callee));
+                if calls && after.is_none_or(|after| slot + 1 != after) {
+                    return request.leave(false);
+                }
+                request.remove(Reg::R0);
+                if request.now().regs & ARGS == 0 { Ok(()) } else { Err(GiveUp) }
+            }
+        }
+    }
+
+    fn back_over_exit(&self, request: &mut Request, after: Option<usize>) -> Result<(), GiveUp> {
+        let into_callback =
+            after.and_then(|a| self.decoded(a)).is_some_and(|i| calls_back(self.program, self.target, &i));
+        if into_callback {
+            request.frames[request.current].regs &= !ARGS;
+        }
+        if request.now().regs & ARGS != 0 {
+            return Err(GiveUp);
+        }
+        let called = after.and_then(|a| a.checked_sub(1)).and_then(|a| self.decoded(a));
+        let is_call = matches!(called, Some(Insn::Call(Callee::Local(_))));
+        let wants_r0 = is_call && request.has(Reg::R0);
+        request.remove(Reg::R0);
+        request.enter();
+        if wants_r0 {
+            request.add(Reg::R0);
+        }
+        Ok(())
+    }
+}
+
+fn back_over_mov(request: &mut Request, dst: Reg, src: Operand) {
+    if !request.has(dst) {
+        return;
+    }
+    request.remove(dst);
+    if let Operand::Reg(src) = src
+        && src != Reg::FP
+    {
+        request.add(src);
+    }
+}
+
+fn back_over_store(request: &mut Request, entry: Option<&Past>, base: Reg, src: Operand) -> Result<(), GiveUp> {
+    if request.has(base) {
+        return Err(GiveUp);
+    }
+    let Some((frame, slot)) = entry.and_then(|e| e.spill) else { return Ok(()) };
+    let Some(wanted) = request.frames.get_mut(frame).filter(|f| f.slots >> slot & 1 != 0) else { return Ok(()) };
+    wanted.slots &= !(1 << slot);
+    if let Operand::Reg(src) = src {
+        request.add(src);
+    }
+    Ok(())
+}
+
+/// Marks a scalar; tells whether that was new, so that the request goes on to earlier states.
+fn mark(value: &mut Value, changed: &mut bool) -> bool {
+    match value {
+        Value::Scalar(scalar) if !scalar.precise => {
+            scalar.precise = true;
+            *changed = true;
+            true
+        }
+        Value::Scalar(_) | Value::Ptr(_) | Value::Uninit => false,
+    }
+}
+
+fn describe(wanted: Wanted) -> String {
+    let regs: Vec<String> = (0..16).filter(|i| wanted.regs >> i & 1 != 0).map(|i| format!("r{i}")).collect();
+    let slots: Vec<String> =
+        (0..64).filter(|i| wanted.slots >> i & 1 != 0).map(|i: i32| format!("-{}", (i + 1) * 8)).collect();
+    format!("regs={} stack={}", regs.join(","), slots.join(","))
+}

@@ -1,0 +1,369 @@
+//! Stored states: where they are kept, when one covers the current path, when one is given up.
+
+use std::rc::Rc;
+
+use ring3_isa::Reg;
+
+use super::Walk;
+use super::path::{Path, StoredId, Trail};
+use super::scc::Visit;
+use crate::diag::reject::Reject;
+use crate::diag::render::Scratched;
+use crate::state::subsume::{Mode, covers};
+use crate::state::{State, Value};
+
+/// Entries of a trail after which a state is stored whatever else.
+const MAX_TRAIL: usize = 40;
+
+/// A state that was stored when a path came through.
+#[derive(Debug)]
+pub struct Stored {
+    /// What was known.
+    pub state: State,
+    /// How the path came there from the stored state before it.
+    pub trail: Trail,
+    /// The instruction that it precedes.
+    pub at: usize,
+    /// Paths from here that have not ended.
+    branches: u32,
+    /// It is in no bucket any more.
+    retired: bool,
+    hits: u32,
+    misses: u32,
+}
+
+/// All stored states of a walk.
+#[derive(Debug)]
+pub struct Store {
+    states: Vec<Stored>,
+    /// By bucket: the states to compare with, newest first.
+    buckets: Vec<Vec<StoredId>>,
+    pub(super) visits: Vec<Visit>,
+    pub(super) backedges: usize,
+    /// States taken out of their buckets while paths from them were still open.
+    retired: usize,
+    /// States in buckets.
+    listed: usize,
+    /// See `Stats`.
+    pub total: u32,
+    /// See `Stats`.
+    pub peak: u32,
+    /// See `Stats`.
+    pub max_per_insn: u32,
+    /// Jumps processed.
+    jumps: u32,
+    /// `jumps` and instructions processed when a state was last stored.
+    since: (u32, u32),
+}
+
+impl Store {
+    /// Nothing stored, for a program of `len` slots.
+    pub fn new(len: usize) -> Store {
+        Store {
+            states: Vec::new(),
+            buckets: vec![Vec::new(); len],
+            visits: Vec::new(),
+            backedges: 0,
+            retired: 0,
+            listed: 0,
+            total: 0,
+            peak: 0,
+            max_per_insn: 0,
+            jumps: 0,
+            since: (0, 0),
+        }
+    }
+
+    /// Forgets the states of a finished function; the counts go on, as in Linux.
+    pub fn clear(&mut self) {
+        self.states.clear();
+        for bucket in &mut self.buckets {
+            bucket.clear();
+        }
+        self.visits.clear();
+    }
+
+    /// A jump or call was processed.
+    pub fn count_jump(&mut self) {
+        self.jumps += 1;
+    }
+
+    /// A stored state.
+    pub fn get(&self, id: StoredId) -> &Stored {
+        &self.states[id]
+    }
+
+    /// A stored state, for writing.
+    pub fn get_mut(&mut self, id: StoredId) -> &mut Stored {
+        &mut self.states[id]
+    }
+
+    /// One more path from here.
+    pub fn add_branch(&mut self, id: StoredId) {
+        self.get_mut(id).branches += 1;
+    }
+
+    pub(super) fn note_peak(&mut self) {
+        let now = u32::try_from(self.listed + self.retired + self.backedges).unwrap_or(u32::MAX);
+        self.peak = self.peak.max(now);
+    }
+}
+
+impl Walk<'_> {
+    /// Looks for a stored state that covers the current one; stores the current one if it is time.
+    pub(super) fn visited(&mut self) -> Result<bool, Reject> {
+        let fixed = self.structure.insns[self.at];
+        let force = fixed.force_checkpoint || self.path.trail.past.len() > MAX_TRAIL;
+        let (jumps, insns) = (self.store.jumps - self.store.since.0, self.processed - self.store.since.1);
+        let mut add = force || (jumps >= 2 && insns >= 8);
+        let bucket = self.bucket();
+        let mut index = 0;
+        let mut seen = 0;
+        while index < self.store.buckets[bucket].len() {
+            seen += 1;
+            let id = self.store.buckets[bucket][index];
+            if self.store.get(id).at != self.at {
+                index += 1;
+                continue;
+            }
+            match self.compare(id, force, (jumps, insns), &mut add)? {
+                Compared::Covered { open_loop } => {
+                    self.hit(id, open_loop);
+                    return Ok(true);
+                }
+                Compared::Miss => {
+                    if !self.miss(bucket, index, id, add) {
+                        index += 1;
+                    }
+                }
+            }
+        }
+        self.store.max_per_insn = self.store.max_per_insn.max(seen);
+        if add {
+            self.store_current(bucket);
+        }
+        Ok(false)
+    }
+
+    fn bucket(&self) -> usize {
+        // 32 bits wide, as in Linux: which states share a bucket shows in the statistics.
+        let callsite = self.path.state.frame().callsite;
+        let low = |index: usize| ring3_isa::num::low32(ring3_isa::num::from_index(index));
+        ring3_isa::num::index(u64::from(low(self.at) ^ low(callsite))) % self.program.code.len()
+    }
+
+    fn compare(
+        &mut self,
+        id: StoredId,
+        force: bool,
+        (jumps, insns): (u32, u32),
+        add: &mut bool,
+    ) -> Result<Compared, Reject> {
+        if self.store.get(id).branches > 0 {
+            let fixed = self.structure.insns[self.at];
+            let old = &self.store.get(id).state;
+            let is_may_goto = matches!(self.decoded(self.at), Some(ring3_isa::Insn::MayGoto { .. }));
+            if is_may_goto
+                && old.may_goto_depth != self.path.state.may_goto_depth
+                && self.covered(id, Mode::RangeWithin)
+            {
+                return Ok(Compared::Covered { open_loop: true });
+            }
+            if fixed.calls_callback {
+                let covered = self.covered(id, Mode::RangeWithin);
+                return Ok(if covered {
+                    Compared::Covered { open_loop: true }
+                } else {
+                    self.open_miss(force, (jumps, insns), add)
+                });
+            }
+            if self.is_same_again(id) {
+                return Err(self.infinite_loop(id));
+            }
+            return Ok(self.open_miss(force, (jumps, insns), add));
+        }
+        let open_loop = self.is_in_open_loop(id);
+        let mode = if open_loop { Mode::RangeWithin } else { Mode::NotExact };
+        Ok(if self.covered(id, mode) { Compared::Covered { open_loop } } else { Compared::Miss })
+    }
+
+    /// Inside a loop that is being walked states are stored sparingly: otherwise every iteration adds some.
+    fn open_miss(&self, force: bool, (jumps, insns): (u32, u32), add: &mut bool) -> Compared {
+        if !force && jumps < 20 && insns < 100 {
+            *add = false;
+        }
+        Compared::Miss
+    }
+
+    fn live(&self, state: &State, index: usize) -> u16 {
+        let slot = state.frames.get(index + 1).map_or(self.at, |inner| inner.callsite);
+        self.structure.insns[slot].live
+    }
+
+    fn covered(&self, id: StoredId, mode: Mode) -> bool {
+        let old = &self.store.get(id).state;
+        covers(old, &self.path.state, mode, &|index| self.live(&self.path.state, index))
+    }
+
+    /// Nothing has changed since the path was here before.
+    fn is_same_again(&self, id: StoredId) -> bool {
+        let (old, cur) = (&self.store.get(id).state, &self.path.state);
+        old.may_goto_depth == cur.may_goto_depth
+            && old.callback_unroll_depth == cur.callback_unroll_depth
+            && old.frames.len() == cur.frames.len()
+            && old.frame().regs.iter().zip(&cur.frame().regs).all(|(old, cur)| same_value(old, cur))
+            && self.covered(id, Mode::Exact)
+    }
+
+    fn infinite_loop(&self, id: StoredId) -> Reject {
+        let old = &self.store.get(id).state;
+        let text = |state: &State| crate::diag::render::frame(self.program, state, state.current(), Scratched::ALL);
+        let states = format!("cur state:{}\nold state:{}", text(&self.path.state), text(old));
+        Reject::InfiniteLoop { at: self.at, states }
+    }
+
+    fn hit(&mut self, id: StoredId, open_loop: bool) {
+        self.store.get_mut(id).hits += 1;
+        if self.structure.insns[self.at].jmp_point {
+            self.remember(|_| {});
+        }
+        let (state, trail) = (self.path.state.clone(), self.path.trail.clone());
+        self.inherit_precision(id, &state, trail, self.at);
+        if open_loop {
+            self.add_backedge(id);
+        }
+    }
+
+    /// Counts a comparison in vain. States that hardly ever help are taken out: tells whether this one was.
+    fn miss(&mut self, bucket: usize, index: usize, id: StoredId, add: bool) -> bool {
+        let force = self.structure.insns[self.at].force_checkpoint;
+        let stored = self.store.get_mut(id);
+        if add {
+            stored.misses += 1;
+        }
+        let n = if force && stored.branches > 0 { 64 } else { 3 };
+        if stored.misses <= stored.hits * n + n {
+            return false;
+        }
+        self.store.buckets[bucket].remove(index);
+        self.store.listed -= 1;
+        if self.store.get(id).branches > 0 {
+            self.store.retired += 1;
+            self.store.get_mut(id).retired = true;
+        }
+        true
+    }
+
+    fn store_current(&mut self, bucket: usize) {
+        self.store.total += 1;
+        self.store.listed += 1;
+        self.store.note_peak();
+        self.store.since = (self.store.jumps, self.processed);
+        forget_precision(&mut self.path.state);
+        let id = self.store.states.len();
+        let Path { state, trail } = self.path.clone();
+        self.store.states.push(Stored { state, trail, at: self.at, branches: 1, retired: false, hits: 0, misses: 0 });
+        self.store.buckets[bucket].insert(0, id);
+        self.path.trail = Trail { parent: Some(id), first: self.at, last: self.from, past: Vec::new() };
+        self.has_entry = false;
+        self.enter_loop(id);
+    }
+
+    /// The current path has ended.
+    pub(super) fn end_path(&mut self) {
+        let mut parent = self.path.trail.parent;
+        while let Some(id) = parent {
+            let stored = self.store.get_mut(id);
+            stored.branches -= 1;
+            if stored.branches > 0 {
+                break;
+            }
+            if stored.retired {
+                self.store.retired -= 1;
+            }
+            parent = self.store.get(id).trail.parent;
+            self.exit_loop(id);
+        }
+    }
+
+    /// Everything before a path counts as precise.
+    pub(super) fn distrust(&mut self, path: &Path) {
+        self.give_up_from(path.trail.parent);
+    }
+}
+
+/// What a comparison gave.
+enum Compared {
+    Covered { open_loop: bool },
+    Miss,
+}
+
+/// Same but for marks of precision.
+fn same_value(old: &Value, cur: &Value) -> bool {
+    match (old, cur) {
+        (Value::Scalar(old), Value::Scalar(cur)) => old.num == cur.num && old.link == cur.link,
+        (Value::Uninit | Value::Scalar(_) | Value::Ptr(_), _) => old == cur,
+    }
+}
+
+/// From here on, precision is to be found out anew.
+fn forget_precision(state: &mut State) {
+    state.map_values(|value| match value {
+        Value::Scalar(scalar) if scalar.precise => {
+            let mut scalar = *scalar;
+            scalar.precise = false;
+            Some(Value::Scalar(scalar))
+        }
+        Value::Scalar(_) | Value::Ptr(_) | Value::Uninit => None,
+    });
+}
+
+/// Widens scalars that changed from one iteration to the next and that no decision relied on.
+pub fn widen(old: &State, cur: &mut State) {
+    for (old, cur) in old.frames.iter().zip(&mut cur.frames) {
+        let wider = |old: &Value, cur: &Value| match (old, cur) {
+            (Value::Scalar(o), Value::Scalar(c)) => !o.precise && !c.precise && o.num != c.num,
+            (Value::Uninit | Value::Scalar(_) | Value::Ptr(_), _) => false,
+        };
+        let frame = Rc::make_mut(cur);
+        for reg in 0..Reg::COUNT {
+            if wider(&old.regs[reg], &frame.regs[reg]) {
+                frame.regs[reg] = Value::unknown();
+            }
+        }
+        for (old, cur) in old.stack.slots().iter().zip(frame.stack.slots_mut()) {
+            if old.is_spill() && cur.is_spill() && wider(&old.spill, &cur.spill) {
+                cur.spill = Value::unknown();
+            }
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// The last stored state before an instruction on this path, with the same calls.
+    pub(super) fn previous_at(&self, at: usize) -> Option<StoredId> {
+        let mut parent = self.path.trail.parent;
+        while let Some(id) = parent {
+            let stored = self.store.get(id);
+            let same_calls = stored.state.frames.len() == self.path.state.frames.len()
+                && stored.state.frames.iter().zip(&self.path.state.frames).all(|(a, b)| a.callsite == b.callsite);
+            if stored.at == at && same_calls {
+                return Some(id);
+            }
+            parent = stored.trail.parent;
+        }
+        None
+    }
+
+    /// The last stored state before `at` on this path.
+    pub fn previous_state(&self, at: usize) -> Option<State> {
+        self.previous_at(at).map(|id| self.store.get(id).state.clone())
+    }
+
+    /// Widens the current state against the last one before `at`.
+    pub fn widen_current(&mut self, at: usize) {
+        if let Some(old) = self.previous_state(at) {
+            widen(&old, &mut self.path.state);
+        }
+    }
+}

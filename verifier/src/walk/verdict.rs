@@ -1,0 +1,96 @@
+//! The verdict: the passes in the kernel's order, and what is said of them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ring3_platform::{Program, Target};
+
+use super::Walk;
+use crate::cfg::{self, Structure};
+use crate::diag::log::Log;
+use crate::diag::reject::Reject;
+use crate::state::State;
+use crate::step::subprog;
+use crate::{Facts, LogLevel, Rejection, Stats, VerifiedProgram};
+
+/// See [`crate::verify`].
+pub fn judge(program: Arc<Program>, target: Arc<Target>, level: LogLevel) -> Result<VerifiedProgram, Box<Rejection>> {
+    let start = Instant::now();
+    let log = Log::new(level.0);
+    let structure = match cfg::build(&program, &target) {
+        Ok(structure) => structure,
+        Err((reject, at)) => return Err(rejection(reject, at, log, Stats::default(), start)),
+    };
+    let mut walk = Walk::new(&program, &target, &structure, log);
+    let result = passes(&mut walk, &structure);
+    let stats = Stats {
+        processed: walk.processed,
+        max_states_per_insn: walk.store.max_per_insn,
+        total_states: walk.store.total,
+        peak_states: walk.store.peak,
+        duration_us: 0,
+    };
+    let (at, mut log, facts) = (walk.at, walk.log, walk.facts);
+    match result {
+        Ok(()) => {
+            let stats = finish(&mut log, stats, start, &facts);
+            Ok(VerifiedProgram { program, target, facts, stats, log: log.finish() })
+        }
+        Err(reject) => Err(rejection(reject, Some(at), log, stats, start)),
+    }
+}
+
+fn passes(walk: &mut Walk<'_>, structure: &Structure) -> Result<(), Reject> {
+    if walk.log.verbose() {
+        for (index, subprog) in structure.subprogs.iter().enumerate() {
+            walk.log.push(&format!("func#{index} @{}\n", subprog.start));
+        }
+    }
+    if walk.log.verbose() {
+        walk.log_live();
+    }
+    let beginning = walk.log.position();
+    walk.run(0, State::main_entry())?;
+    walk.log.rewind(beginning);
+    // Global functions that were called are judged once, for any arguments; they may call others.
+    let mut done = vec![false; structure.subprogs.len()];
+    while let Some(index) = (1..done.len()).find(|i| walk.called[*i] && !done[*i]) {
+        done[index] = true;
+        let name = walk.subprog_name(index);
+        walk.log.push(&format!("Validating {name}() func#{index}...\n"));
+        let entry = subprog::global_entry(walk, index)?;
+        walk.store.clear();
+        walk.run(index, entry)?;
+        walk.log.rewind(beginning);
+        walk.log.push(&format!("Func#{index} ('{name}') is safe for any args that match its prototype\n"));
+    }
+    subprog::check_stack_depth(walk)
+}
+
+fn finish(log: &mut Log, mut stats: Stats, start: Instant, facts: &Facts) -> Stats {
+    stats.duration_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+    if log.stats() {
+        let depths: Vec<String> = facts.subprogs.iter().map(|s| s.stack_depth.to_string()).collect();
+        log.push(&format!("verification time {} usec\nstack depth {}\n", stats.duration_us, depths.join("+")));
+    }
+    if log.on() || log.stats() {
+        log.push(&format!(
+            "processed {} insns (limit {}) max_states_per_insn {} total_states {} peak_states {} mark_read 0\n",
+            stats.processed,
+            super::MAX_PROCESSED,
+            stats.max_states_per_insn,
+            stats.total_states,
+            stats.peak_states
+        ));
+    }
+    stats
+}
+
+fn rejection(reject: Reject, at: Option<usize>, mut log: Log, stats: Stats, start: Instant) -> Box<Rejection> {
+    let text = reject.text();
+    log.push(&text);
+    log.push("\n");
+    let stats = finish(&mut log, stats, start, &Facts::default());
+    let message = text.lines().last().unwrap_or_default().to_owned();
+    Box::new(Rejection { errno: reject.errno(), message, at, stats, log: log.finish() })
+}
