@@ -36,7 +36,7 @@ const SHORT_ARRAY: usize = 16;
 pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
     let (mut instance, name, object) = load(args)?;
     if let Err(error) = instance.program(&name) {
-        return Ok(rejected(args, &object, &name, error)?);
+        return rejected(args, &object, &name, error);
     }
     fill_maps(args, &mut instance)?;
     let mut feed = Feed::open(args)?;

@@ -40,7 +40,7 @@ fn main() -> Result<(), Error> {
         .helper(prototype(), move |_, [amount, ..]| counter.fetch_add(amount, Ordering::Relaxed) + amount)?;
 
     // From C: static long (*charge)(unsigned long amount) = (void *)65536;
-    let good = program("good", &format!("r1 = 7\ncall {CHARGE}\nr0 = 2\nexit"));
+    let good = program("good", &format!("r1 = 7\ncall charge#{CHARGE}\nr0 = 2\nexit"));
     let mut instance = engine.load_program(good);
     for _ in 0..3 {
         instance.run("good", &[0u8; 60])?;
@@ -48,7 +48,7 @@ fn main() -> Result<(), Error> {
     println!("charged {}", total.load(Ordering::Relaxed));
 
     // R1 has no value after a call: the verifier knows from the prototype that the second one reads it.
-    let bad = program("bad", &format!("r1 = 7\ncall {CHARGE}\ncall {CHARGE}\nr0 = 2\nexit"));
+    let bad = program("bad", &format!("r1 = 7\ncall charge#{CHARGE}\ncall charge#{CHARGE}\nr0 = 2\nexit"));
     match engine.load_program(bad).program("bad") {
         Ok(_) => println!("accepted?"),
         Err(error) => println!("{error}"),

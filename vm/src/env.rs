@@ -366,7 +366,7 @@ impl<'h> Env<'h> {
     /// until the helper returns.
     #[inline]
     pub unsafe fn map<'m>(&mut self, handle: u64) -> Option<&'m MapHandle> {
-        if self.regions.is_some() && self.linked.as_ref().is_none_or(|l| l.map_of_handle(handle).is_none()) {
+        if self.regions.is_some() && self.linked.as_ref().is_none_or(|l| !l.knows_handle(handle)) {
             self.trap_argument(handle, "a map");
             return None;
         }

@@ -175,6 +175,11 @@ impl Linked {
         if !at.is_multiple_of(size) { None } else { self.maps.get((at / size) as usize) }
     }
 
+    /// True if this is the handle of a map of the program, or of one in its maps of maps.
+    pub(crate) fn knows_handle(&self, handle: u64) -> bool {
+        self.map_of_handle(handle).is_some() || self.maps.iter().any(|outer| outer.map.gives_handle(handle))
+    }
+
     pub(crate) fn rules(&self) -> &CtxRules {
         &self.rules
     }
@@ -336,7 +341,16 @@ pub(crate) mod tests {
 
     /// Links a program that the tests know to be safe, as if it had been proved.
     pub(crate) fn link_trusted(code: &Code, kind: ProgType, maps: &[Arc<dyn Map>]) -> Result<Linked, LinkError> {
-        let lowered = lower_trusted(code, kind, &facts(code), maps.len())?;
+        link_with_facts(code, kind, &facts(code), maps)
+    }
+
+    pub(crate) fn link_with_facts(
+        code: &Code,
+        kind: ProgType,
+        facts: &ring3_verifier::Facts,
+        maps: &[Arc<dyn Map>],
+    ) -> Result<Linked, LinkError> {
+        let lowered = lower_trusted(code, kind, facts, maps.len())?;
         finish(lowered, (String::new(), kind, CtxRules::of(kind, None)), maps, &Helpers::new(), true)
     }
 

@@ -1,4 +1,6 @@
 //! The tables of `examples/expected`, and where the examples are.
+// Each test uses a part of it.
+#![allow(dead_code)]
 
 use std::path::PathBuf;
 
@@ -8,7 +10,6 @@ pub fn examples() -> PathBuf {
 }
 
 /// An object of the examples.
-#[allow(dead_code)]
 pub fn object(file: &str) -> ring3::Object {
     ring3::open(examples().join("bpf").join(file)).unwrap_or_else(|e| panic!("{e}"))
 }

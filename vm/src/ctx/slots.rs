@@ -1,6 +1,6 @@
 //! The slots of a run-time context.
 
-use ring3_platform::{CtxLayout, Yields};
+use ring3_platform::{CtxLayout, ProgType, Yields};
 
 /// One context's memory, by its table.
 #[derive(Clone, Debug)]
@@ -107,9 +107,9 @@ impl Slots {
     }
 }
 
-/// Whether zero is a fit value for every field: none promises an address that is not null.
-pub(crate) fn only_numbers(layout: &CtxLayout) -> bool {
-    layout.fields.iter().all(|field| match field.yields {
+/// Whether zero is a fit value for every field that programs of this type have: none promises an address that is not null.
+pub(crate) fn only_numbers(layout: &CtxLayout, kind: ProgType) -> bool {
+    layout.fields.iter().filter(|field| field.progs.has(kind)).all(|field| match field.yields {
         Yields::Scalar | Yields::SockOrNull | Yields::SockCommonOrNull => true,
         Yields::Packet
         | Yields::PacketEnd

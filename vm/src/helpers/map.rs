@@ -56,6 +56,10 @@ unsafe fn map_and_key<'m>(env: &mut Env<'_>, handle: u64, key: u64) -> Option<(&
 fn give_value(env: &mut Env<'_>, map: &MapHandle, value: Option<std::ptr::NonNull<u8>>) -> u64 {
     let Some(value) = value else { return 0 };
     let addr = value.as_ptr() as u64;
+    if map.map.def().kind.is_map_of_maps() {
+        // The address of a handle, which is not for programs to look into.
+        return addr;
+    }
     env.publish(addr, map.map.def().value_size.into(), RegionKind::MapValue);
     addr
 }

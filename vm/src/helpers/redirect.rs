@@ -66,7 +66,7 @@ helper! {
         if flags & !allowed != 0 {
             return Some(XDP_ABORTED);
         }
-        let exists = map.map.copy_out(&(key as u32).to_ne_bytes()).is_ok();
+        let exists = map.map.target(key as u32).is_some();
         if !exists && flags & BROADCAST == 0 {
             env.redirect = None;
             return Some(flags & ACTION);

@@ -3,6 +3,7 @@
 
 use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width, eval};
 
+use crate::link::Linked;
 use crate::lower::Op;
 
 /// An operation with its operands in place. 16 bytes.
@@ -52,7 +53,7 @@ macro_rules! define_codes {
             Load8, Load16, Load32, Load64, LoadS8, LoadS16, LoadS32,
             Store8, Store16, Store32, Store64, Store8K, Store16K, Store32K, Store64K,
             Atomic32, Atomic64, Acquire, Release,
-            Jump, MayGoto, Call, CallLocal, TailCall, Exit, Packet, FellOff,
+            Jump, MayGoto, Call, Lookup, CallLocal, TailCall, Exit, Packet, FellOff,
         }
 
         const fn alu_code(op: AluOp, width: Width, reg: bool) -> Code {
@@ -126,6 +127,29 @@ pub(super) fn decode(ops: &[Op]) -> Box<[Cell]> {
     }
     cells.push(Cell { code: Code::FellOff, dst: 0, src: 0, off: 0, imm: 0 });
     cells.into()
+}
+
+/// An array whose values the interpreter finds without a call: value `i` is at `base + i * stride` for `i < entries`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Table {
+    pub(super) base: u64,
+    pub(super) stride: u64,
+    pub(super) entries: u32,
+}
+
+/// Turns the lookups of a verified program in arrays that it always uses there into lookups in tables.
+pub(super) fn inline_lookups(cells: &mut [Cell], linked: &Linked) -> Box<[Table]> {
+    let mut tables = Vec::new();
+    if linked.is_verified() {
+        for (op, layout) in linked.array_lookups() {
+            let base = layout.base.as_ptr().expose_provenance() as u64;
+            if let Some(cell) = cells.get_mut(op as usize).filter(|cell| cell.code == Code::Call) {
+                (cell.code, cell.imm) = (Code::Lookup, tables.len() as u64);
+                tables.push(Table { base, stride: layout.stride as u64, entries: layout.entries });
+            }
+        }
+    }
+    tables.into()
 }
 
 fn is_jump(code: Code) -> bool {

@@ -16,7 +16,7 @@ use crate::env::{CallHook, Env, TrapKind};
 use crate::exec::{Execute, MAY_GOTO_BUDGET, legacy_packet, tail_call};
 use crate::link::Linked;
 use crate::regions::RegionKind;
-use code::{ATOMICS, Cell, Code, PACKET_INDEXED, SIZES, for_each_alu};
+use code::{ATOMICS, Cell, Code, PACKET_INDEXED, SIZES, Table, for_each_alu};
 use memory::{Access, Checked, Host, Memory};
 
 /// Frames of a program, callbacks included (`MAX_CALL_FRAMES`).
@@ -37,13 +37,15 @@ const HOST_ORDER: Endianness = if cfg!(target_endian = "little") { Endianness::L
 pub struct Interp {
     linked: Arc<Linked>,
     cells: Box<[Cell]>,
+    tables: Box<[Table]>,
 }
 
 impl Interp {
     /// Pre-decodes a program.
     pub fn new(linked: Arc<Linked>) -> Interp {
-        let cells = code::decode(linked.ops());
-        Interp { linked, cells }
+        let mut cells = code::decode(linked.ops());
+        let tables = code::inline_lookups(&mut cells, &linked);
+        Interp { linked, cells, tables }
     }
 }
 
@@ -341,6 +343,14 @@ impl Active<'_> {
                     if env.trapped() {
                         stop!();
                     }
+                }
+                Code::Lookup => {
+                    let Some(table) = self.interp.tables.get(cell.imm as usize) else {
+                        stop!(TrapKind::Unsupported { what: "a lookup without a table" })
+                    };
+                    // SAFETY: only verified programs have these, and R2 is a key of the map.
+                    let key = unsafe { memory::load(regs[2], Size::W) };
+                    regs[0] = if key < table.entries.into() { table.base + key * table.stride } else { 0 };
                 }
                 Code::TailCall => {
                     if M::CHECKED {

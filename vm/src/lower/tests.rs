@@ -11,7 +11,7 @@ use crate::ctx::{Context, DataStart, RawContext, SkbContext, XdpContext};
 use crate::env::Env;
 use crate::host::TestHost;
 use crate::interp::Interp;
-use crate::link::tests::link_trusted;
+use crate::link::tests::{link_trusted, link_with_facts};
 use crate::{RunError, run};
 
 /// Facts as a proof would give them, for texts that have the context in R1, R6 and R7 alone.
@@ -103,6 +103,31 @@ fn programs_that_make_no_sense_are_refused() {
     let code = assemble("r0 = 0\nexit").unwrap();
     let program = lower_trusted(&code, ProgType::Xdp, &Facts::default(), 0);
     assert_eq!(program.unwrap_err(), LowerError::Empty);
+}
+
+#[test]
+fn lookups_in_arrays_need_no_call() {
+    let def = Arc::new(ring3_platform::MapDef::new("m", ring3_platform::MapType::Array, 4, 12, 3));
+    let maps = [crate::maps::create(&def, 1).unwrap()];
+    for key in 0..3u32 {
+        maps[0].write(&key.to_ne_bytes(), &[key as u8 + 7; 12], 0).unwrap();
+    }
+    let lookup = |key: u32| {
+        let text = format!(
+            "*(u32 *)(r10 -4) = {key}\nr2 = r10\nr2 += -4\nr1 = map[fd:0]\ncall bpf_map_lookup_elem\nif r0 == 0 goto out\n\
+             r0 = *(u8 *)(r0 +11)\nout: exit"
+        );
+        let code = ring3_isa::assemble_with(&text, &Names).unwrap();
+        let mut facts = facts(&code);
+        facts.insns[5].map = MapUse::One(0);
+        let linked = link_with_facts(&code, ProgType::Tracepoint, &facts, &maps).unwrap();
+        assert_eq!(linked.array_lookups().count(), 1);
+        let mut host = TestHost::default();
+        let mut env = Env::new(&mut host);
+        env.ctx = crate::ctx::from_image(ProgType::Tracepoint, &[]).unwrap();
+        run(&Interp::new(Arc::new(linked)), &mut env)
+    };
+    assert_eq!([0, 2, 3, u32::MAX >> 1].map(lookup), [Ok(7), Ok(9), Ok(0), Ok(0)]);
 }
 
 fn trusted(env: &mut Env<'_>, kind: ProgType, text: &str) -> Result<u64, RunError> {

@@ -66,6 +66,12 @@ impl Region {
         addr.checked_sub(self.base.addr().get() as u64).is_some_and(|at| at <= size && len <= size - at)
     }
 
+    /// The offset of an address, if it lies in the region.
+    pub(super) fn offset_of(&self, address: NonNull<u8>) -> Option<usize> {
+        let offset = address.addr().get().checked_sub(self.base.addr().get())?;
+        (offset < self.len()).then_some(offset)
+    }
+
     /// The address of byte `offset`.
     #[inline]
     pub(super) fn at(&self, offset: usize) -> NonNull<u8> {

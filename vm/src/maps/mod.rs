@@ -9,6 +9,8 @@
 //! was deleted (its memory may then be given to another element, as in the kernel); every operation may be called from
 //! several threads at once; nothing depends on a random seed, so that the order of keys is the same on every run.
 //!
+//! What the kernel takes as descriptors (programs, perf events, inner maps) comes in by methods of its own.
+//!
 //! Not here: maps whose values belong to sockets, cgroups, tasks or inodes, arenas, struct_ops. [`create`] gives `ENOTSUPP` for them.
 
 use std::fmt;
@@ -24,10 +26,16 @@ mod bloom;
 mod hash;
 mod lpm;
 mod mem;
+mod outer;
+mod perf;
+mod programs;
 mod queue;
+mod redirect;
+mod ringbuf;
 
 pub use array::ArrayLayout;
 pub use mem::MAX_MAP_BYTES;
+use redirect::Family;
 
 /// `BPF_ANY`: create or replace.
 pub const BPF_ANY: u64 = 0;
@@ -260,6 +268,46 @@ pub trait Map: Send + Sync + fmt::Debug {
         Err(Errno::EINVAL)
     }
 
+    /// Samples of perf events that were lost because their buffer was full.
+    fn lost(&self) -> u64 {
+        0
+    }
+
+    /// Where a packet goes that is redirected to entry `key`: number of the interface of a devmap, of the CPU of a cpumap, of the
+    /// queue of an xskmap. `None` if there is no entry, and for other types.
+    fn target(&self, key: u32) -> Option<u32> {
+        let _ = key;
+        None
+    }
+
+    /// The map in a slot of a map of maps.
+    fn inner(&self, key: &[u8]) -> Option<Arc<dyn Map>> {
+        let _ = key;
+        None
+    }
+
+    /// Puts a map into a slot of a map of maps, which keeps it until it is dropped itself. `EINVAL` for other types and for a
+    /// map that differs from the template, `E2BIG` beyond the last slot, and the errors of [`Map::update`] of a hash.
+    fn set_inner(&self, key: &[u8], map: Arc<dyn Map>, flags: u64) -> Result<(), Errno> {
+        let _ = (key, map, flags);
+        Err(Errno::EINVAL)
+    }
+
+    /// True if this is the address of a [`MapHandle`](crate::MapHandle) that a lookup in this map of maps gave.
+    fn gives_handle(&self, address: u64) -> bool {
+        let _ = address;
+        false
+    }
+
+    /// Removes every element that can be removed. What becomes of a program array whose user is done with it: a program that is
+    /// in an array of its own maps keeps itself alive.
+    fn clear(&self) {
+        for key in self.keys() {
+            // An element that is gone already is what is wanted; an array's cannot go.
+            let _ = self.delete(&key);
+        }
+    }
+
     /// True if these bytes are part of the map's values (or records), so that they can be read without a fault.
     fn holds(&self, addr: u64, len: u64) -> bool {
         let _ = (addr, len);
@@ -289,24 +337,23 @@ pub fn create(def: &Arc<MapDef>, cpus: u32) -> Result<Arc<dyn Map>, Errno> {
         MapType::LpmTrie => Arc::new(lpm::Lpm::new(def)?),
         MapType::Queue | MapType::Stack => Arc::new(queue::Queue::new(def)?),
         MapType::BloomFilter => Arc::new(bloom::Bloom::new(def)?),
-        MapType::ProgArray
-        | MapType::PerfEventArray
-        | MapType::StackTrace
+        MapType::Ringbuf => Arc::new(ringbuf::Ringbuf::new(def)?),
+        MapType::PerfEventArray => Arc::new(perf::PerfEvents::new(def, cpus)),
+        MapType::ProgArray => Arc::new(programs::Programs::new(def)?),
+        MapType::Devmap => Arc::new(redirect::Targets::new(def, Family::Interfaces, cpus)?),
+        MapType::Cpumap => Arc::new(redirect::Targets::new(def, Family::Cpus, cpus)?),
+        MapType::Xskmap => Arc::new(redirect::Targets::new(def, Family::Sockets, cpus)?),
+        MapType::DevmapHash => Arc::new(redirect::TargetHash::new(def)?),
+        MapType::ArrayOfMaps | MapType::HashOfMaps => Arc::new(outer::Outer::new(def, cpus)?),
+        MapType::StackTrace
         | MapType::CgroupArray
-        | MapType::ArrayOfMaps
-        | MapType::HashOfMaps
-        | MapType::Devmap
         | MapType::Sockmap
-        | MapType::Cpumap
-        | MapType::Xskmap
         | MapType::Sockhash
         | MapType::CgroupStorage
         | MapType::ReuseportSockarray
         | MapType::PercpuCgroupStorage
         | MapType::SkStorage
-        | MapType::DevmapHash
         | MapType::StructOps
-        | MapType::Ringbuf
         | MapType::InodeStorage
         | MapType::TaskStorage
         | MapType::UserRingbuf
