@@ -229,7 +229,10 @@ fn perf_events() {
         [(Some(0), &b"fives\0\0\0\0\0\0\0"[..]), (Some(1), &b"four"[..]),]
     );
     assert!(map.drain().is_empty());
-    assert_eq!(map.output(0, 0, &[0; 65535]), Err(Errno::ENOSPC));
+    // A record's length has 16 bits. Linux cuts that of a longer one and damages the buffer.
+    assert_eq!(map.output(0, 0, &[0; 65516]), Ok(()));
+    assert_eq!(map.drain().len(), 1);
+    assert_eq!(map.output(0, 0, &[0; 65517]), Err(Errno::ENOSPC));
     // 64 pages, of which a byte stays free: 255 records of 1 KiB, and the record of the loss before.
     let sent = (0..1000).take_while(|_| map.output(0, 0, &[1; 1012]).is_ok()).count();
     assert_eq!((sent, map.lost(), map.drain().len()), (255, 2, 255));

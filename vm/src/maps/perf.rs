@@ -113,7 +113,8 @@ impl Map for PerfEvents {
         let raw = round8(data.len() as u64 + LEN);
         let mut buffer = event.buffer.lock();
         let told = if buffer.untold > 0 { LOST } else { 0 };
-        // A record's length has 16 bits, and one byte of the buffer always stays free.
+        // One byte of the buffer always stays free. A record's length has 16 bits; Linux cuts that of a longer one and
+        // damages the buffer, which nobody can want.
         if HEADER + raw > u64::from(u16::MAX) || buffer.used + told + HEADER + raw >= BUFFER {
             buffer.untold += 1;
             self.lost.fetch_add(1, Ordering::Relaxed);
