@@ -279,8 +279,9 @@ impl<'a> Session<'a> {
             let times = if self.args.repeat > 1 { format!(", {} times each", self.args.repeat) } else { String::new() };
             let title = format!("{} ({}) by {engine}{times}", printable(program), kind.name());
             writeln!(self.out, "{}", self.out.ink(Ink::Strong, &title))?;
+            let changes = if ring3::takes_packet(kind) { "  CHANGES" } else { "" };
             let heading = line(&self.columns, &self.columns.map(|column| column.name), |_, text| text.to_owned());
-            writeln!(self.out, "{}  CHANGES", self.out.ink(Ink::Faint, &heading))?;
+            writeln!(self.out, "{}", self.out.ink(Ink::Faint, &format!("{heading}{changes}")))?;
         }
         Ok(())
     }
@@ -360,14 +361,14 @@ impl<'a> Session<'a> {
         let trace = instance.take_trace();
         match self.args.output {
             RunFormat::Json => {
-                let maps: Vec<Json> = instance.maps().filter_map(|map| map_json(&map)).collect();
+                let maps: Vec<Json> = instance.used_maps().filter_map(|map| map_json(&map)).collect();
                 let events: Vec<Json> =
                     events.all.iter().map(|(ring, event)| event_json(instance, events, *ring, event)).collect();
                 writeln!(self.out, "{}", json!({ "maps": maps, "trace": trace, "events": events }))?;
             }
             RunFormat::Table => {
                 self.totals()?;
-                for map in instance.maps() {
+                for map in instance.used_maps() {
                     self.map(&map)?;
                 }
                 self.trace(&trace)?;
@@ -380,7 +381,7 @@ impl<'a> Session<'a> {
     fn totals(&mut self) -> Result<(), CliError> {
         let ran = self.packets - self.refused;
         let mut parts: Vec<String> =
-            self.returned.iter().map(|(retval, count)| format!("{count} {}", returned(self.kind, *retval))).collect();
+            self.returned.iter().map(|(retval, count)| format!("{count} × {}", short(self.kind, *retval))).collect();
         if self.refused > 0 {
             parts.push(format!("{} refused", self.refused));
         }
@@ -485,6 +486,11 @@ fn returned(kind: ProgType, retval: u32) -> String {
         Some(name) => format!("{name} ({})", retval.cast_signed()),
         None => retval.to_string(),
     }
+}
+
+/// The return value's name, or the value.
+fn short(kind: ProgType, retval: u32) -> String {
+    return_name(kind, retval.cast_signed()).map_or_else(|| retval.to_string(), str::to_owned)
 }
 
 /// A map with its elements; `None` for those that hold no data and those that nobody can change.

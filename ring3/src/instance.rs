@@ -194,6 +194,14 @@ impl Instance {
         (0..self.slots.len()).filter_map(|at| self.map_at(at).ok())
     }
 
+    /// The maps that the programs use which were asked for so far, and those that these can call.
+    pub fn used_maps(&self) -> impl Iterator<Item = MapRef<'_>> {
+        let used = |def: &Arc<MapDef>| {
+            self.programs.values().any(|program| program.program().maps.iter().any(|map| Arc::ptr_eq(map, def)))
+        };
+        (0..self.slots.len()).filter(move |at| used(&self.slots[*at].def)).filter_map(|at| self.map_at(at).ok())
+    }
+
     /// Puts a program of this instance into a slot of a program array.
     pub fn set_program(&mut self, map: &str, index: u32, program: &str) -> Result<(), Error> {
         let ready = self.program(program)?;
