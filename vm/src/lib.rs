@@ -5,6 +5,21 @@
 //! clock and network around, trace output and redirects behind. Programs that nobody proved safe go through
 //! [`link_unverified`], and the same interpreter checks each of their accesses.
 //!
+//! ```
+//! use ring3_platform::ProgType;
+//! use ring3_vm::{Context, DefaultHost, Env, Helpers, Interp, XdpContext, link_unverified, run};
+//!
+//! let code = ring3_isa::assemble("r2 = *(u32 *)(r1 +0)\nr0 = *(u8 *)(r2 +14)\nexit")?;
+//! let program = Interp::new(link_unverified(&code, ProgType::Xdp, &[], &Helpers::new())?.into());
+//! let mut xdp = XdpContext::new().ok_or("no table")?;
+//! xdp.load(&[0x45; 60]);
+//! let mut host = DefaultHost;
+//! let mut env = Env::new(&mut host);
+//! env.ctx = Context::Xdp(xdp);
+//! assert_eq!(run(&program, &mut env)?, 0x45);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Addresses that programs see are addresses of this process, as they are the kernel's own in the kernel.
 
 mod call;

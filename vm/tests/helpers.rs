@@ -425,3 +425,18 @@ fn there_are_no_sockets_and_no_routes() {
     assert_eq!(tc_run(&fib(63, 0), &FRAME).0, errno(Errno::EINVAL));
     assert_eq!(tc_run(&fib(64, 0x40), &FRAME).0, errno(Errno::EINVAL));
 }
+
+#[test]
+fn a_packet_does_not_inherit_the_fields_of_the_one_before() {
+    let mut host = TestHost::default();
+    let mut env = Env::new(&mut host);
+    env.ctx = skb(&FRAME);
+    let text = "r0 = *(u32 *)(r1 +8)\nr2 = *(u32 *)(r1 +64)\nr0 += r2\n*(u32 *)(r1 +8) = 5\n*(u32 *)(r1 +64) = 6\nexit";
+    let program = interp(ProgType::SchedCls, text, &[]);
+    assert_eq!(ring3_vm::run(&program, &mut env), Ok(0));
+    assert_eq!(ring3_vm::run(&program, &mut env), Ok(11), "the same packet");
+    if let ring3_vm::Context::Skb(skb) = &mut env.ctx {
+        skb.load(&FRAME, ring3_vm::DataStart::Ethernet);
+    }
+    assert_eq!(ring3_vm::run(&program, &mut env), Ok(0));
+}

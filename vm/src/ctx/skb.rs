@@ -40,6 +40,20 @@ pub struct SkbContext {
     data_meta: SlotId,
 }
 
+/// Fields that programs and helpers write, which belong to one packet.
+const FRESH: [&str; 11] = [
+    "mark",
+    "queue_mapping",
+    "priority",
+    "tc_index",
+    "cb",
+    "hash",
+    "tc_classid",
+    "tstamp",
+    "vlan_present",
+    "vlan_tci",
+    "vlan_proto",
+];
 /// Bytes of a VLAN tag.
 pub(crate) const VLAN_HLEN: usize = 4;
 /// Bytes of the two addresses of an Ethernet header.
@@ -69,14 +83,15 @@ impl SkbContext {
         })
     }
 
-    /// Puts another frame in: at least an Ethernet header (callers check that).
+    /// Puts another frame in: at least an Ethernet header (callers check that). What a program may have written to the fields of
+    /// the one before is gone; set fields after this.
     pub fn load(&mut self, frame: &[u8], start: DataStart) {
         self.packet.load(frame);
         self.start = start;
         let header: Option<&[u8; ETH_HLEN]> = frame.first_chunk();
         let (kind, protocol) = header.map_or((0, 0), |h| (packet_type(h), protocol(h, frame)));
-        for field in ["hash", "vlan_present", "vlan_tci", "vlan_proto"] {
-            self.slots.set(field, 0);
+        for field in FRESH {
+            self.slots.clear(field);
         }
         self.slots.set("pkt_type", kind.into());
         self.set_protocol(protocol);

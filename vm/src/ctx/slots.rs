@@ -68,6 +68,15 @@ impl Slots {
         true
     }
 
+    /// Makes a field of numbers zero.
+    pub(crate) fn clear(&mut self, name: &str) {
+        if let Some(field) = self.layout.by_name(name) {
+            let zeroes = [0; 64];
+            let size = usize::from(self.layout.fields[field].size).min(zeroes.len());
+            self.write(self.layout.host_offset(field), &zeroes[..size]);
+        }
+    }
+
     /// Bytes of the UAPI struct as far as the table knows it.
     pub fn image_size(&self) -> usize {
         self.layout.fields.iter().map(|f| f.end() as usize).max().unwrap_or(0)
