@@ -101,7 +101,9 @@ impl Context {
             Context::None => false,
             Context::Xdp(_) => kind == ProgType::Xdp,
             Context::Skb(_) => layout.name == "__sk_buff" && kind != ProgType::FlowDissector,
-            Context::Raw(raw) => layout.identity && raw.len() >= layout.host_size() && slots::only_numbers(layout, kind),
+            Context::Raw(raw) => {
+                layout.identity && raw.len() >= layout.host_size() && slots::only_numbers(layout, kind)
+            }
             Context::Fields(slots) => slots.is_of(layout) && slots::only_numbers(layout, kind),
         }
     }
