@@ -370,6 +370,12 @@ impl MapDef {
         matches!(self.kind, MapType::Array) && self.max_entries == 1 || matches!(self.kind, MapType::Arena)
     }
 
+    /// Whether programs may not write into its values: by `BPF_F_RDONLY_PROG`, which Linux sets itself for the interfaces of
+    /// a devmap.
+    pub const fn is_read_only_to_programs(&self) -> bool {
+        self.flags.has(MapFlags::RDONLY_PROG) || matches!(self.kind, MapType::Devmap | MapType::DevmapHash)
+    }
+
     /// Whether a map made by `self` may stand in a slot whose template is `template` (`map_meta_equal`).
     pub fn fits_template(&self, template: &MapDef) -> bool {
         let entries_differ = matches!(self.kind, MapType::Array)

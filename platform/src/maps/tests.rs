@@ -124,3 +124,13 @@ fn sleepable_programs_use_few_maps() {
     assert_eq!(usable_in(MapType::LpmTrie, ProgType::Xdp, false), Ok(()));
     assert_eq!(usable_in(MapType::StructOps, ProgType::Xdp, false), Err(Unusable::StructOps));
 }
+
+#[test]
+fn interfaces_of_a_devmap_are_read_only() {
+    for kind in MapType::ALL {
+        let mut def = MapDef::new("m", *kind, 4, 8, 1);
+        assert_eq!(def.is_read_only_to_programs(), matches!(kind, MapType::Devmap | MapType::DevmapHash));
+        def.flags = MapFlags::RDONLY_PROG;
+        assert!(def.is_read_only_to_programs());
+    }
+}

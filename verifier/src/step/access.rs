@@ -89,7 +89,7 @@ impl Walk<'_> {
         let PtrKind::MapValue(map) = ptr.kind else { return Ok(()) };
         let def = &self.program.maps[map as usize];
         let vs = def.value_size;
-        if access == Access::Write && def.flags.has(MapFlags::RDONLY_PROG) {
+        if access == Access::Write && def.is_read_only_to_programs() {
             return Err(Reject::MapWriteForbidden { vs, off, size });
         }
         if access == Access::Read && def.flags.has(MapFlags::WRONLY_PROG) {
