@@ -11,7 +11,7 @@ use ring3_platform::{ArgKind, Program, Target};
 
 use crate::diag::reject::Reject;
 
-pub use scc::CALLBACK_LOOP;
+pub use scc::{CALLBACK_LOOP, successors};
 pub use subprogs::Subprog;
 
 /// Longest program that a privileged user may load (BPF_COMPLEXITY_LIMIT_INSNS).

@@ -78,6 +78,7 @@ impl Walk<'_> {
             self.log.push(&text);
         }
         self.path.state.frames.pop();
+        self.frames_changed();
         if callee.callback.is_some() {
             self.widen_current(next);
         }

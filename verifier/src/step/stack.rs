@@ -99,6 +99,7 @@ impl Walk<'_> {
     fn read_fixed(&mut self, frame: u32, off: i64, size: u32, dst: Option<Reg>) -> Result<Value, Reject> {
         let (index, byte) = locate(off);
         self.touch_slot(index);
+        self.note_slot_read(frame as usize, index);
         let slot = self.slot_of(frame, index);
         let bytes = || (0..size as usize).map(|i| slot.bytes[(byte + SLOT - i) % SLOT]);
         if !slot.is_spill() {
@@ -150,6 +151,9 @@ impl Walk<'_> {
         let (index, byte) = locate(off);
         self.touch_slot(index);
         let aligned = off % 8 == 0;
+        if size == 8 {
+            self.note_slot_written(frame as usize, index);
+        }
         let value = match source {
             Source::Reg(reg) => *self.path.state.reg(reg),
             Source::Imm(_) | Source::Unknown => Value::Uninit,
@@ -250,6 +254,7 @@ impl Walk<'_> {
         let end = starts.end - 1 + size;
         for off in starts.start..end {
             let (index, byte) = locate(off);
+            self.note_slot_read(frame as usize, index);
             let slot = self.slot_of(frame, index);
             let clobber = access == Access::Write;
             match slot.bytes[byte] {

@@ -75,6 +75,7 @@ impl Walk<'_> {
 
     fn enter_frame(&mut self, subprog: usize, callsite: usize, set: impl FnOnce(&mut Frame)) -> Result<(), Reject> {
         let depth = self.path.state.frames.len();
+        self.frames_changed();
         push_frame(&mut self.path.state, subprog, callsite, set).ok_or(Reject::CallDepth { frames: depth + 1 })
     }
 

@@ -4,6 +4,7 @@ mod path;
 mod precision;
 mod prune;
 mod scc;
+mod stack_live;
 mod verdict;
 
 use std::borrow::Cow;
@@ -70,6 +71,8 @@ pub struct Walk<'p> {
     pub called: Vec<bool>,
     /// The function that is walked on its own.
     pub root: usize,
+    /// Stack slots that may still be read.
+    stack_live: stack_live::StackLive,
     ids: u32,
     pending: Vec<Pending>,
     /// The current instruction has the newest entry of the trail.
@@ -104,6 +107,7 @@ impl<'p> Walk<'p> {
             deref: vec![None; len],
             called: vec![false; structure.subprogs.len()],
             root: 0,
+            stack_live: stack_live::StackLive::default(),
             ids: 0,
             pending: Vec::new(),
             has_entry: false,
@@ -120,6 +124,7 @@ impl<'p> Walk<'p> {
     /// Walks function `root` from this state at its entry.
     pub fn run(&mut self, root: usize, entry: State) -> Result<(), Reject> {
         self.root = root;
+        self.stack_live = stack_live::StackLive::default();
         self.at = self.structure.subprogs[root].start;
         self.from = None;
         self.path = Path { state: entry, trail: Trail { first: self.at, ..Trail::default() } };
@@ -173,7 +178,13 @@ impl<'p> Walk<'p> {
         }
         self.facts.insns[self.at].seen = true;
         match self.program.code.insns()[self.at] {
-            Ok(insn) => self.insn(insn),
+            Ok(insn) => {
+                let next = self.insn(insn)?;
+                if matches!(insn, Insn::Store { .. } | Insn::StoreRelease { .. } | Insn::Atomic { .. }) {
+                    self.commit_slots();
+                }
+                Ok(next)
+            }
             Err(bad) => Err(malformed(bad)),
         }
     }
@@ -202,6 +213,11 @@ impl<'p> Walk<'p> {
         Ok(&mut self.pending[last].path.state)
     }
 
+    /// A frame was entered or left.
+    pub fn frames_changed(&mut self) {
+        self.stack_live.forget_path();
+    }
+
     /// The state of one side of the branch that was just split: the jump was put aside, the current path falls through.
     pub fn side(&mut self, taken: bool) -> &mut State {
         match self.pending.last_mut() {
@@ -214,6 +230,7 @@ impl<'p> Walk<'p> {
     fn resume(&mut self) -> bool {
         let Some(next) = self.pending.pop() else { return false };
         self.path = next.path;
+        self.stack_live.forget_path();
         self.at = next.at;
         self.from = next.from;
         self.log.rewind(next.log);

@@ -183,8 +183,8 @@ impl Walk<'_> {
             return Ok(self.open_miss(force, (jumps, insns), add));
         }
         let open_loop = self.is_in_open_loop(id);
-        let mode = if open_loop { Mode::RangeWithin } else { Mode::NotExact };
-        Ok(if self.covered(id, mode) { Compared::Covered { open_loop } } else { Compared::Miss })
+        let covered = if open_loop { self.covered(id, Mode::RangeWithin) } else { self.covered_by_finished(id) };
+        Ok(if covered { Compared::Covered { open_loop } } else { Compared::Miss })
     }
 
     /// Inside a loop that is being walked states are stored sparingly: otherwise every iteration adds some.
@@ -202,7 +202,17 @@ impl Walk<'_> {
 
     fn covered(&self, id: StoredId, mode: Mode) -> bool {
         let old = &self.store.get(id).state;
-        covers(old, &self.path.state, mode, &|index| self.live(&self.path.state, index))
+        covers(old, &self.path.state, mode, &|index| self.live(&self.path.state, index), &[])
+    }
+
+    /// As `covered`, by a state from which every path was walked to its end: what nothing reads does not count.
+    fn covered_by_finished(&mut self, id: StoredId) -> bool {
+        let Some(cur) = Some(&self.path.state).filter(|cur| same_calls(&self.store.get(id).state, cur)).cloned() else {
+            return false;
+        };
+        let slots = self.live_slots(&cur, self.at);
+        let old = &self.store.get(id).state;
+        covers(old, &cur, Mode::NotExact, &|index| self.live(&cur, index), &slots)
     }
 
     /// Nothing has changed since the path was here before.
@@ -298,6 +308,11 @@ enum Compared {
     Miss,
 }
 
+/// Whether two states have the same frames, by the same calls.
+fn same_calls(a: &State, b: &State) -> bool {
+    a.frames.len() == b.frames.len() && a.frames.iter().zip(&b.frames).all(|(a, b)| a.callsite == b.callsite)
+}
+
 /// Same but for marks of precision.
 fn same_value(old: &Value, cur: &Value) -> bool {
     match (old, cur) {
@@ -345,9 +360,7 @@ impl Walk<'_> {
         let mut parent = self.path.trail.parent;
         while let Some(id) = parent {
             let stored = self.store.get(id);
-            let same_calls = stored.state.frames.len() == self.path.state.frames.len()
-                && stored.state.frames.iter().zip(&self.path.state.frames).all(|(a, b)| a.callsite == b.callsite);
-            if stored.at == at && same_calls {
+            if stored.at == at && same_calls(&stored.state, &self.path.state) {
                 return Some(id);
             }
             parent = stored.trail.parent;
