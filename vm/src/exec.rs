@@ -76,9 +76,11 @@ pub unsafe extern "C" fn tail_call(ctx: u64, handle: u64, index: u64, env: &mut 
     let Some(program) = map.map.program(index as u32) else { return MISSED };
     let fits = env.linked.as_ref().is_some_and(|now| {
         let target = program.linked();
-        now.kind() == target.kind() && (target.is_verified() || !now.is_verified())
+        // A verified program trusts its context, which nobody checked for one that was not verified.
+        let suits = now.is_verified() || !target.is_verified() || env.ctx.suits(target.kind());
+        now.kind() == target.kind() && (target.is_verified() || !now.is_verified()) && suits
     });
-    if !fits {
+    if !fits || !env.check_ctx(ctx) {
         return MISSED;
     }
     env.tail_calls += 1;

@@ -9,9 +9,9 @@ pub mod op;
 
 use std::collections::BTreeMap;
 
-use ring3_isa::{Callee, Code, Insn, Size, Wide};
+use ring3_isa::{Callee, CmpOp, Code, Insn, Operand, Size, Wide, Width};
 use ring3_platform::helpers::id;
-use ring3_platform::{AttachType, CtxLayout, HelperId, ProgType, Yields, ctx};
+use ring3_platform::{AttachType, CtxField, CtxLayout, HelperId, ProgType, Yields, ctx};
 use ring3_verifier::{Direction, Facts, MapUse, Region, VerifiedProgram};
 
 use crate::env::Callback;
@@ -105,7 +105,10 @@ fn resolve(code: &Code, slot: usize, off: i32) -> Result<usize, LowerError> {
 }
 
 /// Fields of `__sk_buff` of which a write changes only the lower half.
-const NARROW: [&str; 2] = ["tc_index", "queue_mapping"];
+const NARROW: [&str; 2] = ["tc_index", QUEUE_MAPPING];
+const QUEUE_MAPPING: &str = "queue_mapping";
+/// Queue numbers from here on are none (`NO_QUEUE_MAPPING`).
+const NO_QUEUE_MAPPING: i32 = 0xffff;
 
 /// How accesses of the context of one program are converted.
 #[derive(Clone, Copy, Debug)]
@@ -130,15 +133,22 @@ impl CtxRules {
         self.layout
     }
 
+    /// The field that an access of the UAPI struct is of, and its offset in the run-time context.
+    fn field(&self, off: i32, size: Size, write: bool) -> Option<(i32, &'static CtxField)> {
+        let layout = self.layout?;
+        let index = layout.field_index(self.kind, self.attach, i64::from(off), size.bytes(), write)?;
+        Some((i32::try_from(layout.host_offset(index)).ok()?, &layout.fields[index]))
+    }
+
     /// Offset and size in the run-time context of an access of the UAPI struct. `None`: there is no such access.
     ///
     /// The part of a field lies at the same distance from the start of its slot, as the hosts are little-endian; only
     /// fields that hold addresses are 8 bytes wide whatever the UAPI struct says.
     pub fn convert(&self, off: i32, size: Size, write: bool) -> Option<(i32, Size)> {
-        let Some(layout) = self.layout else { return Some((off, size)) };
-        let index = layout.field_index(self.kind, self.attach, i64::from(off), size.bytes(), write)?;
-        let field = &layout.fields[index];
-        let slot = i32::try_from(layout.host_offset(index)).ok()?;
+        if self.layout.is_none() {
+            return Some((off, size));
+        }
+        let (slot, field) = self.field(off, size, write)?;
         match field.yields {
             // The kernel keeps 16 bits of these 32.
             Yields::Scalar if write && NARROW.contains(&field.name) => Some((slot, Size::H)),
@@ -230,6 +240,9 @@ impl<'a> Lowering<'a> {
                 Op::Load { size, signed: signed && size != Size::Dw, dst, base, off }
             }
             Insn::Store { size, base, off, src } => {
+                if self.is_queue_mapping(slot, off, size) && self.skips_large(slot, src)? {
+                    return Ok(None);
+                }
                 let (off, size) = self.access(slot, off, size, true)?;
                 Op::Store { size, base, off, src }
             }
@@ -315,6 +328,28 @@ impl<'a> Lowering<'a> {
                 .convert(off, size, write)
                 .ok_or(LowerError::BadCtxAccess { slot, off, size: size.bytes(), kind: rules.kind }),
             Some(_) | None => Ok((off, size)),
+        }
+    }
+
+    fn is_queue_mapping(&self, slot: usize, off: i16, size: Size) -> bool {
+        self.proof.is_some_and(|(facts, rules)| {
+            let field = rules.field(off.into(), size, true);
+            facts.insns[slot].region == Region::Ctx && field.is_some_and(|(_, field)| field.name == QUEUE_MAPPING)
+        })
+    }
+
+    /// Linux ignores a queue number that does not fit in 16 bits. True for a constant that is ignored; else a jump over the
+    /// store, which the caller pushes, stands before it.
+    fn skips_large(&mut self, slot: usize, src: Operand) -> Result<bool, LowerError> {
+        match src {
+            Operand::Imm(value) => Ok(ring3_isa::eval::immediate(value) >= NO_QUEUE_MAPPING as u64),
+            Operand::Reg(lhs) => {
+                let target = self.target(slot, 0)?;
+                let rhs = Operand::Imm(NO_QUEUE_MAPPING);
+                self.out.ops.push(Op::Branch { width: Width::W64, op: CmpOp::Ge, lhs, rhs, target });
+                self.out.slots.push(slot as u32);
+                Ok(false)
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ring3_isa::{CmpOp, Operand, Reg, Width, assemble};
+use ring3_isa::{Reg, assemble};
 use ring3_verifier::{InsnFacts, SubprogFacts};
 
 use super::*;
@@ -64,6 +64,24 @@ fn fields_move_to_their_slots() {
     let code = assemble("r0 = *(u32 *)(r1 +77)\nexit").unwrap();
     let error = lower_trusted(&code, ProgType::SchedCls, &facts(&code), 0).unwrap_err();
     assert_eq!(error, LowerError::BadCtxAccess { slot: 0, off: 77, size: 4, kind: ProgType::SchedCls });
+}
+
+#[test]
+fn queue_numbers_that_do_not_fit_are_ignored() {
+    let run = |text: &str| {
+        let mut host = TestHost::default();
+        let mut env = Env::new(&mut host);
+        let mut skb = SkbContext::new().unwrap();
+        skb.load(&[0; 60], DataStart::Ethernet);
+        env.ctx = Context::Skb(skb);
+        trusted(&mut env, ProgType::SchedCls, &format!("{text}\nr0 = *(u32 *)(r1 +12)\nexit")).unwrap()
+    };
+    assert_eq!(run("*(u32 *)(r1 +12) = 65534"), 65534);
+    assert_eq!(run("*(u32 *)(r1 +12) = 65535"), 0);
+    assert_eq!(run("*(u32 *)(r1 +12) = -1"), 0);
+    assert_eq!(run("r2 = 65534\n*(u32 *)(r1 +12) = r2"), 65534);
+    assert_eq!(run("r2 = 65535\n*(u32 *)(r1 +12) = r2"), 0);
+    assert_eq!(run("r2 = 3\nif r2 == 3 goto store\nr2 = 4\nstore: *(u32 *)(r1 +12) = r2"), 3);
 }
 
 #[test]
@@ -215,4 +233,24 @@ fn verified_callbacks_share_the_stack() {
                 r0 = *(u64 *)(r10 -8)\nexit\n\
                 f: *(u64 *)(r10 -8) = 100\nr8 = r2\nr3 = *(u64 *)(r8 +0)\nr3 += r1\nr3 += 10\n*(u64 *)(r8 +0) = r3\nr0 = 0\nexit";
     assert_eq!(trusted(&mut env, ProgType::Tracepoint, text), Ok(46));
+}
+
+#[test]
+fn programs_that_were_not_verified_call_verified_ones_with_a_fit_context_only() {
+    let def = Arc::new(ring3_platform::MapDef::new("m", ring3_platform::MapType::ProgArray, 4, 4, 1));
+    let maps = [crate::maps::create(&def, 1).unwrap()];
+    let target = assemble("r2 = *(u32 *)(r1 +0)\nr0 = 7\nexit").unwrap();
+    let target = Interp::new(Arc::new(link_trusted(&target, ProgType::Xdp, &[]).unwrap()));
+    maps[0].set_program(0, Some(Arc::new(target))).unwrap();
+    let text = "r2 = map[fd:0]\nr3 = 0\ncall bpf_tail_call\nr0 = 1\nexit";
+    let code = ring3_isa::assemble_with(text, &Names).unwrap();
+    let first = crate::link_unverified(&code, ProgType::Xdp, &maps, &crate::Helpers::new()).unwrap();
+    let first = Interp::new(Arc::new(first));
+    let mut host = TestHost::default();
+    let mut env = Env::new(&mut host);
+    assert_eq!(run(&first, &mut env), Ok(1), "no context");
+    let mut xdp = XdpContext::new().unwrap();
+    xdp.load(&[0; 60]);
+    env.ctx = Context::Xdp(xdp);
+    assert_eq!(run(&first, &mut env), Ok(7));
 }
