@@ -46,8 +46,8 @@ fn what_is_not_there_is_passed_over() {
 
 #[test]
 fn the_index_has_32_bits() {
-    let first = format!("r6 = r1\nr1 = r6\nr2 = map[m0]\nr3 = 0x100000001 ll\ncall bpf_tail_call\nr0 = 5\nexit");
-    assert_eq!(chain(&[&first, "r0 = 9\nexit"]).0, Ok(9));
+    let first = "r6 = r1\nr1 = r6\nr2 = map[m0]\nr3 = 0x100000001 ll\ncall bpf_tail_call\nr0 = 5\nexit";
+    assert_eq!(chain(&[first, "r0 = 9\nexit"]).0, Ok(9));
 }
 
 #[test]
