@@ -86,14 +86,18 @@ impl Walk<'_> {
         }
         let all = range.start..range.end - 1 + size;
         self.check_initialised(at.reg, ptr, frame, range, size, Access::Read)?;
-        all.clone().for_each(|off| self.touch_slot(locate(off).0));
         Ok(self.bytes_value(frame, all))
     }
 
-    /// The value of bytes that are read as data: zero if all are.
-    fn bytes_value(&self, frame: u32, mut bytes: Range<i64>) -> Value {
-        let stack = &self.path.state.frames[frame as usize].stack;
-        if bytes.all(|off| stack.byte(off) == Byte::Zero) { Value::constant(0) } else { Value::unknown() }
+    /// The value of bytes that are read as data: zero if all are. Linux looks no further than the first that is not.
+    fn bytes_value(&mut self, frame: u32, bytes: Range<i64>) -> Value {
+        for off in bytes {
+            self.touch_slot(locate(off).0);
+            if self.path.state.frames[frame as usize].stack.byte(off) != Byte::Zero {
+                return Value::unknown();
+            }
+        }
+        Value::constant(0)
     }
 
     fn read_fixed(&mut self, frame: u32, off: i64, size: u32, dst: Option<Reg>) -> Result<Value, Reject> {

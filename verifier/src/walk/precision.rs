@@ -267,7 +267,6 @@ impl Walk<'_> {
         after: Option<usize>,
         entry: Option<&Past>,
     ) -> Result<(), GiveUp> {
-        request.spread(entry)?;
         if self.program.code.is_tail(slot) {
             return Ok(());
         }
@@ -280,6 +279,7 @@ impl Walk<'_> {
             );
             self.log.push(&text);
         }
+        request.spread(entry)?;
         let Some(insn) = self.decoded(slot) else { return Err(GiveUp) };
         match insn {
             Insn::Alu { dst, src, .. } => {
