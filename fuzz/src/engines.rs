@@ -84,6 +84,17 @@ pub enum Failure {
     },
 }
 
+impl Failure {
+    /// Whether it says nothing against the verifier or an engine: there was no run to its end, because the program takes too
+    /// long, or has something in it that ring3 does not run, be it in code that is never reached.
+    pub fn is_inconclusive(&self) -> bool {
+        match self {
+            Failure::TooLong | Failure::Link(_) => true,
+            Failure::Map(_) | Failure::Jit(_) | Failure::Unsound(_) | Failure::Differ { .. } => false,
+        }
+    }
+}
+
 /// Two outcomes that should be one.
 #[derive(Debug)]
 pub struct Difference {

@@ -149,7 +149,7 @@ impl Walk<'_> {
         let loaded = match ptr.kind {
             PtrKind::MapValue(map) if !ptr.nullable => self.read_map_value(at, ptr, map, off, signed)?,
             PtrKind::Stack(frame) => self.read_stack(at, ptr, frame, off, dst)?,
-            PtrKind::Ctx => self.read_ctx(at, ptr, off)?,
+            PtrKind::Ctx => self.read_ctx(at, ptr, off, signed)?,
             PtrKind::Packet { .. }
             | PtrKind::PacketMeta { .. }
             | PtrKind::MapKey(_)
@@ -316,8 +316,12 @@ fn allows_atomics(kind: PtrKind) -> bool {
 }
 
 impl Walk<'_> {
-    fn read_ctx(&mut self, at: At, ptr: &Ptr, off: i64) -> Result<Value, Reject> {
+    fn read_ctx(&mut self, at: At, ptr: &Ptr, off: i64, signed: bool) -> Result<Value, Reject> {
         let field = self.ctx_field(at, ptr, off, Access::Read)?;
+        // A sign-extending load would take half of an address for a number.
+        if signed && !matches!(field.yields, ring3_platform::Yields::Scalar) {
+            return Err(Reject::CtxAccess { off, size: at.bytes() });
+        }
         self.ctx_value(field.yields)
     }
 
