@@ -1,7 +1,7 @@
 //! Lowering, maps, helpers, contexts and the interpreter.
 //!
-//! A program that the verifier accepted goes through [`lower`] and [`link`] and becomes a [`Linked`] program, which an engine
-//! ([`Interp`], or a JIT of another crate) makes executable. [`run`] runs it in an [`Env`]: the context in front, the host's
+//! A program that the verifier accepted goes through [`lower()`] and [`link()`] and becomes a [`Linked`] program, which an engine
+//! ([`Interp`], or a JIT of another crate) makes executable. [`run()`] runs it in an [`Env`]: the context in front, the host's
 //! clock and network around, trace output and redirects behind. Programs that nobody proved safe go through
 //! [`link_unverified`], and the same interpreter checks each of their accesses.
 //!
