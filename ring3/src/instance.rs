@@ -64,6 +64,9 @@ enum Source {
 /// One map: made, or why not.
 #[derive(Debug)]
 pub(crate) struct Slot {
+    /// As the object has it.
+    pub source: Arc<MapDef>,
+    /// As it was created.
     pub def: Arc<MapDef>,
     pub map: Result<Arc<dyn Map>, Errno>,
 }
@@ -100,7 +103,7 @@ impl Instance {
 
     fn new(engine: &Engine, source: Source, defs: &[Arc<MapDef>]) -> Instance {
         let cpus = engine.target().cpus;
-        let slots = defs.iter().map(|def| Slot { def: def.clone(), map: make(engine, def, cpus) }).collect();
+        let slots = defs.iter().map(|def| slot(engine, def, cpus)).collect();
         Instance {
             engine: engine.clone(),
             source,
@@ -184,7 +187,7 @@ impl Instance {
             Source::Object(object, _) => object.map(name).cloned(),
             Source::Program(program) => program.maps.iter().find(|m| m.name == name).cloned(),
         };
-        let at = def.and_then(|def| self.slots.iter().position(|s| Arc::ptr_eq(&s.def, &def)));
+        let at = def.and_then(|def| self.slots.iter().position(|s| Arc::ptr_eq(&s.source, &def)));
         let at = at.ok_or_else(|| Error::NoSuchMap { file: file(), map: name.to_owned() })?;
         self.map_at(at)
     }
@@ -235,14 +238,21 @@ impl Instance {
         }
     }
 
+    /// The program, with the definitions that its maps were created by.
     fn linked_program(&self, name: &str) -> Result<Program, Error> {
-        match &self.source {
-            Source::Object(object, options) => Ok(object.program(name, options)?),
-            Source::Program(program) if program.name == name => Ok((**program).clone()),
+        let mut program = match &self.source {
+            Source::Object(object, options) => object.program(name, options)?,
+            Source::Program(program) if program.name == name => (**program).clone(),
             Source::Program(program) => {
-                Err(Error::NoSuchProgram { file: program.name.as_str().into(), program: name.to_owned() })
+                return Err(Error::NoSuchProgram { file: program.name.as_str().into(), program: name.to_owned() });
+            }
+        };
+        for def in &mut program.maps {
+            if let Some(slot) = self.slots.iter().find(|slot| Arc::ptr_eq(&slot.source, def)) {
+                *def = slot.def.clone();
             }
         }
+        Ok(program)
     }
 
     /// Verifies, links and compiles one program.
@@ -307,15 +317,22 @@ impl Drop for Instance {
 }
 
 /// Creates a map, or takes the embedder's. Perf event arrays get an event for each CPU, as their readers would open.
-fn make(engine: &Engine, def: &Arc<MapDef>, cpus: u32) -> Result<Arc<dyn Map>, Errno> {
-    if let Some(map) = engine.own_map(&def.name) {
-        return Ok(map.clone());
-    }
-    let def = match def.kind {
-        // libbpf: as many events as there are CPUs.
-        MapType::PerfEventArray if def.max_entries == 0 => &Arc::new(MapDef { max_entries: cpus, ..(**def).clone() }),
-        _ => def,
+fn slot(engine: &Engine, source: &Arc<MapDef>, cpus: u32) -> Slot {
+    let def = match source.kind {
+        // As many events as there are CPUs, where the object does not say (libbpf's rule).
+        MapType::PerfEventArray if source.max_entries == 0 => {
+            Arc::new(MapDef { max_entries: cpus, ..(**source).clone() })
+        }
+        _ => source.clone(),
     };
+    let map = match engine.own_map(&def.name) {
+        Some(map) => Ok(map.clone()),
+        None => create(&def, cpus),
+    };
+    Slot { source: source.clone(), def, map }
+}
+
+fn create(def: &Arc<MapDef>, cpus: u32) -> Result<Arc<dyn Map>, Errno> {
     let map = maps::create(def, cpus)?;
     if def.kind == MapType::PerfEventArray {
         for cpu in 0..cpus.min(def.max_entries) {

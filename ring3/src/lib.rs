@@ -18,7 +18,7 @@
 //!
 //! Programs need not come from an object. This one is written as text, and returns 2 (`XDP_PASS`) for every packet:
 //!
-//! ```no_run
+//! ```
 //! use ring3::{Engine, Program, ProgType, isa};
 //!
 //! let code = isa::assemble("r0 = 2\nexit").unwrap();

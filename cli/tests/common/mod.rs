@@ -9,6 +9,7 @@ pub struct Ran {
     /// Exit status; `None` if a signal ended it.
     pub code: Option<i32>,
     pub stdout: String,
+    #[allow(dead_code)]
     pub stderr: String,
 }
 
