@@ -6,9 +6,10 @@ use std::sync::Arc;
 use ring3_btf::Btf;
 use ring3_jit::{Compiled, Jit};
 use ring3_object::{Object, Options};
+use ring3_platform::maps::SlotInit;
 use ring3_platform::{Errno, MapDef, MapType, Program};
 use ring3_verifier::{LogLevel, VerifiedProgram};
-use ring3_vm::maps::{self, Map};
+use ring3_vm::maps::{self, BPF_ANY, Map};
 use ring3_vm::{DefaultHost, Execute, Host, Interp, Linked};
 
 use crate::run::{Input, Output, Runner};
@@ -103,7 +104,8 @@ impl Instance {
 
     fn new(engine: &Engine, source: Source, defs: &[Arc<MapDef>]) -> Instance {
         let cpus = engine.target().cpus;
-        let slots = defs.iter().map(|def| slot(engine, def, cpus)).collect();
+        let mut slots: Vec<Slot> = defs.iter().map(|def| slot(engine, def, cpus)).collect();
+        nest(&mut slots);
         Instance {
             engine: engine.clone(),
             source,
@@ -316,6 +318,23 @@ impl Drop for Instance {
     }
 }
 
+/// Puts maps into the maps of maps, as the object says. One that does not go in makes the outer map fail, as for libbpf.
+fn nest(slots: &mut [Slot]) {
+    for at in 0..slots.len() {
+        let Slot { def, map: Ok(outer), .. } = &slots[at] else { continue };
+        if !def.kind.is_map_of_maps() {
+            continue;
+        }
+        let put = |init: &SlotInit| {
+            let inner = slots.iter().find(|slot| slot.def.name == init.symbol).ok_or(Errno::ENOENT)?;
+            outer.set_inner(&init.index.to_ne_bytes(), inner.map.clone()?, BPF_ANY)
+        };
+        if let Err(errno) = def.slots.iter().try_for_each(put) {
+            slots[at].map = Err(errno);
+        }
+    }
+}
+
 /// Creates a map, or takes the embedder's. Perf event arrays get an event for each CPU, as their readers would open.
 fn slot(engine: &Engine, source: &Arc<MapDef>, cpus: u32) -> Slot {
     let def = match source.kind {
@@ -340,4 +359,38 @@ fn create(def: &Arc<MapDef>, cpus: u32) -> Result<Arc<dyn Map>, Errno> {
         }
     }
     Ok(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn array(name: &str, entries: u32) -> Arc<MapDef> {
+        Arc::new(MapDef::new(name, MapType::Array, 4, 8, entries))
+    }
+
+    /// An instance whose outer map has `symbol` in its second slot.
+    fn nested(symbol: &str, inner: &Arc<MapDef>) -> Instance {
+        let mut outer = MapDef::new("outer", MapType::ArrayOfMaps, 4, 4, 2);
+        outer.inner = Some(Box::new(MapDef::new("template", MapType::Array, 4, 8, 1)));
+        outer.slots = vec![SlotInit { index: 1, symbol: symbol.to_owned() }];
+        let code = ring3_isa::assemble("r0 = 0\nexit").unwrap();
+        let mut program = Program::new("p", ring3_platform::ProgType::Xdp, code);
+        program.maps = vec![Arc::new(outer), inner.clone()];
+        Instance::of_program(&Engine::new(), program)
+    }
+
+    #[test]
+    fn maps_of_maps_are_filled() {
+        let instance = nested("inner", &array("inner", 1));
+        let map = |name: &str| instance.slots.iter().find(|slot| slot.def.name == name).unwrap().map.clone().unwrap();
+        assert!(Arc::ptr_eq(&map("outer").inner(&[1, 0, 0, 0]).unwrap(), &map("inner")));
+        assert!(map("outer").inner(&[0; 4]).is_none());
+    }
+
+    #[test]
+    fn what_does_not_fit_fails_the_outer_map() {
+        assert_eq!(nested("inner", &array("inner", 2)).slots[0].map.as_ref().unwrap_err(), &Errno::EINVAL);
+        assert_eq!(nested("inner", &array("other", 1)).slots[0].map.as_ref().unwrap_err(), &Errno::ENOENT);
+    }
 }
