@@ -1,4 +1,6 @@
 //! The command line.
+// The comments here are the texts of --help, where brackets mean what they say.
+#![allow(rustdoc::broken_intra_doc_links)]
 
 use std::path::PathBuf;
 
