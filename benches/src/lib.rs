@@ -16,3 +16,36 @@
 pub mod engine;
 pub mod peer;
 pub mod workload;
+
+#[cfg(test)]
+mod tests {
+    use super::engine::{self, BenchHost};
+    use super::{peer, workload};
+
+    /// What is measured side by side is the same work: same result, same packet.
+    #[test]
+    fn engines_and_peer_agree() {
+        let mut compared = Vec::new();
+        for workload in workload::all().unwrap() {
+            let verified = engine::judge(&workload).unwrap();
+            let linked = engine::linked(&verified).unwrap();
+            let mut host = BenchHost;
+            let mut env = engine::env(&mut host, &workload.packet);
+            let want = engine::once(engine::interp(&linked).as_ref(), &mut env).unwrap();
+            let Some(prepared) = peer::prepare(&verified) else { continue };
+            let mut vm = peer::load(&prepared).unwrap();
+            let mut input = peer::Input::new(&workload.packet);
+            assert_eq!(peer::interpret(&vm, &mut input), Some(want), "{}", workload.name);
+            assert_eq!(Some(input.packet()), env.ctx.packet().map(|packet| packet.bytes()), "{}", workload.name);
+            vm.jit_compile().unwrap();
+            let mut input = peer::Input::new(&workload.packet);
+            // SAFETY: the verifier accepted the program above.
+            let _ = unsafe { peer::execute(&vm, &mut input) }.unwrap();
+            assert_eq!(Some(input.packet()), env.ctx.packet().map(|packet| packet.bytes()), "{}", workload.name);
+            compared.push(workload.name);
+        }
+        for written in ["headers", "checksum", "arithmetic", "lookups"] {
+            assert!(compared.iter().any(|name| name == written), "{written} was not compared");
+        }
+    }
+}

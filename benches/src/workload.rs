@@ -34,12 +34,12 @@ pub struct Workload {
 
 /// Objects of `examples/bpf` with a program each, and a packet of a capture of `examples/captures` that takes its main way.
 const EXAMPLES: [(&str, &str, &str, usize); 6] = [
-    ("hello_plain", "hello", "mixed", 0),
-    ("drop_icmp", "drop_icmp", "mixed", 0),
-    ("flows", "flows_by_protocol", "mixed", 0),
+    ("hello_plain", "hello_plain", "mixed", 0),
+    ("drop_icmp", "drop_icmp", "mixed", 2),
+    ("flows", "flows_by_protocol", "mixed", 7),
     ("lb", "lb", "lb", 0),
-    ("tcp_options", "tcp_options", "tcp_options", 0),
-    ("subprogs", "subprogs", "mixed", 0),
+    ("tcp_options", "tcp_options", "tcp_options", 2),
+    ("subprogs", "subprogs", "mixed", 7),
 ];
 
 /// Looks at the headers of a TCP segment.
