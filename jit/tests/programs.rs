@@ -1,0 +1,223 @@
+//! Verified programs as machine code: what the interpreter does is what the code does.
+#![cfg(all(target_arch = "x86_64", unix))]
+
+use std::sync::Arc;
+
+use ring3_isa::{Code, Symbols, assemble_with};
+use ring3_jit::{Compiled, Jit, Origin};
+use ring3_platform::{MapDef, MapType, ProgType, Program, Target};
+use ring3_verifier::{LogLevel, verify};
+use ring3_vm::maps::{self, Map};
+use ring3_vm::{
+    Context, DataStart, Env, Execute, Helpers, Interp, Linked, SkbContext, TestHost, XdpContext, link, run,
+};
+
+struct Names;
+
+impl Symbols for Names {
+    fn helper(&self, name: &str) -> Option<i32> {
+        [("lookup", 1), ("tail_call", 12), ("loop", 181), ("skb_load_bytes", 26)]
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, id)| *id)
+    }
+    fn map(&self, name: &str) -> Option<i32> {
+        ["progs", "array"].iter().position(|known| *known == name).map(|index| index as i32)
+    }
+}
+
+fn code(text: &str) -> Code {
+    assemble_with(text, &Names).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// `map[progs]` and `map[array]`, whose values are 24 bytes long.
+fn fresh_maps() -> Vec<Arc<dyn Map>> {
+    let defs = [MapDef::new("progs", MapType::ProgArray, 4, 4, 4), MapDef::new("array", MapType::Array, 4, 24, 3)];
+    defs.map(|def| maps::create(&Arc::new(def), 1).unwrap()).to_vec()
+}
+
+fn linked(kind: ProgType, text: &str, maps: &[Arc<dyn Map>]) -> Arc<Linked> {
+    let mut program = Program::new("test", kind, code(text));
+    program.maps = maps.iter().map(|map| Arc::clone(map.def())).collect();
+    let verified = verify(Arc::new(program), Arc::new(Target::default()), LogLevel::default());
+    let verified = verified.unwrap_or_else(|refused| panic!("{refused}: {text}"));
+    Arc::new(link(&verified, maps, &Helpers::new()).unwrap())
+}
+
+fn load(jit: bool, linked: Arc<Linked>) -> Arc<dyn Execute> {
+    if jit { Arc::new(Jit::compile(linked).unwrap()) } else { Arc::new(Interp::new(linked)) }
+}
+
+fn context(kind: ProgType, packet: &[u8]) -> Context {
+    if kind == ProgType::Xdp {
+        let mut xdp = XdpContext::new().unwrap();
+        xdp.load(packet);
+        return Context::Xdp(xdp);
+    }
+    let mut skb = SkbContext::new().unwrap();
+    skb.load(packet, DataStart::of(kind));
+    Context::Skb(skb)
+}
+
+/// Runs the first program, with all of them in the slots of `map[progs]`; gives R0 and the values of `map[array]`.
+fn outcome(jit: bool, kind: ProgType, texts: &[&str], packet: &[u8]) -> (u64, Vec<Vec<u8>>) {
+    let maps = fresh_maps();
+    let programs: Vec<_> = texts.iter().map(|text| load(jit, linked(kind, text, &maps))).collect();
+    for (slot, program) in (0..).zip(&programs) {
+        maps[0].set_program(slot, Some(Arc::clone(program))).unwrap();
+    }
+    let mut host = TestHost::default();
+    let mut env = Env::new(&mut host);
+    env.ctx = context(kind, packet);
+    let ret = run(programs[0].as_ref(), &mut env).unwrap();
+    maps[0].clear();
+    (ret, maps[1].keys().iter().map(|key| maps[1].read(key).unwrap()).collect())
+}
+
+/// Both engines give this result and leave the same behind.
+fn both(kind: ProgType, texts: &[&str], packet: &[u8], want: u64) {
+    let (interp, jit) = (outcome(false, kind, texts, packet), outcome(true, kind, texts, packet));
+    assert_eq!(interp.0, want, "{texts:?}");
+    assert_eq!(jit, interp, "{texts:?}");
+}
+
+fn packet() -> Vec<u8> {
+    (0..64).map(|i| 0x80 ^ i).collect()
+}
+
+#[test]
+fn loads_of_the_packet_by_number_and_register() {
+    let run = |text: &str, want| both(ProgType::SocketFilter, &[text], &packet(), want);
+    run("r6 = r1\nr0 = *(u8 *)skb[5]\nexit", 0x85);
+    run("r6 = r1\nr0 = *(u16 *)skb[20]\nexit", 0x9495);
+    run("r6 = r1\nr7 = 7\nr0 = *(u32 *)skb[r7 + 13]\nr0 += r7\nexit", 0x9495_9697 + 7);
+    // Out of bounds: the program ends with 0, be it in front, behind or across the end.
+    run("r6 = r1\nr0 = *(u32 *)skb[61]\nr0 = 9\nexit", 0);
+    run("r6 = r1\nr7 = -9\nr0 = *(u8 *)skb[r7 + 3]\nr0 = 9\nexit", 0);
+    run("r6 = r1\nr0 = *(u8 *)skb[1000000]\nr0 = 9\nexit", 0);
+    // Where the link-layer header starts.
+    run("r6 = r1\nr0 = *(u8 *)skb[-2097150]\nexit", 0x82);
+}
+
+const COUNT: &str = "
+    *(u32 *)(r10 -4) = 1
+    r2 = r10
+    r2 += -4
+    r1 = map[array]
+    call lookup
+    if r0 == 0 goto none
+    r1 = *(u64 *)(r0 +8)
+    r1 += 1
+    *(u64 *)(r0 +8) = r1
+    none: ";
+
+fn tail_call(slot: i32) -> String {
+    format!("r1 = r6\nr2 = map[progs]\nr3 = {slot}\ncall tail_call\n")
+}
+
+#[test]
+fn tail_calls() {
+    let xdp = |texts: &[&str], want| both(ProgType::Xdp, texts, &packet(), want);
+    let itself = format!("r6 = r1\n{COUNT}{}r0 = 5\nexit", tail_call(0));
+    xdp(&[&itself], 5);
+    assert_eq!(outcome(true, ProgType::Xdp, &[&itself], &packet()).1[1][8..16], 34u64.to_le_bytes());
+    let first = format!("r6 = r1\nr7 = 100\nr8 = 1000\nr9 = 1\n{}r0 = 5\nexit", tail_call(1));
+    xdp(&[&first, "r6 = 1\nr7 = 2\nr8 = 3\nr9 = 4\nr0 = 9\nexit"], 9);
+    for slot in [1, 4, -1] {
+        xdp(&[&format!("r6 = r1\n{}r0 = 5\nexit", tail_call(slot))], 5);
+    }
+}
+
+/// The two engines can call each other's programs.
+#[test]
+fn tail_calls_between_engines() {
+    for jit_first in [false, true] {
+        let maps = fresh_maps();
+        let first = load(jit_first, linked(ProgType::Xdp, &format!("r6 = r1\n{}r0 = 5\nexit", tail_call(1)), &maps));
+        let second = load(!jit_first, linked(ProgType::Xdp, &format!("r6 = r1\n{COUNT}r0 = 8\nexit"), &maps));
+        maps[0].set_program(1, Some(second)).unwrap();
+        let mut host = TestHost::default();
+        let mut env = Env::new(&mut host);
+        env.ctx = context(ProgType::Xdp, &packet());
+        assert_eq!(run(first.as_ref(), &mut env), Ok(8));
+        assert_eq!(maps[1].read(&1u32.to_ne_bytes()).unwrap()[8..16], 1u64.to_ne_bytes());
+        maps[0].clear();
+    }
+}
+
+#[test]
+fn every_index_of_an_array() {
+    for index in [0, 1, 2, 3, 4, -1, i32::MIN] {
+        let text = format!(
+            "r7 = 0\n*(u32 *)(r10 -4) = {index}\nr2 = r10\nr2 += -4\nr1 = map[array]\ncall lookup\n\
+             if r0 == 0 goto none\nr7 = 1\n*(u64 *)(r0 +16) = 77\nnone: r0 = r7\nexit"
+        );
+        both(ProgType::Xdp, &[&text], &packet(), u64::from((0..3).contains(&index)));
+        // The proof knows the map, so there is no call.
+        assert_eq!(linked(ProgType::Xdp, &text, &fresh_maps()).array_lookups().count(), 1);
+    }
+}
+
+/// Functions keep their callers' registers and stacks, eight frames deep.
+#[test]
+fn nested_functions() {
+    let mut text = String::new();
+    for depth in 0..8 {
+        let call = if depth < 7 { format!("call f{}", depth + 1) } else { "r0 = 1".to_owned() };
+        text += &format!(
+            "f{depth}: r6 = {depth}\nr7 = r1\n*(u64 *)(r10 -16) = r6\nr1 = {depth}\n{call}\n\
+             r1 = *(u64 *)(r10 -16)\nr1 += r6\nr0 += r1\nexit\n"
+        );
+    }
+    both(ProgType::Xdp, &[&text], &packet(), 1 + 2 * 28);
+}
+
+#[test]
+fn open_loops_end() {
+    let text = "r0 = 0\ntop: may_goto out\nr0 += 1\nif r0 != 1000 goto top\nout: exit";
+    both(ProgType::Xdp, &[text], &packet(), 1000);
+}
+
+fn compiled(text: &str) -> Compiled {
+    Jit::compile(linked(ProgType::Xdp, text, &fresh_maps())).unwrap()
+}
+
+/// Listings cover all of the code, and name each instruction once.
+#[test]
+fn listing() {
+    let code =
+        compiled("r1 = 5\ncall f\nr0 += 1\nexit\nf: r0 = 0x1122334455667788\nif r1 > 3 goto out\nr0 = 1\nout: exit");
+    let pieces = code.listing();
+    let mut at = 0;
+    for piece in &pieces {
+        assert_eq!(piece.code.start, at);
+        assert!(piece.code.end > at);
+        at = piece.code.end;
+    }
+    assert_eq!(at, code.code().len());
+    let slots: Vec<u32> = pieces
+        .iter()
+        .filter_map(|piece| if let Origin::Slot(slot) = piece.origin { Some(slot) } else { None })
+        .collect();
+    assert_eq!(slots.first(), Some(&0));
+    assert!(slots.is_sorted_by(|a, b| a < b));
+    assert_eq!(pieces.last().unwrap().origin, Origin::Trampoline);
+    assert_eq!(code.functions().len(), 2);
+    assert!(pieces.iter().any(|piece| piece.origin == Origin::Prologue { function: 0 }));
+}
+
+/// The memory of code can be executed and read, not written.
+#[test]
+fn code_is_not_writable() {
+    let code = compiled("r0 = 0\nexit");
+    let maps = std::fs::read_to_string("/proc/self/maps");
+    let Ok(maps) = maps else { return };
+    let inside = |line: &&str| {
+        let (from, to) = line.split(' ').next().and_then(|range| range.split_once('-')).unwrap();
+        let parse = |text| u64::from_str_radix(text, 16).unwrap();
+        (parse(from)..parse(to)).contains(&code.address())
+    };
+    let line = maps.lines().find(inside).unwrap();
+    assert_eq!(line.split(' ').nth(1), Some("r-xp"), "{line}");
+    assert!(maps.lines().all(|line| !line.contains(" rwx")), "memory that is writable and executable");
+}
