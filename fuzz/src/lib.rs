@@ -8,9 +8,11 @@ mod emit;
 mod engines;
 mod entropy;
 mod generate;
+pub mod kernel;
 mod mutate;
+pub mod parity;
 
 pub use engines::{Difference, Engine, Failure, Outcome, Seen, agree, check, check_accepted, execute, judge};
 pub use entropy::Entropy;
-pub use generate::{Generated, function_types, generate};
+pub use generate::{FIRST_FUNC, Generated, function_types, generate, program_info};
 pub use mutate::mutate;

@@ -6,8 +6,8 @@ use ring3_btf::{Btf, BtfError, FuncEntry, Kind, Linkage, ProgramInfo};
 
 /// First half-word of BTF.
 const MAGIC: u16 = 0xeb9f;
-/// `int` is type 1 and `int (*)(void)` type 2; the functions follow.
-const FIRST_FUNC: u32 = 3;
+/// Id of the first function: `int` is type 1 and `int (*)(void)` type 2.
+pub const FIRST_FUNC: u32 = 3;
 
 fn name(function: usize) -> String {
     if function == 0 { "generated".to_owned() } else { format!("f{function}") }
@@ -36,7 +36,7 @@ pub fn function_types(functions: usize) -> Vec<u8> {
 }
 
 /// What a program with functions at these slots says of itself.
-pub(super) fn program_info(starts: &[usize]) -> Result<ProgramInfo, BtfError> {
+pub fn program_info(starts: &[usize]) -> Result<ProgramInfo, BtfError> {
     let btf = Btf::parse(&function_types(starts.len()))?;
     let funcs = starts.iter().enumerate().map(|(function, slot)| FuncEntry {
         slot: *slot as u32,

@@ -18,7 +18,7 @@ use ring3_platform::{MapDef, MapType, ProgType, Program};
 use crate::emit::{Emitter, Label};
 use crate::entropy::Entropy;
 use calls::Function;
-pub use info::function_types;
+pub use info::{FIRST_FUNC, function_types, program_info};
 use state::{Kind, MapNo, State, WORDS};
 
 /// Slots after which no statement begins.

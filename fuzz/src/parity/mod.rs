@@ -1,0 +1,267 @@
+//! ring3 beside the kernel: the same bare instructions judged by both, and what differs.
+
+mod chaos;
+mod mutation;
+mod shrink;
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ring3_isa::{Code, Insn, Wide};
+use ring3_platform::{Errno, MapDef, MapFlags, MapType, ProgType, Program, Target};
+use ring3_verifier::{LogLevel, verify};
+
+use crate::kernel::Kernel;
+pub use chaos::chaos;
+pub use mutation::spoil;
+pub use shrink::shrink;
+
+/// Program types that random programs have.
+pub const KINDS: [ProgType; 7] = [
+    ProgType::Xdp,
+    ProgType::SchedCls,
+    ProgType::SocketFilter,
+    ProgType::Kprobe,
+    ProgType::Tracepoint,
+    ProgType::CgroupSkb,
+    ProgType::RawTracepoint,
+];
+
+/// Maps that random programs refer to, by index.
+pub fn maps() -> Vec<Arc<MapDef>> {
+    use MapType::*;
+    let frozen = MapDef {
+        flags: MapFlags::RDONLY_PROG,
+        data: Some((1..=16).collect::<Vec<u8>>().into()),
+        frozen: true,
+        ..MapDef::new("frozen", Array, 4, 16, 1)
+    };
+    let outer = MapDef {
+        inner: Some(Box::new(MapDef::new("inner", Array, 4, 8, 1))),
+        ..MapDef::new("outer", ArrayOfMaps, 4, 4, 2)
+    };
+    let readonly = MapDef { flags: MapFlags::RDONLY_PROG, ..MapDef::new("readonly", Array, 4, 8, 2) };
+    let writeonly = MapDef { flags: MapFlags::WRONLY_PROG, ..MapDef::new("writeonly", Hash, 4, 8, 2) };
+    [
+        MapDef::new("array", Array, 4, 16, 4),
+        MapDef::new("hash", Hash, 4, 16, 4),
+        MapDef::new("data", Array, 4, 64, 1),
+        MapDef::new("rb", Ringbuf, 0, 0, 4096),
+        MapDef::new("progs", ProgArray, 4, 4, 4),
+        MapDef::new("events", PerfEventArray, 4, 4, 2),
+        MapDef::new("percpu", PercpuArray, 4, 16, 4),
+        MapDef::new("lru", LruHash, 8, 24, 4),
+        frozen,
+        outer,
+        readonly,
+        writeonly,
+        MapDef::new("queue", Queue, 0, 8, 4),
+        MapDef::new("dev", Devmap, 4, 4, 4),
+    ]
+    .map(Arc::new)
+    .to_vec()
+}
+
+/// The slots at which functions start, if there is more than the main one.
+fn starts(code: &Code) -> Vec<usize> {
+    let mut starts = vec![0];
+    for (slot, insn) in code.insns().iter().enumerate() {
+        let off = match insn {
+            Ok(Insn::Call(ring3_isa::Callee::Local(off)) | Insn::LoadImm { value: Wide::Func(off), .. }) => *off,
+            Ok(_) | Err(_) => continue,
+        };
+        let to = slot as i64 + 1 + i64::from(off);
+        if let Ok(to) = usize::try_from(to)
+            && to < code.len()
+        {
+            starts.push(to);
+        }
+    }
+    starts.sort_unstable();
+    starts.dedup();
+    if starts.len() == 1 { Vec::new() } else { starts }
+}
+
+/// A program of these instructions that refers to [`maps`], with function information if it has functions.
+pub fn program(kind: ProgType, code: Code, maps: &[Arc<MapDef>]) -> Program {
+    let starts = starts(&code);
+    let mut program = Program::new("generated", kind, code);
+    program.maps = maps.to_vec();
+    if !starts.is_empty() {
+        program.info = crate::program_info(&starts).ok().map(Arc::new);
+    }
+    program
+}
+
+/// What a verifier says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verdict {
+    /// Error number, 0 for none.
+    pub errno: i32,
+    /// Last line of the log before the statistics; empty if the program was accepted.
+    pub message: String,
+    /// The statistics of the log's last line.
+    pub stats: [u32; 4],
+}
+
+impl Verdict {
+    /// Out of errno and a log that has the statistics.
+    fn of_log(errno: i32, log: &str) -> Verdict {
+        let lines: Vec<&str> = log.lines().collect();
+        let statistics = ["verification time ", "stack depth ", "processed "];
+        let at = lines.iter().rposition(|line| line.starts_with("processed ")).unwrap_or(lines.len());
+        let end =
+            lines.iter().rposition(|line| !statistics.iter().any(|s| line.starts_with(s))).map_or(0, |last| last + 1);
+        let number = |name: &str| {
+            let (_, rest) = lines.get(at)?.split_once(name)?;
+            rest.split(' ').next()?.parse().ok()
+        };
+        let stats = ["processed ", "max_states_per_insn ", "total_states ", "peak_states "]
+            .map(|name| number(name).unwrap_or(0));
+        let message = if errno == 0 { "" } else { lines[..end].last().copied().unwrap_or_default() };
+        Verdict { errno, message: message.to_owned(), stats }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [processed, most, total, peak] = self.stats;
+        write!(
+            f,
+            "errno {} '{}' processed {processed} states {total} peak {peak} most {most}",
+            self.errno, self.message
+        )
+    }
+}
+
+/// How two verdicts differ, the worst first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Class {
+    /// ring3 accepts what the kernel refuses.
+    Unsound,
+    /// ring3 refuses what the kernel accepts.
+    Strict,
+    /// Another error number.
+    Errno,
+    /// Another message.
+    Message,
+    /// Another number of instructions.
+    Processed,
+    /// Another number of states.
+    States,
+}
+
+/// Both verdicts on one program.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// The kernel's.
+    pub linux: Verdict,
+    /// Ours.
+    pub ring3: Verdict,
+    /// How long ours took.
+    pub took: Duration,
+}
+
+impl Pair {
+    /// How they differ. Nothing is said of programs that ring3 refuses because it does not know their ways.
+    pub fn class(&self) -> Option<Class> {
+        let (linux, ring3) = (&self.linux, &self.ring3);
+        if self.is_unsupported() {
+            None
+        } else if ring3.errno == 0 && linux.errno != 0 {
+            Some(Class::Unsound)
+        } else if ring3.errno != 0 && linux.errno == 0 {
+            Some(Class::Strict)
+        } else if ring3.errno != linux.errno {
+            Some(Class::Errno)
+        } else if ring3.message != linux.message {
+            Some(Class::Message)
+        } else if ring3.stats[0] != linux.stats[0] {
+            Some(Class::Processed)
+        } else if ring3.stats != linux.stats {
+            Some(Class::States)
+        } else {
+            None
+        }
+    }
+
+    /// ring3 does not model what the program uses.
+    pub fn is_unsupported(&self) -> bool {
+        self.ring3.errno == Errno::EOPNOTSUPP.number()
+    }
+
+    /// The difference without numbers: the same for many programs with one cause.
+    pub fn shape(&self) -> String {
+        let bare = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+        let same = self.linux.message == self.ring3.message;
+        let ring3 = if same { "=".to_owned() } else { bare(&self.ring3.message) };
+        format!(
+            "{:?}: linux {} '{}' ring3 {} '{ring3}'",
+            self.class(),
+            self.linux.errno,
+            bare(&self.linux.message),
+            self.ring3.errno
+        )
+    }
+}
+
+/// The kernel with the maps that programs refer to.
+pub struct Referee {
+    kernel: Kernel,
+    defs: Vec<Arc<MapDef>>,
+    fds: Vec<OwnedFd>,
+    target: Arc<Target>,
+}
+
+impl Referee {
+    /// `None` where bpf(2) cannot be used.
+    pub fn open(defs: Vec<Arc<MapDef>>) -> io::Result<Option<Referee>> {
+        let Some(kernel) = Kernel::open() else { return Ok(None) };
+        let fds = defs.iter().map(|def| kernel.map(def)).collect::<io::Result<_>>()?;
+        Ok(Some(Referee { kernel, defs, fds, target: Arc::new(Target::default()) }))
+    }
+
+    /// The maps.
+    pub fn maps(&self) -> &[Arc<MapDef>] {
+        &self.defs
+    }
+
+    /// Judges the instructions as a program of this type.
+    pub fn judge(&mut self, kind: ProgType, code: Code) -> io::Result<Pair> {
+        let program = program(kind, code, &self.defs);
+        self.judge_program(program)
+    }
+
+    /// Judges a program that refers to the maps of this referee.
+    pub fn judge_program(&mut self, program: Program) -> io::Result<Pair> {
+        let starts: Vec<usize> =
+            program.info.iter().flat_map(|info| info.funcs.iter().map(|func| func.slot as usize)).collect();
+        let linux = self.kernel.judge(&program, &self.fds, &starts)?;
+        let start = Instant::now();
+        let ring3 = match verify(Arc::new(program), Arc::clone(&self.target), LogLevel(0)) {
+            Ok(verified) => Verdict { errno: 0, message: String::new(), stats: numbers(verified.stats()) },
+            Err(rejection) => Verdict {
+                errno: rejection.errno.number(),
+                message: rejection.message.clone(),
+                stats: numbers(rejection.stats),
+            },
+        };
+        Ok(Pair { linux: Verdict::of_log(linux.errno, &linux.log), ring3, took: start.elapsed() })
+    }
+}
+
+fn numbers(stats: ring3_verifier::Stats) -> [u32; 4] {
+    [stats.processed, stats.max_states_per_insn, stats.total_states, stats.peak_states]
+}
+
+/// The code as text that can be assembled again.
+pub fn listing(code: &Code) -> String {
+    let line = |slot: usize| match code.text(slot, &ring3_isa::NoNames) {
+        Some(text) if matches!(code.get(slot), Some(Ok(_))) => format!("{slot}: {text}\n"),
+        _ => format!("{slot}: {:?}\n", code.raw(slot)),
+    };
+    (0..code.len()).filter(|slot| !code.is_tail(*slot)).map(line).collect()
+}
