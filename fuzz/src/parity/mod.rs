@@ -122,6 +122,8 @@ impl Verdict {
         let stats = ["processed ", "max_states_per_insn ", "total_states ", "peak_states "]
             .map(|name| number(name).unwrap_or(0));
         let message = if errno == 0 { "" } else { lines[..end].last().copied().unwrap_or_default() };
+        // One message ends without the end of its line.
+        let message = message.split_once("verification time ").map_or(message, |(message, _)| message);
         Verdict { errno, message: message.to_owned(), stats }
     }
 }
@@ -169,7 +171,7 @@ impl Pair {
     /// How they differ. Nothing is said of programs that ring3 refuses because it does not know their ways.
     pub fn class(&self) -> Option<Class> {
         let (linux, ring3) = (&self.linux, &self.ring3);
-        if self.is_unsupported() {
+        if self.is_unsupported() || linux.message.starts_with("verifier bug") {
             None
         } else if ring3.errno == 0 && linux.errno != 0 {
             Some(Class::Unsound)
@@ -212,7 +214,8 @@ impl Pair {
 pub struct Referee {
     kernel: Kernel,
     defs: Vec<Arc<MapDef>>,
-    fds: Vec<OwnedFd>,
+    /// By program type: some maps belong to the type that uses them first.
+    fds: Vec<(ProgType, Vec<OwnedFd>)>,
     target: Arc<Target>,
 }
 
@@ -220,8 +223,7 @@ impl Referee {
     /// `None` where bpf(2) cannot be used.
     pub fn open(defs: Vec<Arc<MapDef>>) -> io::Result<Option<Referee>> {
         let Some(kernel) = Kernel::open() else { return Ok(None) };
-        let fds = defs.iter().map(|def| kernel.map(def)).collect::<io::Result<_>>()?;
-        Ok(Some(Referee { kernel, defs, fds, target: Arc::new(Target::default()) }))
+        Ok(Some(Referee { kernel, defs, fds: Vec::new(), target: Arc::new(Target::default()) }))
     }
 
     /// The maps.
@@ -239,7 +241,14 @@ impl Referee {
     pub fn judge_program(&mut self, program: Program) -> io::Result<Pair> {
         let starts: Vec<usize> =
             program.info.iter().flat_map(|info| info.funcs.iter().map(|func| func.slot as usize)).collect();
-        let linux = self.kernel.judge(&program, &self.fds, &starts)?;
+        let fds = match self.fds.iter().position(|(kind, _)| *kind == program.kind) {
+            Some(index) => &self.fds[index].1,
+            None => {
+                let fds = self.defs.iter().map(|def| self.kernel.map(def)).collect::<io::Result<_>>()?;
+                &self.fds.push_mut((program.kind, fds)).1
+            }
+        };
+        let linux = self.kernel.judge(&program, fds, &starts)?;
         let start = Instant::now();
         let ring3 = match verify(Arc::new(program), Arc::clone(&self.target), LogLevel(0)) {
             Ok(verified) => Verdict { errno: 0, message: String::new(), stats: numbers(verified.stats()) },

@@ -115,6 +115,7 @@ rejects! {
     ZeroRead {} EACCES "invalid zero-sized read";
     SizeUnbounded { reg: u8 } EACCES "R{reg} unbounded memory access, use 'var &= const' or 'if (var < const)'";
     NotConst { reg: u8 } EACCES "R{reg} is not a known constant'";
+    TailCallMap {} EINVAL "expected prog array map for tail call";
     MapMismatch { kind: u32, func: String, id: i32 } EINVAL "cannot pass map_type {kind} into func {func}#{id}";
     MapReadOnlyUpdate {} EACCES "write into map forbidden";
     ConstStr { reg: u8 } EACCES "R{reg} type is not a constant string";
@@ -148,6 +149,7 @@ rejects! {
     InfiniteLoop { at: usize, states: String } EINVAL "infinite loop detected at insn {at}\n{states}";
     TooLarge { processed: u32 } E2BIG "BPF program is too large. Processed {processed} insn";
     TooComplex { jumps: usize } ENOMEM "The sequence of {jumps} jumps is too complex.";
+    TooComplexBranch { jumps: usize } EFAULT "The sequence of {jumps} jumps is too complex.";
     // What ring3 does not judge yet: refused by name, never let through.
     Unsupported { what: String } EOPNOTSUPP "ring3: {what} is not supported yet";
 }

@@ -120,6 +120,11 @@ fn scalar_covers(old: &ScalarValue, cur: &ScalarValue, mode: Mode, ids: &mut IdM
     delta(*link) == delta(cur.link) && cur.num.within(num) && ids.same_link(*link, cur.link)
 }
 
+/// Whether two numbers are the same, up to the names of the sets that they belong to.
+pub fn is_same_number(old: &ScalarValue, cur: &ScalarValue, ids: &mut IdMap) -> bool {
+    scalar_covers(old, cur, Mode::Exact, ids)
+}
+
 fn delta(link: Option<Link>) -> Delta {
     link.map_or(Delta::Same, |l| l.delta)
 }

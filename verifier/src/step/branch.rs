@@ -20,7 +20,7 @@ impl Walk<'_> {
     /// `may_goto`: the loop's body is walked once more, the current path leaves.
     pub(super) fn may_goto(&mut self, off: i16) -> Result<Next, Reject> {
         let at = self.at;
-        let previous = self.previous_state(at);
+        let previous = self.state_before_last(at);
         let queued = self.push(at + 1)?;
         queued.may_goto_depth += 1;
         if let Some(previous) = previous {
@@ -121,7 +121,11 @@ impl Walk<'_> {
             Operand::Reg(reg) => Some(reg),
             Operand::Imm(_) => None,
         };
-        self.push(target)?;
+        // Linux tells this limit with another number here than elsewhere.
+        self.push(target).map_err(|reject| match reject {
+            Reject::TooComplex { jumps } => Reject::TooComplexBranch { jumps },
+            other => other,
+        })?;
         // Links that were dropped while they were collected are gone from the operands, too.
         let (left, right) = (*self.path.state.reg(lhs), right_reg.map_or(right, |reg| *self.path.state.reg(reg)));
         for taken in [true, false] {

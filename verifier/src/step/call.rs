@@ -3,7 +3,7 @@
 use ring3_isa::{Callee, Reg};
 use ring3_platform::helpers::{Lookup, changes_packet, id};
 use ring3_platform::maps::{allows_helper, may_update_sockmap};
-use ring3_platform::{ArgFlags, ArgKind, MapFlags, Proto, RetKind, helper_name};
+use ring3_platform::{ArgFlags, ArgKind, MapType, Proto, RetKind, helper_name};
 
 use crate::diag::reject::{Reject, unsupported};
 use crate::facts::MapUse;
@@ -85,10 +85,13 @@ impl Walk<'_> {
         let changes =
             matches!(helper, id::MAP_UPDATE_ELEM | id::MAP_DELETE_ELEM | id::MAP_PUSH_ELEM | id::MAP_POP_ELEM);
         let def = &self.program.maps[map as usize];
-        if changes && def.flags.has(MapFlags::RDONLY_PROG) {
+        if changes && def.is_read_only_to_programs() {
             return Err(Reject::MapReadOnlyUpdate {});
         }
         if helper == id::TAIL_CALL {
+            if def.kind != MapType::ProgArray {
+                return Err(Reject::TailCallMap {});
+            }
             let index = self.path.state.reg(Reg::R3).const_value();
             if index.is_some_and(|index| index < u64::from(def.max_entries)) {
                 self.mark_precise(Reg::R3)?;

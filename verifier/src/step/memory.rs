@@ -112,8 +112,11 @@ impl Walk<'_> {
         let at = At { reg: base, off: off.into(), size };
         let result = op.fetches_into(src);
         if let Some(reg) = result {
+            // The result is forgotten before memory is looked at: it may be the address, too.
             self.writable(reg)?;
+            self.write(reg, Value::unknown());
         }
+        let to = self.read(base)?;
         self.read_memory(at, &to, None, false, true)?;
         if let Some(reg) = result {
             let loaded = self.read_memory(at, &to, Some(reg), false, true)?;
@@ -141,10 +144,7 @@ impl Walk<'_> {
         signed: bool,
         aligned: bool,
     ) -> Result<Value, Reject> {
-        let Value::Ptr(ptr) = from else {
-            return Err(Reject::InvalidMem { reg: at.reg.number(), ty: type_name(from) });
-        };
-        self.check_alignment(at, ptr, aligned)?;
+        let ptr = self.address(at, from, aligned)?;
         let off = at.off + i64::from(ptr.off);
         let loaded = match ptr.kind {
             PtrKind::MapValue(map) if !ptr.nullable => self.read_map_value(at, ptr, map, off, signed)?,
@@ -171,10 +171,7 @@ impl Walk<'_> {
     }
 
     fn write_memory(&mut self, at: At, to: &Value, source: Source, aligned: bool) -> Result<(), Reject> {
-        let Value::Ptr(ptr) = to else {
-            return Err(Reject::InvalidMem { reg: at.reg.number(), ty: type_name(to) });
-        };
-        self.check_alignment(at, ptr, aligned)?;
+        let ptr = self.address(at, to, aligned)?;
         let off = at.off + i64::from(ptr.off);
         match ptr.kind {
             PtrKind::Stack(frame) => self.write_stack(at, ptr, frame, off, source),
@@ -195,13 +192,29 @@ impl Walk<'_> {
         }
     }
 
+    /// The pointer of an access. Alignment is judged first, even that of a number.
+    fn address<'v>(&self, at: At, value: &'v Value, aligned: bool) -> Result<&'v Ptr, Reject> {
+        match value {
+            Value::Ptr(ptr) => {
+                self.check_alignment(at, ptr, aligned)?;
+                return Ok(ptr);
+            }
+            Value::Scalar(scalar) if aligned => {
+                check_sum(at, &scalar.num, 0, "", None)?;
+            }
+            Value::Scalar(_) | Value::Uninit => {}
+        }
+        Err(Reject::InvalidMem { reg: at.reg.number(), ty: type_name(value) })
+    }
+
     /// Only the stack and atomic operations need natural alignment: x86-64 and arm64 do the rest in hardware.
     pub(super) fn check_alignment(&self, at: At, ptr: &Ptr, aligned: bool) -> Result<(), Reject> {
         let strict = aligned || matches!(ptr.kind, PtrKind::Stack(_));
-        if !strict || at.bytes() == 1 {
+        if !strict {
             return Ok(());
         }
         let (what, ip_align) = match ptr.kind {
+            _ if ptr.nullable => ("", None),
             PtrKind::Packet { .. } | PtrKind::PacketMeta { .. } => ("packet ", Some(2)),
             PtrKind::FlowKeys => ("flow keys ", None),
             PtrKind::MapKey(_) => ("key ", None),
@@ -215,22 +228,7 @@ impl Walk<'_> {
                 ("", None)
             }
         };
-        let fixed = ip_align.unwrap_or(0) + i64::from(ptr.off) + at.off;
-        let sum = ptr.var.bits().add(crate::domain::Tnum::constant(ring3_isa::num::u64(fixed)));
-        if (sum.value() | sum.mask()) & u64::from(at.bytes() - 1) == 0 {
-            return Ok(());
-        }
-        let (tnum, ip, off, size) = (ptr.var.bits().to_string(), ptr.off, at.off, at.bytes());
-        match ip_align {
-            Some(align) => Err(Reject::MisalignedPacket { align, tnum, ip, off, size }),
-            None => Err(Reject::Misaligned {
-                what,
-                tnum: if ptr.var.is_const() { ptr.var.bits().value().to_string() } else { tnum },
-                ip,
-                off,
-                size,
-            }),
-        }
+        check_sum(at, &ptr.var, ptr.off, what, ip_align)
     }
 
     /// Records what memory the instruction reaches; some kinds may not be mixed, because their accesses are rewritten.
@@ -281,6 +279,23 @@ impl Walk<'_> {
             }
         }
         Ok(Value::unknown())
+    }
+}
+
+/// Natural alignment of all parts of an offset together. Packets start two bytes (`ip_align`) behind an aligned address.
+fn check_sum(at: At, var: &Scalar, ip: i32, what: &'static str, ip_align: Option<i64>) -> Result<(), Reject> {
+    let fixed = ip_align.unwrap_or(0) + i64::from(ip) + at.off;
+    let sum = var.bits().add(crate::domain::Tnum::constant(ring3_isa::num::u64(fixed)));
+    if (sum.value() | sum.mask()) & u64::from(at.bytes() - 1) == 0 {
+        return Ok(());
+    }
+    let (tnum, off, size) = (var.bits().to_string(), at.off, at.bytes());
+    match ip_align {
+        Some(align) => Err(Reject::MisalignedPacket { align, tnum, ip, off, size }),
+        None => {
+            let tnum = if var.is_const() { var.bits().value().to_string() } else { tnum };
+            Err(Reject::Misaligned { what, tnum, ip, off, size })
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::path::{Path, StoredId, Trail};
 use super::scc::Visit;
 use crate::diag::reject::Reject;
 use crate::diag::render::Scratched;
-use crate::state::subsume::{Mode, covers};
+use crate::state::subsume::{IdMap, Mode, covers, is_same_number};
 use crate::state::{State, Value};
 
 /// Entries of a trail after which a state is stored whatever else.
@@ -335,11 +335,12 @@ fn forget_precision(state: &mut State) {
 
 /// Widens scalars that changed from one iteration to the next and that no decision relied on.
 pub fn widen(old: &State, cur: &mut State) {
-    for (old, cur) in old.frames.iter().zip(&mut cur.frames) {
-        let wider = |old: &Value, cur: &Value| match (old, cur) {
-            (Value::Scalar(o), Value::Scalar(c)) => !o.precise && !c.precise && o.num != c.num,
-            (Value::Uninit | Value::Scalar(_) | Value::Ptr(_), _) => false,
-        };
+    let mut ids = IdMap::default();
+    let mut wider = |old: &Value, cur: &Value| match (old, cur) {
+        (Value::Scalar(o), Value::Scalar(c)) => !o.precise && !c.precise && !is_same_number(o, c, &mut ids),
+        (Value::Uninit | Value::Scalar(_) | Value::Ptr(_), _) => false,
+    };
+    for (old, cur) in old.frames.iter().zip(&mut cur.frames).rev() {
         let frame = Rc::make_mut(cur);
         for reg in 0..Reg::COUNT {
             if wider(&old.regs[reg], &frame.regs[reg]) {
@@ -357,10 +358,13 @@ pub fn widen(old: &State, cur: &mut State) {
 impl Walk<'_> {
     /// The last stored state before an instruction on this path, with the same calls.
     pub(super) fn previous_at(&self, at: usize) -> Option<StoredId> {
-        let mut parent = self.path.trail.parent;
+        self.previous_from(self.path.trail.parent, at)
+    }
+
+    fn previous_from(&self, mut parent: Option<StoredId>, at: usize) -> Option<StoredId> {
         while let Some(id) = parent {
             let stored = self.store.get(id);
-            if stored.at == at && same_calls(&stored.state, &self.path.state) {
+            if !stored.retired && stored.at == at && same_calls(&stored.state, &self.path.state) {
                 return Some(id);
             }
             parent = stored.trail.parent;
@@ -371,6 +375,12 @@ impl Walk<'_> {
     /// The last stored state before `at` on this path.
     pub fn previous_state(&self, at: usize) -> Option<State> {
         self.previous_at(at).map(|id| self.store.get(id).state.clone())
+    }
+
+    /// The last but one of the stored states before `at` on this path: where the last one was stored just now.
+    pub fn state_before_last(&self, at: usize) -> Option<State> {
+        let last = self.path.trail.parent?;
+        self.previous_from(self.store.get(last).trail.parent, at).map(|id| self.store.get(id).state.clone())
     }
 
     /// Widens the current state against the last one before `at`.
