@@ -123,7 +123,7 @@ pub struct RunArgs {
     /// The context's bytes, for types without a packet (tracepoint, kprobe, ...); what is missing is zero
     #[arg(long, value_name = "FILE")]
     pub ctx: Option<PathBuf>,
-    /// Set a global variable, or a part of one (config.ports[1]=53), before the program is loaded
+    /// Set a global variable, or a part of one (`config.ports[1]=53`), before the program is loaded
     #[arg(long, value_name = "GLOBAL=VALUE")]
     pub set: Vec<String>,
     /// Put an element into a map before the first packet; into a program array, a program by its name

@@ -27,7 +27,10 @@ pub fn machine_code(arch: Arch, code: &[u8], start: u64) -> Vec<(u64, &[u8], Str
 
 fn x64(code: &[u8], start: u64) -> Vec<(u64, &[u8], String)> {
     let mut formatter = GasFormatter::new();
-    formatter.options_mut().set_space_after_operand_separator(true);
+    let options = formatter.options_mut();
+    options.set_space_after_operand_separator(true);
+    options.set_uppercase_hex(false);
+    options.set_branch_leading_zeros(false);
     let mut decoder = Decoder::with_ip(64, code, start, DecoderOptions::NONE);
     let mut lines = Vec::new();
     while decoder.can_decode() {

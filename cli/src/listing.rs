@@ -57,6 +57,11 @@ impl<'a> Margin<'a> {
     }
 
     fn at(&mut self, slot: u32, out: &mut Out) -> Result<(), CliError> {
+        self.func_at(slot, out)?;
+        self.line_at(slot, out)
+    }
+
+    fn func_at(&mut self, slot: u32, out: &mut Out) -> Result<(), CliError> {
         let Some(info) = self.info else { return Ok(()) };
         if let Some(func) = info.func_at(slot)
             && self.func != Some(func.slot)
@@ -67,6 +72,11 @@ impl<'a> Margin<'a> {
             self.func = Some(func.slot);
             writeln!(out, "{}", out.ink(Ink::Strong, &format!("{}:", printable(&func.name))))?;
         }
+        Ok(())
+    }
+
+    fn line_at(&mut self, slot: u32, out: &mut Out) -> Result<(), CliError> {
+        let Some(info) = self.info else { return Ok(()) };
         if let Some(line) = info.line_at(slot)
             && self.line != Some((line.line, &line.file))
         {
@@ -122,7 +132,10 @@ pub fn jited(program: &Executable, compiled: &Compiled, out: &mut Out) -> Result
     for piece in compiled.listing() {
         match piece.origin {
             Origin::Prologue { function } => {
-                writeln!(out, "{}", out.ink(Ink::Faint, &format!("; start of function {function}")))?;
+                let linked = program.linked();
+                let entry = linked.subprogs().get(function).map_or(0, |subprog| subprog.entry);
+                margin.func_at(linked.slots().get(entry as usize).copied().unwrap_or(0), out)?;
+                writeln!(out, "{}", out.ink(Ink::Faint, "; prologue"))?;
             }
             Origin::Trampoline => writeln!(out, "{}", out.ink(Ink::Faint, "; entry of callbacks"))?,
             Origin::Slot(slot) => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use ring3::platform::return_name;
 use ring3::vm::maps::{Event, Map};
-use ring3::{Engine, Error, Input, Instance, LogLevel, MapType, Object, Options, Output, ProgType};
+use ring3::{Engine, Error, Input, Instance, LogLevel, MapType, Object, Options, Output, ProgType, TraceLog};
 use serde_json::{Value as Json, json};
 
 use crate::Outcome;
@@ -362,9 +362,15 @@ impl<'a> Session<'a> {
         match self.args.output {
             RunFormat::Json => {
                 let maps: Vec<Json> = instance.used_maps().filter_map(|map| map_json(&map)).collect();
-                let events: Vec<Json> =
+                let listed: Vec<Json> =
                     events.all.iter().map(|(ring, event)| event_json(instance, events, *ring, event)).collect();
-                writeln!(self.out, "{}", json!({ "maps": maps, "trace": trace, "events": events }))?;
+                let mut object = json!({ "maps": maps, "trace": trace.lines, "events": listed });
+                for (field, dropped) in [("trace_dropped", trace.dropped), ("events_dropped", events.dropped)] {
+                    if dropped > 0 {
+                        object[field] = dropped.into();
+                    }
+                }
+                writeln!(self.out, "{object}")?;
             }
             RunFormat::Table => {
                 self.totals()?;
@@ -439,13 +445,16 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn trace(&mut self, trace: &[String]) -> Result<(), CliError> {
-        if trace.is_empty() {
+    fn trace(&mut self, trace: &TraceLog) -> Result<(), CliError> {
+        if trace.lines.is_empty() {
             return Ok(());
         }
-        self.heading(&format!("trace ({} lines)", trace.len()))?;
-        for text in trace {
+        self.heading(&format!("trace ({} line{})", trace.lines.len(), if trace.lines.len() == 1 { "" } else { "s" }))?;
+        for text in &trace.lines {
             writeln!(self.out, "  {}", printable(text.trim_end_matches('\n')))?;
+        }
+        if trace.dropped > 0 {
+            writeln!(self.out, "  and {} lines more", trace.dropped)?;
         }
         Ok(())
     }

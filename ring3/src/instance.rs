@@ -12,7 +12,7 @@ use ring3_verifier::{LogLevel, VerifiedProgram};
 use ring3_vm::maps::{self, BPF_ANY, Map};
 use ring3_vm::{DefaultHost, Execute, Host, Interp, Linked};
 
-use crate::run::{Input, Output, Runner};
+use crate::run::{Input, Output, Runner, TraceLog};
 use crate::{Backend, Engine, Error, MapRef};
 
 /// A program that is ready to run, with its proof.
@@ -81,7 +81,7 @@ pub struct Instance {
     /// Program arrays that were filled from the object, by index.
     filled: Vec<usize>,
     host: Box<dyn Host + Send>,
-    trace: Vec<String>,
+    trace: TraceLog,
     runs: u64,
 }
 
@@ -113,7 +113,7 @@ impl Instance {
             programs: BTreeMap::new(),
             filled: Vec::new(),
             host: Box::new(DefaultHost),
-            trace: Vec::new(),
+            trace: TraceLog::default(),
             runs: 0,
         }
     }
@@ -217,11 +217,11 @@ impl Instance {
 
     /// What programs printed with `bpf_printk`, a string each call.
     pub fn trace(&self) -> &[String] {
-        &self.trace
+        &self.trace.lines
     }
 
-    /// Takes what programs printed.
-    pub fn take_trace(&mut self) -> Vec<String> {
+    /// Takes what programs printed, which makes room for more.
+    pub fn take_trace(&mut self) -> TraceLog {
         std::mem::take(&mut self.trace)
     }
 

@@ -59,7 +59,7 @@ pub use ring3_btf::Value;
 pub use ring3_object::{Object, Options};
 pub use ring3_platform::{Errno, KernelVersion, MapDef, MapType, ProgType, Program, Proto, Target};
 pub use ring3_verifier::{LogLevel, Rejection, VerifiedProgram};
-pub use run::{Input, MAX_TRACE_LINES, Output, Runner, passes, takes_packet};
+pub use run::{Input, MAX_TRACE_LINES, Output, Runner, TraceLog, passes, takes_packet};
 
 /// Reads an object's file.
 pub fn open(path: impl AsRef<Path>) -> Result<Object, Error> {

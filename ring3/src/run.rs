@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ring3_platform::{Errno, ProgType, ctx, return_name};
 use ring3_vm::{
-    Cloned, Context, DEFAULT_SEED, DataStart, Env, Host, MAX_PACKET, Redirect, RunError, SkbContext, XdpContext,
+    Cloned, Context, DEFAULT_SEED, DataStart, Env, Host, MAX_PACKET, Redirect, RunError, SkbContext, Trace, XdpContext,
     ctx as vm_ctx,
 };
 
@@ -19,6 +19,26 @@ const IPV4_HLEN: usize = 20;
 const ETH_P_IP: [u8; 2] = [0x08, 0x00];
 /// Strings of `bpf_printk` that an instance keeps; later ones are dropped.
 pub const MAX_TRACE_LINES: usize = 1 << 16;
+
+/// What programs printed with `bpf_printk`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TraceLog {
+    /// A string each call, in order.
+    pub lines: Vec<String>,
+    /// Calls whose text was not kept.
+    pub dropped: u64,
+}
+
+impl TraceLog {
+    fn add(&mut self, trace: &mut Trace) {
+        let mut lines = trace.take();
+        let room = MAX_TRACE_LINES.saturating_sub(self.lines.len());
+        let over = lines.len().saturating_sub(room);
+        self.dropped += over as u64 + std::mem::take(&mut trace.dropped);
+        lines.truncate(room);
+        self.lines.append(&mut lines);
+    }
+}
 
 /// What a program runs on.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +130,7 @@ pub fn passes(kind: ProgType, retval: u32) -> bool {
 pub struct Runner<'i> {
     program: Arc<Executable>,
     env: Env<'i>,
-    trace: &'i mut Vec<String>,
+    trace: &'i mut TraceLog,
     kind: ProgType,
 }
 
@@ -124,7 +144,7 @@ impl<'i> Runner<'i> {
     pub(crate) fn new(
         program: Arc<Executable>,
         host: &'i mut dyn Host,
-        trace: &'i mut Vec<String>,
+        trace: &'i mut TraceLog,
         nth: u64,
     ) -> Result<Runner<'i>, Error> {
         let kind = program.program().kind;
@@ -165,8 +185,7 @@ impl<'i> Runner<'i> {
             result = ring3_vm::run(execute.as_ref(), &mut self.env);
         }
         let duration = started.elapsed() / times.max(1);
-        let room = MAX_TRACE_LINES.saturating_sub(self.trace.len());
-        self.trace.extend(self.env.trace.take().into_iter().take(room));
+        self.trace.add(&mut self.env.trace);
         let retval = result.map_err(|source| self.error(source))? as u32;
         let packet = match &self.env.ctx {
             Context::Skb(skb) => skb.data_out(),

@@ -83,7 +83,7 @@ fn run(case: &Case<'_>, instance: &mut Instance, wrong: &mut Vec<String>) -> usi
 /// What a case left behind, as the lines of `state.tsv`.
 fn state(instance: &mut Instance) -> BTreeMap<(String, String), Vec<String>> {
     let mut state: BTreeMap<_, Vec<String>> = BTreeMap::new();
-    for line in instance.take_trace() {
+    for line in instance.take_trace().lines {
         state.entry(("trace".to_owned(), String::new())).or_default().push(line.trim_end().to_owned());
     }
     for map in instance.maps() {
