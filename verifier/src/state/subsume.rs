@@ -63,8 +63,8 @@ impl IdMap {
 }
 
 /// Whether everything reachable from `cur` was proved when `old` was walked. `live` gives the registers that are read
-/// before they are written, by frame; `slots` the same of stack slots.
-pub fn covers(old: &State, cur: &State, mode: Mode, live: &dyn Fn(usize) -> u16, slots: &[u64]) -> bool {
+/// before they are written, by frame.
+pub fn covers(old: &State, cur: &State, mode: Mode, live: &dyn Fn(usize) -> u16) -> bool {
     let State { frames, refs, callback_unroll_depth: _, may_goto_depth: _ } = old;
     if frames.len() != cur.frames.len() {
         return false;
@@ -73,10 +73,11 @@ pub fn covers(old: &State, cur: &State, mode: Mode, live: &dyn Fn(usize) -> u16,
     if !same_refs(refs, &cur.refs, &mut ids) {
         return false;
     }
-    frames.iter().zip(&cur.frames).enumerate().all(|(i, (old, cur))| {
-        old.callsite == cur.callsite
-            && frame_covers(old, cur, mode, (live(i), slots.get(i).copied().unwrap_or(u64::MAX)), &mut ids)
-    })
+    frames
+        .iter()
+        .zip(&cur.frames)
+        .enumerate()
+        .all(|(i, (old, cur))| old.callsite == cur.callsite && frame_covers(old, cur, mode, live(i), &mut ids))
 }
 
 fn same_refs(old: &[Reference], cur: &[Reference], ids: &mut IdMap) -> bool {
@@ -87,7 +88,7 @@ fn same_refs(old: &[Reference], cur: &[Reference], ids: &mut IdMap) -> bool {
         })
 }
 
-fn frame_covers(old: &Frame, cur: &Frame, mode: Mode, (live, slots): (u16, u64), ids: &mut IdMap) -> bool {
+fn frame_covers(old: &Frame, cur: &Frame, mode: Mode, live: u16, ids: &mut IdMap) -> bool {
     let Frame { regs, stack, callsite: _, subprog, callback, callback_depth } = old;
     let same_callback = |a: &Option<Callback>, b: &Option<Callback>| a.map(|c| c.sync) == b.map(|c| c.sync);
     if *subprog != cur.subprog || !same_callback(callback, &cur.callback) || *callback_depth > cur.callback_depth {
@@ -95,7 +96,7 @@ fn frame_covers(old: &Frame, cur: &Frame, mode: Mode, (live, slots): (u16, u64),
     }
     Reg::all()
         .all(|reg| live >> reg.number() & 1 == 0 || value_covers(&regs[reg.index()], &cur.regs[reg.index()], mode, ids))
-        && stack_covers(stack, &cur.stack, mode, slots, ids)
+        && stack_covers(stack, &cur.stack, mode, ids)
 }
 
 fn value_covers(old: &Value, cur: &Value, mode: Mode, ids: &mut IdMap) -> bool {
@@ -167,12 +168,9 @@ fn ptr_covers(old: &Ptr, cur: &Ptr, mode: Mode, ids: &mut IdMap) -> bool {
     }
 }
 
-fn stack_covers(old: &Stack, cur: &Stack, mode: Mode, live: u64, ids: &mut IdMap) -> bool {
+fn stack_covers(old: &Stack, cur: &Stack, mode: Mode, ids: &mut IdMap) -> bool {
     let present = cur.slots().len();
-    old.slots()
-        .iter()
-        .enumerate()
-        .all(|(i, old)| live >> i & 1 == 0 || slot_covers(old, &cur.slot(i), i < present, mode, ids))
+    old.slots().iter().enumerate().all(|(i, old)| slot_covers(old, &cur.slot(i), i < present, mode, ids))
 }
 
 fn slot_covers(old: &Slot, cur: &Slot, present: bool, mode: Mode, ids: &mut IdMap) -> bool {

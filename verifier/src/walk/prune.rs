@@ -10,7 +10,7 @@ use super::scc::Visit;
 use crate::diag::reject::Reject;
 use crate::diag::render::Scratched;
 use crate::state::subsume::{IdMap, Mode, covers, is_same_number};
-use crate::state::{State, Value};
+use crate::state::{Slot, State, Value};
 
 /// Entries of a trail after which a state is stored whatever else.
 const MAX_TRAIL: usize = 40;
@@ -28,8 +28,17 @@ pub struct Stored {
     branches: u32,
     /// It is in no bucket any more.
     retired: bool,
+    /// All paths from here have ended, and what nothing read is gone.
+    clean: bool,
     hits: u32,
     misses: u32,
+}
+
+impl Stored {
+    /// The calls that led here, outermost first.
+    fn chain(&self) -> Vec<usize> {
+        self.state.frames.iter().skip(1).map(|frame| frame.callsite).collect()
+    }
 }
 
 /// All stored states of a walk.
@@ -117,6 +126,7 @@ impl Walk<'_> {
         let (jumps, insns) = (self.store.jumps - self.store.since.0, self.processed - self.store.since.1);
         let mut add = force || (jumps >= 2 && insns >= 8);
         let bucket = self.bucket();
+        self.clean_finished(bucket);
         let mut index = 0;
         let mut seen = 0;
         while index < self.store.buckets[bucket].len() {
@@ -183,8 +193,8 @@ impl Walk<'_> {
             return Ok(self.open_miss(force, (jumps, insns), add));
         }
         let open_loop = self.is_in_open_loop(id);
-        let covered = if open_loop { self.covered(id, Mode::RangeWithin) } else { self.covered_by_finished(id) };
-        Ok(if covered { Compared::Covered { open_loop } } else { Compared::Miss })
+        let mode = if open_loop { Mode::RangeWithin } else { Mode::NotExact };
+        Ok(if self.covered(id, mode) { Compared::Covered { open_loop } } else { Compared::Miss })
     }
 
     /// Inside a loop that is being walked states are stored sparingly: otherwise every iteration adds some.
@@ -202,17 +212,34 @@ impl Walk<'_> {
 
     fn covered(&self, id: StoredId, mode: Mode) -> bool {
         let old = &self.store.get(id).state;
-        covers(old, &self.path.state, mode, &|index| self.live(&self.path.state, index), &[])
+        covers(old, &self.path.state, mode, &|index| self.live(&self.path.state, index))
     }
 
-    /// As `covered`, by a state from which every path was walked to its end: what nothing reads does not count.
-    fn covered_by_finished(&mut self, id: StoredId) -> bool {
-        let Some(cur) = Some(&self.path.state).filter(|cur| same_calls(&self.store.get(id).state, cur)).cloned() else {
-            return false;
-        };
-        let slots = self.live_slots(&cur, self.at);
-        let old = &self.store.get(id).state;
-        covers(old, &cur, Mode::NotExact, &|index| self.live(&cur, index), &slots)
+    /// Stack slots that nothing behind a state reads are cleared when all paths from it have ended, and no back edge waits.
+    fn clean_finished(&mut self, bucket: usize) {
+        for index in 0..self.store.buckets[bucket].len() {
+            let id = self.store.buckets[bucket][index];
+            let stored = self.store.get(id);
+            let finished = stored.branches == 0 && !stored.clean && stored.at == self.at;
+            if !finished || !same_calls(&stored.state, &self.path.state) || self.is_in_open_loop(id) {
+                continue;
+            }
+            let live = self.live_slots(&self.store.get(id).chain(), self.at);
+            let stored = self.store.get_mut(id);
+            stored.clean = true;
+            for (index, live) in live.into_iter().enumerate() {
+                let dead = |slot: usize| live >> slot & 1 == 0;
+                let slots = stored.state.frames[index].stack.slots();
+                if slots.iter().enumerate().any(|(slot, s)| dead(slot) && *s != Slot::default()) {
+                    let slots = stored.state.frame_at(index).stack.slots_mut();
+                    slots
+                        .iter_mut()
+                        .enumerate()
+                        .filter(|(slot, _)| dead(*slot))
+                        .for_each(|(_, s)| *s = Slot::default());
+                }
+            }
+        }
     }
 
     /// Nothing has changed since the path was here before.
@@ -257,7 +284,8 @@ impl Walk<'_> {
         }
         self.store.buckets[bucket].remove(index);
         self.store.listed -= 1;
-        if self.store.get(id).branches > 0 {
+        // Linux keeps it while a path or a back edge needs it, which shows in the statistics.
+        if self.store.get(id).branches > 0 || self.is_in_open_loop(id) {
             self.store.retired += 1;
             self.store.get_mut(id).retired = true;
         }
@@ -272,7 +300,16 @@ impl Walk<'_> {
         forget_precision(&mut self.path.state);
         let id = self.store.states.len();
         let Path { state, trail } = self.path.clone();
-        self.store.states.push(Stored { state, trail, at: self.at, branches: 1, retired: false, hits: 0, misses: 0 });
+        self.store.states.push(Stored {
+            state,
+            trail,
+            at: self.at,
+            branches: 1,
+            retired: false,
+            clean: false,
+            hits: 0,
+            misses: 0,
+        });
         self.store.buckets[bucket].insert(0, id);
         self.path.trail = Trail { parent: Some(id), first: self.at, last: self.from, past: Vec::new() };
         self.has_entry = false;
@@ -288,7 +325,7 @@ impl Walk<'_> {
             if stored.branches > 0 {
                 break;
             }
-            if stored.retired {
+            if stored.retired && !self.is_in_open_loop(id) {
                 self.store.retired -= 1;
             }
             parent = self.store.get(id).trail.parent;
@@ -372,11 +409,6 @@ impl Walk<'_> {
         None
     }
 
-    /// The last stored state before `at` on this path.
-    pub fn previous_state(&self, at: usize) -> Option<State> {
-        self.previous_at(at).map(|id| self.store.get(id).state.clone())
-    }
-
     /// The last but one of the stored states before `at` on this path: where the last one was stored just now.
     pub fn state_before_last(&self, at: usize) -> Option<State> {
         let last = self.path.trail.parent?;
@@ -385,7 +417,8 @@ impl Walk<'_> {
 
     /// Widens the current state against the last one before `at`.
     pub fn widen_current(&mut self, at: usize) {
-        if let Some(old) = self.previous_state(at) {
+        let before = self.previous_at(at);
+        if let Some(old) = before.map(|id| self.store.get(id).state.clone()) {
             widen(&old, &mut self.path.state);
         }
     }

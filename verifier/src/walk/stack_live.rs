@@ -129,17 +129,16 @@ impl Walk<'_> {
         self.stack_live.writes.clear();
     }
 
-    /// For each frame of a state before `at`, the slots that may still be read.
-    pub(super) fn live_slots(&mut self, state: &State, at: usize) -> Vec<u64> {
+    /// For each frame of a state before `at`, reached by these calls, the slots that may still be read.
+    pub(super) fn live_slots(&mut self, chain: &[usize], at: usize) -> Vec<u64> {
         self.spread_marks();
-        let chain = chain_of(&state.frames);
-        let current = state.current();
+        let current = chain.len();
         let live = |depth: usize, slot: usize, frame: usize| {
             let Some(Some(index)) = self.stack_live.by_chain.get(&chain[..depth]) else { return u64::MAX };
             let instance = &self.stack_live.instances[*index];
             slot.checked_sub(instance.start).and_then(|at| instance.marks[frame].get(at)).map_or(u64::MAX, |m| m.live)
         };
-        let mut slots = Vec::with_capacity(state.frames.len());
+        let mut slots = Vec::with_capacity(current + 1);
         for frame in 0..=current {
             let mut alive = live(current, at, frame);
             for (depth, callsite) in chain.iter().enumerate().skip(frame) {
