@@ -13,6 +13,7 @@ mod step;
 mod walk;
 
 pub use facts::{Direction, Facts, InsnFacts, MapUse, Region, SubprogFacts};
+pub use step::result::has_bounded_result;
 
 use std::sync::Arc;
 

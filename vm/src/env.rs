@@ -338,7 +338,11 @@ impl<'h> Env<'h> {
         }
         for handle in linked.maps() {
             if let Some(value) = handle.map.direct_value() {
-                regions.insert(value.as_ptr() as u64, handle.map.def().value_size.into(), RegionKind::MapValue);
+                regions.insert(
+                    value.as_ptr() as u64,
+                    handle.map.def().value_size.into(),
+                    RegionKind::of_values(handle.map.def()),
+                );
             }
         }
         self.regions = Some(regions);

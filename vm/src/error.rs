@@ -45,6 +45,8 @@ pub enum LinkError {
     DuplicateHelper { id: u32 },
     #[error("helper {id} of the embedder is not declared to return a number")]
     CustomReturnsPointer { id: u32 },
+    #[error("helper {id} of the embedder may return any number, the proof needs one within the bounds of Linux's")]
+    CustomReturnsAnything { id: u32 },
     #[error("more than {limit} helpers of the embedder")]
     TooManyCustomHelpers { limit: usize },
 }
@@ -57,6 +59,8 @@ pub enum RunError {
     Trap(#[from] Trap),
     #[error("a {kind:?} program cannot run on this context")]
     WrongContext { kind: ProgType },
+    #[error("the run is on CPU {cpu}, the program was verified for machines without it")]
+    WrongCpu { cpu: u32 },
     #[error("a packet of {len} bytes is shorter than an Ethernet header")]
     PacketTooShort { len: usize },
     #[error("a packet of {len} bytes is longer than {limit}")]

@@ -36,6 +36,9 @@ pub fn run(program: &dyn Execute, env: &mut Env<'_>) -> Result<u64, RunError> {
         return Err(RunError::WrongContext { kind: linked.kind() });
     }
     env.start();
+    if !linked.runs_on(env.cpu) {
+        return Err(RunError::WrongCpu { cpu: env.cpu });
+    }
     let here = 0u8;
     env.stack_start = &raw const here as u64;
     let ctx = env.ctx.addr();
@@ -78,7 +81,7 @@ pub unsafe extern "C" fn tail_call(ctx: u64, handle: u64, index: u64, env: &mut 
         let target = program.linked();
         // A verified program trusts its context, which nobody checked for one that was not verified.
         let suits = now.is_verified() || !target.is_verified() || env.ctx.suits(target.kind());
-        now.kind() == target.kind() && (target.is_verified() || !now.is_verified()) && suits
+        now.kind() == target.kind() && (target.is_verified() || !now.is_verified()) && suits && target.runs_on(env.cpu)
     });
     if !fits || !env.check_ctx(ctx) {
         return MISSED;

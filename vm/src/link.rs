@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ring3_isa::Code;
 use ring3_platform::helpers::{Lookup, id};
-use ring3_platform::{HelperId, MapDef, MapType, ProgType, RetKind, helper_name};
+use ring3_platform::{HelperId, MapDef, MapFlags, MapType, ProgType, RetKind, helper_name};
 use ring3_verifier::VerifiedProgram;
 
 use crate::call::Call;
@@ -98,6 +98,8 @@ pub struct Linked {
     kind: ProgType,
     rules: CtxRules,
     verified: bool,
+    /// The proof holds for runs on CPUs below this.
+    cpus: u32,
     ops: Vec<Op>,
     slots: Vec<u32>,
     subprogs: Vec<Subprog>,
@@ -180,6 +182,11 @@ impl Linked {
         self.map_of_handle(handle).is_some() || self.maps.iter().any(|outer| outer.map.gives_handle(handle))
     }
 
+    /// Whether it may run on this CPU: a proof is about as many CPUs as its target has.
+    pub(crate) fn runs_on(&self, cpu: u32) -> bool {
+        cpu < self.cpus
+    }
+
     pub(crate) fn rules(&self) -> &CtxRules {
         &self.rules
     }
@@ -192,13 +199,14 @@ impl Linked {
 /// Links a program that was proved safe.
 pub fn link(program: &VerifiedProgram, maps: &[Arc<dyn Map>], helpers: &Helpers) -> Result<Linked, LinkError> {
     let source = program.program();
-    check_maps(&source.maps, maps)?;
+    let cpus = program.target().cpus;
+    check_maps(&source.maps, maps, cpus)?;
     let lowered = lower(program)?;
     for id in &lowered.helpers {
         check_custom(program, helpers, *id)?;
     }
     let rules = CtxRules::of(source.kind, source.attach);
-    finish(lowered, (source.name.clone(), source.kind, rules), maps, helpers, true)
+    finish(lowered, (source.name.clone(), source.kind, rules), maps, helpers, Some(cpus))
 }
 
 /// Links a program that nobody proved anything about: only the checked interpreter runs it. `kind` says what context it
@@ -210,7 +218,7 @@ pub fn link_unverified(
     helpers: &Helpers,
 ) -> Result<Linked, LinkError> {
     let lowered = lower_unverified(code, maps.len())?;
-    finish(lowered, (String::new(), kind, CtxRules::of(kind, None)), maps, helpers, false)
+    finish(lowered, (String::new(), kind, CtxRules::of(kind, None)), maps, helpers, None)
 }
 
 fn finish(
@@ -218,8 +226,9 @@ fn finish(
     (name, kind, rules): (String, ProgType, CtxRules),
     maps: &[Arc<dyn Map>],
     helpers: &Helpers,
-    verified: bool,
+    proved_for: Option<u32>,
 ) -> Result<Linked, LinkError> {
+    let (verified, cpus) = (proved_for.is_some(), proved_for.unwrap_or(u32::MAX));
     let Lowered { mut ops, slots, subprogs, helpers: ids, fixups, lookups } = lowered;
     let maps: Box<[MapHandle]> =
         maps.iter().zip(0..).map(|(map, index)| MapHandle { map: Arc::clone(map), index }).collect();
@@ -237,7 +246,7 @@ fn finish(
     let lookups = if own { Vec::new() } else { lookups };
     let mut custom = Vec::new();
     let table = ids.iter().map(|id| helper_ref(*id, helpers, &mut custom)).collect::<Result<_, _>>()?;
-    Ok(Linked { name, kind, rules, verified, ops, slots, subprogs, helpers: table, custom, maps, lookups })
+    Ok(Linked { name, kind, rules, verified, cpus, ops, slots, subprogs, helpers: table, custom, maps, lookups })
 }
 
 fn direct_value(handle: &MapHandle, off: u32) -> Result<u64, LinkError> {
@@ -258,10 +267,14 @@ fn helper_ref(id: HelperId, helpers: &Helpers, custom: &mut Vec<CustomHelper>) -
     helpers::builtin(id.0).map(|func| HelperRef { id, func }).ok_or_else(missing)
 }
 
-/// A helper of the embedder returns whatever it likes, so its prototype must not promise more than a number.
+/// A helper of the embedder returns whatever it likes, so its prototype must not promise more than a number, nor the verifier
+/// know a bound of that.
 fn check_custom(program: &VerifiedProgram, helpers: &Helpers, id: HelperId) -> Result<(), LinkError> {
     if !helpers.custom.contains_key(&id.0) {
         return Ok(());
+    }
+    if ring3_verifier::has_bounded_result(id.0) {
+        return Err(LinkError::CustomReturnsAnything { id: id.0 });
     }
     match program.target().helper(program.program(), id.0) {
         Lookup::Found(proto) if matches!(proto.ret.kind, RetKind::Integer | RetKind::Void) => Ok(()),
@@ -269,30 +282,39 @@ fn check_custom(program: &VerifiedProgram, helpers: &Helpers, id: HelperId) -> R
     }
 }
 
-fn check_maps(wanted: &[Arc<MapDef>], given: &[Arc<dyn Map>]) -> Result<(), LinkError> {
+fn check_maps(wanted: &[Arc<MapDef>], given: &[Arc<dyn Map>], cpus: u32) -> Result<(), LinkError> {
     if wanted.len() != given.len() {
         return Err(LinkError::MapCount { wanted: wanted.len(), given: given.len() });
     }
     for (index, (wanted, given)) in wanted.iter().zip(given).enumerate() {
-        if let Some((field, wanted_value, given_value)) = difference(wanted, given.def()) {
+        let found = difference(wanted, given.def()).or_else(|| content_differs(wanted, given.as_ref()));
+        // A lookup that cannot fail must not fail for want of a value for the CPU.
+        let few = || {
+            (wanted.kind.is_percpu() && given.cpus() < cpus)
+                .then(|| ("CPUs", cpus.to_string(), given.cpus().to_string()))
+        };
+        if let Some((field, wanted_value, given_value)) = found.or_else(few) {
             let name = wanted.name.clone();
             return Err(LinkError::MapMismatch { index, name, field, wanted: wanted_value, given: given_value });
         }
-        // The verifier read constants from the content of frozen maps.
-        if let (true, Some(data)) = (wanted.frozen, &wanted.data) {
-            let now = given.copy_out(&0u32.to_ne_bytes()).unwrap_or_default();
-            if !given.is_frozen() || now.get(..data.len()) != Some(&data[..]) {
-                return Err(LinkError::MapMismatch {
-                    index,
-                    name: wanted.name.clone(),
-                    field: "frozen content",
-                    wanted: "that of the program".to_owned(),
-                    given: "different".to_owned(),
-                });
-            }
-        }
     }
     Ok(())
+}
+
+/// The verifier read constants and strings from the content of frozen maps; what the definition has no data for is zero.
+fn content_differs(wanted: &MapDef, given: &dyn Map) -> Option<(&'static str, String, String)> {
+    let constant = wanted.frozen && wanted.flags.has(MapFlags::RDONLY_PROG) && wanted.has_direct_value();
+    if !constant {
+        return None;
+    }
+    let data = wanted.data.as_deref().unwrap_or_default();
+    let now = given.copy_out(&0u32.to_ne_bytes()).unwrap_or_default();
+    let (same, zeroes) = (now.get(..data.len()) == Some(data), now.get(data.len()..).unwrap_or_default());
+    let whole = now.len() == wanted.value_size as usize;
+    if given.is_frozen() && whole && same && zeroes.iter().all(|byte| *byte == 0) {
+        return None;
+    }
+    Some(("frozen content", "that of the program".to_owned(), "different".to_owned()))
 }
 
 /// The first field that a proof relies on and that differs, with both values.
@@ -351,7 +373,7 @@ pub(crate) mod tests {
         maps: &[Arc<dyn Map>],
     ) -> Result<Linked, LinkError> {
         let lowered = lower_trusted(code, kind, facts, maps.len())?;
-        finish(lowered, (String::new(), kind, CtxRules::of(kind, None)), maps, &Helpers::new(), true)
+        finish(lowered, (String::new(), kind, CtxRules::of(kind, None)), maps, &Helpers::new(), Some(u32::MAX))
     }
 
     #[test]
@@ -377,8 +399,8 @@ pub(crate) mod tests {
         let kind = MapType::Array;
         let wanted = Arc::new(MapDef::new("m", kind, 4, 8, 2));
         let given = crate::maps::create(&Arc::new(MapDef::new("m", kind, 4, 8, 1)), 1).unwrap();
-        let error = check_maps(std::slice::from_ref(&wanted), std::slice::from_ref(&given)).unwrap_err();
+        let error = check_maps(std::slice::from_ref(&wanted), std::slice::from_ref(&given), 1).unwrap_err();
         assert!(matches!(error, LinkError::MapMismatch { field: "capacity", .. }), "{error}");
-        assert_eq!(check_maps(&[wanted], &[]), Err(LinkError::MapCount { wanted: 1, given: 0 }));
+        assert_eq!(check_maps(&[wanted], &[], 1), Err(LinkError::MapCount { wanted: 1, given: 0 }));
     }
 }

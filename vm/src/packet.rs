@@ -110,7 +110,7 @@ impl Packet {
     /// Moves the end by `delta` bytes, new ones are zero: `bpf_xdp_adjust_tail`.
     pub fn adjust_tail(&mut self, delta: i32) -> Result<(), Errno> {
         let to = self.end as i64 + i64::from(delta);
-        if to > (self.buf.len() - TAIL_RESERVED) as i64 || to < (self.data + ETH_HLEN) as i64 {
+        if to > self.buf.len() as i64 - TAIL_RESERVED as i64 || to < (self.data + ETH_HLEN) as i64 {
             return Err(Errno::EINVAL);
         }
         let to = to as usize;

@@ -1,5 +1,7 @@
 //! Live memory of a run of an unverified program: the set in which the checked interpreter looks up every access.
 
+use ring3_platform::MapDef;
+
 /// What a piece of live memory is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RegionKind {
@@ -11,6 +13,8 @@ pub enum RegionKind {
     Packet,
     /// A value of a map.
     MapValue,
+    /// A value of a map that programs only read.
+    MapConst,
     /// A key of a map (callbacks), only read.
     MapKey,
     /// A record reserved in a ring buffer.
@@ -19,6 +23,13 @@ pub enum RegionKind {
     Mem,
     /// Memory of the embedder that is only read.
     ReadOnly,
+}
+
+impl RegionKind {
+    /// What the values of a map are.
+    pub fn of_values(def: &MapDef) -> RegionKind {
+        if def.is_read_only_to_programs() { RegionKind::MapConst } else { RegionKind::MapValue }
+    }
 }
 
 /// One piece.
@@ -73,7 +84,8 @@ impl Regions {
         let region = self.list[at];
         let inside = addr - region.start;
         let fits = inside <= region.len && len <= region.len - inside;
-        let allowed = !write || !matches!(region.kind, RegionKind::MapKey | RegionKind::ReadOnly);
+        let allowed =
+            !write || !matches!(region.kind, RegionKind::MapKey | RegionKind::MapConst | RegionKind::ReadOnly);
         (fits && allowed).then_some(region)
     }
 }

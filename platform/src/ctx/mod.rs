@@ -91,7 +91,7 @@ pub enum Yields {
 }
 
 /// One row.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CtxField {
     /// Name in the UAPI struct.
     pub name: &'static str,
@@ -139,7 +139,7 @@ impl CtxField {
 }
 
 /// A context struct.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CtxLayout {
     /// C name, such as `xdp_md`.
     pub name: &'static str,

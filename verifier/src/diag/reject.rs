@@ -120,6 +120,7 @@ rejects! {
     MapReadOnlyUpdate {} EACCES "write into map forbidden";
     ConstStr { reg: u8 } EACCES "R{reg} type is not a constant string";
     StrNotReadOnly { reg: u8 } EACCES "R{reg} does not point to a readonly map'";
+    StrNoDirectValue {} EACCES "no direct value access support for this map type";
     StrNotConst { reg: u8 } EACCES "R{reg} is not a constant address'";
     ConstStrEnd {} EINVAL "string is not zero-terminated";
     MapInnerNull { what: &'static str } EACCES "invalid map_ptr to access map->{what}";

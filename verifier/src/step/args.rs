@@ -269,6 +269,9 @@ impl Walk<'_> {
         if !(def.frozen && def.flags.has(MapFlags::RDONLY_PROG)) {
             return Err(Reject::StrNotReadOnly { reg: number });
         }
+        if !def.has_direct_value() {
+            return Err(Reject::StrNoDirectValue {});
+        }
         let Some(off) = ptr.const_off() else { return Err(Reject::StrNotConst { reg: number }) };
         let rest = u64::from(def.value_size).saturating_sub(u64::try_from(off).unwrap_or(u64::MAX));
         self.check_map_value(reg, ptr, ptr.off.into(), rest, Access::Read, false)?;

@@ -8,7 +8,7 @@ mod call;
 mod exit;
 mod memory;
 mod pointer;
-mod result;
+pub mod result;
 mod stack;
 pub mod subprog;
 

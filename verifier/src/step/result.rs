@@ -65,6 +65,9 @@ impl Walk<'_> {
     }
 
     fn refined(&self, helper: u32, args: &Args) -> Scalar {
+        if !has_bounded_result(helper) {
+            return Scalar::unknown();
+        }
         match helper {
             id::GET_STACK
             | id::GET_TASK_STACK
@@ -81,6 +84,20 @@ impl Walk<'_> {
             _ => Scalar::unknown(),
         }
     }
+}
+
+/// Whether more is known of a helper's result than that it is a number: an embedder that puts a function of its own in the
+/// place of such a helper would make proofs wrong.
+pub fn has_bounded_result(helper: u32) -> bool {
+    matches!(
+        helper,
+        id::GET_STACK
+            | id::GET_TASK_STACK
+            | id::PROBE_READ_STR
+            | id::PROBE_READ_KERNEL_STR
+            | id::PROBE_READ_USER_STR
+            | id::GET_SMP_PROCESSOR_ID
+    )
 }
 
 /// The result is the argument seen as another type: it holds the same reference.

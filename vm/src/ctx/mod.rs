@@ -99,8 +99,11 @@ impl Context {
         let Some(layout) = ctx::layout(kind) else { return false };
         match self {
             Context::None => false,
-            Context::Xdp(_) => kind == ProgType::Xdp,
-            Context::Skb(_) => layout.name == "__sk_buff" && kind != ProgType::FlowDissector,
+            // Whoever has the context may have put other slots in the place of those that it was made with.
+            Context::Xdp(xdp) => kind == ProgType::Xdp && xdp.slots.is_of(layout),
+            Context::Skb(skb) => {
+                layout.name == "__sk_buff" && kind != ProgType::FlowDissector && skb.slots.is_of(layout)
+            }
             Context::Raw(raw) => {
                 layout.identity && raw.len() >= layout.host_size() && slots::only_numbers(layout, kind)
             }

@@ -24,8 +24,10 @@ impl Slots {
         self.layout
     }
 
+    /// Whether this is memory by that very table. A table of the embedder with the same name might let it set addresses.
     pub(crate) fn is_of(&self, layout: &CtxLayout) -> bool {
-        self.layout.name == layout.name && self.words.len() * 8 >= layout.host_size()
+        let same = std::ptr::eq(self.layout, layout) || *self.layout == *layout;
+        same && self.words.len() * 8 >= layout.host_size()
     }
 
     /// The address for R1.
@@ -43,8 +45,11 @@ impl Slots {
         SlotId(layout.by_name(name).map_or(0, |field| layout.host_offset(field) / 8))
     }
 
+    /// Slots of another table may have been put in the place of these: then there may be no such word.
     pub(crate) fn set_id(&mut self, id: SlotId, value: u64) {
-        self.words[id.0] = value;
+        if let Some(word) = self.words.get_mut(id.0) {
+            *word = value;
+        }
     }
 
     /// The first eight bytes of a field; `None` if there is no such field.

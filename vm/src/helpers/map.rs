@@ -60,7 +60,7 @@ fn give_value(env: &mut Env<'_>, map: &MapHandle, value: Option<std::ptr::NonNul
         // The address of a handle, which is not for programs to look into.
         return addr;
     }
-    env.publish(addr, map.map.def().value_size.into(), RegionKind::MapValue);
+    env.publish(addr, map.map.def().value_size.into(), RegionKind::of_values(map.map.def()));
     addr
 }
 
@@ -168,10 +168,10 @@ helper! {
             return Some(Errno::EINVAL.as_ret());
         }
         let (key_size, value_size) = (map.map.def().key_size.into(), map.map.def().value_size.into());
-        let cpu = env.cpu;
+        let (cpu, kind) = (env.cpu, RegionKind::of_values(map.map.def()));
         let visited = map.map.for_each(cpu, &mut |key, value| {
             let (key, value) = (key.as_ptr() as u64, value.as_ptr() as u64);
-            env.publish(value, value_size, RegionKind::MapValue);
+            env.publish(value, value_size, kind);
             env.publish(key, key_size, RegionKind::MapKey);
             // SAFETY: the verifier assumes a map, a key and a value of it, and what the program passed as R3.
             let stop = unsafe { env.call_subprog(callback, [handle, key, value, ctx, 0]) };

@@ -98,6 +98,7 @@ impl Map for Array {
     }
 
     fn update(&self, key: &[u8], value: &[u8], flags: u64, cpu: u32) -> Result<(), Errno> {
+        let _writing = self.base.writing()?;
         let index = self.updated(key, flags)?;
         if value.len() != self.value_size() {
             return Err(Errno::EINVAL);
@@ -128,6 +129,7 @@ impl Map for Array {
         if !self.percpu() {
             return self.update(key, value, flags, 0);
         }
+        let _writing = self.base.writing()?;
         let index = self.updated(key, flags)?;
         if value.len() != self.stride * self.planes as usize {
             return Err(Errno::EINVAL);
@@ -151,6 +153,10 @@ impl Map for Array {
             }
         }
         Ok(u64::from(self.base.def.max_entries))
+    }
+
+    fn cpus(&self) -> u32 {
+        self.planes
     }
 
     fn direct_value(&self) -> Option<NonNull<u8>> {

@@ -489,6 +489,10 @@ impl Map for Hash {
         self.put(key, Given::All(value), flags, 0)
     }
 
+    fn cpus(&self) -> u32 {
+        self.copies
+    }
+
     fn len(&self) -> usize {
         self.used.load(Ordering::Acquire) as usize
     }

@@ -19,6 +19,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::{RwLock, RwLockReadGuard};
 use ring3_platform::{Errno, MapDef, MapFlags, MapType};
 
 mod array;
@@ -55,12 +56,24 @@ pub type Visit<'a> = dyn FnMut(NonNull<u8>, NonNull<u8>) -> ControlFlow<()> + 'a
 pub struct Base {
     def: Arc<MapDef>,
     frozen: AtomicBool,
+    /// Read by those who write to elements, written by who freezes: no write that began before is still under way then.
+    writers: RwLock<()>,
 }
 
 impl Base {
     /// For maps of the embedder's own, too.
     pub fn new(def: &Arc<MapDef>) -> Base {
-        Base { def: Arc::clone(def), frozen: AtomicBool::new(false) }
+        Base { def: Arc::clone(def), frozen: AtomicBool::new(false), writers: RwLock::new(()) }
+    }
+
+    /// To be held while something writes to the elements. `EPERM` for a frozen map that programs only read: its content is
+    /// part of proofs, so that nothing may ever write there again.
+    fn writing(&self) -> Result<Option<RwLockReadGuard<'_, ()>>, Errno> {
+        if !self.def.is_read_only_to_programs() {
+            return Ok(None);
+        }
+        let writing = self.writers.read();
+        if self.frozen.load(Ordering::Acquire) { Err(Errno::EPERM) } else { Ok(Some(writing)) }
     }
 
     fn may_read(&self) -> Result<(), Errno> {
@@ -158,6 +171,7 @@ pub trait Map: Send + Sync + fmt::Debug {
 
     /// `BPF_MAP_FREEZE`: no writes from user space from now on. `EBUSY` if it was frozen before.
     fn freeze(&self) -> Result<(), Errno> {
+        let _no_writer = self.base().writers.write();
         if self.base().frozen.swap(true, Ordering::AcqRel) { Err(Errno::EBUSY) } else { Ok(()) }
     }
 
@@ -212,6 +226,11 @@ pub trait Map: Send + Sync + fmt::Debug {
     fn contains(&self, value: &[u8]) -> Result<(), Errno> {
         let _ = value;
         Err(Errno::EOPNOTSUPP)
+    }
+
+    /// For how many CPUs a per-CPU map has values: a program on any of them finds its value. 1 for other types.
+    fn cpus(&self) -> u32 {
+        1
     }
 
     /// The program in a slot of a program array.

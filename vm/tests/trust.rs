@@ -1,0 +1,118 @@
+//! What safe code around a verified program can do must not make its proof wrong: content that the verifier knew, CPUs, contexts,
+//! helpers, all stay as they were when it was judged, or the program does not run.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::*;
+use ring3_platform::{
+    CtxLayout, Errno, HelperId, MapDef, MapFlags, MapType, ProgType, Program, Target, ctx, helpers::id,
+};
+use ring3_verifier::{LogLevel, VerifiedProgram, verify};
+use ring3_vm::maps::create;
+use ring3_vm::{Context, Env, Helpers, Interp, LinkError, RunError, Slots, TestHost, XdpContext, link, run};
+
+fn proved(text: &str, maps: &[MapDef], target: Target) -> VerifiedProgram {
+    let mut program = Program::new("p", ProgType::Xdp, assemble(text));
+    program.maps = maps.iter().cloned().map(Arc::new).collect();
+    verify(Arc::new(program), Arc::new(target), LogLevel::default()).unwrap_or_else(|no| panic!("{no}"))
+}
+
+fn constants(data: &[u8]) -> MapDef {
+    let mut def = MapDef::new(".rodata", MapType::Array, 4, 8, 1);
+    def.flags = MapFlags::RDONLY_PROG;
+    def.frozen = true;
+    def.data = Some(data.to_vec().into());
+    def
+}
+
+#[test]
+fn frozen_content_never_changes() {
+    let map = create(&Arc::new(constants(&[7])), 1).unwrap();
+    let (key, value) = ([0; 4], [1; 8]);
+    assert_eq!(map.write(&key, &value, 0), Err(Errno::EPERM));
+    assert_eq!(map.copy_in(&key, &value, 0), Err(Errno::EPERM));
+    assert_eq!(map.update(&key, &value, 0, 0), Err(Errno::EPERM));
+    for text in [
+        "r1 = map[fd:0][0]+0\n*(u64 *)(r1 +0) = 1\nr0 = 0\nexit",
+        "r1 = map[fd:0]\n*(u32 *)(r10 -4) = 0\nr2 = r10\nr2 += -4\ncall bpf_map_lookup_elem\n*(u64 *)(r0 +0) = 1\nexit",
+    ] {
+        let mut host = TestHost::default();
+        let ret = run_in(&mut Env::new(&mut host), ProgType::Xdp, text, std::slice::from_ref(&map));
+        assert!(trap(ret).contains("write of 8 bytes"), "{text}");
+    }
+    assert_eq!(map.copy_out(&key).unwrap(), [7, 0, 0, 0, 0, 0, 0, 0]);
+}
+
+/// The verifier takes bytes behind a definition's data for zeroes.
+#[test]
+fn frozen_content_is_compared_whole() {
+    let def = constants(&[7]);
+    let program =
+        proved("r1 = map[fd:0][0]+0\nr0 = *(u8 *)(r1 +4)\nexit", std::slice::from_ref(&def), Target::default());
+    let linked = |def: MapDef| link(&program, &[create(&Arc::new(def), 1).unwrap()], &Helpers::new()).map(|_| ());
+    assert_eq!(linked(def.clone()), Ok(()));
+    for other in [constants(&[7, 0, 0, 0, 1]), constants(&[8]), MapDef { frozen: false, ..def.clone() }] {
+        assert!(matches!(linked(other), Err(LinkError::MapMismatch { field: "frozen content", .. })));
+    }
+}
+
+/// A lookup by a constant key needs no check for null: then every CPU has a value.
+#[test]
+fn programs_stay_on_the_cpus_that_they_were_verified_for() {
+    let text = "*(u32 *)(r10 -4) = 0\nr2 = r10\nr2 += -4\nr1 = map[fd:0]\ncall bpf_map_lookup_elem\nr0 = *(u64 *)(r0 +0)\nexit";
+    let def = MapDef::new("m", MapType::PercpuArray, 4, 8, 1);
+    let program = proved(text, std::slice::from_ref(&def), Target { cpus: 4, ..Target::default() });
+    let map = |cpus| create(&Arc::new(def.clone()), cpus).unwrap();
+    let few = link(&program, &[map(3)], &Helpers::new()).unwrap_err();
+    assert!(matches!(few, LinkError::MapMismatch { field: "CPUs", .. }), "{few}");
+    let interp = Interp::new(link(&program, &[map(4)], &Helpers::new()).unwrap().into());
+    for (cpu, result) in [(3, Ok(0)), (4, Err(RunError::WrongCpu { cpu: 4 }))] {
+        let mut host = TestHost { cpu, ..TestHost::default() };
+        let mut env = Env::new(&mut host);
+        env.ctx = xdp(&[0; 60]);
+        assert_eq!(run(&interp, &mut env), result);
+    }
+}
+
+#[test]
+fn contexts_are_those_of_the_table() {
+    let program = proved("r2 = *(u32 *)(r1 +16)\nr0 = 2\nexit", &[], Target::default());
+    let interp = Interp::new(link(&program, &[], &Helpers::new()).unwrap().into());
+    let layout = ctx::layout(ProgType::Xdp).unwrap();
+    let forged: &'static CtxLayout = Box::leak(Box::new(CtxLayout { fields: &layout.fields[..1], ..*layout }));
+    let other = ctx::layout(ProgType::CgroupDevice).unwrap();
+    for (slots, result) in [
+        (Slots::new(layout), Ok(2)),
+        (Slots::new(forged), Err(RunError::WrongContext { kind: ProgType::Xdp })),
+        (Slots::new(other), Err(RunError::WrongContext { kind: ProgType::Xdp })),
+    ] {
+        let mut host = TestHost::default();
+        let mut env = Env::new(&mut host);
+        let mut xdp = XdpContext::new().unwrap();
+        xdp.load(&[0; 60]);
+        *xdp.fields() = slots;
+        env.ctx = Context::Xdp(xdp);
+        assert_eq!(run(&interp, &mut env), result);
+    }
+}
+
+#[test]
+fn results_whose_bounds_the_verifier_knows_are_linuxs() {
+    let program = proved("call bpf_get_smp_processor_id\nexit", &[], Target::default());
+    let mut helpers = Helpers::new();
+    helpers.register(HelperId(id::GET_SMP_PROCESSOR_ID), |_, _| 77).unwrap();
+    let refused = link(&program, &[], &helpers).unwrap_err();
+    assert_eq!(refused, LinkError::CustomReturnsAnything { id: id::GET_SMP_PROCESSOR_ID });
+}
+
+#[test]
+fn a_context_without_a_packet_has_none_to_adjust() {
+    let program = proved("r2 = 1\ncall bpf_xdp_adjust_tail\nexit", &[], Target::default());
+    let interp = Interp::new(link(&program, &[], &Helpers::new()).unwrap().into());
+    let mut host = TestHost::default();
+    let mut env = Env::new(&mut host);
+    env.ctx = Context::Xdp(XdpContext::new().unwrap());
+    assert_eq!(run(&interp, &mut env), Ok(Errno::EINVAL.as_ret()));
+}
