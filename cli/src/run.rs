@@ -47,9 +47,9 @@ pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
     {
         let mut runner = instance.runner(&name)?;
         let program = runner.program().clone();
-        let (kind, engine) = (program.program().kind, program.backend().name());
+        let kind = program.program().kind;
         check_input(args, kind, &name)?;
-        session.begin(&name, kind, engine)?;
+        session.begin(&name, &program)?;
         while let Some(piece) = feed.next()? {
             let input = if args.ctx.is_some() { Input::Context(&piece.data) } else { Input::Packet(&piece.data) };
             let result = runner.repeat(input, args.repeat);
@@ -273,13 +273,16 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn begin(&mut self, program: &str, kind: ProgType, engine: &'static str) -> Result<(), CliError> {
-        (self.kind, self.engine) = (kind, engine);
+    fn begin(&mut self, name: &str, program: &ring3::Executable) -> Result<(), CliError> {
+        let kind = program.program().kind;
+        (self.kind, self.engine) = (kind, program.backend().name());
         if self.args.output == RunFormat::Table {
             let times = if self.args.repeat > 1 { format!(", {} times each", self.args.repeat) } else { String::new() };
-            let title = format!("{} ({}) by {engine}{times}", printable(program), kind.name());
+            let verdict = format!("accepted after {} instructions", program.verified().stats().processed);
+            let title = format!("{} ({}): {verdict}, runs by {}{times}", printable(name), kind.name(), self.engine);
             writeln!(self.out, "{}", self.out.ink(Ink::Strong, &title))?;
-            let changes = if ring3::takes_packet(kind) { "  CHANGES" } else { "" };
+            let (first, changes) = if ring3::takes_packet(kind) { ("PACKET", "  CHANGES") } else { ("RUN", "") };
+            self.columns[0].name = first;
             let heading = line(&self.columns, &self.columns.map(|column| column.name), |_, text| text.to_owned());
             writeln!(self.out, "{}", self.out.ink(Ink::Faint, &format!("{heading}{changes}")))?;
         }
@@ -397,9 +400,12 @@ impl<'a> Session<'a> {
         }
         let what = if ring3::takes_packet(self.kind) { "packet" } else { "run" };
         let plural = if self.packets == 1 { "" } else { "s" };
-        let average = self.time.checked_div(u32::try_from(ran).unwrap_or(u32::MAX)).unwrap_or_default();
-        writeln!(self.out, "{} {what}{plural}: {}; {} on average", self.packets, parts.join(", "), duration(average))?;
-        Ok(())
+        if self.packets == 0 {
+            return Ok(writeln!(self.out, "no {what}s: the capture is empty")?);
+        }
+        let average = self.time.checked_div(u32::try_from(ran).unwrap_or(u32::MAX));
+        let average = average.map_or(String::new(), |average| format!("; {} on average", duration(average)));
+        Ok(writeln!(self.out, "{} {what}{plural}: {}{average}", self.packets, parts.join(", "))?)
     }
 
     fn heading(&mut self, text: &str) -> Result<(), CliError> {

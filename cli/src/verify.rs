@@ -337,9 +337,12 @@ fn clip(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// A duration that is easy to read.
+/// A duration that is easy to read, and that does not promise nanoseconds.
 pub fn time(microseconds: u64) -> String {
-    duration(Duration::from_micros(microseconds))
+    match microseconds {
+        0..10 => format!("{microseconds} µs"),
+        _ => duration(Duration::from_micros(microseconds)),
+    }
 }
 
 /// A duration in the unit that suits it.
