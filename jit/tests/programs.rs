@@ -221,3 +221,22 @@ fn code_is_not_writable() {
     assert_eq!(line.split(' ').nth(1), Some("r-xp"), "{line}");
     assert!(maps.lines().all(|line| !line.contains(" rwx")), "memory that is writable and executable");
 }
+
+#[test]
+fn stack_that_was_never_written_is_zero() {
+    // A function leaves marks where its sister's frame comes to lie; both depths, with and without a half chunk.
+    for depth in [8, 16, 24, 248] {
+        let text = format!(
+            "call pc+2
+            call pc+5
+            exit
+            r1 = -1
+            *(u64 *)(r10 -{depth}) = r1
+            r0 = 0
+            exit
+            r0 = *(u64 *)(r10 -{depth})
+            exit"
+        );
+        both(ProgType::SocketFilter, &[&text], &[0; 64], 0);
+    }
+}

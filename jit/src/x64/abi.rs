@@ -58,6 +58,23 @@ impl X64 {
         if let Some(budget) = frame.may_goto {
             emit!(self, mov DWORD [rsp + BUDGET_SLOT], budget as i32);
         }
+        if frame.uses_stack {
+            self.emit_clear_stack(frame.stack.next_multiple_of(8));
+        }
+    }
+
+    /// Zeroes the stack of BPF. Privileged programs may read what they never wrote: they must not see what the process
+    /// left there, and every engine must give the same.
+    fn emit_clear_stack(&mut self, bytes: u32) {
+        if bytes >= 16 {
+            emit!(self, pxor xmm0, xmm0);
+        }
+        for end in (0..bytes / 16).map(|chunk| (chunk + 1) as i32 * -16) {
+            emit!(self, movups[rbp + end], xmm0);
+        }
+        if bytes % 16 != 0 {
+            emit!(self, mov QWORD [rbp - bytes as i32], 0);
+        }
     }
 
     /// Takes the frame down; RAX and the argument registers stay. The return address is on top then.
