@@ -44,7 +44,7 @@ pub fn generate(entropy: &mut Entropy<'_>) -> Generated {
     let packet = (0..length).map(|i| (i as u8).wrapping_mul(0x35) ^ salt).collect();
     let (code, starts) = Generator::new(entropy).run();
     let mut program = Program::new("generated", ProgType::Xdp, code);
-    program.info = info::program_info(&starts).ok().map(Arc::new);
+    program.info = program_info(&starts).ok().map(Arc::new);
     program.maps = MapNo::ALL.map(|map| Arc::new(definition(map))).to_vec();
     Generated { program: Arc::new(program), packet }
 }

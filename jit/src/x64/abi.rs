@@ -72,7 +72,7 @@ impl X64 {
         for end in (0..bytes / 16).map(|chunk| (chunk + 1) as i32 * -16) {
             emit!(self, movups[rbp + end], xmm0);
         }
-        if bytes % 16 != 0 {
+        if !bytes.is_multiple_of(16) {
             emit!(self, mov QWORD [rbp - bytes as i32], 0);
         }
     }
