@@ -489,14 +489,14 @@ impl<'h> Env<'h> {
     }
 
     /// For unverified programs: from now on these bytes may be accessed. Helpers that give out memory call this.
-    pub fn publish(&mut self, addr: u64, len: u64, kind: RegionKind) {
+    pub(crate) fn publish(&mut self, addr: u64, len: u64, kind: RegionKind) {
         if let Some(regions) = &mut self.regions {
             regions.insert(addr, len, kind);
         }
     }
 
     /// Takes memory back that `publish` announced.
-    pub fn retract(&mut self, addr: u64) {
+    pub(crate) fn retract(&mut self, addr: u64) {
         if let Some(regions) = &mut self.regions {
             regions.remove(addr);
         }

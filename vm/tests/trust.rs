@@ -10,7 +10,7 @@ use ring3_platform::{
     CtxLayout, Errno, HelperId, MapDef, MapFlags, MapType, ProgType, Program, Target, ctx, helpers::id,
 };
 use ring3_verifier::{LogLevel, VerifiedProgram, verify};
-use ring3_vm::maps::create;
+use ring3_vm::maps::{BPF_ANY, Behaviour, Custom, Map, create};
 use ring3_vm::{Context, Env, Helpers, Interp, LinkError, RunError, Slots, TestHost, XdpContext, link, run};
 
 fn proved(text: &str, maps: &[MapDef], target: Target) -> VerifiedProgram {
@@ -115,4 +115,35 @@ fn a_context_without_a_packet_has_none_to_adjust() {
     let mut env = Env::new(&mut host);
     env.ctx = Context::Xdp(XdpContext::new().unwrap());
     assert_eq!(run(&interp, &mut env), Ok(Errno::EINVAL.as_ret()));
+}
+
+/// Squares, computed when a program asks; updates are refused.
+#[derive(Debug)]
+struct Squares;
+
+impl Behaviour for Squares {
+    fn lookup(&self, values: &dyn Map, key: &[u8], cpu: u32) {
+        let square = u64::from(u32::from_ne_bytes(key.try_into().unwrap())).pow(2);
+        values.update(key, &square.to_ne_bytes(), BPF_ANY, cpu).unwrap();
+    }
+
+    fn update(&self, _: &dyn Map, _: &[u8], _: &[u8], _: u64, _: u32) -> Result<(), Errno> {
+        Err(Errno::EPERM)
+    }
+}
+
+#[test]
+fn a_map_of_the_embedder_needs_no_unsafe_code() {
+    let text = "*(u32 *)(r10 -4) = 9\n*(u64 *)(r10 -16) = 5\nr2 = r10\nr2 += -4\nr3 = r10\nr3 += -16\nr4 = 0\n\
+                r1 = map[fd:0]\ncall bpf_map_update_elem\nr6 = r0\nr2 = r10\nr2 += -4\nr1 = map[fd:0]\n\
+                call bpf_map_lookup_elem\nif r0 == 0 goto out\nr0 = *(u64 *)(r0 +0)\nr0 += r6\nout: exit";
+    let def = MapDef::new("m", MapType::Array, 4, 8, 10);
+    let program = proved(text, std::slice::from_ref(&def), Target::default());
+    let map: Arc<dyn Map> = Arc::new(Custom::new(&Arc::new(def), 2, Squares).unwrap());
+    let interp = Interp::new(link(&program, std::slice::from_ref(&map), &Helpers::new()).unwrap().into());
+    let mut host = TestHost::default();
+    let mut env = Env::new(&mut host);
+    env.ctx = xdp(&[0; 60]);
+    assert_eq!(run(&interp, &mut env), Ok(81u64.wrapping_add(Errno::EPERM.as_ret())));
+    assert_eq!(map.write(&3u32.to_ne_bytes(), &[1; 8], BPF_ANY), Ok(()), "user space goes past the behaviour");
 }

@@ -83,7 +83,8 @@ impl Array {
     }
 }
 
-impl Map for Array {
+// SAFETY: addresses are those of values in the region, which has one for every index and CPU and lives as long as the map.
+unsafe impl Map for Array {
     fn base(&self) -> &Base {
         &self.base
     }

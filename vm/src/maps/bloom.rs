@@ -52,7 +52,8 @@ impl Bloom {
     }
 }
 
-impl Map for Bloom {
+// SAFETY: no lookup gives an address.
+unsafe impl Map for Bloom {
     fn base(&self) -> &Base {
         &self.base
     }

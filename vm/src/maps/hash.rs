@@ -402,7 +402,8 @@ impl Hash {
     }
 }
 
-impl Map for Hash {
+// SAFETY: addresses are those of values in the region, which lives as long as the map.
+unsafe impl Map for Hash {
     fn base(&self) -> &Base {
         &self.base
     }

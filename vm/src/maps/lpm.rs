@@ -304,7 +304,8 @@ impl Lpm {
     }
 }
 
-impl Map for Lpm {
+// SAFETY: addresses are those of values in the region, which lives as long as the map.
+unsafe impl Map for Lpm {
     fn base(&self) -> &Base {
         &self.base
     }

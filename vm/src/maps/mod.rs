@@ -24,6 +24,7 @@ use ring3_platform::{Errno, MapDef, MapFlags, MapType};
 
 mod array;
 mod bloom;
+mod custom;
 mod hash;
 mod lpm;
 mod mem;
@@ -35,6 +36,7 @@ mod redirect;
 mod ringbuf;
 
 pub use array::ArrayLayout;
+pub use custom::{Behaviour, Custom};
 pub use mem::MAX_MAP_BYTES;
 use redirect::Family;
 
@@ -61,7 +63,7 @@ pub struct Base {
 }
 
 impl Base {
-    /// For maps of the embedder's own, too.
+    /// Not frozen yet.
     pub fn new(def: &Arc<MapDef>) -> Base {
         Base { def: Arc::clone(def), frozen: AtomicBool::new(false), writers: RwLock::new(()) }
     }
@@ -98,7 +100,24 @@ pub struct Event {
 /// A map. Keys and values that are passed in must be of the definition's sizes, else the operation fails (`None` or
 /// `EINVAL`), and must be copies that nobody writes to during the call: a helper that is given the address of a value of
 /// the same map copies it first.
-pub trait Map: Send + Sync + fmt::Debug {
+///
+/// For a map of one's own there is [`Custom`], which needs no `unsafe`.
+///
+/// # Safety
+///
+/// Engines and programs go to the addresses that a map gives, without a check, as a proof says that they may. So, by the
+/// definition of `base`, which is always the same:
+///
+/// - [`Map::lookup_ptr`], [`Map::direct_value`] and the second address of a visit give `value_size` bytes, aligned to 8, that
+///   are initialised, may be read and (unless programs only read the map) written by any thread, and stay so until the map
+///   is dropped; nothing in Rust holds a plain reference to them. In a map of maps they are those of a
+///   [`MapHandle`](crate::MapHandle). The first address of a visit gives `key_size` bytes that stay until it returns.
+/// - [`Map::array_layout`] gives all `max_entries` values in that way, and `base` is where `lookup_ptr` finds the first.
+/// - An array has a value for every index below `max_entries` and every CPU below [`Map::cpus`].
+/// - [`Map::reserve`] gives as many bytes as it is asked for, aligned to 8, that are nobody else's until they are committed.
+/// - Once [`Map::is_frozen`] says so, the content of a map that programs only read is the same for ever.
+/// - What [`Map::holds`] says can be read, can be.
+pub unsafe trait Map: Send + Sync + fmt::Debug {
     /// Definition and state common to all maps.
     fn base(&self) -> &Base;
 

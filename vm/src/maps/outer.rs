@@ -73,7 +73,8 @@ impl Outer {
     }
 }
 
-impl Map for Outer {
+// SAFETY: addresses are those of handles, which live as long as the map; a program never writes to them.
+unsafe impl Map for Outer {
     fn base(&self) -> &Base {
         &self.base
     }

@@ -55,7 +55,8 @@ impl PerfEvents {
     }
 }
 
-impl Map for PerfEvents {
+// SAFETY: no lookup gives an address.
+unsafe impl Map for PerfEvents {
     fn base(&self) -> &Base {
         &self.base
     }

@@ -43,7 +43,8 @@ impl Programs {
     }
 }
 
-impl Map for Programs {
+// SAFETY: no lookup gives an address.
+unsafe impl Map for Programs {
     fn base(&self) -> &Base {
         &self.base
     }

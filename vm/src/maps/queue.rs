@@ -60,7 +60,8 @@ impl Queue {
     }
 }
 
-impl Map for Queue {
+// SAFETY: no lookup gives an address.
+unsafe impl Map for Queue {
     fn base(&self) -> &Base {
         &self.base
     }

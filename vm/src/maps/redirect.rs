@@ -95,7 +95,8 @@ impl Targets {
     }
 }
 
-impl Map for Targets {
+// SAFETY: addresses are those of entries in the region, which has as many as the definition and lives as long as the map.
+unsafe impl Map for Targets {
     fn base(&self) -> &Base {
         &self.base
     }
@@ -214,7 +215,8 @@ impl TargetHash {
     }
 }
 
-impl Map for TargetHash {
+// SAFETY: addresses are those of entries in the region, which has as many as the definition and lives as long as the map.
+unsafe impl Map for TargetHash {
     fn base(&self) -> &Base {
         &self.base
     }

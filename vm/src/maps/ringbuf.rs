@@ -86,7 +86,8 @@ fn span(len: u32) -> u64 {
     round8(u64::from(len) + HEADER)
 }
 
-impl Map for Ringbuf {
+// SAFETY: addresses are those of records in the region, which lives as long as the map.
+unsafe impl Map for Ringbuf {
     fn base(&self) -> &Base {
         &self.base
     }
