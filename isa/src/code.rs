@@ -73,6 +73,33 @@ impl RawInsn {
         self.code == bits::LD_IMM64
     }
 
+    /// What a call or a load of a function's address names, read from as few fields as Linux's structural passes read: such
+    /// a slot may have anything in the others as long as nothing visits it.
+    pub const fn mention(self) -> Option<Mention> {
+        match (self.code, self.src) {
+            (bits::CALL_K, call::HELPER) => Some(Mention::Helper(self.imm)),
+            (bits::CALL_K, call::LOCAL) => Some(Mention::Function(self.imm)),
+            (bits::CALL_K, call::KFUNC) => Some(Mention::Kfunc { id: self.imm, off: self.off }),
+            (bits::LD_IMM64, FUNC_ADDRESS) => Some(Mention::Address(self.imm)),
+            _ => None,
+        }
+    }
+
+    /// An exit or an unconditional jump, as the last slot of a function must be.
+    pub const fn never_falls(self) -> bool {
+        matches!(self.code, bits::EXIT_K | bits::JA_K | bits::JA32_K)
+    }
+
+    /// A `may_goto`.
+    pub const fn is_may_goto(self) -> bool {
+        self.code == bits::JCOND | class::JMP && self.src == 0
+    }
+
+    /// A legacy packet load.
+    pub const fn is_legacy_load(self) -> bool {
+        self.code & class::MASK == class::LD && matches!(self.code & mode::MASK, mode::ABS | mode::IND)
+    }
+
     /// Where control goes, read from the opcode alone, as Linux's control-flow pass reads it: instructions that nothing
     /// visits may have anything in their other fields.
     pub const fn flow(self) -> Flow {
@@ -88,6 +115,27 @@ impl RawInsn {
             _ => Flow::Branch(self.off as i32),
         }
     }
+}
+
+/// `src` of a 64-bit immediate load that yields the address of a function.
+const FUNC_ADDRESS: u8 = 4;
+
+/// What a slot names: see [`RawInsn::mention`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Mention {
+    /// A call of the helper with this number.
+    Helper(i32),
+    /// A call of the function so far from the following slot.
+    Function(i32),
+    /// A call of a kernel function.
+    Kfunc {
+        /// BTF id.
+        id: i32,
+        /// Index of a module's BTF.
+        off: i16,
+    },
+    /// The address of the function so far from the following slot.
+    Address(i32),
 }
 
 /// Where control goes after an instruction; offsets are in slots from the following slot.

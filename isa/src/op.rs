@@ -43,6 +43,11 @@ pub(crate) mod bits {
     pub const END: u8 = 0xd0;
     pub const JA: u8 = 0x00;
     pub const CALL: u8 = 0x80;
+    pub const EXIT_K: u8 = EXIT | super::class::JMP;
+    pub const JA_K: u8 = JA | super::class::JMP;
+    pub const JA32_K: u8 = JA | super::class::JMP32;
+    /// The opcode of a call.
+    pub const CALL_K: u8 = CALL | super::class::JMP;
     pub const EXIT: u8 = 0x90;
     pub const JCOND: u8 = 0xe0;
     /// A 64-bit immediate load, both slots together.

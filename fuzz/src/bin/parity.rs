@@ -1,5 +1,6 @@
 //! Random and spoilt programs, judged by ring3 and by the running kernel.
 //!
+//! `parity TYPE "r0 = 0; exit"` judges one program.
 //! `parity SEED COUNT [random|spoilt|verified]` prints one small program for each kind of disagreement.
 
 use std::collections::BTreeMap;
@@ -48,6 +49,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Some(kind) = ProgType::from_name(args.first().map_or("", String::as_str)) {
+        return one(&mut referee, kind, args.get(1).map_or("", String::as_str));
+    }
     let mut findings: BTreeMap<String, Finding> = BTreeMap::new();
     let (mut accepted, mut unsupported, mut agreed) = (0u64, 0u64, 0u64);
     let mut refusals: BTreeMap<String, u64> = BTreeMap::new();
@@ -97,6 +101,16 @@ fn main() -> ExitCode {
         findings.len()
     );
     if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// One program, in assembler text with semicolons for line ends.
+fn one(referee: &mut Referee, kind: ProgType, text: &str) -> ExitCode {
+    match ring3_isa::assemble(&text.replace(';', "\n")).map(|code| referee.judge(kind, code)) {
+        Ok(Ok(pair)) => println!("{:?}\nlinux {}\nring3 {}", pair.class(), pair.linux, pair.ring3),
+        Ok(Err(error)) => println!("{error}"),
+        Err(error) => println!("{error}"),
+    }
+    ExitCode::SUCCESS
 }
 
 fn case(seed: u64, source: &str) -> (ProgType, Code) {

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ring3_isa::{Code, Insn, Wide};
+use ring3_isa::{Code, Mention};
 use ring3_platform::{Errno, MapDef, MapFlags, MapType, ProgType, Program, Target};
 use ring3_verifier::{LogLevel, verify};
 
@@ -68,11 +68,8 @@ pub fn maps() -> Vec<Arc<MapDef>> {
 /// The slots at which functions start, if there is more than the main one.
 fn starts(code: &Code) -> Vec<usize> {
     let mut starts = vec![0];
-    for (slot, insn) in code.insns().iter().enumerate() {
-        let off = match insn {
-            Ok(Insn::Call(ring3_isa::Callee::Local(off)) | Insn::LoadImm { value: Wide::Func(off), .. }) => *off,
-            Ok(_) | Err(_) => continue,
-        };
+    for (slot, raw) in code.raw_slice().iter().enumerate() {
+        let Some(Mention::Function(off) | Mention::Address(off)) = raw.mention() else { continue };
         let to = slot as i64 + 1 + i64::from(off);
         if let Ok(to) = usize::try_from(to)
             && to < code.len()

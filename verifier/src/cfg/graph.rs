@@ -1,14 +1,14 @@
 //! The control-flow graph: every instruction is reached, and where states are worth comparing.
 
-use ring3_isa::{Callee, Flow, Insn, Wide};
+use ring3_isa::{Flow, Mention};
+use ring3_platform::Program;
 use ring3_platform::helpers::changes_packet;
-use ring3_platform::{Program, Target};
 
 use super::{At, Structure, calls_back, target};
 use crate::diag::reject::Reject;
 
 /// Depth-first over all edges. Loops are allowed: the walk finds out whether they end.
-pub fn walk(program: &Program, judge: &Target, structure: &mut Structure) -> Result<(), At> {
+pub fn walk(program: &Program, structure: &mut Structure) -> Result<(), At> {
     let code = &program.code;
     let mut seen = vec![false; code.len()];
     let mut work = vec![0];
@@ -22,35 +22,34 @@ pub fn walk(program: &Program, judge: &Target, structure: &mut Structure) -> Res
             }
         };
         let next = code.next(slot);
-        match code.insns()[slot] {
-            Ok(Insn::Call(callee)) => {
-                mark_call(program, judge, structure, slot, next);
-                edge(next, &mut work);
-                if let Callee::Local(off) = callee
-                    && let Some(to) = target(code, slot, off)
-                {
-                    structure.insns[slot].prune_point = true;
-                    mark_target(structure, to);
-                    calls.push((slot, to));
-                    edge(to, &mut work);
-                }
-            }
-            Ok(Insn::LoadImm { value: Wide::Func(off), .. }) => {
+        let raw = code.raw_slice()[slot];
+        let called = match raw.mention() {
+            Some(Mention::Function(off) | Mention::Address(off)) => {
                 mark_target(structure, next);
-                edge(next, &mut work);
-                if let Some(to) = target(code, slot, off) {
-                    structure.insns[slot].prune_point = true;
-                    mark_target(structure, to);
-                    edge(to, &mut work);
-                }
+                Some(off)
             }
-            Ok(insn) => {
-                if matches!(insn, Insn::MayGoto { .. }) {
-                    structure.insns[slot].force_checkpoint = true;
-                }
+            Some(Mention::Helper(id)) => {
+                mark_call(structure, slot, next, id);
+                None
+            }
+            Some(Mention::Kfunc { .. }) => {
+                mark_target(structure, next);
+                None
+            }
+            None => {
+                structure.insns[slot].force_checkpoint |= raw.is_may_goto();
                 follow(program, structure, slot, next, &mut work, &mut edge);
+                continue;
             }
-            Err(_) => follow(program, structure, slot, next, &mut work, &mut edge),
+        };
+        edge(next, &mut work);
+        if let Some(to) = called.and_then(|off| target(code, slot, off)) {
+            structure.insns[slot].prune_point = true;
+            mark_target(structure, to);
+            if matches!(raw.mention(), Some(Mention::Function(_))) {
+                calls.push((slot, to));
+            }
+            edge(to, &mut work);
         }
     }
     check_reached(program, &seen)?;
@@ -63,21 +62,17 @@ fn mark_target(structure: &mut Structure, slot: usize) {
     structure.insns[slot].jmp_point = true;
 }
 
-fn mark_call(program: &Program, judge: &Target, structure: &mut Structure, slot: usize, next: usize) {
-    if let Ok(insn) = program.code.insns()[slot] {
-        if calls_back(program, judge, &insn) {
-            let here = &mut structure.insns[slot];
-            here.calls_callback = true;
-            here.force_checkpoint = true;
-            here.prune_point = true;
-            here.jmp_point = true;
-        }
-        if let Insn::Call(Callee::Helper(id)) = insn
-            && u32::try_from(id).is_ok_and(changes_packet)
-        {
-            let subprog = structure.subprog_of(slot);
-            structure.subprogs[subprog].changes_packet = true;
-        }
+fn mark_call(structure: &mut Structure, slot: usize, next: usize, helper: i32) {
+    if calls_back(helper) {
+        let here = &mut structure.insns[slot];
+        here.calls_callback = true;
+        here.force_checkpoint = true;
+        here.prune_point = true;
+        here.jmp_point = true;
+    }
+    if u32::try_from(helper).is_ok_and(changes_packet) {
+        let subprog = structure.subprog_of(slot);
+        structure.subprogs[subprog].changes_packet = true;
     }
     mark_target(structure, next);
 }

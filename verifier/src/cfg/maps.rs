@@ -3,7 +3,7 @@
 use ring3_btf::{Btf, Type, TypeId};
 use ring3_isa::Wide;
 use ring3_platform::maps::{Unusable, usable_in};
-use ring3_platform::{MapDef, Program};
+use ring3_platform::{MapDef, MapType, Program};
 
 use crate::diag::reject::{Reject, unsupported};
 
@@ -34,10 +34,12 @@ pub fn check_wide(program: &Program, value: Wide) -> Result<(), Reject> {
 }
 
 fn check_direct(def: &MapDef, off: u32) -> Result<(), Reject> {
-    if !def.has_direct_value() {
-        Err(Reject::NoDirectValue {})
-    } else if off >= MAX_DIRECT_OFF {
+    if off >= MAX_DIRECT_OFF {
         Err(Reject::DirectOffset { off })
+    } else if def.kind == MapType::Array && !def.has_direct_value() {
+        Err(Reject::DirectEntries { vs: def.value_size, off })
+    } else if !def.has_direct_value() {
+        Err(Reject::NoDirectValue {})
     } else if off >= def.value_size {
         Err(Reject::DirectRange { vs: def.value_size, off })
     } else {

@@ -6,8 +6,9 @@ mod maps;
 mod scc;
 mod subprogs;
 
-use ring3_isa::{Callee, Code, Insn, Malformed};
-use ring3_platform::{ArgKind, Program, Target};
+use ring3_isa::{Code, Insn, Malformed};
+use ring3_platform::helpers::id;
+use ring3_platform::{Program, Target};
 
 use crate::diag::reject::Reject;
 
@@ -76,16 +77,15 @@ pub fn build(program: &Program, target: &Target) -> Result<Structure, At> {
     check_without_btf(program, &subprogs)?;
     check_wide_and_opcodes(program)?;
     let mut structure = Structure { subprogs, insns: vec![Static::default(); code.len()] };
-    graph::walk(program, target, &mut structure)?;
+    graph::walk(program, &mut structure)?;
     live::compute(program, target, &mut structure);
     scc::compute(program, &mut structure);
     Ok(structure)
 }
 
-/// Whether a call hands one of its arguments a function to call at once.
-pub fn calls_back(program: &Program, target: &Target, insn: &Insn) -> bool {
-    let Insn::Call(Callee::Helper(id)) = insn else { return false };
-    proto(program, target, *id).is_some_and(|p| p.args.iter().any(|a| a.kind == ArgKind::Func))
+/// Whether a helper calls back at once.
+pub fn calls_back(helper: i32) -> bool {
+    matches!(u32::try_from(helper), Ok(id::FOR_EACH_MAP_ELEM | id::FIND_VMA | id::LOOP | id::USER_RINGBUF_DRAIN))
 }
 
 /// The prototype of a helper as this program may call it.

@@ -1,6 +1,6 @@
 //! Functions of a program: where they start, that jumps stay inside, how they end.
 
-use ring3_isa::{Callee, Code, Flow, Insn, Wide};
+use ring3_isa::{Code, Flow, Mention};
 use ring3_platform::Program;
 
 use super::{At, MAX_SUBPROGS, TAIL_CALL, target};
@@ -28,23 +28,22 @@ pub fn discover(program: &Program) -> Result<Vec<Subprog>, At> {
     let code = &program.code;
     let mut starts = vec![0];
     let mut callbacks = Vec::new();
-    let mut slot = 0;
-    while slot < code.len() {
-        let named = match code.insns()[slot] {
-            Ok(Insn::Call(Callee::Local(off))) => Some((off, false)),
-            Ok(Insn::LoadImm { value: Wide::Func(off), .. }) => Some((off, true)),
-            Ok(_) | Err(_) => None,
-        };
-        if let Some((off, is_callback)) = named {
-            let Some(start) = target(code, slot, off).filter(|to| !code.is_tail(*to)) else {
-                return Err((Reject::BadCallTarget { at: slot }, Some(slot)));
-            };
-            starts.push(start);
-            if is_callback {
-                callbacks.push(start);
+    for (slot, raw) in code.raw_slice().iter().enumerate() {
+        let (off, is_callback) = match raw.mention() {
+            Some(Mention::Function(off)) => (off, false),
+            Some(Mention::Address(off)) => (off, true),
+            // Linux forgives this one as long as nothing visits it.
+            Some(Mention::Kfunc { id: 0, off: 0 } | Mention::Helper(_)) | None => continue,
+            Some(Mention::Kfunc { id, .. }) => {
+                let what = format!("the kernel function with BTF id {id}");
+                return Err((Reject::Unsupported { what }, Some(slot)));
             }
+        };
+        let Some(start) = target(code, slot, off) else { return Err((Reject::BadCallTarget {}, Some(slot))) };
+        starts.push(start);
+        if is_callback {
+            callbacks.push(start);
         }
-        slot = code.next(slot);
     }
     starts.sort_unstable();
     starts.dedup();
@@ -60,11 +59,9 @@ pub fn discover(program: &Program) -> Result<Vec<Subprog>, At> {
 pub fn check_borders(code: &Code, subprogs: &mut [Subprog]) -> Result<(), At> {
     for subprog in subprogs {
         for slot in subprog.start..subprog.end {
-            match code.insns()[slot] {
-                Ok(Insn::Call(Callee::Helper(TAIL_CALL))) => subprog.has_tail_call = true,
-                Ok(Insn::LegacyPacket { .. }) => subprog.has_legacy = true,
-                Ok(_) | Err(_) => {}
-            }
+            let raw = code.raw_slice()[slot];
+            subprog.has_tail_call |= raw.mention() == Some(Mention::Helper(TAIL_CALL));
+            subprog.has_legacy |= raw.is_legacy_load();
             let flow = if code.is_tail(slot) { Flow::Next } else { code.raw_slice()[slot].flow() };
             if let Flow::Goto(off) | Flow::Branch(off) = flow {
                 let to = slot as i64 + 1 + i64::from(off);
@@ -72,7 +69,7 @@ pub fn check_borders(code: &Code, subprogs: &mut [Subprog]) -> Result<(), At> {
                     return Err((Reject::JumpOutOfRange { from: slot, to }, Some(slot)));
                 }
             }
-            if slot + 1 == subprog.end && !matches!(flow, Flow::Exit | Flow::Goto(_)) {
+            if slot + 1 == subprog.end && !raw.never_falls() {
                 return Err((Reject::LastInsn {}, Some(slot)));
             }
         }

@@ -37,11 +37,12 @@ rejects! {
     Unreachable { at: usize } EINVAL "unreachable insn {at}";
     MiddleOfLdImm64 { at: usize } EINVAL "jump into the middle of ldimm64 insn {at}";
     InvalidFuncReference { at: usize } EINVAL "invalid function reference at insn {at}";
-    BadCallTarget { at: usize } EINVAL "invalid destination of a call at insn {at}";
+    BadCallTarget {} EINVAL "call to invalid destination";
     LegacyContext {} EINVAL "at the time of BPF_LD_ABS|IND R6 != pointer to skb";
     TailCallNoBtf {} EINVAL "tail_call is not allowed in subprogs without BTF";
     LegacyNoBtf {} EINVAL "LD_ABS is not allowed in subprogs without BTF";
     DirectOffset { off: u32 } EINVAL "direct value offset of {off} is not allowed";
+    DirectEntries { vs: u32, off: u32 } ENOTSUPP "invalid access to map value pointer, value_size={vs} off={off}";
     DirectRange { vs: u32, off: u32 } EINVAL "invalid access to map value pointer, value_size={vs} off={off}";
     NoDirectValue {} EINVAL "no direct value access support for this map type";
     LegacyInSubprog {} EINVAL "BPF_LD_[ABS|IND] instructions not allowed for this program type";

@@ -56,9 +56,8 @@ impl Walk<'_> {
             PtrKind::TpBuffer => {
                 Err(Reject::Unsupported { what: "access to the buffer of a writable tracepoint".into() })
             }
-            PtrKind::Ctx | PtrKind::ConstMap(_) | PtrKind::Stack(_) | PtrKind::PacketEnd | PtrKind::Func(_) => {
-                Err(invalid())
-            }
+            PtrKind::ConstMap(_) => Err(Reject::Unsupported { what: "access to the fields of a map".into() }),
+            PtrKind::Ctx | PtrKind::Stack(_) | PtrKind::PacketEnd | PtrKind::Func(_) => Err(invalid()),
         }
     }
 

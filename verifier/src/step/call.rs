@@ -46,6 +46,7 @@ impl Walk<'_> {
         let name = display_name(number);
         let Ok(id) = u32::try_from(number) else { return Err(Reject::InvalidHelper { name, id: number }) };
         let proto = match target.helper(self.program, id) {
+            Lookup::Invalid if id == 0 => return Err(Reject::HelperNotForProgram { name, id: number }),
             Lookup::Invalid => return Err(Reject::InvalidHelper { name, id: number }),
             Lookup::NotForProgram => return Err(Reject::HelperNotForProgram { name, id: number }),
             Lookup::Found(proto) => proto,
@@ -188,6 +189,8 @@ impl Walk<'_> {
 /// A helper's name as messages have it.
 pub(super) fn display_name(number: i32) -> String {
     match u32::try_from(number).ok().and_then(helper_name) {
+        // The number exists, but nothing has it.
+        None if number == 0 => "bpf_unspec".to_owned(),
         Some(name) => format!("bpf_{name}"),
         None => "unknown".to_owned(),
     }

@@ -21,8 +21,9 @@ impl Walk<'_> {
 
     /// Nothing may be held here.
     pub(super) fn check_leak(&self, what: &str) -> Result<(), Reject> {
+        // What a function holds its caller may still give back.
         let refs = &self.path.state.refs;
-        if refs.is_empty() {
+        if refs.is_empty() || self.path.state.current() > 0 {
             return Ok(());
         }
         let mut lines: String =
@@ -85,12 +86,17 @@ impl Walk<'_> {
         Ok(Next::Enter(next))
     }
 
+    /// Few programs may use `LD_ABS` and `LD_IND`.
+    pub fn allows_legacy(&self) -> Result<(), Reject> {
+        match self.program.kind {
+            ProgType::SocketFilter | ProgType::SchedCls | ProgType::SchedAct => Ok(()),
+            _ => Err(Reject::LegacyInSubprog {}),
+        }
+    }
+
     /// `LD_ABS` and `LD_IND`.
     pub(super) fn legacy_packet(&mut self, index: Option<Reg>) -> Result<(), Reject> {
-        match self.program.kind {
-            ProgType::SocketFilter | ProgType::SchedCls | ProgType::SchedAct => {}
-            _ => return Err(Reject::LegacyInSubprog {}),
-        }
+        self.allows_legacy()?;
         let context = self.read(Reg::R6)?;
         self.check_leak("BPF_LD_[ABS|IND]")?;
         let Value::Ptr(ptr) = context else { return Err(Reject::LegacyContext {}) };

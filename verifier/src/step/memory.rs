@@ -53,12 +53,14 @@ impl Walk<'_> {
 
     /// `dst = load_acquire(...)`.
     pub(super) fn load_acquire(&mut self, size: Size, dst: Reg, base: Reg, off: i16) -> Result<(), Reject> {
-        if let Value::Ptr(ptr) = self.read(base)?
-            && !allows_atomics(ptr.kind)
-        {
-            return Err(Reject::AtomicLoad { reg: base.number(), ty: type_name(&Value::Ptr(ptr)) });
+        let from = self.read(base)?;
+        self.load_checked(size, false, dst, base, off, true)?;
+        match from {
+            Value::Ptr(ptr) if !allows_atomics(ptr.kind) => {
+                Err(Reject::AtomicLoad { reg: base.number(), ty: type_name(&from) })
+            }
+            Value::Ptr(_) | Value::Scalar(_) | Value::Uninit => Ok(()),
         }
-        self.load_checked(size, false, dst, base, off, true)
     }
 
     fn load_checked(
@@ -96,9 +98,9 @@ impl Walk<'_> {
     pub(super) fn store_release(&mut self, size: Size, base: Reg, off: i16, src: Reg) -> Result<(), Reject> {
         self.read(src)?;
         let to = self.read(base)?;
-        self.check_atomic(base, &to)?;
         self.write_memory(At { reg: base, off: off.into(), size }, &to, Source::Reg(src), true)?;
-        self.note_access(&to)
+        self.note_access(&to)?;
+        self.check_atomic(base, &to)
     }
 
     /// Read-modify-write.
@@ -292,10 +294,7 @@ fn check_sum(at: At, var: &Scalar, ip: i32, what: &'static str, ip_align: Option
     let (tnum, off, size) = (var.bits().to_string(), at.off, at.bytes());
     match ip_align {
         Some(align) => Err(Reject::MisalignedPacket { align, tnum, ip, off, size }),
-        None => {
-            let tnum = if var.is_const() { var.bits().value().to_string() } else { tnum };
-            Err(Reject::Misaligned { what, tnum, ip, off, size })
-        }
+        None => Err(Reject::Misaligned { what, tnum, ip, off, size }),
     }
 }
 

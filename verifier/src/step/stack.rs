@@ -234,6 +234,9 @@ impl Walk<'_> {
                 relied_on_zero = true;
                 continue;
             }
+            if slot.is_spill() {
+                slot.scrub();
+            }
             slot.spill = Value::Uninit;
             let stays_zero = zero && slot.bytes[byte] == Byte::Zero;
             relied_on_zero |= stays_zero;

@@ -53,7 +53,7 @@ impl Walk<'_> {
     pub(super) fn call_subprog(&mut self, off: i32) -> Result<Next, Reject> {
         let start = self.slot_at(off)?;
         let Some(subprog) = self.structure.subprog_at(start) else {
-            return Err(Reject::BadCallTarget { at: self.at });
+            return Err(Reject::BadCallTarget {});
         };
         if self.is_global(subprog) {
             return self.call_global(subprog);
@@ -324,7 +324,7 @@ pub fn check_stack_depth(walk: &Walk<'_>) -> Result<(), Reject> {
         };
         let callee =
             crate::cfg::target(&walk.program.code, slot, off).and_then(|start| walk.structure.subprog_at(start));
-        let Some(callee) = callee else { return Err(Reject::BadCallTarget { at: slot }) };
+        let Some(callee) = callee else { return Err(Reject::BadCallTarget {}) };
         if stack.len() >= MAX_FRAMES {
             return Err(Reject::CallDepthStatic { frames: stack.len() });
         }

@@ -9,7 +9,7 @@ mod verdict;
 
 use std::borrow::Cow;
 
-use ring3_isa::{Insn, Names, Reg, Wide};
+use ring3_isa::{Insn, Malformed, Names, Reg, Reserved, Wide};
 use ring3_platform::{Program, Target, helper_name};
 
 pub use path::{Linked, MAX_LINKED, Past, Path, Pending, Trail};
@@ -185,8 +185,26 @@ impl<'p> Walk<'p> {
                 }
                 Ok(next)
             }
-            Err(bad) => Err(malformed(bad)),
+            Err(bad) => Err(self.malformed(bad)),
         }
+    }
+
+    /// What is wrong with an instruction that cannot be decoded. Branches read their first register before the rest is
+    /// looked at.
+    fn malformed(&mut self, bad: Malformed) -> Reject {
+        let raw = self.program.code.raw_slice()[self.at];
+        if bad == Malformed::Reserved(Reserved::Branch)
+            && let Some(lhs) = Reg::new(raw.dst)
+            && let Err(unreadable) = self.read(lhs)
+        {
+            return unreadable;
+        }
+        if raw.is_legacy_load()
+            && let Err(reject) = self.allows_legacy()
+        {
+            return reject;
+        }
+        malformed(bad)
     }
 
     /// Adds to the trail's entry of the current instruction.

@@ -4,7 +4,6 @@ use ring3_isa::{Callee, Insn, Operand, Reg};
 
 use super::path::{StoredId, Trail};
 use super::{Past, Walk};
-use crate::cfg::calls_back;
 use crate::diag::reject::Reject;
 use crate::diag::render::{self, Scratched};
 use crate::state::{Place, State, Value};
@@ -346,7 +345,7 @@ impl Walk<'_> {
                 request.leave(true)
             }
             Callee::Helper(_) | Callee::Kfunc { .. } => {
-                let calls = calls_back(self.program, self.target, &Insn::Call(callee));
+                let calls = self.structure.insns[slot].calls_callback;
                 if calls && after.is_none_or(|after| slot + 1 != after) {
                     return request.leave(false);
                 }
@@ -357,8 +356,7 @@ impl Walk<'_> {
     }
 
     fn back_over_exit(&self, request: &mut Request, after: Option<usize>) -> Result<(), GiveUp> {
-        let into_callback =
-            after.and_then(|a| self.decoded(a)).is_some_and(|i| calls_back(self.program, self.target, &i));
+        let into_callback = after.is_some_and(|a| self.structure.insns.get(a).is_some_and(|insn| insn.calls_callback));
         if into_callback {
             request.frames[request.current].regs &= !ARGS;
         }
