@@ -89,7 +89,7 @@ pub struct VerifyArgs {
     /// Take programs to be of this type, whatever their sections are called
     #[arg(long = "type", value_name = "TYPE", value_parser = program_type)]
     pub kind: Option<ProgType>,
-    /// BTF of the kernel that programs are relocated against; it is read and checked, CO-RE relocations come later
+    /// BTF of the kernel, as in /sys/kernel/btf/vmlinux: its structures, for programs that get pointers to them
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
     /// The kernel whose rules hold

@@ -89,11 +89,11 @@ struct Totals {
 
 /// Judges every program of every object. Bad files are told on standard error, and the others judged all the same.
 pub fn verify(args: &VerifyArgs, out: &mut Out) -> Result<Outcome, CliError> {
+    let mut engine = Engine::new().kernel(args.kernel);
     if let Some(path) = &args.btf {
         let bytes = ring3::read(path, ring3::object::MAX_FILE)?;
-        ring3::btf::Btf::parse(&bytes).map_err(|e| CliError::file(path, e))?;
+        engine = engine.btf(ring3::btf::Btf::parse(&bytes).map_err(|e| CliError::file(path, e))?);
     }
-    let engine = Engine::new().kernel(args.kernel);
     let mut worst = Outcome::Good;
     let mut objects = Vec::new();
     for path in &args.objects {

@@ -68,6 +68,8 @@ pub struct Target {
     pub kernel: KernelVersion,
     /// Number of possible CPUs (`bpf_get_smp_processor_id` returns less).
     pub cpus: u32,
+    /// The kernel's own types (`/sys/kernel/btf/vmlinux`), for programs that get pointers to its structures.
+    pub btf: Option<Arc<ring3_btf::Btf>>,
     /// Helpers of the embedder, with numbers from `Target::FIRST_CUSTOM_HELPER` up.
     pub helpers: Vec<Proto>,
 }
@@ -79,6 +81,6 @@ impl Target {
 
 impl Default for Target {
     fn default() -> Self {
-        Target { kernel: KernelVersion::V6_18, cpus: 2, helpers: Vec::new() }
+        Target { kernel: KernelVersion::V6_18, cpus: 2, btf: None, helpers: Vec::new() }
     }
 }

@@ -71,6 +71,14 @@ impl Engine {
         self
     }
 
+    /// The kernel's own types, as in `/sys/kernel/btf/vmlinux`: what programs that get pointers to its structures are
+    /// judged by.
+    #[must_use]
+    pub fn btf(mut self, btf: ring3_btf::Btf) -> Engine {
+        self.target.btf = Some(Arc::new(btf));
+        self
+    }
+
     /// The number of CPUs: of values in per-CPU maps, and the bound of `bpf_get_smp_processor_id`. At least 1.
     #[must_use]
     pub fn cpus(mut self, cpus: u32) -> Engine {

@@ -100,6 +100,12 @@ rejects! {
     SpillSize {} EACCES "invalid size of register spill";
     FillSize {} EACCES "invalid size of register fill";
     SpillToCaller {} EINVAL "cannot spill pointers to stack into stack frame of the caller";
+    // Structures of the kernel.
+    NoTarget { name: String } EINVAL "attach_btf_id {name} is not a function";
+    ArgMisaligned { func: String, off: i64 } EACCES "func '{func}' offset {off} is not multiple of 8";
+    ArgMissing { func: String, arg: i64 } EACCES "func '{func}' doesn't have {arg}-th argument";
+    BeyondStruct { name: String, off: i64, size: u32 } EACCES "access beyond struct {name} at off {off} size {size}";
+    StructNegative { reg: u8, name: String, off: i64 } EACCES "R{reg} is ptr_{name} invalid negative access: off={off}";
     // Calls.
     InvalidHelper { name: String, id: i32 } EINVAL "invalid func {name}#{id}";
     HelperNotForProgram { name: String, id: i32 } EINVAL "program of this type cannot use helper {name}#{id}";

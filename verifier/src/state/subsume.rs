@@ -162,7 +162,8 @@ fn ptr_covers(old: &Ptr, cur: &Ptr, mode: Mode, ids: &mut IdMap) -> bool {
             | PtrKind::SockCommon
             | PtrKind::Sock
             | PtrKind::TcpSock
-            | PtrKind::Func(_),
+            | PtrKind::Func(_)
+            | PtrKind::Btf(_),
             _,
         ) => exact(ids),
     }

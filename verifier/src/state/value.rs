@@ -74,6 +74,8 @@ pub enum PtrKind {
     TcpSock,
     /// Argument of a writable raw tracepoint.
     TpBuffer,
+    /// A structure of the kernel: type id in the kernel's BTF.
+    Btf(u32),
     /// A subprogram, to be called back.
     Func(u32),
 }
@@ -190,6 +192,7 @@ pub fn type_name(value: &Value) -> String {
         PtrKind::TcpSock => "tcp_sock",
         PtrKind::TpBuffer => "tp_buffer",
         PtrKind::Func(_) => "func",
+        PtrKind::Btf(_) => "trusted_ptr_",
     };
     format!("{base}{}", if ptr.nullable { "_or_null" } else { "" })
 }

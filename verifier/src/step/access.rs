@@ -56,6 +56,7 @@ impl Walk<'_> {
             PtrKind::TpBuffer => {
                 Err(Reject::Unsupported { what: "access to the buffer of a writable tracepoint".into() })
             }
+            PtrKind::Btf(id) => self.check_kernel_struct(at, ptr, off, id),
             PtrKind::ConstMap(_) => Err(Reject::Unsupported { what: "access to the fields of a map".into() }),
             PtrKind::Ctx | PtrKind::Stack(_) | PtrKind::PacketEnd | PtrKind::Func(_) => Err(invalid()),
         }
@@ -133,7 +134,8 @@ impl Walk<'_> {
             | PtrKind::Sock
             | PtrKind::TcpSock
             | PtrKind::TpBuffer
-            | PtrKind::Func(_) => Err(Reject::InvalidMem { reg: reg.number(), ty: type_name(&Value::Ptr(*ptr)) }),
+            | PtrKind::Func(_)
+            | PtrKind::Btf(_) => Err(Reject::InvalidMem { reg: reg.number(), ty: type_name(&Value::Ptr(*ptr)) }),
         }
     }
 

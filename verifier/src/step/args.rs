@@ -141,7 +141,8 @@ impl Walk<'_> {
             | PtrKind::Sock
             | PtrKind::TcpSock
             | PtrKind::TpBuffer
-            | PtrKind::Func(_) => self.check_plain_pointer(reg, ptr),
+            | PtrKind::Func(_)
+            | PtrKind::Btf(_) => self.check_plain_pointer(reg, ptr),
         }
     }
 
@@ -251,7 +252,8 @@ impl Walk<'_> {
             | PtrKind::Sock
             | PtrKind::TcpSock
             | PtrKind::TpBuffer
-            | PtrKind::Func(_) => no_memory(reg, &value, size, zero_ok),
+            | PtrKind::Func(_)
+            | PtrKind::Btf(_) => no_memory(reg, &value, size, zero_ok),
         }
     }
 

@@ -364,6 +364,7 @@ fn is_never_null(ptr: &Ptr) -> bool {
             | PtrKind::PacketEnd
             | PtrKind::FlowKeys
             | PtrKind::TpBuffer
-            | PtrKind::Func(_) => false,
+            | PtrKind::Func(_)
+            | PtrKind::Btf(_) => false,
         }
 }

@@ -181,7 +181,8 @@ impl Walk<'_> {
             | PtrKind::Sock
             | PtrKind::TcpSock
             | PtrKind::TpBuffer
-            | PtrKind::Func(_) => None,
+            | PtrKind::Func(_)
+            | PtrKind::Btf(_) => None,
         });
     }
 }

@@ -164,7 +164,8 @@ impl Walk<'_> {
             | PtrKind::TpBuffer
             | PtrKind::ConstMap(_)
             | PtrKind::PacketEnd
-            | PtrKind::Func(_) => {
+            | PtrKind::Func(_)
+            | PtrKind::Btf(_) => {
                 self.check_access(at, ptr, off, Access::Read)?;
                 Value::unknown()
             }
@@ -190,7 +191,8 @@ impl Walk<'_> {
             | PtrKind::TpBuffer
             | PtrKind::ConstMap(_)
             | PtrKind::PacketEnd
-            | PtrKind::Func(_) => self.check_access(at, ptr, off, Access::Write),
+            | PtrKind::Func(_)
+            | PtrKind::Btf(_) => self.check_access(at, ptr, off, Access::Write),
         }
     }
 
@@ -226,9 +228,12 @@ impl Walk<'_> {
             PtrKind::SockCommon => ("sock_common ", None),
             PtrKind::Sock => ("sock ", None),
             PtrKind::TcpSock => ("tcp_sock ", None),
-            PtrKind::ConstMap(_) | PtrKind::PacketEnd | PtrKind::Mem { .. } | PtrKind::TpBuffer | PtrKind::Func(_) => {
-                ("", None)
-            }
+            PtrKind::ConstMap(_)
+            | PtrKind::PacketEnd
+            | PtrKind::Mem { .. }
+            | PtrKind::TpBuffer
+            | PtrKind::Func(_)
+            | PtrKind::Btf(_) => ("", None),
         };
         check_sum(at, &ptr.var, ptr.off, what, ip_align)
     }
@@ -250,7 +255,8 @@ impl Walk<'_> {
             | PtrKind::TpBuffer
             | PtrKind::ConstMap(_)
             | PtrKind::PacketEnd
-            | PtrKind::Func(_) => (Region::Mem, None),
+            | PtrKind::Func(_)
+            | PtrKind::Btf(_) => (Region::Mem, None),
         };
         let facts = &mut self.facts.insns[self.at];
         let first = facts.region == Region::None;
@@ -325,12 +331,17 @@ fn allows_atomics(kind: PtrKind) -> bool {
         | PtrKind::PacketEnd
         | PtrKind::Mem { .. }
         | PtrKind::TpBuffer
-        | PtrKind::Func(_) => true,
+        | PtrKind::Func(_)
+        | PtrKind::Btf(_) => true,
     }
 }
 
 impl Walk<'_> {
     fn read_ctx(&mut self, at: At, ptr: &Ptr, off: i64, signed: bool) -> Result<Value, Reject> {
+        if self.program.kind == ring3_platform::ProgType::Tracing {
+            self.check_plain_pointer(at.reg, ptr)?;
+            return self.traced_argument(at, off);
+        }
         let field = self.ctx_field(at, ptr, off, Access::Read)?;
         // A sign-extending load would take half of an address for a number.
         if signed && !matches!(field.yields, ring3_platform::Yields::Scalar) {

@@ -6,6 +6,7 @@ mod args;
 mod branch;
 mod call;
 mod exit;
+mod kernel;
 mod memory;
 mod pointer;
 pub mod result;

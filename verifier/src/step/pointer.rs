@@ -94,7 +94,8 @@ impl Walk<'_> {
             | PtrKind::Sock
             | PtrKind::TcpSock
             | PtrKind::TpBuffer
-            | PtrKind::Func(_) => return ptr,
+            | PtrKind::Func(_)
+            | PtrKind::Btf(_) => return ptr,
         };
         Ptr { kind, id: self.new_id(), ..ptr }
     }
@@ -119,7 +120,8 @@ fn check_kind(reg: u8, kind: PtrKind, op: AluOp, known: Option<u64>, ty: &str) -
         | PtrKind::PacketMeta { .. }
         | PtrKind::TpBuffer
         | PtrKind::Mem { .. }
-        | PtrKind::Func(_) => true,
+        | PtrKind::Func(_)
+        | PtrKind::Btf(_) => true,
         PtrKind::FlowKeys => known.is_some(),
         PtrKind::ConstMap(_) => known == Some(0) && op == AluOp::Add,
         PtrKind::PacketEnd | PtrKind::SockCommon | PtrKind::Sock | PtrKind::TcpSock => false,
