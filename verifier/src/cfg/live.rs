@@ -1,6 +1,6 @@
 //! Which registers may still be read: backward data flow over each function.
 
-use ring3_isa::{AtomicOp, Callee, Insn, Operand, Reg};
+use ring3_isa::{AtomicOp, Callee, Flow, Insn, Operand, Reg};
 use ring3_platform::{ArgKind, Program, Target};
 
 use super::scc::successors;
@@ -42,7 +42,10 @@ fn operand(operand: Operand) -> u16 {
 
 /// Registers that an instruction reads, and those that it writes.
 fn effect(program: &Program, judge: &Target, slot: usize) -> (u16, u16) {
-    let Ok(insn) = program.code.insns()[slot] else { return (u16::MAX, 0) };
+    let Ok(insn) = program.code.insns()[slot] else {
+        let exits = program.code.raw_slice()[slot].flow() == Flow::Exit;
+        return (if exits { bit(Reg::R0) } else { u16::MAX }, 0);
+    };
     match insn {
         Insn::Alu { dst, src, .. } => (bit(dst) | operand(src), bit(dst)),
         Insn::Mov { dst, src, .. } => (operand(src), bit(dst)),

@@ -63,8 +63,8 @@ impl Structure {
 /// A broken rule, and where.
 pub type At = (Reject, Option<usize>);
 
-/// Checks the structure of a program, in the kernel's order.
-pub fn build(program: &Program, target: &Target) -> Result<Structure, At> {
+/// Finds the functions of a program: the first of the passes.
+pub fn functions(program: &Program) -> Result<Vec<Subprog>, At> {
     let code = &program.code;
     if code.is_empty() {
         return Err((Reject::NoInstructions {}, None));
@@ -72,7 +72,12 @@ pub fn build(program: &Program, target: &Target) -> Result<Structure, At> {
     if code.len() > MAX_INSNS {
         return Err((Reject::TooManyInstructions { count: code.len() }, None));
     }
-    let mut subprogs = subprogs::discover(program)?;
+    subprogs::discover(program)
+}
+
+/// Checks the structure of a program with these functions, in the kernel's order.
+pub fn build(program: &Program, target: &Target, mut subprogs: Vec<Subprog>) -> Result<Structure, At> {
+    let code = &program.code;
     subprogs::check_borders(code, &mut subprogs)?;
     check_without_btf(program, &subprogs)?;
     check_wide_and_opcodes(program)?;

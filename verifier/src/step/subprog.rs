@@ -221,6 +221,27 @@ impl Walk<'_> {
     }
 }
 
+/// What Linux says of the arguments of the main function by its BTF, which it goes on without.
+pub fn note_main_arguments(walk: &mut Walk<'_>) {
+    let Some((btf, params)) = walk.func_entry(0).and_then(|func| {
+        let btf = &walk.program.info.as_ref()?.btf;
+        match btf.get(func_proto(btf, func.type_id)?) {
+            Some(Type::FuncProto { params, .. }) => Some((btf, params)),
+            Some(_) | None => None,
+        }
+    }) else {
+        return;
+    };
+    for (index, param) in params.iter().enumerate() {
+        let Ok(Type::Ptr { to }) = btf.resolved(param.ty) else { continue };
+        let is_void = btf.resolve(*to).is_ok_and(|id| id == TypeId::VOID);
+        if is_void && walk.log.on() {
+            walk.log.push(&format!("arg#{index} reference type('UNKNOWN ') size cannot be determined: -22\n"));
+            return;
+        }
+    }
+}
+
 /// A state at the entry of a global function, for any arguments that fit.
 pub fn global_entry(walk: &mut Walk<'_>, subprog: usize) -> Result<State, Reject> {
     let params = walk.params(subprog)?;

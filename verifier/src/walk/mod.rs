@@ -345,7 +345,7 @@ impl<'p> Walk<'p> {
     }
 
     /// The source line of the current instruction, if it is another one than before.
-    fn log_line(&mut self) {
+    pub(super) fn log_line(&mut self) {
         let Some(entry) = self.program.info.as_ref().and_then(|info| info.line_at(u32::try_from(self.at).ok()?)) else {
             return;
         };

@@ -188,6 +188,7 @@ impl Walk<'_> {
                 });
             }
             if self.is_same_again(id) {
+                self.log_line();
                 return Err(self.infinite_loop(id));
             }
             return Ok(self.open_miss(force, (jumps, insns), add));

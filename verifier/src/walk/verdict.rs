@@ -16,8 +16,8 @@ use crate::{Facts, LogLevel, Rejection, Stats, VerifiedProgram};
 /// See [`crate::verify`].
 pub fn judge(program: Arc<Program>, target: Arc<Target>, level: LogLevel) -> Result<VerifiedProgram, Box<Rejection>> {
     let start = Instant::now();
-    let log = Log::new(level.0);
-    let structure = match cfg::build(&program, &target) {
+    let mut log = Log::new(level.0);
+    let structure = match structure(&program, &target, &mut log) {
         Ok(structure) => structure,
         Err((reject, at)) => return Err(rejection(reject, at, log, Stats::default(), start)),
     };
@@ -40,16 +40,22 @@ pub fn judge(program: Arc<Program>, target: Arc<Target>, level: LogLevel) -> Res
     }
 }
 
-fn passes(walk: &mut Walk<'_>, structure: &Structure) -> Result<(), Reject> {
-    if walk.log.verbose() {
-        for (index, subprog) in structure.subprogs.iter().enumerate() {
-            walk.log.push(&format!("func#{index} @{}\n", subprog.start));
+fn structure(program: &Program, target: &Target, log: &mut Log) -> Result<Structure, cfg::At> {
+    let functions = cfg::functions(program)?;
+    if log.verbose() {
+        for (index, function) in functions.iter().enumerate() {
+            log.push(&format!("func#{index} @{}\n", function.start));
         }
     }
+    cfg::build(program, target, functions)
+}
+
+fn passes(walk: &mut Walk<'_>, structure: &Structure) -> Result<(), Reject> {
     if walk.log.verbose() {
         walk.log_live();
     }
     let beginning = walk.log.position();
+    subprog::note_main_arguments(walk);
     walk.run(0, State::main_entry())?;
     walk.log.rewind(beginning);
     // Global functions that were called are judged once, for any arguments; they may call others.
