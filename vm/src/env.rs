@@ -39,6 +39,8 @@ pub enum TrapKind {
     BadHelperArgument { helper: u32, value: u64, what: &'static str },
     #[error("the call stack is deeper than {} frames", crate::interp::MAX_FRAMES)]
     CallDepth,
+    #[error("callbacks and tail calls take too much of the native stack")]
+    NativeStack,
     #[error("the budget of {budget} instructions is used up")]
     Budget { budget: u64 },
     #[error("{what} cannot be run by this engine")]
@@ -180,8 +182,6 @@ pub struct Env<'h> {
     pub(crate) regions: Option<Regions>,
     /// Tail calls taken in this run.
     pub(crate) tail_calls: u32,
-    /// Runs of an interpreter's loop that are under way.
-    pub(crate) nesting: u32,
     /// Helper that is running now, for messages.
     pub(crate) helper: u32,
     pub(crate) trap: Option<Trap>,
@@ -219,7 +219,6 @@ impl<'h> Env<'h> {
             hook: None,
             regions: None,
             tail_calls: 0,
-            nesting: 0,
             helper: 0,
             trap: None,
             located: false,
@@ -256,7 +255,6 @@ impl<'h> Env<'h> {
         self.cpu = self.host.cpu();
         self.redirect = None;
         self.tail_calls = 0;
-        self.nesting = 0;
         self.trap = None;
         self.located = false;
         self.left = self.budget_of_run();

@@ -24,8 +24,9 @@ pub const MAX_FRAMES: usize = 8;
 /// Bytes of one frame (`MAX_BPF_STACK`).
 pub const FRAME_BYTES: u32 = 512;
 
-/// Runs of the loop that callbacks and tail calls may nest on the native stack: all tail calls, and a program's callbacks on top.
-const MAX_NESTING: u32 = 64;
+/// Bytes of the native stack that one run may take. Callbacks and tail calls nest on it; what Linux allows of both fits in half of
+/// this where the interpreter was compiled with optimisation.
+const MAX_NATIVE_STACK: u64 = 1 << 20;
 
 const STACK_WORDS: usize = MAX_FRAMES * FRAME_BYTES as usize / 8;
 
@@ -123,21 +124,19 @@ unsafe fn callback<M: Memory>(data: *const (), env: &mut Env<'_>, subprog: u32, 
 }
 
 impl Active<'_> {
-    /// `run`, unless too many of them are under way on this thread.
+    /// `run`, unless those that are under way take too much of the native stack.
     ///
     /// # Safety
     ///
     /// As of `run`.
     unsafe fn nested<M: Memory>(&self, env: &mut Env<'_>, base: usize, subprog: usize, args: [u64; 5]) -> u64 {
-        if env.nesting >= MAX_NESTING {
-            env.set_trap(TrapKind::CallDepth);
+        let here = 0u8;
+        if env.stack_start.saturating_sub(&raw const here as u64) > MAX_NATIVE_STACK {
+            env.set_trap(TrapKind::NativeStack);
             return 0;
         }
-        env.nesting += 1;
         // SAFETY: passed on.
-        let ret = unsafe { self.run::<M>(env, base, subprog, args) };
-        env.nesting -= 1;
-        ret
+        unsafe { self.run::<M>(env, base, subprog, args) }
     }
 
     /// Prepares frame `depth` for a function: its part of the stack becomes zeroes. Gives R10.
