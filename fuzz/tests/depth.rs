@@ -22,7 +22,10 @@ f: r2 = map[fd:0]\nr3 = 0\ncall tail_call#12\nr0 = 0\nexit";
 /// Bytes of native stack that the deepest run may need: half of what a thread of Rust has, in an optimised build.
 const STACK: usize = 1 << 20;
 
-fn deepest(engine: fn(Arc<Linked>) -> Arc<dyn Execute>) -> Result<u64, RunError> {
+/// How a linked program gets on an engine.
+type Load = fn(Arc<Linked>) -> Arc<dyn Execute>;
+
+fn deepest(engine: Load) -> Result<u64, RunError> {
     let code = ring3_isa::assemble(TEXT).unwrap();
     let callback = |slot: usize| match code.get(slot)?.ok()? {
         Insn::LoadImm { value: Wide::Func(off), .. } | Insn::Call(Callee::Local(off)) => {
@@ -51,7 +54,7 @@ fn deepest(engine: fn(Arc<Linked>) -> Arc<dyn Execute>) -> Result<u64, RunError>
 
 #[test]
 fn tail_calls_in_callbacks_end_on_every_engine() {
-    let mut engines: Vec<fn(Arc<Linked>) -> Arc<dyn Execute>> = vec![|linked| Arc::new(Interp::new(linked))];
+    let mut engines: Vec<Load> = vec![|linked| Arc::new(Interp::new(linked))];
     if Jit::is_supported() {
         engines.push(|linked| Arc::new(Jit::compile(linked).unwrap()));
     }

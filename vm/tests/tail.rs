@@ -79,12 +79,12 @@ fn stacks_of_frames_that_ended_are_gone() {
 }
 
 #[test]
-fn callbacks_and_tail_calls_do_not_nest_without_end() {
+fn callbacks_and_tail_calls_nest_as_deep_as_they_may() {
     let text = format!(
         "r6 = r1\n*(u64 *)(r10 -8) = r6\nr1 = 1\nr2 = subprog[f]\nr3 = r6\nr4 = 0\ncall bpf_loop\nexit\n\
          f: r6 = r2\nr1 = 1\nr2 = subprog[g]\nr3 = r6\nr4 = 0\ncall bpf_loop\nr0 = 0\nexit\n\
          g: r6 = r2\n{COUNT}{}r0 = 0\nexit",
         call(0)
     );
-    assert!(trap(chain(&[&text]).0).contains("call stack is deeper"));
+    assert_eq!(chain(&[&text]), (Ok(1), 34));
 }
