@@ -229,6 +229,66 @@ impl ProgType {
         }
     }
 
+    /// Whether a program of this type may be loaded with that expected attach type (BPF_PROG_LOAD gives EINVAL if not).
+    /// Most types take any, as they look at it later or never.
+    pub fn may_attach(self, given: Option<AttachType>) -> bool {
+        use AttachType::*;
+        let one_of = |types: &[AttachType]| self.effective_attach(given).is_some_and(|attach| types.contains(&attach));
+        match self {
+            ProgType::CgroupSock => {
+                one_of(&[CgroupInetSockCreate, CgroupInetSockRelease, CgroupInet4PostBind, CgroupInet6PostBind])
+            }
+            ProgType::CgroupSockAddr => one_of(&[
+                CgroupInet4Bind,
+                CgroupInet6Bind,
+                CgroupInet4Connect,
+                CgroupInet6Connect,
+                CgroupUnixConnect,
+                CgroupInet4Getpeername,
+                CgroupInet6Getpeername,
+                CgroupUnixGetpeername,
+                CgroupInet4Getsockname,
+                CgroupInet6Getsockname,
+                CgroupUnixGetsockname,
+                CgroupUdp4Sendmsg,
+                CgroupUdp6Sendmsg,
+                CgroupUnixSendmsg,
+                CgroupUdp4Recvmsg,
+                CgroupUdp6Recvmsg,
+                CgroupUnixRecvmsg,
+            ]),
+            ProgType::CgroupSkb => one_of(&[CgroupInetIngress, CgroupInetEgress]),
+            ProgType::CgroupSockopt => one_of(&[CgroupGetsockopt, CgroupSetsockopt]),
+            ProgType::SkLookup => one_of(&[AttachType::SkLookup]),
+            ProgType::SkReuseport => one_of(&[SkReuseportSelect, SkReuseportSelectOrMigrate]),
+            ProgType::Netfilter => one_of(&[AttachType::Netfilter]),
+            ProgType::Syscall | ProgType::Ext => given.is_none(),
+            ProgType::SocketFilter
+            | ProgType::Kprobe
+            | ProgType::SchedCls
+            | ProgType::SchedAct
+            | ProgType::Tracepoint
+            | ProgType::Xdp
+            | ProgType::PerfEvent
+            | ProgType::LwtIn
+            | ProgType::LwtOut
+            | ProgType::LwtXmit
+            | ProgType::SockOps
+            | ProgType::SkSkb
+            | ProgType::CgroupDevice
+            | ProgType::SkMsg
+            | ProgType::RawTracepoint
+            | ProgType::LwtSeg6local
+            | ProgType::LircMode2
+            | ProgType::FlowDissector
+            | ProgType::CgroupSysctl
+            | ProgType::RawTracepointWritable
+            | ProgType::Tracing
+            | ProgType::StructOps
+            | ProgType::Lsm => true,
+        }
+    }
+
     /// Whether it may store through packet pointers.
     pub const fn may_write_packet(self) -> bool {
         PACKET_WRITERS.has(self)

@@ -1,5 +1,6 @@
 //! Everything static, before the walk: subprograms, their borders, the control-flow graph, prune points, live registers.
 
+mod attach;
 mod graph;
 mod live;
 mod maps;
@@ -66,6 +67,7 @@ pub type At = (Reject, Option<usize>);
 /// Finds the functions of a program: the first of the passes.
 pub fn functions(program: &Program) -> Result<Vec<Subprog>, At> {
     let code = &program.code;
+    attach::check_type(program).map_err(|reject| (reject, None))?;
     if code.is_empty() {
         return Err((Reject::NoInstructions {}, None));
     }
@@ -83,6 +85,7 @@ pub fn build(program: &Program, target: &Target, mut subprogs: Vec<Subprog>) -> 
     check_wide_and_opcodes(program)?;
     let mut structure = Structure { subprogs, insns: vec![Static::default(); code.len()] };
     graph::walk(program, &mut structure)?;
+    attach::check_target(program).map_err(|reject| (reject, None))?;
     live::compute(program, target, &mut structure);
     scc::compute(program, &mut structure);
     Ok(structure)

@@ -24,6 +24,10 @@ macro_rules! rejects {
 }
 
 rejects! {
+    // Before and beside the instructions. The first is said by nobody: Linux gives the number alone.
+    AttachType { kind: &'static str, attach: &'static str } EINVAL "ring3: {kind} programs cannot be loaded with the attach type {attach}";
+    SyscallSleepable {} EINVAL "Syscall programs can only be sleepable";
+    NotSleepable {} EINVAL "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable";
     // Structure.
     NoInstructions {} E2BIG "a program has at least one instruction";
     TooManyInstructions { count: usize } E2BIG "a program has at most 1000000 instructions, this one has {count}";

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use ring3_btf::{Btf, Kind, Type, TypeId};
-use ring3_platform::AttachType;
 
 use super::memory::At;
 use crate::diag::reject::{Reject, unsupported};
@@ -22,16 +21,27 @@ impl Walk<'_> {
         }
     }
 
+    /// The tracepoint of a `tp_btf` program is there.
+    pub fn check_tracepoint(&self) -> Result<(), Reject> {
+        if self.program.kind != ring3_platform::ProgType::Tracing {
+            return Ok(());
+        }
+        let btf = self.kernel_types()?;
+        let name = self.traced_type();
+        tracepoint(&btf, &name).map(|_| ()).ok_or(Reject::NoTarget { name })
+    }
+
+    fn traced_type(&self) -> String {
+        let func = self.program.section.split_once('/').map_or("", |(_, name)| name);
+        format!("{TRACEPOINT}{func}")
+    }
+
     /// A load from the context of a `tp_btf` program: its argument `off / 8`.
     pub(super) fn traced_argument(&self, at: At, off: i64) -> Result<Value, Reject> {
         let btf = self.kernel_types()?;
-        if self.program.attach != Some(AttachType::TraceRawTp) {
-            return unsupported("the context of tracing programs other than tp_btf");
-        }
-        let func = self.program.section.split_once('/').map_or("", |(_, name)| name);
-        let name = format!("{TRACEPOINT}{func}");
+        let name = self.traced_type();
+        let func = name.trim_start_matches(TRACEPOINT).to_owned();
         let proto = tracepoint(&btf, &name).ok_or(Reject::NoTarget { name })?;
-        let func = func.to_owned();
         if off % 8 != 0 {
             return Err(Reject::ArgMisaligned { func, off });
         }
