@@ -259,9 +259,9 @@ impl ProgType {
             ]),
             ProgType::CgroupSkb => one_of(&[CgroupInetIngress, CgroupInetEgress]),
             ProgType::CgroupSockopt => one_of(&[CgroupGetsockopt, CgroupSetsockopt]),
-            ProgType::SkLookup => one_of(&[AttachType::SkLookup]),
+            ProgType::SkLookup => one_of(&[SkLookup]),
             ProgType::SkReuseport => one_of(&[SkReuseportSelect, SkReuseportSelectOrMigrate]),
-            ProgType::Netfilter => one_of(&[AttachType::Netfilter]),
+            ProgType::Netfilter => one_of(&[Netfilter]),
             ProgType::Syscall | ProgType::Ext => given.is_none(),
             ProgType::SocketFilter
             | ProgType::Kprobe
