@@ -1,13 +1,13 @@
 //! Random and spoilt programs, judged by ring3 and by the running kernel.
 //!
 //! `parity TYPE "r0 = 0; exit"` judges one program.
+//! `parity record SEED COUNT [FILE]` prints a table of programs with Linux's verdicts.
 //! `parity SEED COUNT [random|spoilt|verified]` prints one small program for each kind of disagreement.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use ring3_fuzz::parity::{KINDS, Pair, Referee, chaos, listing, maps, shrink, spoil};
-use ring3_fuzz::{Entropy, generate};
+use ring3_fuzz::parity::{Pair, Referee, Source, case, listing, maps, parse, shrink};
 use ring3_isa::Code;
 use ring3_platform::ProgType;
 
@@ -22,26 +22,19 @@ struct Finding {
     pair: Pair,
 }
 
-fn bytes(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    };
-    std::iter::repeat_with(next).take(len).collect()
-}
-
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let number = |index: usize, default: u64| args.get(index).and_then(|a| a.parse().ok()).unwrap_or(default);
     let (first, count) = (number(0, 1), number(1, 1000));
-    let source = args.get(2).map_or("", String::as_str);
+    let source = match args.get(2).map(String::as_str) {
+        Some("random") => Source::Random,
+        Some("verified") => Source::Verified,
+        Some(_) | None => Source::Spoilt,
+    };
     let mut referee = match Referee::open(maps()) {
         Ok(Some(referee)) => referee,
         Ok(None) => {
-            eprintln!("skipped: bpf(2) cannot be used here");
+            eprintln!("skipped: no Linux 6.18 with bpf(2) here");
             return ExitCode::SUCCESS;
         }
         Err(error) => {
@@ -51,6 +44,11 @@ fn main() -> ExitCode {
     };
     if let Some(kind) = ProgType::from_name(args.first().map_or("", String::as_str)) {
         return one(&mut referee, kind, args.get(1).map_or("", String::as_str));
+    }
+    if args.first().is_some_and(|a| a == "record") {
+        let given = args.get(3).and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+        record(&mut referee, number(1, 1), number(2, 1000), &given);
+        return ExitCode::SUCCESS;
     }
     let mut findings: BTreeMap<String, Finding> = BTreeMap::new();
     let (mut accepted, mut unsupported, mut agreed) = (0u64, 0u64, 0u64);
@@ -105,7 +103,7 @@ fn main() -> ExitCode {
 
 /// One program, in assembler text with semicolons for line ends.
 fn one(referee: &mut Referee, kind: ProgType, text: &str) -> ExitCode {
-    match ring3_isa::assemble(&text.replace(';', "\n")).map(|code| referee.judge(kind, code)) {
+    match parse(text.split(';')).map(|code| referee.judge(kind, code)) {
         Ok(Ok(pair)) => println!("{:?}\nlinux {}\nring3 {}", pair.class(), pair.linux, pair.ring3),
         Ok(Err(error)) => println!("{error}"),
         Err(error) => println!("{error}"),
@@ -113,19 +111,73 @@ fn one(referee: &mut Referee, kind: ProgType, text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn case(seed: u64, source: &str) -> (ProgType, Code) {
-    let bytes = bytes(seed, 1500);
-    let mut entropy = Entropy::new(&bytes);
-    let kind = entropy.pick(&KINDS);
-    match source {
-        "verified" => (ProgType::Xdp, generate(&mut entropy).program.code.clone()),
-        "random" => (kind, chaos(kind, &mut entropy)),
-        _ => {
-            let code = chaos(kind, &mut entropy);
-            let other = bytes.iter().rev().copied().collect::<Vec<u8>>();
-            (kind, spoil(&code, maps().len(), &mut Entropy::new(&other)))
+/// Longest program that is recorded.
+const MAX_RECORDED: usize = 70;
+/// One in so many of the programs that Linux accepts is recorded.
+const ACCEPTED: u64 = 12;
+
+/// Prints a table of small programs with Linux's verdicts: one for each message, and some that are accepted. `Given`
+/// programs come first.
+fn record(referee: &mut Referee, first: u64, count: u64, given: &str) {
+    println!("type\tprogram\terrno\tprocessed\tstates\tmessage");
+    let mut seen = std::collections::BTreeSet::new();
+    for line in given.lines().filter(|line| !line.is_empty()) {
+        let (kind, text) = line.split_once('\t').unwrap_or(("socket_filter", line));
+        let (Some(kind), Ok(code)) = (ProgType::from_name(kind), parse(text.split(';'))) else {
+            eprintln!("not a program: {line}");
+            continue;
+        };
+        match referee.judge(kind, code.clone()) {
+            Ok(pair) => {
+                if let Some(class) = pair.class() {
+                    eprintln!("{class:?}: {line}\n  {}\n  {}", pair.linux, pair.ring3);
+                }
+                if !pair.is_unsupported() && pair.class().is_none() {
+                    row(kind, &code, &pair);
+                }
+            }
+            Err(error) => eprintln!("{error}: {line}"),
         }
     }
+    let mut accepted = 0;
+    for seed in first..first + count {
+        let source = Source::ALL[seed as usize % Source::ALL.len()];
+        let (kind, code) = case(seed, source);
+        let Ok(pair) = referee.judge(kind, code.clone()) else { continue };
+        if pair.class().is_some() || pair.is_unsupported() || pair.linux.stats[0] > 10_000 {
+            continue;
+        }
+        if pair.linux.errno == 0 {
+            accepted += 1;
+            if accepted % ACCEPTED == 0 && (20..MAX_RECORDED).contains(&code.len()) {
+                row(kind, &code, &pair);
+            }
+            continue;
+        }
+        let bare = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+        let shape = bare(&pair.linux.message);
+        if shape.starts_with("old state")
+            || shape.contains("probe_write_user")
+            || shape.starts_with("verifier bug")
+            || !seen.insert(shape.clone())
+        {
+            continue;
+        }
+        let small = shrink(&code, |code| {
+            referee.judge(kind, code.clone()).is_ok_and(|pair| {
+                pair.class().is_none() && !pair.is_unsupported() && bare(&pair.linux.message) == shape
+            })
+        });
+        if let Ok(pair) = referee.judge(kind, small.clone()) {
+            row(kind, &small, &pair);
+        }
+    }
+}
+
+fn row(kind: ProgType, code: &Code, pair: &Pair) {
+    let text = listing(code).join("; ");
+    let linux = &pair.linux;
+    println!("{}\t{text}\t{}\t{}\t{}\t{}", kind.name(), linux.errno, linux.stats[0], linux.stats[2], linux.message);
 }
 
 fn show(referee: &mut Referee, shape: &str, finding: &Finding) {
@@ -134,5 +186,5 @@ fn show(referee: &mut Referee, shape: &str, finding: &Finding) {
     });
     let pair = referee.judge(finding.kind, small.clone()).unwrap_or_else(|_| finding.pair.clone());
     println!("=== {} times, seed {}, {}\n    {shape}", finding.count, finding.seed, finding.kind.name());
-    println!("  linux {}\n  ring3 {}\n{}", pair.linux, pair.ring3, listing(&small));
+    println!("  linux {}\n  ring3 {}\n  {}", pair.linux, pair.ring3, listing(&small).join("; "));
 }

@@ -12,7 +12,8 @@ const LD_IMM64: u8 = 0x18;
 /// number of maps: references stay inside.
 pub fn spoil(code: &Code, maps: usize, entropy: &mut Entropy<'_>) -> Code {
     let mut raw = code.raw_slice().to_vec();
-    for _ in 0..1 + entropy.below(MAX_CHANGES) {
+    let changes = if entropy.one_in(2) { 1 } else { 1 + entropy.below(MAX_CHANGES) };
+    for _ in 0..changes {
         if raw.len() > 1 {
             change(&mut raw, entropy);
         }
