@@ -35,6 +35,12 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// Gives the memory back of a state that nothing is compared with any more, and that no open path leads from.
+    fn free(&mut self) {
+        self.state.frames = Vec::new();
+        self.trail.past = Vec::new();
+    }
+
     /// The calls that led here, outermost first.
     fn chain(&self) -> Vec<usize> {
         self.state.frames.iter().skip(1).map(|frame| frame.callsite).collect()
@@ -289,6 +295,8 @@ impl Walk<'_> {
         if self.store.get(id).branches > 0 || self.is_in_open_loop(id) {
             self.store.retired += 1;
             self.store.get_mut(id).retired = true;
+        } else {
+            self.store.get_mut(id).free();
         }
         true
     }
@@ -328,6 +336,7 @@ impl Walk<'_> {
             }
             if stored.retired && !self.is_in_open_loop(id) {
                 self.store.retired -= 1;
+                self.store.get_mut(id).free();
             }
             parent = self.store.get(id).trail.parent;
             self.exit_loop(id);
