@@ -118,6 +118,12 @@ pub const fn from_index(value: usize) -> u64 {
     value as u64
 }
 
+/// An index as a signed number; slices are never so long that it could wrap.
+#[inline]
+pub const fn signed_index(value: usize) -> i64 {
+    value as i64
+}
+
 /// A slot number moved by a signed distance; `None` below zero or above what an index can hold.
 #[inline]
 pub const fn offset_index(base: usize, distance: i64) -> Option<usize> {

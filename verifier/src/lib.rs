@@ -3,6 +3,7 @@
 //! [`verify`] walks every path of a program over abstract register and stack values and gives either a [`VerifiedProgram`],
 //! which only this crate can make, or a [`Rejection`] with the kernel's words and error number. It never edits the program.
 #![forbid(unsafe_code)]
+#![deny(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
 
 mod cfg;
 mod diag;

@@ -1,5 +1,6 @@
 //! Functions of a program: where they start, that jumps stay inside, how they end.
 
+use ring3_isa::num::signed_index;
 use ring3_isa::{Code, Flow, Mention};
 use ring3_platform::Program;
 
@@ -64,8 +65,8 @@ pub fn check_borders(code: &Code, subprogs: &mut [Subprog]) -> Result<(), At> {
             subprog.has_legacy |= raw.is_legacy_load();
             let flow = if code.is_tail(slot) { Flow::Next } else { code.raw_slice()[slot].flow() };
             if let Flow::Goto(off) | Flow::Branch(off) = flow {
-                let to = slot as i64 + 1 + i64::from(off);
-                if to < subprog.start as i64 || to >= subprog.end as i64 {
+                let to = signed_index(slot) + 1 + i64::from(off);
+                if to < signed_index(subprog.start) || to >= signed_index(subprog.end) {
                     return Err((Reject::JumpOutOfRange { from: slot, to }, Some(slot)));
                 }
             }

@@ -100,7 +100,7 @@ impl Stack {
 
     /// Bytes in use.
     pub fn depth(&self) -> i64 {
-        self.slots.len() as i64 * SLOT as i64
+        ring3_isa::num::signed_index(self.slots.len() * SLOT)
     }
 
     /// The slot, or an untouched one.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ring3_platform::{Program, Target};
+use ring3_platform::{KernelVersion, Program, Target};
 
 use super::Walk;
 use crate::cfg::{self, Structure};
@@ -41,6 +41,9 @@ pub fn judge(program: Arc<Program>, target: Arc<Target>, level: LogLevel) -> Res
 }
 
 fn structure(program: &Program, target: &Target, log: &mut Log) -> Result<Structure, cfg::At> {
+    if target.kernel != KernelVersion::V6_18 {
+        return Err((Reject::Unsupported { what: format!("judging by the rules of Linux {}", target.kernel) }, None));
+    }
     let functions = cfg::functions(program)?;
     if log.verbose() {
         for (index, function) in functions.iter().enumerate() {
