@@ -1,15 +1,18 @@
 //! Random and spoilt programs, judged by ring3 and by the running kernel.
 //!
 //! `parity TYPE "r0 = 0; exit"` judges one program.
+//! `parity ours SEED` judges a random program without Linux.
 //! `parity record SEED COUNT [FILE]` prints a table of programs with Linux's verdicts.
-//! `parity SEED COUNT [random|spoilt|verified]` prints one small program for each kind of disagreement.
+//! `parity SEED COUNT [random|spoilt|verified] [SECONDS]` prints one small program for each kind of disagreement.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
 
-use ring3_fuzz::parity::{Pair, Referee, Source, case, listing, maps, parse, shrink};
+use ring3_fuzz::parity::{Pair, Referee, Source, case, listing, maps, ours, parse, program, shrink};
 use ring3_isa::Code;
-use ring3_platform::ProgType;
+use ring3_platform::{ProgType, Target};
 
 /// Verdicts that take longer are shown.
 const SLOW_SECONDS: u64 = 5;
@@ -26,11 +29,15 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let number = |index: usize, default: u64| args.get(index).and_then(|a| a.parse().ok()).unwrap_or(default);
     let (first, count) = (number(0, 1), number(1, 1000));
+    let limit = number(3, u64::MAX);
     let source = match args.get(2).map(String::as_str) {
         Some("random") => Source::Random,
         Some("verified") => Source::Verified,
         Some(_) | None => Source::Spoilt,
     };
+    if args.first().is_some_and(|a| a == "ours") {
+        return alone(number(1, 1));
+    }
     let mut referee = match Referee::open(maps()) {
         Ok(Some(referee)) => referee,
         Ok(None) => {
@@ -53,7 +60,12 @@ fn main() -> ExitCode {
     let mut findings: BTreeMap<String, Finding> = BTreeMap::new();
     let (mut accepted, mut unsupported, mut agreed) = (0u64, 0u64, 0u64);
     let mut refusals: BTreeMap<String, u64> = BTreeMap::new();
-    for seed in first..first + count {
+    let begin = Instant::now();
+    for (seed, done) in (first..first + count).zip(0u64..) {
+        if begin.elapsed().as_secs() > limit {
+            println!("stopped after {done} programs");
+            break;
+        }
         let (kind, code) = case(seed, source);
         let pair = match referee.judge(kind, code.clone()) {
             Ok(pair) => pair,
@@ -99,6 +111,17 @@ fn main() -> ExitCode {
         findings.len()
     );
     if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What ring3 says of a random program and how long that takes, without Linux.
+fn alone(seed: u64) -> ExitCode {
+    let (kind, code) = case(seed, Source::Random);
+    println!("{}\t{}", kind.name(), listing(&code).join("; "));
+    let program = program(kind, code, &maps());
+    let start = Instant::now();
+    let verdict = ours(program, &Arc::new(Target::default()));
+    println!("{:?} {verdict}", start.elapsed());
+    ExitCode::SUCCESS
 }
 
 /// One program, in assembler text with semicolons for line ends.
