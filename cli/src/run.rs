@@ -31,6 +31,8 @@ const MAX_CTX: u64 = 1 << 20;
 const HEX_LINE: usize = 16;
 /// Arrays with more elements than this show only those that are not zero.
 const SHORT_ARRAY: usize = 16;
+/// From this many elements on, JSON has only those of an array that are not zero, too.
+const LONG_ARRAY: u32 = 1 << 16;
 
 /// Runs a program once for each packet.
 pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
@@ -417,7 +419,9 @@ impl<'a> Session<'a> {
         if !ring3::has_values(def.kind) || def.frozen {
             return Ok(());
         }
-        let entries = map.entries();
+        let is_array = matches!(def.kind, MapType::Array | MapType::PercpuArray);
+        let hide = is_array && def.max_entries as usize > SHORT_ARRAY;
+        let entries = if hide { map.nonzero_entries() } else { map.entries() };
         if let (true, Some(ring3::Value::Struct { fields, .. })) =
             (def.data.is_some(), entries.first().and_then(|entry| entry.values.first()))
         {
@@ -427,19 +431,12 @@ impl<'a> Session<'a> {
             }
             return Ok(());
         }
-        let is_array = matches!(def.kind, MapType::Array | MapType::PercpuArray);
-        let hide = is_array && entries.len() > SHORT_ARRAY;
-        let shown: Vec<_> = entries.iter().filter(|entry| !(hide && entry.is_zero)).collect();
-        let hidden = entries.len() - shown.len();
+        let count = if is_array { def.max_entries as usize } else { entries.len() };
+        let hidden = count.saturating_sub(entries.len());
         let note = if hidden > 0 { format!(", {hidden} of them zero and not shown") } else { String::new() };
-        let plural = if entries.len() == 1 { "element" } else { "elements" };
-        self.heading(&format!(
-            "map {} ({}, {} {plural}{note})",
-            printable(map.name()),
-            def.kind.name(),
-            entries.len()
-        ))?;
-        for entry in shown {
+        let plural = if count == 1 { "element" } else { "elements" };
+        self.heading(&format!("map {} ({}, {count} {plural}{note})", printable(map.name()), def.kind.name()))?;
+        for entry in &entries {
             let values = if map.is_percpu() {
                 let cpu = |(cpu, v): (usize, &ring3::Value)| format!("cpu {cpu}: {}", value::text(v));
                 entry.values.iter().enumerate().map(cpu).collect::<Vec<_>>().join(", ")
@@ -522,7 +519,9 @@ fn map_json(map: &ring3::MapRef<'_>) -> Option<Json> {
             json!({ "key": value::json(&entry.key), "value": values.into_iter().next() })
         }
     };
-    let entries: Vec<Json> = map.entries().iter().map(entry).collect();
+    let long = matches!(def.kind, MapType::Array | MapType::PercpuArray) && def.max_entries > LONG_ARRAY;
+    let entries = if long { map.nonzero_entries() } else { map.entries() };
+    let entries: Vec<Json> = entries.iter().map(entry).collect();
     Some(json!({ "name": map.name(), "type": def.kind.name(), "entries": entries }))
 }
 

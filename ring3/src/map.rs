@@ -104,22 +104,38 @@ impl<'i> MapRef<'i> {
         self.map.remove(&key.to_bytes()).map_err(|errno| Error::Map { map: self.name().to_owned(), errno })
     }
 
-    /// Every element as bytes.
+    /// Every element as bytes, one after the other. Ends also if the map changes all the time meanwhile.
     pub fn iter_bytes(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
-        let map = self.map;
-        map.keys().into_iter().filter_map(move |key| map.copy_out(&key).ok().map(|value| (key, value)))
+        let (map, mut last): (_, Option<Vec<u8>>) = (self.map, None);
+        let keys = (0..map.len()).map_while(move |_| {
+            last = map.next_key(last.as_deref()).ok();
+            last.clone()
+        });
+        keys.filter_map(move |key| map.copy_out(&key).ok().map(|value| (key, value)))
     }
 
     /// Every element, by its types. Nothing for types whose elements are no data (program arrays, rings).
     pub fn entries(&self) -> Vec<Entry> {
+        self.entries_that(|_| true)
+    }
+
+    /// Those elements whose bytes are not all zero: of a large array that is mostly empty.
+    pub fn nonzero_entries(&self) -> Vec<Entry> {
+        self.entries_that(|is_zero| !is_zero)
+    }
+
+    fn entries_that(&self, keep: impl Fn(bool) -> bool) -> Vec<Entry> {
         if !has_values(self.def().kind) {
             return Vec::new();
         }
         let entry = |(key, bytes): (Vec<u8>, Vec<u8>)| {
-            let values = self.parts(&bytes).into_iter().map(|part| self.typed(self.def().value_type, part)).collect();
-            Entry { key: self.typed(self.def().key_type, &key), values, is_zero: bytes.iter().all(|byte| *byte == 0) }
+            let is_zero = bytes.iter().all(|byte| *byte == 0);
+            let values =
+                || self.parts(&bytes).into_iter().map(|part| self.typed(self.def().value_type, part)).collect();
+            let key = || self.typed(self.def().key_type, &key);
+            keep(is_zero).then(|| Entry { key: key(), values: values(), is_zero })
         };
-        self.iter_bytes().map(entry).collect()
+        self.iter_bytes().filter_map(entry).collect()
     }
 
     /// The value of a key, by its type; of a per-CPU map the first CPU's.
