@@ -147,3 +147,16 @@ fn a_map_of_the_embedder_needs_no_unsafe_code() {
     assert_eq!(run(&interp, &mut env), Ok(81u64.wrapping_add(Errno::EPERM.as_ret())));
     assert_eq!(map.write(&3u32.to_ne_bytes(), &[1; 8], BPF_ANY), Ok(()), "user space goes past the behaviour");
 }
+
+/// A string is only known to end in the value of a single-element array: what else is frozen may hold anything.
+#[test]
+fn strings_of_other_maps_are_refused() {
+    let text = "*(u64 *)(r10 -8) = 0\nr2 = r10\nr2 += -8\nr1 = map[fd:0]\ncall bpf_map_lookup_elem\nif r0 == 0 goto out\n\
+                r3 = r0\nr1 = r10\nr1 += -8\nr2 = 8\ncall bpf_strncmp\nout: r0 = 2\nexit";
+    let mut def = MapDef::new("m", MapType::Hash, 8, 16, 4);
+    (def.flags, def.frozen) = (MapFlags::RDONLY_PROG, true);
+    let mut program = Program::new("p", ProgType::Xdp, assemble(text));
+    program.maps = vec![Arc::new(def)];
+    let refused = verify(Arc::new(program), Arc::new(Target::default()), LogLevel::default()).unwrap_err();
+    assert!(refused.to_string().contains("no direct value access support for this map type"), "{refused}");
+}
