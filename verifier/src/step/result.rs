@@ -13,6 +13,10 @@ use crate::walk::Walk;
 /// The largest error number in results (MAX_ERRNO).
 const MAX_ERRNO: i32 = 4095;
 
+/// References that a path may hold. Only what a register or stack slot of the eight frames points to can ever be given back,
+/// which is less than that, so no program with more is accepted in the end; but every stored state would have a copy.
+const MAX_REFERENCES: usize = 1024;
+
 impl Walk<'_> {
     /// Sets R0.
     pub(super) fn set_result(&mut self, proto: &Proto, args: &Args) -> Result<(), Reject> {
@@ -43,6 +47,9 @@ impl Walk<'_> {
         if is_cast(proto.id) {
             ptr.ref_id = args.ref_id;
         } else if is_acquire(proto.id) {
+            if self.path.state.refs.len() >= MAX_REFERENCES {
+                return unsupported(format!("holding more than {MAX_REFERENCES} references"));
+            }
             let id = self.new_id();
             let insn = self.at;
             self.path.state.refs.push(Reference { id, insn });
