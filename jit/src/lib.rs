@@ -6,9 +6,6 @@
 //!
 //! Every back end assembles on every host; only running needs the right machine.
 
-// Until `Compiled` calls it.
-#![allow(dead_code)]
-
 mod compile;
 mod compiled;
 mod error;
