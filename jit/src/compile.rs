@@ -71,8 +71,14 @@ pub(crate) fn assemble<T: Target>(unit: &Unit<'_>, mut target: T) -> Result<Asse
     check_functions(unit)?;
     let op_labels = unit.ops.iter().map(|_| target.label()).collect();
     let function_labels = unit.functions.iter().map(|_| target.label()).collect();
-    let mut walk =
-        Walk { unit, target, op_labels, function_labels, op_offsets: Vec::with_capacity(unit.ops.len() + 1) };
+    let mut walk = Walk {
+        unit,
+        target,
+        op_labels,
+        loop_heads: loop_heads(unit.ops),
+        function_labels,
+        op_offsets: Vec::with_capacity(unit.ops.len() + 1),
+    };
     let mut function_offsets = Vec::with_capacity(unit.functions.len());
     for (index, function) in unit.functions.iter().enumerate() {
         function_offsets.push(walk.here()?);
@@ -83,6 +89,19 @@ pub(crate) fn assemble<T: Target>(unit: &Unit<'_>, mut target: T) -> Result<Asse
     walk.target.callback_trampoline();
     walk.here()?;
     Ok(Assembled { code: walk.target.finish()?, op_offsets: walk.op_offsets, function_offsets, trampoline })
+}
+
+/// Where backward jumps lead.
+fn loop_heads(ops: &[Op]) -> Vec<bool> {
+    let mut heads = vec![false; ops.len()];
+    for (at, op) in ops.iter().enumerate() {
+        if let Op::Jump { target } | Op::Branch { target, .. } | Op::MayGoto { target } = op
+            && let Some(head) = heads[..=at].get_mut(*target as usize)
+        {
+            *head = true;
+        }
+    }
+    heads
 }
 
 /// The functions cover all operations, in order and without gaps.
@@ -113,6 +132,8 @@ struct Walk<'a, T: Target> {
     unit: &'a Unit<'a>,
     target: T,
     op_labels: Vec<T::Label>,
+    /// Operations that something behind them jumps back to.
+    loop_heads: Vec<bool>,
     function_labels: Vec<T::Label>,
     op_offsets: Vec<u32>,
 }
@@ -133,6 +154,9 @@ impl<T: Target> Walk<'_, T> {
         self.target.place(self.function_labels[index]);
         self.target.prologue(&frame);
         for (at, op) in (function.start..).zip(ops) {
+            if self.loop_heads[at as usize] {
+                self.target.align_loop();
+            }
             let offset = self.here()?;
             self.op_offsets.push(offset);
             self.target.place(self.op_labels[at as usize]);

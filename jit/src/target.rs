@@ -61,6 +61,8 @@ pub(crate) trait Target: Sized {
     fn label(&mut self) -> Self::Label;
     /// Puts the label here.
     fn place(&mut self, label: Self::Label);
+    /// Fills up to where the head of a loop should stand, with instructions that do nothing.
+    fn align_loop(&mut self);
     /// Bytes emitted so far.
     fn offset(&self) -> usize;
 

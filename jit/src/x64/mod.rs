@@ -57,6 +57,23 @@ impl X64 {
     }
 }
 
+/// A short loop that does not cross a border of so many bytes is decoded once: the processor keeps it decoded by lines of
+/// this size, and some leave out lines with a jump across their end.
+const LOOP_ALIGNMENT: usize = 32;
+
+/// Instructions of 1 to 9 bytes that do nothing, as the manuals of both makers recommend them.
+const NOPS: [&[u8]; 9] = [
+    &[0x90],
+    &[0x66, 0x90],
+    &[0x0f, 0x1f, 0x00],
+    &[0x0f, 0x1f, 0x40, 0x00],
+    &[0x0f, 0x1f, 0x44, 0x00, 0x00],
+    &[0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
+    &[0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
+    &[0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+    &[0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+];
+
 impl Target for X64 {
     type Label = DynamicLabel;
 
@@ -66,6 +83,15 @@ impl Target for X64 {
 
     fn place(&mut self, label: DynamicLabel) {
         self.asm.dynamic_label(label);
+    }
+
+    fn align_loop(&mut self) {
+        let mut missing = self.asm.offset().0.wrapping_neg() % LOOP_ALIGNMENT;
+        while missing > 0 {
+            let nop = NOPS[missing.min(NOPS.len()) - 1];
+            self.asm.extend(nop);
+            missing -= nop.len();
+        }
     }
 
     fn offset(&self) -> usize {
