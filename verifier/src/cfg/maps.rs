@@ -76,9 +76,12 @@ const SPECIAL: &[&str] = &[
     "bpf_refcount",
 ];
 
+/// What is said of types that cannot be followed to their end: they may hide anything.
+const UNKNOWN: &str = "a type that cannot be followed";
+
 /// The first part of a type that may not be accessed like other memory.
 fn special_field(btf: &Btf, id: TypeId, left: &mut u32, depth: u32) -> Option<String> {
-    let id = btf.resolve(id).ok()?;
+    let Ok(id) = btf.resolve(id) else { return Some(UNKNOWN.to_owned()) };
     *left = left.saturating_sub(1);
     if depth == 0 || *left == 0 {
         return Some("too much structure".to_owned());
@@ -94,9 +97,24 @@ fn special_field(btf: &Btf, id: TypeId, left: &mut u32, depth: u32) -> Option<St
         Type::Ptr { to } => kernel_pointer(btf, *to),
         Type::Datasec { vars, .. } => vars.iter().find_map(|var| match btf.get(var.ty) {
             Some(Type::Var { ty, .. }) => special_field(btf, *ty, left, depth - 1),
-            Some(_) | None => None,
+            Some(_) | None => Some(UNKNOWN.to_owned()),
         }),
-        _ => None,
+        Type::Void
+        | Type::Int(_)
+        | Type::Enum(_)
+        | Type::Enum64(_)
+        | Type::Fwd { .. }
+        | Type::Float { .. }
+        // Those that `resolve` skips, and those that no value has.
+        | Type::Typedef { .. }
+        | Type::Volatile { .. }
+        | Type::Const { .. }
+        | Type::Restrict { .. }
+        | Type::TypeTag { .. }
+        | Type::Func { .. }
+        | Type::FuncProto { .. }
+        | Type::Var { .. }
+        | Type::DeclTag { .. } => None,
     }
 }
 
@@ -115,5 +133,5 @@ fn kernel_pointer(btf: &Btf, mut to: TypeId) -> Option<String> {
             _ => return None,
         }
     }
-    None
+    Some(UNKNOWN.to_owned())
 }

@@ -161,7 +161,9 @@ impl Walk<'_> {
             }
             for place in found {
                 if linked.contains(&place) {
-                } else if linked.len() < MAX_LINKED {
+                    continue;
+                }
+                if linked.len() < MAX_LINKED {
                     linked.push(place);
                 } else if let Some(Value::Scalar(scalar)) = self.path.state.place_mut(place) {
                     scalar.link = None;

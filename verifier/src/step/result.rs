@@ -67,7 +67,35 @@ impl Walk<'_> {
             | MapType::Xskmap
             | MapType::Sockmap
             | MapType::Sockhash) => unsupported(format!("a lookup in a {} map", kind.name())),
-            _ => Ok(PtrKind::MapValue(map)),
+            // Whether the helper takes such a map is asked last, as in Linux: many of these are refused then.
+            MapType::Hash
+            | MapType::Array
+            | MapType::ProgArray
+            | MapType::PerfEventArray
+            | MapType::PercpuHash
+            | MapType::PercpuArray
+            | MapType::StackTrace
+            | MapType::CgroupArray
+            | MapType::LruHash
+            | MapType::LruPercpuHash
+            | MapType::LpmTrie
+            | MapType::Devmap
+            | MapType::Cpumap
+            | MapType::CgroupStorage
+            | MapType::ReuseportSockarray
+            | MapType::PercpuCgroupStorage
+            | MapType::Queue
+            | MapType::Stack
+            | MapType::SkStorage
+            | MapType::DevmapHash
+            | MapType::StructOps
+            | MapType::Ringbuf
+            | MapType::InodeStorage
+            | MapType::TaskStorage
+            | MapType::BloomFilter
+            | MapType::UserRingbuf
+            | MapType::CgrpStorage
+            | MapType::Arena => Ok(PtrKind::MapValue(map)),
         }
     }
 
