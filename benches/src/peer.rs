@@ -50,6 +50,8 @@ pub fn prepare(verified: &VerifiedProgram) -> Option<Prepared> {
             | Insn::Load { signed: true, .. }
             | Insn::AddrSpaceCast { .. }
             | Insn::MayGoto { .. }
+            | Insn::CallX { .. }
+            | Insn::GotoX { .. }
             | Insn::LegacyPacket { .. }
             | Insn::Jump { long: true, .. } => return None,
             Insn::Alu { .. }

@@ -95,6 +95,11 @@ impl RawInsn {
         self.code == bits::JCOND | class::JMP && self.src == 0
     }
 
+    /// A call or a jump to an address in a register, whatever its other fields hold: Linux 6.18 has neither opcode.
+    pub const fn is_indirect(self) -> bool {
+        matches!(self.code, bits::CALL_X | bits::JA_X)
+    }
+
     /// A legacy packet load.
     pub const fn is_legacy_load(self) -> bool {
         self.code & class::MASK == class::LD && matches!(self.code & mode::MASK, mode::ABS | mode::IND)
@@ -162,6 +167,8 @@ pub enum Reserved {
     Branch,
     Ja,
     Call,
+    CallX,
+    JaX,
     Exit,
     Ldx,
     Stx,
@@ -180,6 +187,8 @@ impl fmt::Display for Reserved {
             Reserved::Branch => "BPF_JMP/JMP32",
             Reserved::Ja => "BPF_JA",
             Reserved::Call => "BPF_CALL",
+            Reserved::CallX => "BPF_CALL|BPF_X",
+            Reserved::JaX => "BPF_JA|BPF_X",
             Reserved::Exit => "BPF_EXIT",
             Reserved::Ldx => "BPF_LDX",
             Reserved::Stx => "BPF_STX",
@@ -537,6 +546,14 @@ fn decode_jmp(raw: RawInsn, width: Width) -> Result<Insn, Malformed> {
             Ok(Insn::Jump { off: raw.imm, long: true })
         }
         (bits::CALL, Width::W64) if plain => decode_call(raw),
+        (bits::CALL, Width::W64) => {
+            require(raw.src == 0 && raw.off == 0 && raw.imm == 0, Reserved::CallX)?;
+            Ok(Insn::CallX { target: reg(raw.dst)? })
+        }
+        (bits::JA, Width::W64) => {
+            require(raw.src == 0 && raw.off == 0 && raw.imm == 0, Reserved::JaX)?;
+            Ok(Insn::GotoX { target: reg(raw.dst)? })
+        }
         (bits::EXIT, Width::W64) if plain => {
             require(blank && raw.imm == 0, Reserved::Exit)?;
             Ok(Insn::Exit)
@@ -672,6 +689,8 @@ pub fn encode(insn: Insn) -> Encoded {
         }
         Insn::MayGoto { off } => RawInsn { code: class::JMP | bits::JCOND, off, ..RawInsn::default() },
         Insn::Call(callee) => encode_call(callee),
+        Insn::CallX { target } => RawInsn { code: bits::CALL_X, dst: target.number(), ..RawInsn::default() },
+        Insn::GotoX { target } => RawInsn { code: bits::JA_X, dst: target.number(), ..RawInsn::default() },
         Insn::Exit => RawInsn { code: class::JMP | bits::EXIT, ..RawInsn::default() },
         Insn::LegacyPacket { size, index, imm } => {
             let (mode, src) = index.map_or((mode::ABS, 0), |index| (mode::IND, index.number()));

@@ -258,6 +258,8 @@ impl Disasm<'_> {
     fn jump(&self, f: &mut fmt::Formatter<'_>, width: Width) -> fmt::Result {
         let RawInsn { code, dst, src, off, imm } = self.raw;
         match (code & bits::OP_MASK, width) {
+            (bits::CALL, Width::W64) if code == bits::CALL_X => say!(self, f, "callx r{dst}"),
+            (bits::JA, Width::W64) if code == bits::JA_X => say!(self, f, "gotox r{dst}"),
             (bits::CALL, _) => self.call(f),
             (bits::JA, Width::W64) => say!(self, f, "goto pc{off:+}"),
             (bits::JA, Width::W32) => say!(self, f, "gotol pc{imm:+}"),

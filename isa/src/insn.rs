@@ -64,7 +64,7 @@ impl core::fmt::Display for Reg {
 }
 
 /// Operand width of arithmetic and branches.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Width {
     /// ALU and JMP32: the low halves; results are zero-extended.
     W32,
@@ -73,6 +73,9 @@ pub enum Width {
 }
 
 impl Width {
+    /// Both.
+    pub const ALL: &'static [Width] = &[Width::W32, Width::W64];
+
     /// 32 or 64.
     pub const fn bits(self) -> u32 {
         match self {
@@ -108,7 +111,7 @@ impl Size {
 }
 
 /// Binary arithmetic. Signed division and modulo are operations of their own.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum AluOp {
     Add,
@@ -127,7 +130,7 @@ pub enum AluOp {
 }
 
 /// Comparison of a conditional jump. `Set` is `lhs & rhs != 0`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum CmpOp {
     Eq,
@@ -144,7 +147,7 @@ pub enum CmpOp {
 }
 
 /// Byte swaps: to little endian, to big endian, or unconditionally (`bswap`).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum EndianOp {
     ToLe,
@@ -153,7 +156,7 @@ pub enum EndianOp {
 }
 
 /// Read-modify-write operations on memory (RFC 9669 section 5.3).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum AtomicOp {
     Add,
@@ -182,7 +185,7 @@ impl AtomicOp {
 }
 
 /// Second operand: a register, or an immediate that is sign-extended to the width.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum Operand {
     Reg(Reg),
@@ -190,7 +193,7 @@ pub enum Operand {
 }
 
 /// What a 64-bit immediate load yields (RFC 9669 section 5.4). In a `ring3_platform::Program` a "map" is an index into its maps.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Wide {
     /// A plain number.
     Imm(u64),
@@ -224,7 +227,7 @@ pub enum Wide {
 }
 
 /// Who is called.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Callee {
     /// `src` 0: a helper by number.
     Helper(i32),
@@ -240,7 +243,7 @@ pub enum Callee {
 }
 
 /// One decoded instruction. Jump offsets are in slots, relative to the following slot, as encoded.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum Insn {
     Alu {
@@ -333,6 +336,14 @@ pub enum Insn {
         off: i16,
     },
     Call(Callee),
+    /// `callx`: a call of the function whose address the register holds. Neither in the RFC nor in Linux; clang writes it.
+    CallX {
+        target: Reg,
+    },
+    /// `gotox`: a jump to the address that the register holds, as a table of jumps has it.
+    GotoX {
+        target: Reg,
+    },
     Exit,
     /// LD_ABS and LD_IND: `R0 = packet[index + imm]` in network order; clobbers R1 to R5, takes the context from R6.
     LegacyPacket {

@@ -50,6 +50,10 @@ pub(crate) mod bits {
     pub const CALL_K: u8 = CALL | super::class::JMP;
     pub const EXIT: u8 = 0x90;
     pub const JCOND: u8 = 0xe0;
+    /// A call by register.
+    pub const CALL_X: u8 = CALL | X | super::class::JMP;
+    /// A jump to an address in a register.
+    pub const JA_X: u8 = JA | X | super::class::JMP;
     /// A 64-bit immediate load, both slots together.
     pub const LD_IMM64: u8 = 0x18;
     /// `off` of a register move that is an address space cast.
@@ -141,11 +145,11 @@ table! {
 }
 
 table! {
-    Size: SizeRow { bits: u8, unsigned: &'static str, signed: &'static str, }
-    W  = { bits: 0x00, unsigned: "u32", signed: "s32" };
-    H  = { bits: 0x08, unsigned: "u16", signed: "s16" };
-    B  = { bits: 0x10, unsigned: "u8",  signed: "s8" };
-    Dw = { bits: 0x18, unsigned: "u64", signed: "s64" };
+    Size: SizeRow { bits: u8, unsigned: &'static str, signed: &'static str, suffix: &'static str, }
+    W  = { bits: 0x00, unsigned: "u32", signed: "s32", suffix: "w" };
+    H  = { bits: 0x08, unsigned: "u16", signed: "s16", suffix: "h" };
+    B  = { bits: 0x10, unsigned: "u8",  signed: "s8",  suffix: "b" };
+    Dw = { bits: 0x18, unsigned: "u64", signed: "s64", suffix: "dw" };
 }
 
 table! {
@@ -279,7 +283,7 @@ impl EndianOp {
     }
 }
 
-/// Conformance groups of RFC 9669 section 2.4, and one for what only Linux has.
+/// Conformance groups of RFC 9669 section 2.4, and two for what is not in it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[allow(missing_docs)]
 pub enum Group {
@@ -290,8 +294,76 @@ pub enum Group {
     Atomic32,
     Atomic64,
     Packet,
-    /// Not in the RFC: address space casts, `may_goto`, load-acquire and store-release.
+    /// Not in the RFC: calls by register, as the public conformance suite groups them.
+    Callx,
+    /// Not in the RFC: address space casts, `may_goto`, `gotox`, load-acquire and store-release.
     Linux,
+}
+
+impl Group {
+    /// Every group.
+    pub const ALL: &'static [Group] = &[
+        Group::Base32,
+        Group::Base64,
+        Group::Divmul32,
+        Group::Divmul64,
+        Group::Atomic32,
+        Group::Atomic64,
+        Group::Packet,
+        Group::Callx,
+        Group::Linux,
+    ];
+
+    /// The label in the RFC, in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Group::Base32 => "base32",
+            Group::Base64 => "base64",
+            Group::Divmul32 => "divmul32",
+            Group::Divmul64 => "divmul64",
+            Group::Atomic32 => "atomic32",
+            Group::Atomic64 => "atomic64",
+            Group::Packet => "packet",
+            Group::Callx => "callx",
+            Group::Linux => "linux",
+        }
+    }
+
+    /// The group with this label.
+    pub fn named(name: &str) -> Option<Group> {
+        Group::ALL.iter().copied().find(|group| group.name() == name)
+    }
+
+    /// Who supports `self` supports `other`, too: base64 includes base32, and so on.
+    pub fn includes(self, other: Group) -> bool {
+        let narrower = match self {
+            Group::Base64 => Some(Group::Base32),
+            Group::Divmul64 => Some(Group::Divmul32),
+            Group::Atomic64 => Some(Group::Atomic32),
+            Group::Base32 | Group::Divmul32 | Group::Atomic32 | Group::Packet | Group::Callx | Group::Linux => None,
+        };
+        self == other || narrower == Some(other)
+    }
+}
+
+impl core::fmt::Display for Group {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Where an instruction is specified.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Origin {
+    /// RFC 9669.
+    Rfc {
+        /// Its section, as in `4.1`.
+        section: &'static str,
+    },
+    /// Linux alone.
+    Linux,
+    /// Compilers write it, and other runtimes run it; Linux never had it.
+    Compilers,
 }
 
 const fn by_width(width: Width, narrow: Group, wide: Group) -> Group {
@@ -320,26 +392,53 @@ impl Insn {
             | Insn::MovSx { width, .. }
             | Insn::Neg { width, .. }
             | Insn::Branch { width, .. } => by_width(width, Group::Base32, Group::Base64),
-            Insn::Endian { op: EndianOp::Swap, .. } | Insn::LoadImm { .. } | Insn::WideTail => Group::Base64,
-            Insn::Endian { size, .. } | Insn::Load { size, signed: false, .. } | Insn::Store { size, .. } => {
+            Insn::LoadImm { .. } | Insn::WideTail => Group::Base64,
+            Insn::Endian { size, .. } | Insn::Load { size, .. } | Insn::Store { size, .. } => {
                 by_size(size, Group::Base32, Group::Base64)
             }
-            Insn::Load { signed: true, .. } => Group::Base64,
             Insn::Atomic { size, .. } => by_size(size, Group::Atomic32, Group::Atomic64),
+            // EXIT is where every program ends: the public suite, too, has it in the group that all must support.
             Insn::Jump { .. } | Insn::Call(_) | Insn::Exit => Group::Base32,
+            Insn::CallX { .. } => Group::Callx,
             Insn::LegacyPacket { .. } => Group::Packet,
             Insn::AddrSpaceCast { .. }
             | Insn::LoadAcquire { .. }
             | Insn::StoreRelease { .. }
-            | Insn::MayGoto { .. } => Group::Linux,
+            | Insn::MayGoto { .. }
+            | Insn::GotoX { .. } => Group::Linux,
         }
     }
 
-    /// The first kernel (major, minor) that has it.
-    pub const fn since(self) -> (u16, u16) {
+    /// Where it is specified.
+    pub const fn origin(self) -> Origin {
+        let section = match self {
+            Insn::Alu { .. } | Insn::Mov { .. } | Insn::MovSx { .. } | Insn::Neg { .. } => "4.1",
+            Insn::Endian { .. } => "4.2",
+            Insn::Jump { .. } | Insn::Branch { .. } | Insn::Exit => "4.3",
+            Insn::Call(Callee::Helper(_) | Callee::Kfunc { .. }) => "4.3.1",
+            Insn::Call(Callee::Local(_)) => "4.3.2",
+            Insn::Load { signed: false, .. } | Insn::Store { .. } => "5.1",
+            Insn::Load { signed: true, .. } => "5.2",
+            Insn::Atomic { .. } => "5.3",
+            Insn::LoadImm { .. } | Insn::WideTail => "5.4",
+            Insn::LegacyPacket { .. } => "5.5",
+            Insn::AddrSpaceCast { .. }
+            | Insn::LoadAcquire { .. }
+            | Insn::StoreRelease { .. }
+            | Insn::MayGoto { .. }
+            | Insn::GotoX { .. } => return Origin::Linux,
+            Insn::CallX { .. } => return Origin::Compilers,
+        };
+        Origin::Rfc { section }
+    }
+
+    /// The first kernel (major, minor) that has it, `None` if none has.
+    pub const fn since(self) -> Option<(u16, u16)> {
         const ORIGIN: (u16, u16) = (3, 18);
         const MCPU_V4: (u16, u16) = (6, 6);
-        match self {
+        Some(match self {
+            Insn::CallX { .. } => return None,
+            Insn::GotoX { .. } => (6, 19),
             Insn::Alu { op: AluOp::SDiv | AluOp::SMod, .. }
             | Insn::MovSx { .. }
             | Insn::Load { signed: true, .. }
@@ -369,7 +468,7 @@ impl Insn {
             | Insn::Call(Callee::Helper(_))
             | Insn::Exit
             | Insn::LegacyPacket { .. } => ORIGIN,
-        }
+        })
     }
 }
 

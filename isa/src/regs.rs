@@ -120,7 +120,7 @@ impl Insn {
         target(slot, self.jump_offset()?)
     }
 
-    /// The offset of a jump in slots from the following one, `None` if it is no jump.
+    /// The offset of a jump in slots from the following one, `None` if it is no jump or one to an address.
     pub const fn jump_offset(self) -> Option<i32> {
         match self {
             Insn::Jump { off, .. } => Some(off),
@@ -139,6 +139,8 @@ impl Insn {
             | Insn::LoadAcquire { .. }
             | Insn::StoreRelease { .. }
             | Insn::Call(_)
+            | Insn::CallX { .. }
+            | Insn::GotoX { .. }
             | Insn::Exit
             | Insn::LegacyPacket { .. } => None,
         }
@@ -158,6 +160,8 @@ impl Insn {
             Insn::Atomic { base, src, .. } | Insn::StoreRelease { base, src, .. } => RegSet::one(src).with(base),
             Insn::Branch { lhs, rhs, .. } => rhs.set().with(lhs),
             Insn::Call(_) => RegSet::ARGS,
+            Insn::CallX { target } => RegSet::ARGS.with(target),
+            Insn::GotoX { target } => RegSet::one(target),
             Insn::Exit => RegSet::one(Reg::R0),
             Insn::LegacyPacket { index: Some(index), .. } => RegSet::one(Reg::R6).with(index),
             Insn::LegacyPacket { index: None, .. } => RegSet::one(Reg::R6),
@@ -180,13 +184,14 @@ impl Insn {
                 Some(reg) => RegSet::one(reg),
                 None => RegSet::EMPTY,
             },
-            Insn::Call(_) | Insn::LegacyPacket { .. } => RegSet::CALLER_SAVED,
+            Insn::Call(_) | Insn::CallX { .. } | Insn::LegacyPacket { .. } => RegSet::CALLER_SAVED,
             Insn::WideTail
             | Insn::Store { .. }
             | Insn::StoreRelease { .. }
             | Insn::Jump { .. }
             | Insn::Branch { .. }
             | Insn::MayGoto { .. }
+            | Insn::GotoX { .. }
             | Insn::Exit => RegSet::EMPTY,
         }
     }

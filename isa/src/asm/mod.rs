@@ -184,6 +184,8 @@ fn with_distance(insn: Insn, distance: i64) -> Option<Insn> {
         | Insn::Atomic { .. }
         | Insn::LoadAcquire { .. }
         | Insn::StoreRelease { .. }
+        | Insn::CallX { .. }
+        | Insn::GotoX { .. }
         | Insn::Exit
         | Insn::LegacyPacket { .. } => insn,
     })

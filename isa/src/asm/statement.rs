@@ -27,6 +27,14 @@ pub fn parse<'t>(cursor: &mut Cursor<'t>, opcode: Option<u8>, symbols: &dyn Symb
         "goto" => jump(cursor, "goto", Insn::Jump { off: 0, long: false }),
         "gotol" => jump(cursor, "gotol", Insn::Jump { off: 0, long: true }),
         "may_goto" => jump(cursor, "may_goto", Insn::MayGoto { off: 0 }),
+        "callx" => {
+            cursor.eat("callx");
+            plain(Insn::CallX { target: cursor.reg()? })
+        }
+        "gotox" => {
+            cursor.eat("gotox");
+            plain(Insn::GotoX { target: cursor.reg()? })
+        }
         "if" => branch(cursor),
         "call" => call(cursor, symbols),
         "lock" => locked(cursor),

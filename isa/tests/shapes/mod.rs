@@ -99,6 +99,8 @@ fn control() -> impl Strategy<Value = Insn> {
         number().prop_map(|id| Insn::Call(Callee::Helper(id))),
         number().prop_map(|off| Insn::Call(Callee::Local(off))),
         (number(), prop_oneof![Just(0), offset()]).prop_map(|(id, off)| Insn::Call(Callee::Kfunc { id, off })),
+        reg().prop_map(|target| Insn::CallX { target }),
+        reg().prop_map(|target| Insn::GotoX { target }),
         Just(Insn::Exit),
     ]
 }

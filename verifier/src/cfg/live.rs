@@ -60,6 +60,7 @@ fn effect(program: &Program, judge: &Target, slot: usize) -> (u16, u16) {
         Insn::Branch { lhs, rhs, .. } => (bit(lhs) | operand(rhs), 0),
         Insn::Call(callee) => (call_uses(program, judge, callee), CALLER_SAVED),
         Insn::Exit => (bit(Reg::R0), 0),
+        Insn::CallX { .. } | Insn::GotoX { .. } => (u16::MAX, 0),
         Insn::LegacyPacket { .. } => (u16::MAX, 0),
     }
 }

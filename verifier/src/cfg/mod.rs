@@ -110,6 +110,10 @@ fn check_wide_and_opcodes(program: &Program) -> Result<(), At> {
     let code = &program.code;
     let mut slot = 0;
     while slot < code.len() {
+        let raw = code.raw_slice()[slot];
+        if raw.is_indirect() {
+            return Err((malformed(Malformed::UnknownOpcode(raw.code)), Some(slot)));
+        }
         match code.insns()[slot] {
             Ok(Insn::LoadImm { value, .. }) => maps::check_wide(program, value).map_err(|r| (r, Some(slot)))?,
             Ok(_) => {}

@@ -13,7 +13,7 @@ pub mod result;
 mod stack;
 pub mod subprog;
 
-use ring3_isa::{Insn, Reg, Wide};
+use ring3_isa::{Insn, Malformed, Reg, Wide};
 
 use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
@@ -34,6 +34,10 @@ impl Walk<'_> {
             Insn::Neg { width, dst } => fall(self.neg(width, dst)),
             Insn::Endian { op, size, dst } => fall(self.endian(op, size, dst)),
             Insn::AddrSpaceCast { .. } => unsupported("addr_space_cast"),
+            Insn::CallX { .. } | Insn::GotoX { .. } => {
+                let code = self.program.code.raw_slice()[self.at].code;
+                Err(crate::cfg::malformed(Malformed::UnknownOpcode(code)))
+            }
             Insn::LoadImm { dst, value } => fall(self.load_imm(dst, value)),
             Insn::WideTail => Err(Reject::MiddleOfLdImm64 { at: self.at }),
             Insn::Load { size, signed, dst, base, off } => fall(self.load(size, signed, dst, base, off)),

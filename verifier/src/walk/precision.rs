@@ -318,6 +318,7 @@ impl Walk<'_> {
             Insn::Branch { rhs: Operand::Imm(_), .. } | Insn::Jump { .. } | Insn::MayGoto { .. } | Insn::WideTail => {}
             Insn::Call(callee) => self.back_over_call(request, slot, after, callee)?,
             Insn::Exit => self.back_over_exit(request, after)?,
+            Insn::CallX { .. } | Insn::GotoX { .. } => return Err(GiveUp),
             Insn::LegacyPacket { .. } => {
                 if request.has(Reg::R0) {
                     return Err(GiveUp);

@@ -262,6 +262,8 @@ impl<'a> Lowering<'a> {
             }
             Insn::MayGoto { off } => Op::MayGoto { target: self.target(slot, off.into())? },
             Insn::Call(callee) => self.call(slot, callee)?,
+            Insn::CallX { .. } => return Err(LowerError::Unsupported { slot, what: "a call by register" }),
+            Insn::GotoX { .. } => return Err(LowerError::Unsupported { slot, what: "a jump to an address" }),
             Insn::Exit => Op::Exit,
             Insn::LegacyPacket { size, index, imm } => Op::LegacyPacket { size, index, imm },
         }))
