@@ -1,6 +1,18 @@
-//! The conformance suite: programs as data with what Linux says of them, and runners over every engine.
+//! The conformance suite: programs as data with what the instruction set says of them, and a runner over every engine.
 //!
-//! Nothing is here yet. What the examples must do is tested in `ring3/tests` against the tables of `examples/expected`; what single
-//! instructions must do in `isa/tests`, the verifier's numbers in `verifier/tests`, helpers and maps in `vm/tests`.
+//! A case ([`Case`]) is a file in the layout of the public suite `bpf_conformance`; `conformance/README.md` describes it. An
+//! [`Engine`] says what becomes of its program, [`judge`] compares that with what the case expects, and a [`Report`] collects
+//! the verdicts by instruction and engine.
 
 #![forbid(unsafe_code)]
+
+pub mod engine;
+mod error;
+pub mod format;
+mod judge;
+pub mod public;
+
+pub use engine::{Engine, EngineName, Outcome};
+pub use error::Error;
+pub use format::Case;
+pub use judge::{Verdict, judge};

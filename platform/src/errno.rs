@@ -13,6 +13,11 @@ macro_rules! errnos {
             pub const fn name(self) -> &'static str {
                 match self { $(Errno::$name => stringify!($name)),* }
             }
+
+            /// By that name.
+            pub fn by_name(name: &str) -> Option<Errno> {
+                [$(Errno::$name),*].into_iter().find(|errno| errno.name() == name)
+            }
         }
     };
 }

@@ -1,0 +1,156 @@
+//! The engines of ring3.
+
+use std::sync::Arc;
+
+use ring3_isa::{Code, Insn, Mention, Operand, RawInsn, Reg, Wide, Width};
+use ring3_jit::Jit;
+use ring3_platform::{MapDef, MapType, ProgType, Program, Target};
+use ring3_verifier::{LogLevel, VerifiedProgram, verify};
+use ring3_vm::maps::{self, Map};
+use ring3_vm::{
+    Context, DataStart, Env, Execute, Interp, Linked, RunError, SkbContext, TestHost, Trap, TrapKind, link,
+    link_unverified, run,
+};
+
+use super::{Engine, Judges, MAX_INSNS, Outcome, helpers};
+use crate::format::{Case, Expect, Input};
+
+/// What executes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Backend {
+    /// The interpreter, on verified programs.
+    Interp,
+    /// The interpreter, on programs that nobody verified.
+    Checked,
+    /// Machine code.
+    Jit,
+}
+
+/// An engine of ring3.
+#[derive(Debug)]
+pub struct Vm {
+    backend: Backend,
+    target: Arc<Target>,
+}
+
+/// Bytes of the packet that a program gets which does not ask for one.
+const EMPTY_PACKET: [u8; 64] = [0; 64];
+
+impl Vm {
+    /// One that judges as Linux 6.18, which also offers the helpers of the public suite.
+    pub fn new(backend: Backend) -> Vm {
+        Vm { backend, target: Arc::new(Target { helpers: helpers::prototypes(), ..Target::default() }) }
+    }
+
+    fn try_run(&self, case: &Case) -> Result<u64, Outcome> {
+        let interpreted = execute(&Interp::new(self.linked(case)?), case)?;
+        match self.backend {
+            Backend::Interp | Backend::Checked => Ok(interpreted),
+            // Machine code counts no instructions, so it only runs what ends in time on the interpreter.
+            Backend::Jit => execute(&Jit::compile(self.linked(case)?).map_err(Outcome::failed)?, case),
+        }
+    }
+
+    /// The program with fresh maps and memory.
+    fn linked(&self, case: &Case) -> Result<Arc<Linked>, Outcome> {
+        let program = program(case);
+        let create = |def| maps::create(def, self.target.cpus);
+        let maps: Result<Vec<Arc<dyn Map>>, _> = program.maps.iter().map(create).collect();
+        let maps = maps.map_err(|errno| Outcome::failed(format_args!("a map cannot be created: {errno}")))?;
+        let functions = helpers::functions().map_err(Outcome::failed)?;
+        let linked = if self.backend == Backend::Checked {
+            link_unverified(&program.code, program.kind, &maps, &functions)
+        } else {
+            link(&self.verify(program)?, &maps, &functions)
+        };
+        linked.map(Arc::new).map_err(Outcome::failed)
+    }
+
+    fn verify(&self, program: Program) -> Result<VerifiedProgram, Outcome> {
+        verify(Arc::new(program), Arc::clone(&self.target), LogLevel::default())
+            .map_err(|rejection| Outcome::refused(rejection.errno, &rejection.message))
+    }
+}
+
+impl Engine for Vm {
+    fn judges(&self) -> Judges {
+        match self.backend {
+            Backend::Interp | Backend::Jit => Judges::AsLinux,
+            Backend::Checked => Judges::Not,
+        }
+    }
+
+    fn run(&mut self, case: &Case) -> Outcome {
+        match self.try_run(case) {
+            Ok(r0) => Outcome::Returned(r0),
+            Err(outcome) => outcome,
+        }
+    }
+}
+
+fn execute(program: &dyn Execute, case: &Case) -> Result<u64, Outcome> {
+    let mut host = TestHost::default();
+    let mut env = Env::new(&mut host);
+    env.budget = Some(MAX_INSNS);
+    let mut skb = SkbContext::new().ok_or_else(|| Outcome::failed("there is no table of __sk_buff"))?;
+    let packet = match &case.input {
+        Input::Packet(packet) => packet,
+        Input::Memory(_) => &EMPTY_PACKET[..],
+    };
+    skb.load(packet, DataStart::Ethernet);
+    env.ctx = Context::Skb(skb);
+    match run(program, &mut env) {
+        Ok(r0) => Ok(r0),
+        Err(RunError::Trap(Trap { kind: TrapKind::BadHelperArgument { what: helpers::UNWIND, .. }, .. })) => Ok(0),
+        Err(error) => Err(Outcome::failed(error)),
+    }
+}
+
+/// The case as a program that a verifier can follow.
+fn program(case: &Case) -> Program {
+    let (code, memory) = with_prologue(case);
+    let mut program = Program::new(&case.name, ProgType::SocketFilter, code);
+    program.maps = case.maps.clone();
+    program.maps.extend(memory.map(Arc::new));
+    program
+}
+
+/// Puts in front what makes R1 and R2 what the case says. Memory is the value of a map, behind the maps of the case: so the
+/// verifier knows its bounds.
+///
+/// Where the verdict is what counts, and there is no memory, nothing is put in front: messages name slots.
+pub fn with_prologue(case: &Case) -> (Code, Option<MapDef>) {
+    let slots = public_helpers(case);
+    let memory = match &case.input {
+        Input::Packet(_) => return (Code::decode(slots), None),
+        Input::Memory(memory) => memory,
+    };
+    let judged = case.unverified.is_some() || matches!(case.expect, Expect::Refused(_));
+    if memory.is_empty() && judged {
+        return (Code::decode(slots), None);
+    }
+    let (r1, def) = if memory.is_empty() {
+        (Insn::Mov { width: Width::W64, dst: Reg::R1, src: Operand::Imm(0) }, None)
+    } else {
+        // Neither is more than a few, by the limits of the format.
+        let (index, size) = (case.maps.len() as i32, memory.len() as u32);
+        let mut def = MapDef::new("memory", MapType::Array, 4, size, 1);
+        def.data = Some(memory.as_slice().into());
+        (Insn::LoadImm { dst: Reg::R1, value: Wide::MapValue { map: index, off: 0 } }, Some(def))
+    };
+    let r2 = Insn::Mov { width: Width::W64, dst: Reg::R2, src: Operand::Imm(memory.len() as i32) };
+    let mut code = Code::from_insns([r1, r2]).raw_slice().to_vec();
+    code.extend(slots);
+    (Code::decode(code), def)
+}
+
+/// The program with calls of the public suite's helpers by their numbers here.
+fn public_helpers(case: &Case) -> Vec<RawInsn> {
+    let renumber = |insn: &RawInsn| match insn.mention() {
+        Some(Mention::Helper(number)) if !case.linux && (0..helpers::COUNT as i32).contains(&number) => {
+            RawInsn { imm: helpers::id(number.cast_unsigned()).cast_signed(), ..*insn }
+        }
+        _ => *insn,
+    };
+    case.code.raw_slice().iter().map(renumber).collect()
+}
