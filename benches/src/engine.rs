@@ -6,7 +6,9 @@ use ring3_jit::{Jit, JitError};
 use ring3_platform::{Errno, Target};
 use ring3_verifier::{LogLevel, Rejection, VerifiedProgram, verify};
 use ring3_vm::maps::{self, Map};
-use ring3_vm::{Context, Env, Execute, Helpers, Host, Interp, LinkError, Linked, XdpContext, link, run};
+use ring3_vm::{
+    Context, Env, Execute, Helpers, Host, Interp, LinkError, Linked, XdpContext, link, link_unverified, run,
+};
 
 use crate::workload::Workload;
 
@@ -53,6 +55,15 @@ pub fn linked(verified: &VerifiedProgram) -> Result<Arc<Linked>, EngineError> {
 /// The interpreter.
 pub fn interp(linked: &Arc<Linked>) -> Box<dyn Execute> {
     Box::new(Interp::new(Arc::clone(linked)))
+}
+
+/// The interpreter that checks every access, which runs the program as if nobody had verified it.
+pub fn checked(workload: &Workload) -> Result<Box<dyn Execute>, EngineError> {
+    let program = &workload.program;
+    let create = |def| maps::create(def, Target::default().cpus).map_err(EngineError::Map);
+    let maps: Vec<Arc<dyn Map>> = program.maps.iter().map(create).collect::<Result<_, _>>()?;
+    let linked = link_unverified(&program.code, program.kind, &maps, &Helpers::new())?;
+    Ok(Box::new(Interp::new(Arc::new(linked))))
 }
 
 /// Machine code.

@@ -13,14 +13,45 @@
 //! Its verifier checks shapes, not safety, so it is not measured beside ring3's. Its interpreter checks every memory access, where
 //! ring3's relies on the proof; its machine code checks nothing, as ring3's.
 
+pub mod count;
 pub mod engine;
+pub mod expect;
 pub mod peer;
 pub mod workload;
 
 #[cfg(test)]
 mod tests {
     use super::engine::{self, BenchHost};
-    use super::{peer, workload};
+    use super::{count, peer, workload};
+
+    /// The programs in C give what Rust says that they should, on everything that runs them.
+    #[test]
+    fn compiled_programs_give_what_they_should() {
+        for workload in workload::compiled().unwrap() {
+            let name = workload.name.as_str();
+            let verified = engine::judge(&workload).unwrap_or_else(|refused| panic!("{name}: {refused}"));
+            let want = workload.want.map(u64::from);
+            let linked = engine::linked(&verified).unwrap();
+            let mut host = BenchHost;
+            let mut env = engine::env(&mut host, &workload.packet);
+            // Twice: what a run leaves in maps must not matter to the next.
+            for budget in [None, None, Some(1 << 40)] {
+                env.budget = budget;
+                assert_eq!(engine::once(engine::interp(&linked).as_ref(), &mut env), want, "{name}, interpreter");
+            }
+            env.budget = None;
+            assert_eq!(engine::once(engine::checked(&workload).unwrap().as_ref(), &mut env), want, "{name}, checked");
+            if ring3_jit::Jit::is_supported() {
+                assert_eq!(engine::once(engine::jit(&linked).unwrap().as_ref(), &mut env), want, "{name}, jit");
+            }
+            let prepared = peer::prepare(&verified).unwrap_or_else(|| panic!("{name} is nothing for peers"));
+            let mut input = peer::Input::new(&workload.packet);
+            let counted = count::count(&prepared, &mut input).unwrap();
+            assert_eq!(Some(counted.ret), want, "{name}, one at a time");
+            assert!(counted.executed >= 1000, "{name} runs only {} instructions", counted.executed);
+            assert_eq!(peer::interpret(&peer::load(&prepared).unwrap(), &mut input), want, "{name}, rbpf");
+        }
+    }
 
     /// What is measured side by side is the same work: same result, same packet.
     #[test]

@@ -1,4 +1,4 @@
-//! A workload on `rbpf`.
+//! A workload as peers get it, and `rbpf`.
 
 use std::sync::Arc;
 
@@ -9,22 +9,38 @@ use ring3_vm::maps::{self, Map};
 
 use crate::engine::RANDOM;
 
-/// Helpers that are comparable: `bpf_map_lookup_elem` and `bpf_get_prandom_u32`.
-const LOOKUP: i32 = 1;
-const PRANDOM: i32 = 7;
+/// Helpers that are comparable: `bpf_map_lookup_elem`, `bpf_map_update_elem` and `bpf_get_prandom_u32`.
+pub(crate) const LOOKUP: i32 = 1;
+pub(crate) const UPDATE: i32 = 2;
+pub(crate) const PRANDOM: i32 = 7;
 
-/// A program as `rbpf` gets it, with its maps.
+/// A program as its peers get it, with its maps.
 #[derive(Debug)]
 pub struct Prepared {
-    code: Vec<u8>,
+    /// Its instructions, in which the addresses of maps and of their values are plain numbers.
+    pub code: Code,
+    bytes: Vec<u8>,
     /// Programs hold the addresses of these.
-    #[allow(clippy::vec_box, dead_code)]
+    #[allow(clippy::vec_box)]
     maps: Vec<Box<Arc<dyn Map>>>,
+}
+
+impl Prepared {
+    /// Its maps.
+    pub fn maps(&self) -> impl Iterator<Item = &Arc<dyn Map>> {
+        self.maps.iter().map(Box::as_ref)
+    }
 }
 
 /// Prepares a program; `None` if it has something that `rbpf` does not run.
 pub fn prepare(verified: &VerifiedProgram) -> Option<Prepared> {
     let program = verified.program();
+    // All frames of `rbpf` share 512 bytes, of which it gives 256 to each. It would not notice one that takes more, because it is
+    // allowed all memory below.
+    let subprogs = &verified.facts().subprogs;
+    if subprogs.len() > 1 && subprogs.iter().any(|subprog| subprog.stack_depth > 0) {
+        return None;
+    }
     let create = |def| maps::create(def, verified.target().cpus).ok().map(Box::new);
     let maps: Vec<Box<Arc<dyn Map>>> = program.maps.iter().map(create).collect::<Option<_>>()?;
     let mut insns = Vec::with_capacity(program.code.len());
@@ -39,8 +55,13 @@ pub fn prepare(verified: &VerifiedProgram) -> Option<Prepared> {
                 let map: &Arc<dyn Map> = maps.get(usize::try_from(map).ok()?)?;
                 Insn::LoadImm { dst, value: Wide::Imm(std::ptr::from_ref(map).expose_provenance() as u64) }
             }
+            Insn::LoadImm { dst, value: Wide::MapValue { map, off } } => {
+                let map: &Arc<dyn Map> = maps.get(usize::try_from(map).ok()?)?;
+                let start = map.lookup_ptr(&[0; 4], 0)?.as_ptr().expose_provenance() as u64;
+                Insn::LoadImm { dst, value: Wide::Imm(start + u64::from(off)) }
+            }
             Insn::LoadImm { value: Wide::Imm(_), .. }
-            | Insn::Call(Callee::Helper(LOOKUP | PRANDOM) | Callee::Local(_)) => insn,
+            | Insn::Call(Callee::Helper(LOOKUP | UPDATE | PRANDOM) | Callee::Local(_)) => insn,
             Insn::LoadImm { .. }
             | Insn::Call(_)
             | Insn::Atomic { .. }
@@ -66,27 +87,60 @@ pub fn prepare(verified: &VerifiedProgram) -> Option<Prepared> {
             | Insn::Exit => insn,
         });
     }
-    Some(Prepared { code: Code::from_insns(insns).to_bytes(Endianness::Little), maps })
+    let code = Code::from_insns(insns);
+    Some(Prepared { bytes: code.to_bytes(Endianness::Little), code, maps })
+}
+
+/// The map at an address that `prepare` put into a program.
+///
+/// # Safety
+///
+/// The `Prepared` program is still there.
+unsafe fn map_at<'a>(map: u64) -> &'a Arc<dyn Map> {
+    // SAFETY: by the caller.
+    unsafe { &*std::ptr::with_exposed_provenance::<Arc<dyn Map>>(map as usize) }
+}
+
+/// # Safety
+///
+/// So many bytes are there.
+unsafe fn bytes_at<'a>(addr: u64, bytes: u32) -> &'a [u8] {
+    // SAFETY: by the caller.
+    unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance::<u8>(addr as usize), bytes as usize) }
 }
 
 /// `bpf_map_lookup_elem` on a map of ring3.
-fn lookup(map: u64, key: u64, _: u64, _: u64, _: u64) -> u64 {
-    // SAFETY: `prepare` put the address of a map into the program, which keeps it.
-    let map = unsafe { &*std::ptr::with_exposed_provenance::<Arc<dyn Map>>(map as usize) };
-    let bytes = map.def().key_size as usize;
-    // SAFETY: the verifier proved that so many bytes are there.
-    let key = unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance::<u8>(key as usize), bytes) };
+pub(crate) fn lookup(map: u64, key: u64, _: u64, _: u64, _: u64) -> u64 {
+    // SAFETY: only prepared programs call this; the verifier proved that a key is there.
+    let (map, key) = unsafe {
+        let map = map_at(map);
+        (map, bytes_at(key, map.def().key_size))
+    };
     map.lookup_ptr(key, 0).map_or(0, |value| value.as_ptr().expose_provenance() as u64)
 }
 
-fn prandom(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
+/// `bpf_map_update_elem` on a map of ring3.
+pub(crate) fn update(map: u64, key: u64, value: u64, flags: u64, _: u64) -> u64 {
+    // SAFETY: only prepared programs call this; the verifier proved that a key and a value are there.
+    let (map, key, value) = unsafe {
+        let map = map_at(map);
+        (map, bytes_at(key, map.def().key_size), bytes_at(value, map.def().value_size))
+    };
+    match map.update(key, value, flags, 0) {
+        Ok(()) => 0,
+        Err(_) => u64::MAX,
+    }
+}
+
+pub(crate) fn prandom(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
     RANDOM.into()
 }
 
 /// A machine with the program loaded; machine code is made by `jit_compile` of the result.
 pub fn load(prepared: &Prepared) -> Result<EbpfVmMbuff<'_>, std::io::Error> {
-    let mut vm = EbpfVmMbuff::new(Some(&prepared.code))?;
+    let mut vm = EbpfVmMbuff::new(Some(&prepared.bytes))?;
     vm.register_helper(LOOKUP as u32, lookup)?;
+    vm.register_helper(UPDATE as u32, update)?;
     vm.register_helper(PRANDOM as u32, prandom)?;
     vm.register_allowed_memory(0..u64::MAX);
     Ok(vm)
@@ -106,10 +160,15 @@ impl Input {
     }
 
     /// Writes the addresses into the context, as ring3 does before each run.
-    fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) {
         let range = self.packet.as_ptr_range();
         self.context[..8].copy_from_slice(&(range.start as u64).to_ne_bytes());
         self.context[8..].copy_from_slice(&(range.end as u64).to_ne_bytes());
+    }
+
+    /// The context: addresses of the start and of the end of the packet.
+    pub(crate) fn context(&self) -> &[u8; 16] {
+        &self.context
     }
 
     /// The packet.

@@ -7,6 +7,8 @@ use ring3_isa::{IsaError, assemble};
 use ring3_object::{Object, ObjectError, Options};
 use ring3_platform::{MapDef, MapType, ProgType, Program};
 
+use crate::expect::{self, Expect};
+
 /// Why there is nothing to measure.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
@@ -30,7 +32,45 @@ pub struct Workload {
     pub program: Arc<Program>,
     /// The packet.
     pub packet: Vec<u8>,
+    /// What it returns, where that was computed without it.
+    pub want: Option<u32>,
 }
+
+/// What a program of `bpf/` gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Payload {
+    /// Bytes without any order.
+    Noise,
+    /// Lines of words and numbers.
+    Text,
+    /// Frames, one each 64 bytes.
+    Frames,
+}
+
+/// Objects of `bpf`, their programs, what they get and what they are to return.
+const COMPILED: [(&str, &str, Payload, Expect); 18] = [
+    ("alu_chain", "alu_chain", Payload::Noise, expect::alu_chain),
+    ("byte_sum", "byte_sum", Payload::Noise, expect::byte_sum),
+    ("checksum", "checksum", Payload::Noise, expect::checksum),
+    ("histogram", "histogram", Payload::Noise, expect::histogram),
+    ("crc32", "crc32", Payload::Noise, expect::crc32),
+    ("crc32", "crc32_bits", Payload::Noise, expect::crc32_bits),
+    ("jhash", "jhash", Payload::Noise, expect::jhash),
+    ("siphash", "siphash", Payload::Noise, expect::siphash),
+    ("sort", "sort", Payload::Noise, expect::sort),
+    ("search", "search", Payload::Noise, expect::search),
+    ("parser", "parser", Payload::Frames, expect::parser),
+    ("helper_calls", "helper_calls", Payload::Noise, expect::helper_calls),
+    ("array_map", "array_map", Payload::Noise, expect::array_map),
+    ("hash_map", "hash_map", Payload::Noise, expect::hash_map),
+    ("memory", "memory", Payload::Noise, expect::memory),
+    ("words", "words", Payload::Text, expect::words),
+    ("calls", "calls", Payload::Noise, expect::calls),
+    ("decimal", "decimal", Payload::Noise, expect::decimal),
+];
+
+/// Bytes of the packet of a compiled program (`SIZE` in `bpf/bench.h`).
+const SIZE: usize = 1024;
 
 /// Objects of `examples/bpf` with a program each, and a packet of a capture of `examples/captures` that takes its main way.
 const EXAMPLES: [(&str, &str, &str, usize); 6] = [
@@ -137,11 +177,87 @@ pub fn all() -> Result<Vec<Workload>, WorkloadError> {
     examples.chain(texts.iter().map(|(name, text)| written(name, text))).collect()
 }
 
+/// The programs compiled from C that run for thousands of instructions each: what an instruction costs is measured on these.
+pub fn compiled() -> Result<Vec<Workload>, WorkloadError> {
+    let load = |&(object, name, payload, expect): &(&str, &str, Payload, Expect)| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("bpf").join(format!("{object}.bpf.o"));
+        let parsed = Object::parse(&path.display().to_string(), &read(&path)?)?;
+        let program = Arc::new(parsed.program(name, &Options::default())?);
+        let packet = payload.bytes();
+        Ok(Workload { name: name.to_owned(), program, want: Some(expect(&packet)), packet })
+    };
+    COMPILED.iter().map(load).collect()
+}
+
+impl Payload {
+    /// The same on every run, `SIZE` bytes.
+    fn bytes(self) -> Vec<u8> {
+        match self {
+            Payload::Noise => noise(1),
+            Payload::Text => text(),
+            Payload::Frames => frames(),
+        }
+    }
+}
+
+/// Bytes of a xorshift generator.
+fn noise(seed: u64) -> Vec<u8> {
+    let mut x = seed;
+    let mut byte = || {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        (x >> 32) as u8
+    };
+    (0..SIZE).map(|_| byte()).collect()
+}
+
+/// Words of one to eight letters, some of them numbers, in lines.
+fn text() -> Vec<u8> {
+    let mut text = Vec::new();
+    for random in noise(2) {
+        let first = if random % 5 == 0 { b'0' } else { b'a' };
+        text.extend((0..random % 8 + 1).map(|i| first + (random ^ i) % 10));
+        text.push(if random % 11 == 0 { b'\n' } else { b' ' });
+    }
+    text.truncate(SIZE);
+    text
+}
+
+/// What the parser is to find, in an order without a period.
+fn frames() -> Vec<u8> {
+    let mut packet = noise(3);
+    for (number, frame) in packet.chunks_mut(64).enumerate() {
+        let tags: &[u16] = [&[][..], &[0x8100], &[], &[0x88a8, 0x8100], &[]][number % 5];
+        let mut at = 12;
+        for tag in tags {
+            frame[at..at + 2].copy_from_slice(&tag.to_be_bytes());
+            at += 4;
+        }
+        let protocol = [6, 17, 1, 6, 89, 17, 6][number % 7];
+        let kind: u16 = [0x0800, 0x86dd, 0x0800, 0x0806, 0x0800, 0x0800, 0x86dd, 0x0800][number % 8];
+        frame[at..at + 2].copy_from_slice(&kind.to_be_bytes());
+        let header = &mut frame[at + 2..];
+        if kind == 0x0800 {
+            let words = 5 + number as u8 % 3;
+            header[0] = 0x40 | words;
+            header[2..4].copy_from_slice(&60u16.to_be_bytes());
+            let fragment: u16 = if number == 10 { 100 } else { 0 };
+            header[6..8].copy_from_slice(&fragment.to_be_bytes());
+            header[9] = protocol;
+        } else if kind == 0x86dd {
+            header[0] = 0x60;
+            header[6] = if protocol == 1 { 58 } else { protocol };
+        }
+    }
+    packet
+}
+
 fn example(object: &str, program: &str, capture: &str, packet: usize) -> Result<Workload, WorkloadError> {
     let path = root().join("bpf").join(format!("{object}.bpf.o"));
     let parsed = Object::parse(&path.display().to_string(), &read(&path)?)?;
     let program = Arc::new(parsed.program(program, &Options::default())?);
-    Ok(Workload { name: object.to_owned(), program, packet: nth_packet(capture, packet)? })
+    Ok(Workload { name: object.to_owned(), program, packet: nth_packet(capture, packet)?, want: None })
 }
 
 /// A packet of a capture file of this machine's byte order, as `examples/captures/make.py` writes them.
@@ -167,7 +283,7 @@ fn nth_packet(capture: &str, packet: usize) -> Result<Vec<u8>, WorkloadError> {
 fn written(name: &str, text: &str) -> Result<Workload, WorkloadError> {
     let mut program = Program::new(name, ProgType::Xdp, assemble(text)?);
     program.maps.push(Arc::new(MapDef::new("counters", MapType::Array, 4, 8, 16)));
-    Ok(Workload { name: name.to_owned(), program: Arc::new(program), packet: segment() })
+    Ok(Workload { name: name.to_owned(), program: Arc::new(program), packet: segment(), want: None })
 }
 
 /// A TCP segment to port 443 of 1100 bytes.

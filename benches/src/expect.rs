@@ -1,0 +1,204 @@
+//! What the programs of `bpf/` compute, written again in Rust and from the definitions rather than from the C sources.
+
+/// A program's answer for a packet.
+pub type Expect = fn(&[u8]) -> u32;
+
+fn fold(x: u64) -> u32 {
+    x as u32 ^ (x >> 32) as u32
+}
+
+fn mixed(numbers: impl IntoIterator<Item = u32>) -> u32 {
+    fold(numbers.into_iter().fold(0u64, |mix, number| mix.wrapping_mul(31).wrapping_add(number.into())))
+}
+
+fn words32(packet: &[u8]) -> impl Iterator<Item = u32> {
+    packet.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word))
+}
+
+fn words64(packet: &[u8]) -> impl Iterator<Item = u64> {
+    packet.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word))
+}
+
+pub(crate) fn alu_chain(packet: &[u8]) -> u32 {
+    let step = |x: u64, i: u64| {
+        let x = x ^ x << 13;
+        let x = x ^ x >> 7;
+        let x = x ^ x << 17;
+        x.wrapping_mul(0x2545_f491).wrapping_add(i)
+    };
+    fold((0..500).fold(words64(packet).next().unwrap_or(0), step))
+}
+
+pub(crate) fn byte_sum(packet: &[u8]) -> u32 {
+    packet.iter().map(|byte| u32::from(*byte)).sum()
+}
+
+pub(crate) fn checksum(packet: &[u8]) -> u32 {
+    let mut sum: u32 = packet.as_chunks().0.iter().map(|word| u32::from(u16::from_le_bytes(*word))).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !sum & 0xffff
+}
+
+pub(crate) fn histogram(packet: &[u8]) -> u32 {
+    mixed((0..=255).map(|byte| packet.iter().filter(|other| **other == byte).count() as u32))
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for bit in bytes.iter().flat_map(|byte| (0..8).map(move |bit| u32::from(byte >> bit & 1))) {
+        let odd = (crc ^ bit) & 1 == 1;
+        crc = crc >> 1 ^ if odd { 0xedb8_8320 } else { 0 };
+    }
+    !crc
+}
+
+pub(crate) fn crc32(packet: &[u8]) -> u32 {
+    crc(packet)
+}
+
+pub(crate) fn crc32_bits(packet: &[u8]) -> u32 {
+    crc(&packet[..64])
+}
+
+pub(crate) fn jhash(packet: &[u8]) -> u32 {
+    let bytes = packet.len() / 12 * 12;
+    let [mut a, mut b, mut c] = [0xdead_beef_u32.wrapping_add(bytes as u32); 3];
+    let words: Vec<u32> = words32(&packet[..bytes]).collect();
+    for &[x, y, z] in words.as_chunks().0 {
+        (a, b, c) = (a.wrapping_add(x), b.wrapping_add(y), c.wrapping_add(z));
+        // The six steps are three registers taking turns.
+        for rotate in [4, 6, 8, 16, 19, 4] {
+            a = a.wrapping_sub(c) ^ c.rotate_left(rotate);
+            c = c.wrapping_add(b);
+            (a, b, c) = (b, c, a);
+        }
+    }
+    // So are the seven last ones.
+    for rotate in [14, 11, 25, 16, 4, 14, 24] {
+        c = (c ^ b).wrapping_sub(b.rotate_left(rotate));
+        (a, b, c) = (b, c, a);
+    }
+    // The register that was changed last.
+    b
+}
+
+pub(crate) fn siphash(packet: &[u8]) -> u32 {
+    const KEY: [u64; 2] = [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908];
+    let rounds = |[mut a, mut b, mut c, mut d]: [u64; 4], count: usize| {
+        for _ in 0..count {
+            (a, c) = (a.wrapping_add(b), c.wrapping_add(d));
+            (b, d) = (b.rotate_left(13) ^ a, d.rotate_left(16) ^ c);
+            a = a.rotate_left(32);
+            (c, a) = (c.wrapping_add(b), a.wrapping_add(d));
+            (b, d) = (b.rotate_left(17) ^ c, d.rotate_left(21) ^ a);
+            c = c.rotate_left(32);
+        }
+        [a, b, c, d]
+    };
+    let magic = *b"uespemosmodnarodarenegylsetybdet";
+    let mut v: [u64; 4] = std::array::from_fn(|i| words64(&magic).nth(i).unwrap_or(0) ^ KEY[i % 2]);
+    for word in words64(packet).chain([(packet.len() as u64) << 56]) {
+        v[3] ^= word;
+        v = rounds(v, 2);
+        v[0] ^= word;
+    }
+    v[2] ^= 0xff;
+    fold(rounds(v, 4).into_iter().fold(0, |all, part| all ^ part))
+}
+
+pub(crate) fn sort(packet: &[u8]) -> u32 {
+    let mut numbers: Vec<u32> = words32(packet).take(64).collect();
+    numbers.sort_unstable();
+    mixed(numbers)
+}
+
+pub(crate) fn search(packet: &[u8]) -> u32 {
+    // The table has the squares, so that the place of a key is its root.
+    mixed(words32(packet).take(128).map(|word| (word & 0xffff).isqrt()))
+}
+
+pub(crate) fn parser(packet: &[u8]) -> u32 {
+    mixed((0..4).flat_map(|_| packet.chunks(64)).map(|frame| parsed(frame, packet)))
+}
+
+/// One frame of the packet; `frame` starts where it does, and what it has may go on until the end of the packet.
+fn parsed(frame: &[u8], packet: &[u8]) -> u32 {
+    let start = frame.as_ptr() as usize - packet.as_ptr() as usize;
+    let bytes = &packet[start..];
+    let word = |at: usize| u32::from(bytes[at]) << 8 | u32::from(bytes[at + 1]);
+    let (mut at, mut kind, mut tags, mut mix) = (14, word(12), 0, 0u32);
+    while tags < 2 && matches!(kind, 0x8100 | 0x88a8) {
+        mix = mix * 31 + (word(at) & 0xfff);
+        kind = word(at + 2);
+        at += 4;
+        tags += 1;
+    }
+    let ports = |found: u32, at: usize| found << 24 ^ word(at) << 8 ^ word(at + 2);
+    let found = match kind {
+        0x0806 => 1 << 24,
+        0x0800 if word(at + 6) & 0x1fff != 0 => 4 << 24 | word(at + 4),
+        0x0800 => {
+            let transport = at + usize::from(bytes[at] & 15) * 4;
+            match bytes[at + 9] {
+                1 => 3 << 24 | word(transport),
+                6 => ports(7, transport),
+                17 => ports(8, transport),
+                other => 2 << 24 | u32::from(other),
+            }
+        }
+        0x86dd => match bytes[at + 6] {
+            58 => 6 << 24 | word(at + 40),
+            6 => ports(7, at + 40),
+            17 => ports(8, at + 40),
+            other => 5 << 24 | u32::from(other),
+        },
+        _ => 0,
+    };
+    mix ^ found
+}
+
+pub(crate) fn helper_calls(_: &[u8]) -> u32 {
+    fold((0..1000).map(|i| u64::from(crate::engine::RANDOM ^ i)).sum())
+}
+
+pub(crate) fn array_map(packet: &[u8]) -> u32 {
+    let mut values: [u64; 64] = std::array::from_fn(|i| i as u64);
+    let sum = packet.iter().enumerate().take(512).fold(0u64, |sum, (i, byte)| {
+        let value = &mut values[if i < 64 { i } else { usize::from(*byte) % 64 }];
+        *value = value.wrapping_mul(3).wrapping_add(u64::from(*byte));
+        sum.wrapping_add(*value)
+    });
+    fold(sum)
+}
+
+pub(crate) fn hash_map(packet: &[u8]) -> u32 {
+    fold(packet.iter().take(512).map(|byte| u64::from(*byte) * 0x10001 ^ 0x5555).sum())
+}
+
+pub(crate) fn memory(packet: &[u8]) -> u32 {
+    let different = 1;
+    ((packet.len() / 8 - different) as u32) << 8 | u32::from(packet[100] ^ 1)
+}
+
+pub(crate) fn words(packet: &[u8]) -> u32 {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\t');
+    let starts = packet.split(blank).filter_map(|token| token.first());
+    let (numbers, words): (Vec<u8>, Vec<u8>) = starts.partition(|first| first.is_ascii_digit());
+    let lines = packet.iter().filter(|byte| **byte == b'\n').count();
+    (words.len() << 20 | numbers.len() << 10 | lines) as u32
+}
+
+pub(crate) fn calls(packet: &[u8]) -> u32 {
+    fn mix(a: u32, b: u32) -> u32 {
+        let a = a ^ b.rotate_left(5);
+        a ^ b.wrapping_add(a.wrapping_mul(9))
+    }
+    words32(packet).take(256).fold(1, |sum, word| mix(sum, word).wrapping_add(mix(word, sum)))
+}
+
+pub(crate) fn decimal(packet: &[u8]) -> u32 {
+    let text: String = words32(packet).take(64).map(|number| format!("{number:010}")).collect();
+    mixed(text.bytes().map(u32::from))
+}
