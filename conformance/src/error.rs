@@ -39,7 +39,7 @@ pub enum Error {
         limit: usize,
     },
     /// No engine has this name.
-    #[error("no engine '{name}'; there are {}", crate::engine::NAMES.join(", "))]
+    #[error("no engine '{name}'; there are {}, plugin:COMMAND", crate::EngineName::ALL.map(|name| name.to_string()).join(", "))]
     NoEngine {
         /// The name.
         name: String,

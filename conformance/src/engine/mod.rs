@@ -1,6 +1,10 @@
 //! Engines: whatever runs the program of a case.
 
+mod eval;
 mod helpers;
+#[cfg(feature = "rbpf")]
+mod peer;
+mod plugin;
 mod vm;
 
 use std::fmt;
@@ -11,8 +15,7 @@ use ring3_platform::Errno;
 use crate::Error;
 use crate::format::{Case, Refusal};
 
-/// Names of engines as the command line takes them.
-pub const NAMES: [&str; 3] = ["interp", "checked", "jit-x64"];
+pub use plugin::{Plugin, TIMEOUT};
 
 /// Instructions of a run, at most: a program that needs more counts as one that does not end.
 pub const MAX_INSNS: u64 = 1 << 24;
@@ -20,20 +23,55 @@ pub const MAX_INSNS: u64 = 1 << 24;
 /// Which engine.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum EngineName {
-    /// The interpreter, for programs that the verifier accepted.
-    Interp,
     /// The interpreter that looks every access up, for all programs.
     Checked,
+    /// The interpreter, for programs that the verifier accepted.
+    Interp,
     /// Machine code for x86-64, for programs that the verifier accepted.
     JitX64,
+    /// Machine code for arm64.
+    JitArm64,
+    /// The running Linux.
+    Kernel,
+    /// The reference interpreter.
+    Eval,
+    /// `rbpf`'s interpreter.
+    Rbpf,
+    /// A plugin of the public suite: its command line.
+    Plugin(String),
+}
+
+/// How the name of a plugin begins.
+const PLUGIN: &str = "plugin:";
+
+impl EngineName {
+    /// All but plugins.
+    pub const ALL: [EngineName; 7] = [
+        EngineName::Checked,
+        EngineName::Interp,
+        EngineName::JitX64,
+        EngineName::JitArm64,
+        EngineName::Kernel,
+        EngineName::Eval,
+        EngineName::Rbpf,
+    ];
+
+    /// Those that run if none is named: the engines of ring3, and Linux.
+    pub const USUAL: [EngineName; 5] =
+        [EngineName::Checked, EngineName::Interp, EngineName::JitX64, EngineName::JitArm64, EngineName::Kernel];
 }
 
 impl fmt::Display for EngineName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            EngineName::Interp => f.write_str("interp"),
-            EngineName::Checked => f.write_str("checked"),
-            EngineName::JitX64 => f.write_str("jit-x64"),
+            EngineName::Checked => f.pad("checked"),
+            EngineName::Interp => f.pad("interp"),
+            EngineName::JitX64 => f.pad("jit-x64"),
+            EngineName::JitArm64 => f.pad("jit-arm64"),
+            EngineName::Kernel => f.pad("kernel"),
+            EngineName::Eval => f.pad("eval"),
+            EngineName::Rbpf => f.pad("rbpf"),
+            EngineName::Plugin(command) => f.pad(&format!("{PLUGIN}{command}")),
         }
     }
 }
@@ -42,12 +80,11 @@ impl FromStr for EngineName {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<EngineName, Error> {
-        match name {
-            "interp" => Ok(EngineName::Interp),
-            "checked" => Ok(EngineName::Checked),
-            "jit-x64" => Ok(EngineName::JitX64),
-            _ => Err(Error::NoEngine { name: name.to_owned() }),
+        if let Some(command) = name.strip_prefix(PLUGIN) {
+            return Ok(EngineName::Plugin(command.to_owned()));
         }
+        let known = EngineName::ALL.into_iter().find(|known| known.to_string() == name);
+        known.ok_or_else(|| Error::NoEngine { name: name.to_owned() })
     }
 }
 
@@ -130,18 +167,23 @@ pub trait Engine {
     fn run(&mut self, case: &Case) -> Outcome;
 }
 
-/// The engine of this name. The error says why this machine does not have it.
+/// The engine of this name. The error says why it is not here.
 pub fn open(name: &EngineName) -> Result<Box<dyn Engine>, String> {
     match name {
-        EngineName::Interp => Ok(Box::new(vm::Vm::new(vm::Backend::Interp))),
         EngineName::Checked => Ok(Box::new(vm::Vm::new(vm::Backend::Checked))),
+        EngineName::Interp => Ok(Box::new(vm::Vm::new(vm::Backend::Interp))),
         EngineName::JitX64 if ring3_jit::Jit::is_supported() => Ok(Box::new(vm::Vm::new(vm::Backend::Jit))),
         EngineName::JitX64 => Err(format!("this machine is {}", std::env::consts::ARCH)),
+        EngineName::JitArm64 => Err("no arm64 JIT in this build".to_owned()),
+        EngineName::Kernel => Err("no way to the kernel in this build".to_owned()),
+        EngineName::Eval => Ok(Box::new(eval::Eval)),
+        #[cfg(feature = "rbpf")]
+        EngineName::Rbpf => Ok(Box::new(peer::Rbpf)),
+        #[cfg(not(feature = "rbpf"))]
+        EngineName::Rbpf => Err("this build is without rbpf".to_owned()),
+        EngineName::Plugin(command) => match Plugin::new(command, TIMEOUT) {
+            Some(plugin) => Ok(Box::new(plugin)),
+            None => Err("the plugin has no command".to_owned()),
+        },
     }
-}
-
-/// The engines that this machine has.
-pub fn all() -> Vec<EngineName> {
-    let names = [EngineName::Checked, EngineName::Interp, EngineName::JitX64];
-    names.into_iter().filter(|name| open(name).is_ok()).collect()
 }

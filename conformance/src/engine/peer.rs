@@ -1,0 +1,49 @@
+//! `rbpf`'s interpreter: a runtime that shares nothing with ring3, to ask for a second opinion.
+
+use std::panic::catch_unwind;
+
+use rbpf::EbpfVmRaw;
+use ring3_isa::Endianness;
+
+use super::eval::Eval;
+use super::{Engine, Judges, Outcome, helpers};
+use crate::format::{Case, Input};
+
+/// The peer.
+#[derive(Debug)]
+pub struct Rbpf;
+
+impl Engine for Rbpf {
+    fn judges(&self) -> Judges {
+        Judges::Not
+    }
+
+    fn run(&mut self, case: &Case) -> Outcome {
+        let Input::Memory(memory) = &case.input else {
+            return Outcome::skipped("rbpf has no packets in this form");
+        };
+        if case.linux {
+            return Outcome::skipped("rbpf has no maps and no helpers of Linux");
+        }
+        // It counts no instructions, so it only runs what the reference interpreter brings to an end.
+        if let Outcome::Stopped(stop) = Eval.run(case) {
+            return Outcome::Stopped(stop);
+        }
+        let code = case.code.to_bytes(Endianness::Little);
+        // Its arithmetic panics in debug builds where the instruction set says that results wrap.
+        match catch_unwind(|| execute(&code, &mut memory.clone())) {
+            Ok(Ok(r0)) => Outcome::Returned(r0),
+            Ok(Err(error)) => Outcome::failed(error),
+            Err(_) => Outcome::failed("rbpf panicked"),
+        }
+    }
+}
+
+fn execute(code: &[u8], memory: &mut [u8]) -> Result<u64, std::io::Error> {
+    let mut vm = EbpfVmRaw::new(Some(code))?;
+    vm.register_helper(0, |a, b, c, d, e| helpers::gather_bytes([a, b, c, d, e]))?;
+    vm.register_helper(2, |_, _, _, _, _| 0)?;
+    vm.register_helper(3, |a, _, _, _, _| helpers::sqrti(a))?;
+    vm.register_helper(5, |a, _, _, _, _| a)?;
+    vm.execute_program(memory)
+}
