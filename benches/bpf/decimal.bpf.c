@@ -1,4 +1,4 @@
-// Writes numbers in decimal: division and modulo, and the stack.
+// Writes numbers in decimal, the last digit first: division and modulo, and the stack.
 #include "bench.h"
 
 #define DIGITS 10
@@ -16,7 +16,7 @@ int decimal(struct xdp_md *ctx)
 
 #pragma clang loop unroll(disable)
 		for (__u32 digit = 0; digit < DIGITS; digit++, number /= 10)
-			text[DIGITS - 1 - digit] = '0' + number % 10;
+			text[digit] = '0' + number % 10;
 #pragma clang loop unroll(disable)
 		for (__u32 digit = 0; digit < DIGITS; digit++)
 			mix = mix * 31 + text[digit];

@@ -117,6 +117,8 @@ impl Run {
             | Insn::StoreRelease { .. }
             | Insn::MayGoto { .. }
             | Insn::Call(Callee::Kfunc { .. })
+            | Insn::CallX { .. }
+            | Insn::GotoX { .. }
             | Insn::LegacyPacket { .. } => return None,
         }
         Some(false)

@@ -199,6 +199,6 @@ pub(crate) fn calls(packet: &[u8]) -> u32 {
 }
 
 pub(crate) fn decimal(packet: &[u8]) -> u32 {
-    let text: String = words32(packet).take(64).map(|number| format!("{number:010}")).collect();
-    mixed(text.bytes().map(u32::from))
+    let text: Vec<String> = words32(packet).take(64).map(|number| format!("{number:010}")).collect();
+    mixed(text.iter().flat_map(|text| text.bytes().rev()).map(u32::from))
 }

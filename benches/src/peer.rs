@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rbpf::EbpfVmMbuff;
-use ring3_isa::{Callee, Code, Endianness, Insn, Size, Wide};
+use ring3_isa::{Callee, Code, Endianness, Insn, Operand, Size, Wide, Width};
 use ring3_verifier::{Region, VerifiedProgram};
 use ring3_vm::maps::{self, Map};
 
@@ -60,6 +60,8 @@ pub fn prepare(verified: &VerifiedProgram) -> Option<Prepared> {
                 let start = map.lookup_ptr(&[0; 4], 0)?.as_ptr().expose_provenance() as u64;
                 Insn::LoadImm { dst, value: Wide::Imm(start + u64::from(off)) }
             }
+            // `rbpf` does not extend the sign of what it compares with.
+            Insn::Branch { width: Width::W64, rhs: Operand::Imm(i32::MIN..0), .. } => return None,
             Insn::LoadImm { value: Wide::Imm(_), .. }
             | Insn::Call(Callee::Helper(LOOKUP | UPDATE | PRANDOM) | Callee::Local(_)) => insn,
             Insn::LoadImm { .. }
