@@ -4,7 +4,7 @@
 //! assembled program. The format is documented in the kernel's `Documentation/bpf/btf.rst`; both byte orders are read.
 //!
 //! Input is hostile: every offset is checked, every type reference points at a type that is there, and chains and trees
-//! are walked under the limits named here. Deliberately absent for now: writing BTF, split BTF, dumping as C.
+//! are walked under the limits named here. Deliberately absent for now: split BTF, dumping as C.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -18,6 +18,7 @@ mod parse;
 mod query;
 mod types;
 mod value;
+mod write;
 
 pub use error::BtfError;
 pub use ext::{BtfExt, CoreRelo, CoreReloKind, ExtFunc, ExtLine, ExtSection};

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::types::*;
-use crate::{BtfError, MAX_CHAIN};
+use crate::{BtfError, MAX_CHAIN, MAX_STRINGS};
 
 /// Bytes of a pointer in BPF.
 const POINTER_SIZE: u32 = 8;
@@ -30,6 +30,29 @@ impl Btf {
     /// Byte order of the file, and of the values it describes.
     pub fn endian(&self) -> Endian {
         self.endian
+    }
+
+    /// The string section: strings that each end in a zero, the empty one first.
+    pub fn strings(&self) -> &str {
+        &self.strings
+    }
+
+    /// Appends a string. `None` if the string section would outgrow [`MAX_STRINGS`], or if the text has a zero in it.
+    pub fn add_string(&mut self, text: &str) -> Option<StrOff> {
+        let at = self.strings.len();
+        if text.contains('\0') || at + text.len() >= MAX_STRINGS {
+            return None;
+        }
+        self.strings.push_str(text);
+        self.strings.push('\0');
+        Some(StrOff(at as u32))
+    }
+
+    /// Gives a function or a variable another linkage; of other types nothing changes.
+    pub fn set_linkage(&mut self, id: TypeId, to: Linkage) {
+        if let Some(Type::Func { linkage, .. } | Type::Var { linkage, .. }) = self.types.get_mut(id.index()) {
+            *linkage = to;
+        }
     }
 
     /// All types by number; the first is `void`.

@@ -175,3 +175,28 @@ fn circular_types_are_refused_when_followed() {
     assert_eq!(format_value(&btf, TypeId(3), &[]), Err(BtfError::ValueTooLarge(TypeId(3))));
     assert!(btf.size_of(TypeId(4)).is_err());
 }
+
+#[test]
+fn written_types_are_those_that_were_read() {
+    for (bytes, endian) in [(LITTLE, Endian::Little), (BIG, Endian::Big)] {
+        let btf = Btf::parse(bytes).unwrap();
+        assert_eq!(btf.to_bytes(endian), bytes);
+        // In the other order they are still the same types.
+        let other = if endian == Endian::Little { Endian::Big } else { Endian::Little };
+        assert_eq!(Btf::parse(&btf.to_bytes(other)).unwrap().types(), btf.types());
+    }
+}
+
+#[test]
+fn strings_and_linkage_can_be_changed() {
+    let mut btf = Btf::parse(LITTLE).unwrap();
+    let at = btf.add_string("a new one").unwrap();
+    assert_eq!(btf.string(at), "a new one");
+    assert_eq!(btf.add_string("with\0zero"), None);
+    let func = btf.types().iter().position(|ty| ty.kind() == Kind::Func).unwrap();
+    let func = TypeId(func as u32);
+    btf.set_linkage(func, ring3_btf::Linkage::Extern);
+    let again = Btf::parse(&btf.to_bytes(Endian::Little)).unwrap();
+    assert!(matches!(again.get(func), Some(Type::Func { linkage: ring3_btf::Linkage::Extern, .. })));
+    assert_eq!(again.string(at), "a new one");
+}

@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("verifier", &["ring3-isa", "ring3-btf", "ring3-platform"]),
     ("vm", &["ring3-isa", "ring3-btf", "ring3-platform", "ring3-verifier"]),
     ("jit", &["ring3-isa", "ring3-verifier", "ring3-vm"]),
+    ("linux", &["ring3-isa", "ring3-btf", "ring3-platform", "ring3-object"]),
 ];
 
 /// Reads the manifests; says the first dependency that points the wrong way.

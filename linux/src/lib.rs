@@ -1,0 +1,29 @@
+//! The running kernel as a target: bpf(2) without libbpf.
+//!
+//! A [`ring3_platform::Program`] that the other engines run goes onto the kernel with [`load`], together with its maps, and
+//! runs there by [`Prog::test_run`]. The only crate of ring3 with system calls that reach the kernel's BPF.
+//!
+//! What goes to the kernel is no longer than needed, so that kernels which know less accept it. What comes back is kept as
+//! it came: error numbers ([`Errno`]) and logs ([`Log`]). Every descriptor is owned, and closed when dropped.
+//!
+//! Compiles everywhere; on other systems than Linux every call gives [`Error::NotLinux`].
+//!
+//! Sources: bpf(2), `linux/bpf.h`, `Documentation/bpf/` of Linux.
+
+mod available;
+mod btf;
+mod errno;
+mod error;
+mod load;
+mod map;
+mod run;
+mod sys;
+
+pub use available::{Unavailable, available};
+pub use btf::BtfObject;
+pub use errno::Errno;
+pub use error::Error;
+pub use load::{LoadOptions, Loaded, Log, LogLevel, Prog, load, load_with};
+pub use map::{Map, UpdateFlag, possible_cpus};
+pub use run::{RunOutput, TestRun};
+pub use sys::{Command, attr};

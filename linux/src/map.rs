@@ -1,0 +1,235 @@
+//! Maps of the kernel.
+
+use ring3_platform::{MapDef, MapType};
+
+use crate::sys::attr::{self, MapCreate};
+use crate::sys::{self, AsFd, BorrowedFd, Command, Failure, MapFd, OwnedFd};
+use crate::{BtfObject, Errno, Error};
+
+/// Whether an update may add or replace (BPF_ANY, BPF_NOEXIST, BPF_EXIST).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[repr(u64)]
+pub enum UpdateFlag {
+    /// Both.
+    #[default]
+    Any = 0,
+    /// Only add: EEXIST if the key is there.
+    NoExist = 1,
+    /// Only replace: ENOENT if the key is not there.
+    Exist = 2,
+}
+
+/// A map of the kernel. It lives as long as anything refers to it: this, programs that use it, pins.
+#[derive(Debug)]
+pub struct Map {
+    name: String,
+    fd: MapFd,
+}
+
+impl AsFd for Map {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// CPUs for which a map with values by CPU has room.
+///
+/// Errors: not Linux, or no `/sys`.
+pub fn possible_cpus() -> Result<usize, Error> {
+    sys::possible_cpus().map_err(|failure| failure.of(Command::MapLookup))
+}
+
+impl Map {
+    /// Creates a map with the content that its definition has; freezes it if the definition says so. Slots that are to hold
+    /// programs or maps stay empty.
+    ///
+    /// Errors: the kernel's.
+    pub fn create(def: &MapDef) -> Result<Map, Error> {
+        Map::create_typed(def, None)
+    }
+
+    /// As [`Map::create`], with the types of key and value, whose numbers the definition has.
+    pub fn create_typed(def: &MapDef, types: Option<&BtfObject>) -> Result<Map, Error> {
+        let inner = def.inner.as_deref().map(|inner| Map::create_typed(inner, types)).transpose()?;
+        let fd = create(def, inner.as_ref(), types).map_err(|failure| failure.of_map(&def.name, Command::MapCreate))?;
+        let map = Map { name: def.name.clone(), fd };
+        if let Some(data) = &def.data {
+            map.update(&0u32.to_ne_bytes(), data, UpdateFlag::Any)?;
+        }
+        if def.frozen {
+            map.freeze()?;
+        }
+        Ok(map)
+    }
+
+    /// Takes a descriptor of a map. `name` is for errors.
+    ///
+    /// Errors: it is not one of a map.
+    pub fn from_fd(name: &str, fd: OwnedFd) -> Result<Map, Error> {
+        let fd = MapFd::open(fd).map_err(|failure| failure.of_map(name, Command::GetInfo))?;
+        Ok(Map { name: name.to_owned(), fd })
+    }
+
+    /// The name that it was created or opened by.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its type; `None` if it is one that ring3 does not know.
+    pub fn kind(&self) -> Option<MapType> {
+        MapType::from_number(self.fd.kind())
+    }
+
+    /// Bytes of a key; 0 for maps without keys.
+    pub fn key_size(&self) -> usize {
+        self.fd.key_bytes()
+    }
+
+    /// Bytes of a value as it is read and written here: of maps with values by CPU, those of all possible CPUs, each in
+    /// whole 8 bytes.
+    pub fn value_size(&self) -> usize {
+        self.fd.value_bytes()
+    }
+
+    fn error(&self, command: Command) -> impl Fn(Failure) -> Error {
+        move |failure| failure.of_map(&self.name, command)
+    }
+
+    /// The value of a key; `None` if there is none. In queues and stacks (empty key) the next value, which stays.
+    ///
+    /// Errors: a key of another size, map types that user space cannot read, the kernel's.
+    pub fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.found(Command::MapLookup, self.fd.lookup(Command::MapLookup, key, 0)?)
+    }
+
+    /// As [`Map::lookup`], and removes it. `pop` of queues and stacks.
+    pub fn take(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let command = Command::MapLookupAndDelete;
+        self.found(command, self.fd.lookup(command, key, 0)?)
+    }
+
+    /// As [`Map::lookup`], into a buffer of the value's size. `false` if there is no such key.
+    pub fn lookup_into(&self, key: &[u8], value: &mut [u8]) -> Result<bool, Error> {
+        let result = self.fd.lookup_into(key, value, 0)?;
+        Ok(self.found(Command::MapLookup, result)?.is_some())
+    }
+
+    fn found<T>(&self, command: Command, result: Result<T, Failure>) -> Result<Option<T>, Error> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(failure) if failure.is(Errno::ENOENT) => Ok(None),
+            Err(failure) => Err(self.error(command)(failure)),
+        }
+    }
+
+    /// Sets the value of a key. Pushes in queues and stacks (empty key).
+    ///
+    /// Errors: other sizes than the map's, what the flag forbids (EEXIST, ENOENT), a full map (E2BIG), the kernel's.
+    pub fn update(&self, key: &[u8], value: &[u8], flag: UpdateFlag) -> Result<(), Error> {
+        self.fd.update(key, value, flag as u64)?.map_err(self.error(Command::MapUpdate))
+    }
+
+    /// Puts a program or an inner map into a slot.
+    pub fn put(&self, key: &[u8], object: &impl AsFd) -> Result<(), Error> {
+        let value = sys::fd_number(object.as_fd()).to_ne_bytes();
+        self.update(key, &value, UpdateFlag::Any)
+    }
+
+    /// Removes a key. `false` if it was not there.
+    pub fn delete(&self, key: &[u8]) -> Result<bool, Error> {
+        Ok(self.found(Command::MapDelete, self.fd.delete(key)?)?.is_some())
+    }
+
+    /// The key after this one in the map's own order, or its first. `None` after the last.
+    ///
+    /// A key that is not there (any more) gives the first one again: loops over a map that others change need a bound.
+    pub fn next_key(&self, key: Option<&[u8]>) -> Result<Option<Vec<u8>>, Error> {
+        self.found(Command::MapNextKey, self.fd.next_key(key)?)
+    }
+
+    /// All keys, in the map's order, `limit` at most.
+    pub fn keys(&self, limit: usize) -> Result<Vec<Vec<u8>>, Error> {
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        while keys.len() < limit {
+            let Some(key) = self.next_key(keys.last().map(Vec::as_slice))? else { break };
+            keys.push(key);
+        }
+        Ok(keys)
+    }
+
+    /// No more writes from user space, for ever.
+    pub fn freeze(&self) -> Result<(), Error> {
+        self.fd.freeze().map_err(self.error(Command::MapFreeze))
+    }
+}
+
+/// Whether the kernel takes types of keys and values for such maps (it refuses them for those that hold its own objects).
+const fn takes_types(kind: MapType) -> bool {
+    match kind {
+        MapType::PerfEventArray
+        | MapType::CgroupArray
+        | MapType::StackTrace
+        | MapType::ArrayOfMaps
+        | MapType::HashOfMaps
+        | MapType::Devmap
+        | MapType::DevmapHash
+        | MapType::Cpumap
+        | MapType::Xskmap
+        | MapType::Sockmap
+        | MapType::Sockhash
+        | MapType::Queue
+        | MapType::Stack => false,
+        MapType::Hash
+        | MapType::Array
+        | MapType::ProgArray
+        | MapType::PercpuHash
+        | MapType::PercpuArray
+        | MapType::LruHash
+        | MapType::LruPercpuHash
+        | MapType::LpmTrie
+        | MapType::CgroupStorage
+        | MapType::ReuseportSockarray
+        | MapType::PercpuCgroupStorage
+        | MapType::SkStorage
+        | MapType::StructOps
+        | MapType::Ringbuf
+        | MapType::InodeStorage
+        | MapType::TaskStorage
+        | MapType::BloomFilter
+        | MapType::UserRingbuf
+        | MapType::CgrpStorage
+        | MapType::Arena => true,
+    }
+}
+
+fn create(def: &MapDef, inner: Option<&Map>, types: Option<&BtfObject>) -> Result<MapFd, Failure> {
+    let mut attr = MapCreate {
+        map_type: def.kind.number(),
+        key_size: def.key_size,
+        value_size: def.value_size,
+        max_entries: def.max_entries,
+        map_flags: def.flags.0,
+        inner_map_fd: inner.map_or(0, |map| sys::fd_number(map.as_fd())),
+        map_name: attr::name(&def.name),
+        map_extra: def.extra,
+        ..MapCreate::default()
+    };
+    if def.kind == MapType::PerfEventArray && def.max_entries == 0 {
+        // As libbpf: an element for each CPU.
+        attr.max_entries = sys::possible_cpus()? as u32;
+    }
+    let bare = attr;
+    let typed = takes_types(def.kind) && (def.key_type != 0 || def.value_type != 0);
+    if let Some(types) = types.filter(|_| typed) {
+        attr.btf_fd = sys::fd_number(types.as_fd());
+        attr.btf_key_type_id = def.key_type;
+        attr.btf_value_type_id = def.value_type;
+    }
+    match MapFd::create(attr) {
+        // As libbpf: types are a convenience for most maps, and kernels differ in which they take.
+        Err(_) if attr != bare => MapFd::create(bare),
+        // Before 4.15 there were no names; the attributes were too long, then.
+        Err(failure) if failure.is(Errno::E2BIG) => MapFd::create(MapCreate { map_name: [0; 16], ..bare }),
+        result => result,
+    }
+}

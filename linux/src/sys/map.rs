@@ -1,0 +1,190 @@
+//! Commands on one map.
+
+use std::io::Read;
+
+use ring3_platform::MapType;
+
+use super::attr::{GetInfo, MapCreate, MapElem};
+use super::{AsFd, BorrowedFd, Command, Failure, OwnedFd, addr, addr_mut, bpf, bpf_fd, fd};
+use crate::Error;
+
+/// A map, with what the kernel takes its keys and values for: buffers are compared with that before it writes into them.
+#[derive(Debug)]
+pub struct MapFd {
+    fd: OwnedFd,
+    kind: u32,
+    key: usize,
+    value: usize,
+}
+
+impl AsFd for MapFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The first five fields of `struct bpf_map_info`: type, id, sizes of key and value, entries.
+const HEAD: usize = 5;
+
+impl MapFd {
+    /// BPF_MAP_CREATE.
+    pub fn create(mut attr: MapCreate) -> Result<MapFd, Failure> {
+        // SAFETY: no addresses.
+        let fd = unsafe { bpf_fd(Command::MapCreate, &mut attr, 0)? };
+        MapFd::with_sizes(fd, attr.map_type, attr.key_size, attr.value_size)
+    }
+
+    /// Takes a descriptor of a map and asks the kernel for its sizes.
+    pub fn open(fd: OwnedFd) -> Result<MapFd, Failure> {
+        let mut head = [0u32; HEAD];
+        let mut attr =
+            GetInfo { bpf_fd: fd::number(fd.as_fd()), info_len: size_of_val(&head) as u32, info: addr_mut(&mut head) };
+        // SAFETY: the kernel writes at most as many bytes as is said.
+        unsafe { bpf(Command::GetInfo, &mut attr, 0)? };
+        let [kind, _, key, value, _] = head;
+        MapFd::with_sizes(fd, kind, key, value)
+    }
+
+    fn with_sizes(fd: OwnedFd, kind: u32, key: u32, value: u32) -> Result<MapFd, Failure> {
+        let value = value as usize;
+        let value = match MapType::from_number(kind) {
+            // A value for each CPU that could be there, each in whole words.
+            Some(
+                MapType::PercpuHash | MapType::PercpuArray | MapType::LruPercpuHash | MapType::PercpuCgroupStorage,
+            ) => value.next_multiple_of(8) * possible_cpus()?,
+            // Of maps that hold other objects, the kernel gives ids.
+            _ => value.max(size_of::<u32>() * usize::from(value > 0)),
+        };
+        Ok(MapFd { fd, kind, key: key as usize, value })
+    }
+
+    /// `enum bpf_map_type`.
+    pub fn kind(&self) -> u32 {
+        self.kind
+    }
+
+    /// Bytes of a key.
+    pub fn key_bytes(&self) -> usize {
+        self.key
+    }
+
+    /// Bytes of a value as user space sees it: of all CPUs.
+    pub fn value_bytes(&self) -> usize {
+        self.value
+    }
+
+    fn number(&self) -> u32 {
+        fd::number(self.fd.as_fd())
+    }
+
+    fn check(what: &'static str, found: usize, expected: usize) -> Result<(), Error> {
+        if found == expected { Ok(()) } else { Err(Error::Size { what, expected, found }) }
+    }
+
+    /// Maps without keys take no address of one.
+    fn key_addr(key: &[u8]) -> u64 {
+        if key.is_empty() { 0 } else { addr(key) }
+    }
+
+    /// BPF_MAP_LOOKUP_ELEM, or BPF_MAP_LOOKUP_AND_DELETE_ELEM.
+    pub fn lookup(&self, command: Command, key: &[u8], flags: u64) -> Result<Result<Vec<u8>, Failure>, Error> {
+        Self::check("key", key.len(), self.key)?;
+        let mut value = vec![0; self.value];
+        let value_addr = addr_mut(&mut value);
+        let mut attr =
+            MapElem { map_fd: self.number(), key: Self::key_addr(key), value: value_addr, flags, ..MapElem::default() };
+        // SAFETY: key and value are as large as the map's, which the kernel told.
+        Ok(unsafe { bpf(command, &mut attr, 0) }.map(|_| value))
+    }
+
+    /// The value of a key into a buffer of the value's size.
+    pub fn lookup_into(&self, key: &[u8], value: &mut [u8], flags: u64) -> Result<Result<(), Failure>, Error> {
+        Self::check("key", key.len(), self.key)?;
+        Self::check("value", value.len(), self.value)?;
+        let value = addr_mut(value);
+        let mut attr = MapElem { map_fd: self.number(), key: Self::key_addr(key), value, flags, ..MapElem::default() };
+        // SAFETY: key and value are as large as the map's, which the kernel told.
+        Ok(unsafe { bpf(Command::MapLookup, &mut attr, 0) }.map(|_| ()))
+    }
+
+    /// BPF_MAP_UPDATE_ELEM.
+    pub fn update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<Result<(), Failure>, Error> {
+        Self::check("key", key.len(), self.key)?;
+        Self::check("value", value.len(), self.value)?;
+        let mut attr = MapElem {
+            map_fd: self.number(),
+            key: Self::key_addr(key),
+            value: addr(value),
+            flags,
+            ..MapElem::default()
+        };
+        // SAFETY: key and value are as large as the map's.
+        Ok(unsafe { bpf(Command::MapUpdate, &mut attr, 0) }.map(|_| ()))
+    }
+
+    /// BPF_MAP_DELETE_ELEM.
+    pub fn delete(&self, key: &[u8]) -> Result<Result<(), Failure>, Error> {
+        Self::check("key", key.len(), self.key)?;
+        let mut attr = MapElem { map_fd: self.number(), key: Self::key_addr(key), ..MapElem::default() };
+        // SAFETY: the key is as large as the map's.
+        Ok(unsafe { bpf(Command::MapDelete, &mut attr, 0) }.map(|_| ()))
+    }
+
+    /// BPF_MAP_GET_NEXT_KEY; the first key if none is given.
+    pub fn next_key(&self, key: Option<&[u8]>) -> Result<Result<Vec<u8>, Failure>, Error> {
+        if let Some(key) = key {
+            Self::check("key", key.len(), self.key)?;
+        }
+        let mut next = vec![0; self.key];
+        let mut attr = MapElem {
+            map_fd: self.number(),
+            key: key.map_or(0, Self::key_addr),
+            value: addr_mut(&mut next),
+            ..MapElem::default()
+        };
+        // SAFETY: both keys are as large as the map's.
+        Ok(unsafe { bpf(Command::MapNextKey, &mut attr, 0) }.map(|_| next))
+    }
+
+    /// BPF_MAP_FREEZE.
+    pub fn freeze(&self) -> Result<(), Failure> {
+        let mut attr = MapElem { map_fd: self.number(), ..MapElem::default() };
+        // SAFETY: no addresses.
+        unsafe { bpf(Command::MapFreeze, &mut attr, 0) }.map(|_| ())
+    }
+}
+
+/// Where the kernel says which CPUs there could be.
+const POSSIBLE_CPUS: &str = "/sys/devices/system/cpu/possible";
+
+/// CPUs that could ever be there: a value by CPU has room for each.
+pub fn possible_cpus() -> Result<usize, Failure> {
+    let mut text = String::new();
+    let file = std::fs::File::open(POSSIBLE_CPUS);
+    let read = file.and_then(|file| file.take(1 << 16).read_to_string(&mut text));
+    // A guess could be too low, and the kernel would write past the end of a buffer.
+    read.ok().and_then(|_| count_cpus(text.trim())).ok_or(Failure::File(POSSIBLE_CPUS))
+}
+
+/// How many numbers a list such as `0-3,8` has.
+fn count_cpus(list: &str) -> Option<usize> {
+    list.split(',').try_fold(0usize, |sum, part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+        sum.checked_add(last.checked_sub(first)?.checked_add(1)?)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_cpus() {
+        let none = ["", "x", "3-1", "0-", "0,"].map(|list| (list, None));
+        let some = [("0", Some(1)), ("0-3", Some(4)), ("0-3,8-15", Some(12)), ("0,2", Some(2))];
+        for (list, count) in none.into_iter().chain(some) {
+            assert_eq!(count_cpus(list), count, "{list}");
+        }
+    }
+}
