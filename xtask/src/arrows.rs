@@ -7,6 +7,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("isa", &[]),
     ("btf", &[]),
     ("platform", &["ring3-isa", "ring3-btf"]),
+    ("classic", &["ring3-isa", "ring3-platform"]),
     ("object", &["ring3-isa", "ring3-btf", "ring3-platform"]),
     ("verifier", &["ring3-isa", "ring3-btf", "ring3-platform"]),
     ("vm", &["ring3-isa", "ring3-btf", "ring3-platform", "ring3-verifier"]),
