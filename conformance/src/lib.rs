@@ -6,13 +6,18 @@
 
 #![forbid(unsafe_code)]
 
+pub mod coverage;
 pub mod engine;
 mod error;
 pub mod format;
 mod judge;
 pub mod public;
+pub mod report;
+pub mod select;
 
 pub use engine::{Engine, EngineName, Outcome};
 pub use error::Error;
 pub use format::Case;
 pub use judge::{Verdict, judge};
+pub use report::Report;
+pub use select::Selected;
