@@ -72,7 +72,7 @@ fn prototype(number: u32) -> Proto {
         might_sleep: false,
         pkt_access: false,
         fastcall: false,
-        progs: ProgSet::of(&[ProgType::SocketFilter]),
+        progs: ProgSet::of(&[ProgType::SocketFilter, ProgType::SchedCls]),
         condition: Condition::Always,
         since: KernelVersion::new(0, 0),
     }

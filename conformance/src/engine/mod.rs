@@ -2,6 +2,7 @@
 
 mod eval;
 mod helpers;
+mod kernel;
 #[cfg(feature = "rbpf")]
 mod peer;
 mod plugin;
@@ -175,7 +176,7 @@ pub fn open(name: &EngineName) -> Result<Box<dyn Engine>, String> {
         EngineName::JitX64 if ring3_jit::Jit::is_supported() => Ok(Box::new(vm::Vm::new(vm::Backend::Jit))),
         EngineName::JitX64 => Err(format!("this machine is {}", std::env::consts::ARCH)),
         EngineName::JitArm64 => Err("no arm64 JIT in this build".to_owned()),
-        EngineName::Kernel => Err("no way to the kernel in this build".to_owned()),
+        EngineName::Kernel => Ok(Box::new(kernel::Kernel::open()?)),
         EngineName::Eval => Ok(Box::new(eval::Eval)),
         #[cfg(feature = "rbpf")]
         EngineName::Rbpf => Ok(Box::new(peer::Rbpf)),

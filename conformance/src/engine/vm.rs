@@ -34,7 +34,7 @@ pub struct Vm {
 }
 
 /// Bytes of the packet that a program gets which does not ask for one.
-const EMPTY_PACKET: [u8; 64] = [0; 64];
+pub const EMPTY_PACKET: [u8; 64] = [0; 64];
 
 impl Vm {
     /// One that judges as Linux 6.18, which also offers the helpers of the public suite.
@@ -109,10 +109,24 @@ fn execute(program: &dyn Execute, case: &Case) -> Result<u64, Outcome> {
 /// The case as a program that a verifier can follow.
 fn program(case: &Case) -> Program {
     let (code, memory) = with_prologue(case);
-    let mut program = Program::new(&case.name, ProgType::SocketFilter, code);
+    let mut program = Program::new(&case.name, program_type(case), code);
     program.maps = case.maps.clone();
     program.maps.extend(memory.map(Arc::new));
     program
+}
+
+/// What a case runs as: a classifier sees packets from the Ethernet header on, also in Linux's own test runs, and may return
+/// any number, as may a socket filter.
+pub fn program_type(case: &Case) -> ProgType {
+    match case.input {
+        Input::Packet(_) => ProgType::SchedCls,
+        Input::Memory(_) => ProgType::SocketFilter,
+    }
+}
+
+/// Whether it is the verdict that counts.
+pub fn is_judged(case: &Case) -> bool {
+    case.unverified.is_some() || matches!(case.expect, Expect::Refused(_))
 }
 
 /// Puts in front what makes R1 and R2 what the case says. Memory is the value of a map, behind the maps of the case: so the
@@ -125,8 +139,7 @@ pub fn with_prologue(case: &Case) -> (Code, Option<MapDef>) {
         Input::Packet(_) => return (Code::decode(slots), None),
         Input::Memory(memory) => memory,
     };
-    let judged = case.unverified.is_some() || matches!(case.expect, Expect::Refused(_));
-    if memory.is_empty() && judged {
+    if memory.is_empty() && is_judged(case) {
         return (Code::decode(slots), None);
     }
     let (r1, def) = if memory.is_empty() {
@@ -144,13 +157,25 @@ pub fn with_prologue(case: &Case) -> (Code, Option<MapDef>) {
     (Code::decode(code), def)
 }
 
+/// Whether the program calls a helper of the public suite.
+pub fn calls_public_helper(case: &Case) -> bool {
+    case.code.raw_slice().iter().any(|insn| public_helper(case, insn).is_some())
+}
+
+fn public_helper(case: &Case, insn: &RawInsn) -> Option<u32> {
+    match insn.mention() {
+        Some(Mention::Helper(number)) if !case.linux => {
+            u32::try_from(number).ok().filter(|number| *number < helpers::COUNT)
+        }
+        Some(_) | None => None,
+    }
+}
+
 /// The program with calls of the public suite's helpers by their numbers here.
 fn public_helpers(case: &Case) -> Vec<RawInsn> {
-    let renumber = |insn: &RawInsn| match insn.mention() {
-        Some(Mention::Helper(number)) if !case.linux && (0..helpers::COUNT as i32).contains(&number) => {
-            RawInsn { imm: helpers::id(number.cast_unsigned()).cast_signed(), ..*insn }
-        }
-        _ => *insn,
+    let renumber = |insn: &RawInsn| match public_helper(case, insn) {
+        Some(number) => RawInsn { imm: helpers::id(number).cast_signed(), ..*insn },
+        None => *insn,
     };
     case.code.raw_slice().iter().map(renumber).collect()
 }
