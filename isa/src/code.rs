@@ -384,7 +384,7 @@ fn dst_operand(raw: RawInsn, group: Reserved) -> Result<(Reg, Operand), Malforme
 }
 
 /// Decodes one instruction; `tail` is the following slot if it can be the second half of a wide load.
-fn decode_slot(raw: RawInsn, tail: Option<RawInsn>) -> Result<Insn, Malformed> {
+pub(crate) fn decode_slot(raw: RawInsn, tail: Option<RawInsn>) -> Result<Insn, Malformed> {
     match raw.code & class::MASK {
         class::LD => decode_ld(raw, tail),
         class::LDX => decode_ldx(raw),

@@ -1,4 +1,4 @@
-//! Instructions as text, exactly as Linux's verifier and bpftool write them.
+//! Instructions as text, exactly as Linux's verifier and bpftool write them, or in the mnemonic dialect.
 //!
 //! Text is made from the encoding and not from the decoded form: a log also shows instructions that nothing will ever
 //! decode, because they are dead or are about to be refused.
@@ -8,8 +8,9 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
-use crate::code::{Code, Encoded, RawInsn, encode};
+use crate::code::{Code, Encoded, RawInsn, decode_slot, encode};
 use crate::insn::{AluOp, AtomicOp, CmpOp, EndianOp, Insn, Size, Wide, Width};
+use crate::mnemonic::Text;
 use crate::num;
 use crate::op::{bits, call, class, mode, wide};
 
@@ -42,6 +43,21 @@ pub struct NoNames;
 
 impl Names for NoNames {}
 
+/// Which of the two languages an instruction is written in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Dialect {
+    /// `r1 += r2`, as Linux's verifier and bpftool write it.
+    #[default]
+    Kernel,
+    /// `add %r1, %r2`, as the public conformance suite and ubpf write it.
+    Mnemonic,
+}
+
+impl Dialect {
+    /// Both.
+    pub const ALL: &'static [Dialect] = &[Dialect::Kernel, Dialect::Mnemonic];
+}
+
 /// The text of one instruction, to be displayed.
 #[derive(Clone, Copy)]
 pub struct Disasm<'a> {
@@ -51,6 +67,7 @@ pub struct Disasm<'a> {
     slot: usize,
     names: &'a dyn Names,
     opcode: bool,
+    dialect: Dialect,
 }
 
 impl fmt::Debug for Disasm<'_> {
@@ -65,13 +82,19 @@ impl Disasm<'_> {
     pub fn with_opcode(self) -> Self {
         Disasm { opcode: true, ..self }
     }
+
+    /// In this dialect. The mnemonic one has no text for what is malformed, and says in a comment what is wrong with it.
+    #[must_use]
+    pub fn in_dialect(self, dialect: Dialect) -> Self {
+        Disasm { dialect, ..self }
+    }
 }
 
 /// The text of a decoded instruction that stands at `slot`; `WideTail` has none.
 pub fn disasm(insn: Insn, slot: usize, names: &dyn Names) -> Disasm<'_> {
     let encoded: Encoded = encode(insn);
     let high = encoded.get(1).map_or(0, |tail| tail.imm);
-    Disasm { raw: encoded.head(), high, slot, names, opcode: false }
+    Disasm { raw: encoded.head(), high, slot, names, opcode: false, dialect: Dialect::Kernel }
 }
 
 impl Code {
@@ -80,12 +103,15 @@ impl Code {
     pub fn text<'a>(&self, slot: usize, names: &'a dyn Names) -> Option<Disasm<'a>> {
         let raw = self.raw(slot).filter(|_| !self.is_tail(slot))?;
         let high = self.raw(slot + 1).filter(|_| raw.is_wide()).map_or(0, |tail| tail.imm);
-        Some(Disasm { raw, high, slot, names, opcode: false })
+        Some(Disasm { raw, high, slot, names, opcode: false, dialect: Dialect::Kernel })
     }
 }
 
 impl fmt::Display for Disasm<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.dialect == Dialect::Mnemonic {
+            return self.mnemonic(f);
+        }
         match self.raw.code & class::MASK {
             class::LD => self.load_special(f),
             class::LDX => self.load(f),
@@ -132,6 +158,14 @@ macro_rules! say {
 impl Disasm<'_> {
     fn opcode(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.opcode { write!(f, "({:02x}) ", self.raw.code) } else { Ok(()) }
+    }
+
+    fn mnemonic(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tail = RawInsn { imm: self.high, ..RawInsn::default() };
+        match decode_slot(self.raw, Some(tail)) {
+            Ok(insn) => say!(self, f, "{}", Text { insn, slot: self.slot, names: self.names }),
+            Err(malformed) => write!(f, "# {malformed}"),
+        }
     }
 
     fn place(&self, base: u8, signed: bool) -> Place {

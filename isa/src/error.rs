@@ -1,5 +1,6 @@
 //! The crate's error.
 
+use alloc::format;
 use alloc::string::String;
 use thiserror::Error;
 
@@ -32,6 +33,14 @@ pub enum Syntax {
     /// Something else should stand here.
     #[error("expected {0}")]
     Expected(&'static str),
+    /// No instruction has this name.
+    #[error("no instruction '{name}'{}", suggestion(.near))]
+    Mnemonic {
+        /// The name as written.
+        name: String,
+        /// The closest that there is.
+        near: Option<String>,
+    },
     /// No register has this name.
     #[error("no register '{0}'")]
     Register(String),
@@ -88,4 +97,8 @@ pub enum Syntax {
         /// What the text assembles to.
         actual: u8,
     },
+}
+
+fn suggestion(near: &Option<String>) -> String {
+    near.as_ref().map_or_else(String::new, |near| format!("; did you mean '{near}'?"))
 }

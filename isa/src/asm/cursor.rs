@@ -169,8 +169,14 @@ impl<'t> Cursor<'t> {
         Some(byte)
     }
 
-    /// `r3` or `w3`, if that comes next.
+    /// `r3` or `w3`, if that comes next, with or without a percent sign.
     pub fn try_reg(&mut self) -> Parse<Option<(Width, Reg)>> {
+        let sigil = self.eat("%");
+        let found = self.bare_reg()?;
+        if sigil && found.is_none() { self.expected("a register") } else { Ok(found) }
+    }
+
+    fn bare_reg(&mut self) -> Parse<Option<(Width, Reg)>> {
         let word = self.peek_word();
         let (width, digits) = match word.split_at_checked(1) {
             Some(("r", digits)) => (Width::W64, digits),
@@ -227,6 +233,26 @@ impl<'t> Cursor<'t> {
             magnitude.map_err(|_| Fault { at, problem: Syntax::Range { value: text.to_owned(), field: "64 bits" } })?;
         let value = i128::from(magnitude);
         Ok(Number { value: if negative { -value } else { value }, hex, text, at })
+    }
+
+    /// `+4` or `-8` or nothing.
+    pub fn signed_offset(&mut self) -> Parse<i16> {
+        if !(self.looks_at("+") || self.looks_at("-")) {
+            return Ok(0);
+        }
+        let number = self.number()?;
+        i16::try_from(number.value).map_err(|_| number.range("a 16-bit offset"))
+    }
+
+    /// What was read since `start`.
+    pub fn text_from(&self, start: usize) -> &'t str {
+        self.line.get(start..self.at).unwrap_or_default()
+    }
+
+    /// Whether nothing follows the next word.
+    pub fn word_ends_line(&mut self) -> bool {
+        let word = self.peek_word();
+        self.rest().get(word.len()..).is_none_or(|rest| rest.trim_start().is_empty())
     }
 
     /// `u32` or `s32`: the size and whether it is signed.

@@ -1,18 +1,21 @@
-//! Text to instructions: the text that [`crate::disasm`] writes, and what makes it pleasant to write by hand.
+//! Text to instructions, in two dialects that may stand in one text: the kernel's, which [`crate::disasm`] writes
+//! (`r1 += r2`), and the mnemonic one of ubpf, rbpf and the public conformance suite (`add %r1, %r2`).
 //!
-//! One instruction a line, after an optional slot number `7:` and an optional opcode byte `(b7)`. `;` and `//` begin a
+//! Registers may have a percent sign. One instruction a line, after an optional slot number `7:` and an optional opcode byte `(b7)`. `;` and `//` begin a
 //! comment, as does `#` at the start of a line or after a space. A label is `name:`; jumps, calls and `subprog[name]`
 //! take it in place of `pc+7`. A hexadecimal number moved to a register is a 64-bit load (`r1 = 0x5`) and a decimal one
 //! a plain move (`r1 = 5`) where it fits: so the verifier's own text tells them apart. `ll` after a number makes it a
 //! load too. The signs of LLVM's dialect (`goto +7`, `(r10 - 8)`, `w1 = *(u32 *)(r2 +0)`) are understood.
 
 mod cursor;
+mod mnemonic;
 mod statement;
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::cell::OnceCell;
 
 use crate::code::{Code, encode};
 use crate::error::{IsaError, Syntax};
@@ -52,7 +55,15 @@ pub fn assemble(text: &str) -> Result<Code, IsaError> {
 
 /// Assembles a text with these names.
 pub fn assemble_with(text: &str, symbols: &dyn Symbols) -> Result<Code, IsaError> {
-    let mut program = Listing { symbols, items: Vec::new(), labels: BTreeMap::new(), length: 0, base: None };
+    let mut program = Listing {
+        symbols,
+        names: OnceCell::new(),
+        items: Vec::new(),
+        labels: BTreeMap::new(),
+        first_exit: None,
+        length: 0,
+        base: None,
+    };
     for (index, line) in text.lines().enumerate() {
         let located = |fault: Fault| locate(index, line, fault);
         program.line(index, line).map_err(located)?;
@@ -92,8 +103,12 @@ struct Item<'t> {
 
 struct Listing<'t> {
     symbols: &'t dyn Symbols,
+    /// Filled when the first mnemonic comes up.
+    names: OnceCell<mnemonic::Mnemonics>,
     items: Vec<Item<'t>>,
     labels: BTreeMap<&'t str, usize>,
+    /// What a jump to `exit` means where no label is called that.
+    first_exit: Option<usize>,
     length: usize,
     /// What the slot numbers in the text are ahead by: a listing may begin in the middle of a program.
     base: Option<i128>,
@@ -113,7 +128,7 @@ impl<'t> Listing<'t> {
         }
         let at = cursor.position();
         let opcode = cursor.opcode();
-        let statement = statement::parse(&mut cursor, opcode, self.symbols)?;
+        let statement = statement::parse(&mut cursor, opcode, self.symbols, &self.names)?;
         cursor.expect_end()?;
         let encoded = encode(statement.insn);
         let actual = encoded.head().code;
@@ -124,6 +139,9 @@ impl<'t> Listing<'t> {
             return Err(Fault { at, problem: Syntax::NoEncoding(malformed) });
         }
         let slot = self.length;
+        if statement.insn == Insn::Exit {
+            self.first_exit.get_or_insert(slot);
+        }
         self.length += statement.insn.slots();
         self.items.push(Item { statement, line, index, slot });
         Ok(())
@@ -148,9 +166,11 @@ impl<'t> Listing<'t> {
                 fault(Syntax::Range { value: distance.to_string(), field: "the offset of the instruction" })
             }),
             Target::Label(name) => {
-                let to = self.labels.get(name).ok_or_else(|| fault(unknown("label", name)))?;
+                let implied = self.first_exit.filter(|_| name == "exit");
+                let to = self.labels.get(name).copied().or(implied);
+                let to = to.ok_or_else(|| fault(unknown("label", name)))?;
                 let place = |slot: usize| i64::try_from(slot).unwrap_or(i64::MAX);
-                let distance = place(*to) - place(item.slot) - 1;
+                let distance = place(to) - place(item.slot) - 1;
                 with_distance(insn, distance).ok_or_else(|| fault(Syntax::TooFar { name: name.to_owned(), distance }))
             }
         }

@@ -1,18 +1,29 @@
 //! One instruction's text to the instruction.
 
+use core::cell::OnceCell;
+
 use super::cursor::{Cursor, Fault, Number, Parse};
+use super::mnemonic::{self, Mnemonics};
 use super::{Statement, Symbols, Target, unknown};
 use crate::error::Syntax;
 use crate::insn::{AluOp, AtomicOp, Callee, CmpOp, EndianOp, Insn, Operand, Reg, Size, Wide, Width};
 use crate::op::bits;
 
-fn plain<'t>(insn: Insn) -> Parse<Statement<'t>> {
+pub fn plain<'t>(insn: Insn) -> Parse<Statement<'t>> {
     Ok(Statement { insn, target: None })
 }
 
-/// Parses the statement that begins here. `opcode` is the byte written before it, which tells a move from a load where
-/// the text alone does not.
-pub fn parse<'t>(cursor: &mut Cursor<'t>, opcode: Option<u8>, symbols: &dyn Symbols) -> Parse<Statement<'t>> {
+/// Words that begin a statement of the kernel's dialect alone.
+const WORDS: [&str; 7] = ["goto", "gotol", "if", "lock", "store_release", "call", "exit"];
+
+/// Parses the statement that begins here, in either dialect. `opcode` is the byte written before it, which tells a move
+/// from a load where the text alone does not.
+pub fn parse<'t>(
+    cursor: &mut Cursor<'t>,
+    opcode: Option<u8>,
+    symbols: &dyn Symbols,
+    names: &OnceCell<Mnemonics>,
+) -> Parse<Statement<'t>> {
     if cursor.looks_at("*") {
         return store(cursor);
     }
@@ -27,24 +38,23 @@ pub fn parse<'t>(cursor: &mut Cursor<'t>, opcode: Option<u8>, symbols: &dyn Symb
         "goto" => jump(cursor, "goto", Insn::Jump { off: 0, long: false }),
         "gotol" => jump(cursor, "gotol", Insn::Jump { off: 0, long: true }),
         "may_goto" => jump(cursor, "may_goto", Insn::MayGoto { off: 0 }),
-        "callx" => {
-            cursor.eat("callx");
-            plain(Insn::CallX { target: cursor.reg()? })
-        }
-        "gotox" => {
-            cursor.eat("gotox");
-            plain(Insn::GotoX { target: cursor.reg()? })
-        }
         "if" => branch(cursor),
         "call" => call(cursor, symbols),
-        "lock" => locked(cursor),
+        "lock" => locked(cursor, names),
         "store_release" => store_release(cursor),
-        _ => cursor.expected("an instruction"),
+        "" => cursor.expected("an instruction"),
+        word => {
+            let names = names.get_or_init(Mnemonics::new);
+            match mnemonic::parse(cursor, names, symbols) {
+                Some(statement) => statement,
+                None => cursor.fault(names.unknown(word, &WORDS)),
+            }
+        }
     }
 }
 
 /// `pc+7`, `+7` or a label.
-fn target<'t>(cursor: &mut Cursor<'t>, insn: Insn) -> Parse<Statement<'t>> {
+pub fn target<'t>(cursor: &mut Cursor<'t>, insn: Insn) -> Parse<Statement<'t>> {
     let at = cursor.position();
     let signed = |cursor: &mut Cursor<'t>| cursor.looks_at("+") || cursor.looks_at("-");
     let word = cursor.peek_word();
@@ -74,7 +84,7 @@ fn symbol<T: Copy>(cursor: &mut Cursor<'_>, all: &[T], text: impl Fn(T) -> &'sta
 }
 
 /// A register of this width, or a number as `imm` reads it.
-fn operand<'t>(cursor: &mut Cursor<'t>, width: Width, imm: impl Fn(&Number<'t>) -> Parse<i32>) -> Parse<Operand> {
+pub fn operand<'t>(cursor: &mut Cursor<'t>, width: Width, imm: impl Fn(&Number<'t>) -> Parse<i32>) -> Parse<Operand> {
     let at = cursor.position();
     match cursor.try_reg()? {
         Some((found, reg)) if found == width => Ok(Operand::Reg(reg)),
@@ -104,6 +114,9 @@ fn branch<'t>(cursor: &mut Cursor<'t>) -> Parse<Statement<'t>> {
 
 fn call<'t>(cursor: &mut Cursor<'t>, symbols: &dyn Symbols) -> Parse<Statement<'t>> {
     cursor.expect("call")?;
+    if let Some(statement) = mnemonic::callee(cursor)? {
+        return Ok(statement);
+    }
     let local = Insn::Call(Callee::Local(0));
     let word = cursor.peek_word();
     if word.is_empty() || word == "pc" {
@@ -164,12 +177,7 @@ fn pointer_type(cursor: &mut Cursor<'_>) -> Parse<(Size, bool)> {
 fn based(cursor: &mut Cursor<'_>, (size, signed): (Size, bool)) -> Parse<Place> {
     cursor.expect("(")?;
     let base = cursor.reg()?;
-    let off = if cursor.looks_at("+") || cursor.looks_at("-") {
-        let number = cursor.number()?;
-        i16::try_from(number.value).map_err(|_| number.range("a 16-bit offset"))?
-    } else {
-        0
-    };
+    let off = cursor.signed_offset()?;
     cursor.expect(")")?;
     Ok(Place { size, signed, base, off })
 }
@@ -204,9 +212,11 @@ fn store<'t>(cursor: &mut Cursor<'t>) -> Parse<Statement<'t>> {
     plain(Insn::Store { size, base, off, src })
 }
 
-fn locked<'t>(cursor: &mut Cursor<'t>) -> Parse<Statement<'t>> {
+fn locked<'t>(cursor: &mut Cursor<'t>, names: &OnceCell<Mnemonics>) -> Parse<Statement<'t>> {
     cursor.expect("lock")?;
-    cursor.expect("*")?;
+    if !cursor.eat("*") {
+        return mnemonic::locked(cursor, names.get_or_init(Mnemonics::new));
+    }
     let Place { size, base, off, .. } = unsigned_place(cursor)?;
     let Some(op) = symbol(cursor, AtomicOp::ALL, AtomicOp::symbol) else {
         return cursor.expected("+=, |=, &= or ^=");
@@ -385,7 +395,7 @@ fn call_like<'t>(
 }
 
 /// The number of an address space; 15 bits, so that both fit the immediate.
-fn space(cursor: &mut Cursor<'_>) -> Parse<i16> {
+pub fn space(cursor: &mut Cursor<'_>) -> Parse<i16> {
     let number = cursor.number()?;
     u8::try_from(number.value).map(i16::from).map_err(|_| number.range("an address space"))
 }
@@ -446,7 +456,7 @@ fn fetching<'t>(cursor: &mut Cursor<'t>, width: Width, dst: Reg, op: AtomicOp, n
 }
 
 /// `map[fd:3]`, `map[idx:3]` or `map[name]`, each with `[0]+OFFSET` for the address of the first value.
-fn map(cursor: &mut Cursor<'_>, symbols: &dyn Symbols) -> Parse<Wide> {
+pub fn map(cursor: &mut Cursor<'_>, symbols: &dyn Symbols) -> Parse<Wide> {
     cursor.expect("map")?;
     cursor.expect("[")?;
     let at = cursor.position();
