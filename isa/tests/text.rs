@@ -382,7 +382,7 @@ fn errors_tell_where_and_what() {
         ("ja +32768", 1, 4, range("32768", "the offset of the instruction")),
         ("jeq %r1, 2, nowhere\nexit", 1, 13, unknown("label", "nowhere")),
         ("ja exit", 1, 4, unknown("label", "exit")),
-        ("lddw %r1, map_val(var_addr(1))", 1, 30, Syntax::Expected("map_by_fd or map_by_idx")),
+        ("lddw %r1, map_val(var_addr(1))", 1, 19, Syntax::Expected("map_by_fd or map_by_idx")),
         ("ldxsdw %r1, [%r2]", 1, 1, mnemonic("ldxsdw", Some("ldxdw"))),
         ("exit now", 1, 6, Syntax::Expected("the end of the line")),
         ("r11 = 0", 1, 1, Syntax::Register("r11".into())),

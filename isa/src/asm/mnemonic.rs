@@ -210,6 +210,7 @@ fn load_imm<'t>(cursor: &mut Cursor<'t>, symbols: &dyn Symbols) -> Parse<Stateme
         "map_val" => {
             cursor.word("map_val")?;
             cursor.expect("(")?;
+            let at = cursor.position();
             let value = by_number(cursor)?;
             cursor.expect(")")?;
             let off = if cursor.eat("+") { cursor.number()?.unsigned()? } else { 0 };
@@ -220,7 +221,7 @@ fn load_imm<'t>(cursor: &mut Cursor<'t>, symbols: &dyn Symbols) -> Parse<Stateme
                 | Wide::MapValue { .. }
                 | Wide::BtfId { .. }
                 | Wide::Func(_)
-                | Wide::MapIdxValue { .. } => cursor.expected("map_by_fd or map_by_idx"),
+                | Wide::MapIdxValue { .. } => Err(Fault { at, problem: Syntax::Expected("map_by_fd or map_by_idx") }),
             }
         }
         "code_addr" => {
