@@ -51,6 +51,7 @@ Exit status: 0 it ran, 1 the program was rejected, 2 wrong usage or bad input.";
 const DUMP_EXAMPLES: &str = "\
 Examples:
   ring3 dump asm lb.bpf.o                                 the object's instructions, with source lines
+  ring3 dump asm --dialect mnemonic lb.bpf.o                  the same, as ubpf and rbpf write it
   ring3 dump xlated lb.bpf.o --program lb                 after verification, as the engines see them
   ring3 dump jited lb.bpf.o --program lb                  the machine code
   ring3 dump maps -o json flows.bpf.o                     the definitions of the maps
@@ -162,9 +163,21 @@ pub struct DumpArgs {
     /// Take programs to be of this type, whatever their sections are called
     #[arg(long = "type", value_name = "TYPE", value_parser = program_type)]
     pub kind: Option<ProgType>,
+    /// The language of asm
+    #[arg(long, value_enum, default_value_t = Dialect::Kernel)]
+    pub dialect: Dialect,
     /// How to print; json is for maps
     #[arg(short = 'o', long = "output", value_enum, default_value_t = RunFormat::Table)]
     pub output: RunFormat,
+}
+
+/// In which language `ring3 dump asm` writes instructions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Dialect {
+    /// The kernel's: r1 += r2
+    Kernel,
+    /// That of ubpf, rbpf and the public conformance suite: add %r1, %r2
+    Mnemonic,
 }
 
 /// What `ring3 dump` shows.

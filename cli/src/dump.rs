@@ -8,7 +8,7 @@ use ring3::{Backend, Engine, MapDef, Object, Options};
 use serde_json::{Value as Json, json};
 
 use crate::Outcome;
-use crate::args::{DumpArgs, RunFormat, What};
+use crate::args::{Dialect, DumpArgs, RunFormat, What};
 use crate::error::CliError;
 use crate::listing;
 use crate::output::{Ink, Out, hex, printable};
@@ -22,6 +22,9 @@ const BTF_MAGIC: [[u8; 2]; 2] = [[0x9f, 0xeb], [0xeb, 0x9f]];
 pub fn dump(args: &DumpArgs, out: &mut Out) -> Result<Outcome, CliError> {
     if args.output == RunFormat::Json && args.what != What::Maps {
         return Err(CliError::input("-o json is for 'dump maps'"));
+    }
+    if args.dialect == Dialect::Mnemonic && args.what != What::Asm {
+        return Err(CliError::input("--dialect mnemonic is for 'dump asm'"));
     }
     let bytes = ring3::read(&args.object, ring3::object::MAX_FILE)?;
     if args.what == What::Btf && BTF_MAGIC.iter().any(|magic| bytes.starts_with(magic)) {
@@ -65,7 +68,7 @@ fn asm(args: &DumpArgs, object: &Object, out: &mut Out) -> Result<Outcome, CliEr
             writeln!(out)?;
         }
         match object.program(name, &options(args)) {
-            Ok(program) => listing::asm(&program, out)?,
+            Ok(program) => listing::asm(&program, args.dialect, out)?,
             Err(error) => {
                 out.flush()?;
                 writeln!(std::io::stderr(), "ring3: {error}")?;

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::io::Write;
 
 use ring3::btf::ProgramInfo;
-use ring3::isa::{Callee, Insn, Names, NoNames, Wide, disasm};
+use ring3::isa::{self, Callee, Insn, Names, NoNames, Wide, disasm};
 use ring3::jit::{Compiled, Origin};
 use ring3::platform::helper_name;
 use ring3::vm::{Callback, Linked, Op};
 use ring3::{Executable, Program};
 
+use crate::args::Dialect;
 use crate::disasm::{Arch, machine_code};
 use crate::error::CliError;
 use crate::output::{Ink, Out, hex, printable};
@@ -97,15 +98,18 @@ fn heading(program: &Program, out: &mut Out) -> Result<(), CliError> {
     Ok(writeln!(out, "{}", out.ink(Ink::Strong, &printable(&text)))?)
 }
 
-/// The instructions of a linked program, in the kernel's text.
-pub fn asm(program: &Program, out: &mut Out) -> Result<(), CliError> {
+/// The instructions of a linked program.
+pub fn asm(program: &Program, dialect: Dialect, out: &mut Out) -> Result<(), CliError> {
     heading(program, out)?;
     let names = ProgramNames(program);
     let mut margin = Margin::new(program);
     for slot in 0..program.code.len() {
         let Some(text) = program.code.text(slot, &names) else { continue };
         margin.at(slot as u32, out)?;
-        writeln!(out, "{slot:4}: {}", text.with_opcode())?;
+        match dialect {
+            Dialect::Kernel => writeln!(out, "{slot:4}: {}", text.with_opcode())?,
+            Dialect::Mnemonic => writeln!(out, "{slot:4}: {}", text.in_dialect(isa::Dialect::Mnemonic))?,
+        }
     }
     Ok(())
 }

@@ -24,6 +24,20 @@ fn asm_has_names_and_source_lines() {
 }
 
 #[test]
+fn asm_in_mnemonics() {
+    let ran = words("dump asm --dialect mnemonic drop_icmp.bpf.o");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for line in [
+        "drop_icmp:",
+        "   0: ldxw %r2, [%r1+4]",
+        "  17: lddw %r1, map_by_fd(0) # map[drop_count]",
+        "  19: call helper 1 # bpf_map_lookup_elem",
+    ] {
+        assert!(ran.stdout.lines().any(|l| l == line), "no '{line}' in\n{}", ran.stdout);
+    }
+}
+
+#[test]
 fn maps_as_a_table_and_as_json() {
     let ran = words("dump maps tail.bpf.o");
     assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -82,6 +96,7 @@ fn usage_errors_have_status_2_and_say_what_is_possible() {
         ("run tail.bpf.o --packet 00", "which program? --program with one of count_icmp, count_tcp"),
         ("run tail.bpf.o --program none --packet 00", "there is no program 'none'"),
         ("dump btf -o json hello.bpf.o", "-o json is for"),
+        ("dump xlated --dialect mnemonic hello.bpf.o", "--dialect mnemonic is for 'dump asm'"),
         ("run lb.bpf.o --set pick --packet 00", "'pick' is not KEY=VALUE"),
         ("run lb.bpf.o --set pick=many --packet 00", "global variable 'pick': 'many' is not a value"),
     ] {
