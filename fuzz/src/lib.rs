@@ -8,7 +8,6 @@ mod emit;
 mod engines;
 mod entropy;
 mod generate;
-pub mod kernel;
 mod mutate;
 pub mod parity;
 

@@ -38,16 +38,9 @@ fn main() -> ExitCode {
     if args.first().is_some_and(|a| a == "ours") {
         return alone(number(1, 1));
     }
-    let mut referee = match Referee::open(maps()) {
-        Ok(Some(referee)) => referee,
-        Ok(None) => {
-            eprintln!("skipped: no Linux 6.18 with bpf(2) here");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("no maps: {error}");
-            return ExitCode::FAILURE;
-        }
+    let Some(mut referee) = Referee::open(maps()) else {
+        eprintln!("skipped: no Linux 6.18 with bpf(2) here");
+        return ExitCode::SUCCESS;
     };
     if let Some(kind) = ProgType::from_name(args.first().map_or("", String::as_str)) {
         return one(&mut referee, kind, args.get(1).map_or("", String::as_str));

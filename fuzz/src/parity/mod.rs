@@ -6,16 +6,14 @@ mod mutation;
 mod shrink;
 
 use std::fmt;
-use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ring3_isa::{Code, Endianness, Insn, IsaError, Mention, RawInsn};
+use ring3_linux::{LoadOptions, Loaded, Map};
 use ring3_platform::{Errno, MapDef, MapFlags, MapType, ProgType, Program, Target};
 use ring3_verifier::{LogLevel, verify};
 
-use crate::kernel::Kernel;
 pub use cases::{Source, case};
 pub use chaos::chaos;
 pub use mutation::spoil;
@@ -31,6 +29,10 @@ pub const KINDS: [ProgType; 7] = [
     ProgType::CgroupSkb,
     ProgType::RawTracepoint,
 ];
+
+/// What is wrong and the statistics, but no instructions: those would make the log of a long walk longer than any buffer.
+const STATISTICS: LoadOptions =
+    LoadOptions { log: ring3_linux::LogLevel::STATS, flags: 0, attach_btf_id: 0, without_info: false };
 
 /// The kernel whose rules are compared.
 const RELEASE: &str = "6.18.";
@@ -110,6 +112,17 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Of a program that was given to the kernel with [`STATISTICS`].
+    ///
+    /// Errors: it was not the program that was refused.
+    fn of_kernel(result: Result<Loaded, ring3_linux::Error>) -> Result<Verdict, ring3_linux::Error> {
+        match result {
+            Ok(loaded) => Ok(Verdict::of_log(0, &loaded.log.text)),
+            Err(ring3_linux::Error::Program { errno, log, .. }) => Ok(Verdict::of_log(errno.0, &log.text)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Out of errno and a log that has the statistics.
     fn of_log(errno: i32, log: &str) -> Verdict {
         let lines: Vec<&str> = log.lines().collect();
@@ -226,22 +239,20 @@ impl Pair {
 
 /// The kernel with the maps that programs refer to.
 pub struct Referee {
-    kernel: Kernel,
     defs: Vec<Arc<MapDef>>,
     /// By program type: some maps belong to the type that uses them first.
-    fds: Vec<(ProgType, Vec<OwnedFd>)>,
+    live: Vec<(ProgType, Vec<Map>)>,
     target: Arc<Target>,
 }
 
 impl Referee {
     /// `None` where bpf(2) cannot be used, or where another Linux runs than the one whose rules ring3 has.
-    pub fn open(defs: Vec<Arc<MapDef>>) -> io::Result<Option<Referee>> {
+    pub fn open(defs: Vec<Arc<MapDef>>) -> Option<Referee> {
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        if !release.starts_with(RELEASE) {
-            return Ok(None);
+        if !release.starts_with(RELEASE) || ring3_linux::available().is_err() {
+            return None;
         }
-        let Some(kernel) = Kernel::open() else { return Ok(None) };
-        Ok(Some(Referee { kernel, defs, fds: Vec::new(), target: Arc::new(Target::default()) }))
+        Some(Referee { defs, live: Vec::new(), target: Arc::new(Target::default()) })
     }
 
     /// The maps.
@@ -250,26 +261,27 @@ impl Referee {
     }
 
     /// Judges the instructions as a program of this type.
-    pub fn judge(&mut self, kind: ProgType, code: Code) -> io::Result<Pair> {
+    ///
+    /// Errors: the kernel refused a map, or the program's types.
+    pub fn judge(&mut self, kind: ProgType, code: Code) -> Result<Pair, ring3_linux::Error> {
         let program = program(kind, code, &self.defs);
         self.judge_program(program)
     }
 
     /// Judges a program that refers to the maps of this referee.
-    pub fn judge_program(&mut self, program: Program) -> io::Result<Pair> {
-        let starts: Vec<usize> =
-            program.info.iter().flat_map(|info| info.funcs.iter().map(|func| func.slot as usize)).collect();
-        let fds = match self.fds.iter().position(|(kind, _)| *kind == program.kind) {
-            Some(index) => &self.fds[index].1,
+    pub fn judge_program(&mut self, program: Program) -> Result<Pair, ring3_linux::Error> {
+        let maps = match self.live.iter().position(|(kind, _)| *kind == program.kind) {
+            Some(index) => &self.live[index].1,
             None => {
-                let fds = self.defs.iter().map(|def| self.kernel.map(def)).collect::<io::Result<_>>()?;
-                &self.fds.push_mut((program.kind, fds)).1
+                let maps = self.defs.iter().map(|def| Map::create(def)).collect::<Result<_, _>>()?;
+                &self.live.push_mut((program.kind, maps)).1
             }
         };
-        let linux = self.kernel.judge(&program, fds, &starts)?;
+        let maps: Vec<&Map> = maps.iter().collect();
+        let linux = Verdict::of_kernel(ring3_linux::load_with(&program, &maps, &STATISTICS))?;
         let start = Instant::now();
         let ring3 = ours(program, &self.target);
-        Ok(Pair { linux: Verdict::of_log(linux.errno, &linux.log), ring3, took: start.elapsed() })
+        Ok(Pair { linux, ring3, took: start.elapsed() })
     }
 }
 
