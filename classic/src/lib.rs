@@ -28,6 +28,7 @@ mod print;
 mod run;
 mod seccomp;
 mod text;
+mod translate;
 
 pub use check::{Filter, Place};
 pub use error::{ClassicError, Fault, Refusal};
@@ -36,3 +37,4 @@ pub use print::{Listing, comma, ddd};
 pub use run::{Fields, Packet};
 pub use seccomp::SeccompData;
 pub use text::{from_bytes, parse, parse_any, to_bytes};
+pub use translate::Style;

@@ -34,6 +34,8 @@ pub struct SkbContext {
     network: i64,
     /// Where the Ethernet header is, relative to the data.
     mac: i64,
+    /// Bytes that the packet had on the wire and that are not there.
+    missing: u64,
     len: SlotId,
     data: SlotId,
     data_end: SlotId,
@@ -76,6 +78,7 @@ impl SkbContext {
             start: DataStart::Ethernet,
             network: ETH_HLEN as i64,
             mac: 0,
+            missing: 0,
             len: id("len"),
             data: id("data"),
             data_end: id("data_end"),
@@ -83,11 +86,13 @@ impl SkbContext {
         })
     }
 
-    /// Puts another frame in: at least an Ethernet header (callers check that). What a program may have written to the fields of
+    /// Puts another frame in: at least an Ethernet header (callers check that; a frame of a capture may have been cut shorter,
+    /// and then its fields are zero). What a program may have written to the fields of
     /// the one before is gone; set fields after this.
     pub fn load(&mut self, frame: &[u8], start: DataStart) {
         self.packet.load(frame);
         self.start = start;
+        self.missing = 0;
         let header: Option<&[u8; ETH_HLEN]> = frame.first_chunk();
         let (kind, protocol) = header.map_or((0, 0), |h| (packet_type(h), protocol(h, frame)));
         for field in FRESH {
@@ -100,6 +105,13 @@ impl SkbContext {
             self.packet.pull(ETH_HLEN);
             (self.network, self.mac) = (0, -(ETH_HLEN as i64));
         }
+        self.refresh();
+    }
+
+    /// Says of the packet that was put in that it was cut short when it was captured: the program sees `len` bytes, not all
+    /// of which it can load. A number below the packet's length changes nothing.
+    pub fn cut_from(&mut self, len: u32) {
+        self.missing = u64::from(len).saturating_sub(self.packet.len() as u64);
         self.refresh();
     }
 
@@ -170,7 +182,7 @@ impl SkbContext {
     }
 
     pub(crate) fn refresh(&mut self) {
-        self.slots.set_id(self.len, self.packet.len() as u64);
+        self.slots.set_id(self.len, self.packet.len() as u64 + self.missing);
         self.slots.set_id(self.data, self.packet.data_addr());
         self.slots.set_id(self.data_end, self.packet.end_addr());
         self.slots.set_id(self.data_meta, self.packet.meta_addr());
