@@ -59,6 +59,20 @@ impl<'e, 'h> Call<'e, 'h> {
         self.env.known_bytes(addr, out)
     }
 
+    /// Writes memory that an unverified program passed by address. False, and nothing is written, if the bytes are not live or may
+    /// not be written, and in every verified program: its proof knows nothing of the write, unless the helper's prototype does.
+    pub fn write(&mut self, addr: u64, bytes: &[u8]) -> bool {
+        if self.env.regions.is_none() {
+            return false;
+        }
+        // SAFETY: the program is not verified, so that `mem_mut` looks the bytes up; what is copied is not the program's.
+        match unsafe { self.env.mem_mut(addr, bytes.len() as u64) } {
+            Some(to) => to.copy_from_slice(bytes),
+            None => return false,
+        }
+        true
+    }
+
     /// Stops the run, saying that an argument is not what it must be. The value that the helper returns does not count.
     pub fn trap(&mut self, value: u64, what: &'static str) {
         self.env.trap_argument(value, what);

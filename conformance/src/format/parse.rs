@@ -44,6 +44,8 @@ pub enum Problem {
     RawDiffers { slot: usize },
     #[error("map '{map}' cannot be created: {errno}")]
     Map { map: String, errno: Errno },
+    #[error("map '{map}': content is for arrays, and at most a value")]
+    Content { map: String },
     #[error("{0}")]
     Asm(Syntax),
 }
@@ -459,6 +461,11 @@ fn map(line: &Line<'_>) -> Parse<MapDef> {
             for (at, word) in words {
                 push_bytes(&mut data, word).ok_or_else(|| not(at, word, "bytes as hex digits"))?;
             }
+            let size = def.value_size as usize;
+            if data.len() > size || kind != MapType::Array {
+                return Err(line.at(0, Problem::Content { map: name.to_owned() }));
+            }
+            data.resize(size, 0);
             def.data = Some(data.into());
         }
         Some((at, word)) => return Err(not(at, word, "'='")),

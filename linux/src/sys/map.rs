@@ -52,8 +52,15 @@ impl MapFd {
             Some(
                 MapType::PercpuHash | MapType::PercpuArray | MapType::LruPercpuHash | MapType::PercpuCgroupStorage,
             ) => value.next_multiple_of(8) * possible_cpus()?,
-            // Of maps that hold other objects, the kernel gives ids.
-            _ => value.max(size_of::<u32>() * usize::from(value > 0)),
+            // Of maps that hold other objects, the kernel takes descriptors and gives ids.
+            Some(
+                MapType::PerfEventArray
+                | MapType::ProgArray
+                | MapType::CgroupArray
+                | MapType::ArrayOfMaps
+                | MapType::HashOfMaps,
+            ) => size_of::<u32>(),
+            _ => value,
         };
         Ok(MapFd { fd, kind, key: key as usize, value })
     }
