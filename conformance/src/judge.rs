@@ -35,12 +35,13 @@ pub fn judge(case: &Case, judges: Judges, outcome: &Outcome) -> Verdict {
         return Verdict::Skip { reason: reason.clone() };
     }
     match &case.expect {
-        Expect::Result(result) => match (&case.unverified, judges) {
-            (Some(unverified), Judges::AsLinux) => judge_unverified(unverified, outcome),
-            (_, Judges::AsLinux | Judges::Not) => judge_result(case, *result, judges, outcome),
+        Expect::Result(result) => match (&case.unverified, judges, outcome) {
+            (Some(unverified), Judges::AsLinux, _) => judge_unverified(unverified, outcome),
+            (Some(unverified), Judges::Perhaps, Outcome::Stopped(_)) => judge_unverified(unverified, outcome),
+            (_, Judges::AsLinux | Judges::Perhaps | Judges::Not, _) => judge_result(case, *result, judges, outcome),
         },
         Expect::Refused(refusal) => match outcome {
-            Outcome::Stopped(stop) if judges == Judges::Not || says(stop, refusal) => Verdict::Pass,
+            Outcome::Stopped(stop) if judges != Judges::AsLinux || says(stop, refusal) => Verdict::Pass,
             _ => Verdict::fail(format!("refused: {refusal}"), outcome),
         },
         Expect::Error(text) => match outcome {
@@ -55,9 +56,7 @@ fn judge_result(case: &Case, result: u64, judges: Judges, outcome: &Outcome) -> 
         Outcome::Returned(r0) if *r0 == result => Verdict::Pass,
         // Only the low half of R0 comes out of some runs.
         Outcome::ReturnedLow(low) if u64::from(*low) == result & 0xffff_ffff => Verdict::Pass,
-        Outcome::Stopped(stop)
-            if judges == Judges::AsLinux && public::refuses(&case.name, stop.message()).is_some() =>
-        {
+        Outcome::Stopped(stop) if judges != Judges::Not && public::refuses(&case.name, stop.message()).is_some() => {
             Verdict::Skip { reason: format!("Linux refuses: {}", stop.message()) }
         }
         _ => Verdict::fail(format!("{result:#x}"), outcome),
@@ -74,9 +73,10 @@ fn judge_unverified(unverified: &Unverified, outcome: &Outcome) -> Verdict {
     }
 }
 
+/// Plugins tell no error numbers.
 fn says(stop: &Stop, refusal: &Refusal) -> bool {
     match stop {
         Stop::Refused(found) => found == refusal,
-        Stop::Failed(_) => false,
+        Stop::Failed(text) => *text == refusal.message,
     }
 }

@@ -14,6 +14,7 @@ mod judge;
 pub mod public;
 pub mod report;
 pub mod select;
+pub mod serve;
 
 pub use engine::{Engine, EngineName, Outcome};
 pub use error::Error;

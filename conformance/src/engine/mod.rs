@@ -96,6 +96,8 @@ pub enum Judges {
     AsLinux,
     /// It runs everything as far as it goes.
     Not,
+    /// Who knows: a plugin with a verifier refuses in the verifier's words.
+    Perhaps,
 }
 
 /// Why a program did not come to its end.

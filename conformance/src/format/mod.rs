@@ -87,6 +87,21 @@ pub struct Case {
 }
 
 impl Case {
+    /// A program of which nobody says what must come: to see what comes.
+    pub fn of_program(code: Code, maps: Vec<Arc<MapDef>>, memory: Vec<u8>) -> Case {
+        Case {
+            name: "program".to_owned(),
+            about: String::new(),
+            code,
+            input: Input::Memory(memory),
+            // With maps, its helpers are those of Linux, as in a file.
+            linux: !maps.is_empty(),
+            maps,
+            unverified: None,
+            expect: Expect::Result(0),
+        }
+    }
+
     /// Reads a case from a file.
     pub fn read(path: &Path) -> Result<Case, Error> {
         let failed = |source| Error::Read { path: path.to_owned(), source };
