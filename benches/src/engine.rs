@@ -24,6 +24,8 @@ pub enum EngineError {
     Link(#[from] LinkError),
     #[error(transparent)]
     Jit(#[from] JitError),
+    #[error("its instructions cannot be counted")]
+    Uncounted,
 }
 
 /// The random number of every run, for ring3 and its peer alike.

@@ -16,13 +16,15 @@
 pub mod count;
 pub mod engine;
 pub mod expect;
+pub mod measure;
 pub mod peer;
+pub mod sbpf;
 pub mod workload;
 
 #[cfg(test)]
 mod tests {
     use super::engine::{self, BenchHost};
-    use super::{count, peer, workload};
+    use super::{count, peer, sbpf, workload};
 
     /// The programs in C give what Rust says that they should, on everything that runs them.
     #[test]
@@ -50,6 +52,12 @@ mod tests {
             assert_eq!(Some(counted.ret), want, "{name}, one at a time");
             assert!(counted.executed >= 1000, "{name} runs only {} instructions", counted.executed);
             assert_eq!(peer::interpret(&peer::load(&prepared).unwrap(), &mut input), want, "{name}, rbpf");
+            let translated = sbpf::Program::new(&prepared).unwrap();
+            for checks in [sbpf::Checks::None, sbpf::Checks::Regions] {
+                let mut vm = translated.load(&prepared, &workload.packet, checks).unwrap();
+                assert_eq!(vm.run(), want, "{name}, solana-sbpf");
+                assert!(vm.executed() >= counted.executed, "{name}, solana-sbpf");
+            }
         }
     }
 

@@ -173,6 +173,14 @@ impl Input {
         &self.context
     }
 
+    pub(crate) fn context_mut(&mut self) -> &mut [u8; 16] {
+        &mut self.context
+    }
+
+    pub(crate) fn packet_mut(&mut self) -> &mut [u8] {
+        &mut self.packet
+    }
+
     /// The packet.
     pub fn packet(&self) -> &[u8] {
         &self.packet
