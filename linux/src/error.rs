@@ -33,6 +33,16 @@ pub enum Error {
         /// Why not.
         errno: Errno,
     },
+    /// A pin could not be made or opened.
+    #[error("{path}: {command}: {errno}", path = .path.display())]
+    Path {
+        /// Where.
+        path: std::path::PathBuf,
+        /// What was tried.
+        command: Command,
+        /// Why not.
+        errno: Errno,
+    },
     /// A program was refused: by the verifier, which then wrote a log, or before it.
     #[error("program '{program}': {command}: {errno}\n{log}", command = Command::ProgLoad)]
     Program {
@@ -79,6 +89,17 @@ pub enum Error {
         /// At most.
         limit: usize,
     },
+    /// A descriptor or pin of something else.
+    #[error("{found} in place of {expected}")]
+    Kind {
+        /// What was needed, in the kernel's words (`bpf-map`).
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// A path or name with a zero in it, or one that names no event.
+    #[error("'{0}' is no name for this")]
+    Name(String),
     /// A program whose list of maps is another than was given for it.
     #[error("program '{program}' refers to {expected} maps, {found} given")]
     Maps {
@@ -111,6 +132,7 @@ impl Error {
         match self {
             Error::Command { errno, .. }
             | Error::Map { errno, .. }
+            | Error::Path { errno, .. }
             | Error::Program { errno, .. }
             | Error::Run { errno, .. }
             | Error::Btf { errno, .. }
@@ -119,6 +141,8 @@ impl Error {
             | Error::Unavailable(_)
             | Error::Size { .. }
             | Error::Limit { .. }
+            | Error::Kind { .. }
+            | Error::Name(_)
             | Error::Maps { .. }
             | Error::File { .. } => None,
         }
@@ -132,9 +156,12 @@ impl Error {
             | Error::Unavailable(_)
             | Error::Command { .. }
             | Error::Map { .. }
+            | Error::Path { .. }
             | Error::Run { .. }
             | Error::Size { .. }
             | Error::Limit { .. }
+            | Error::Kind { .. }
+            | Error::Name(_)
             | Error::Maps { .. }
             | Error::System { .. }
             | Error::File { .. } => None,

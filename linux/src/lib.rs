@@ -10,20 +10,32 @@
 //!
 //! Sources: bpf(2), `linux/bpf.h`, `Documentation/bpf/` of Linux.
 
+mod attach;
 mod available;
 mod btf;
 mod errno;
 mod error;
+mod info;
 mod load;
 mod map;
+mod pin;
+mod probe;
 mod run;
 mod sys;
+mod target;
 
+pub use attach::{Direction, Link, Uprobe, XdpMode, interface_index};
 pub use available::{Unavailable, available};
 pub use btf::BtfObject;
 pub use errno::Errno;
 pub use error::Error;
+pub use info::{
+    BtfId, BtfInfo, LinkId, LinkInfo, LinkKind, MapId, MapInfo, ProgCode, ProgId, ProgInfo, Stats, btf_ids, link_ids,
+    map_ids, prog_ids,
+};
 pub use load::{LoadOptions, Loaded, Log, LogLevel, Prog, load, load_with};
-pub use map::{Map, UpdateFlag, possible_cpus};
+pub use map::{Cursor, Elements, Map, UpdateFlag, possible_cpus};
+pub use probe::{Feature, has_helper, has_map_type, has_program_type};
 pub use run::{RunOutput, TestRun};
 pub use sys::{Command, attr};
+pub use target::KernelTypes;

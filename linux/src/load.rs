@@ -39,6 +39,14 @@ pub struct Log {
     pub is_whole: bool,
 }
 
+impl Log {
+    /// The text up to the closing zero.
+    pub(crate) fn read(buffer: &[u8]) -> Log {
+        let end = buffer.iter().position(|b| *b == 0).unwrap_or(buffer.len());
+        Log { text: String::from_utf8_lossy(&buffer[..end]).into_owned(), is_whole: true }
+    }
+}
+
 impl fmt::Display for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -263,7 +271,7 @@ pub(crate) fn grown(call: impl Fn(&mut [u8]) -> Logged) -> (Result<OwnedFd, Fail
             // An old kernel does not take such a buffer.
             return (call(&mut []).result, Log { is_whole: false, ..best });
         }
-        let log = read_log(&buffer);
+        let log = Log::read(&buffer).text;
         if !is_short {
             return (result, Log { text: log, is_whole: true });
         }
@@ -278,12 +286,6 @@ pub(crate) fn grown(call: impl Fn(&mut [u8]) -> Logged) -> (Result<OwnedFd, Fail
         let wanted = if needed == 0 { size.saturating_mul(GROWTH) } else { needed as usize };
         size = wanted.min(MAX_LOG);
     }
-}
-
-/// The text up to the closing zero.
-fn read_log(buffer: &[u8]) -> String {
-    let end = buffer.iter().position(|b| *b == 0).unwrap_or(buffer.len());
-    String::from_utf8_lossy(&buffer[..end]).into_owned()
 }
 
 /// The descriptor of a map in place of its index.

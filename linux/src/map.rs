@@ -6,6 +6,9 @@ use crate::sys::attr::{self, MapCreate};
 use crate::sys::{self, AsFd, BorrowedFd, Command, Failure, MapFd, OwnedFd};
 use crate::{BtfObject, Errno, Error};
 
+/// Most bytes of keys or values that are read in one go.
+const MAX_BATCH_BYTES: usize = 1 << 30;
+
 /// Whether an update may add or replace (BPF_ANY, BPF_NOEXIST, BPF_EXIST).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[repr(u64)]
@@ -66,6 +69,7 @@ impl Map {
     ///
     /// Errors: it is not one of a map.
     pub fn from_fd(name: &str, fd: OwnedFd) -> Result<Map, Error> {
+        sys::expect("bpf-map", fd.as_fd())?;
         let fd = MapFd::open(fd).map_err(|failure| failure.of_map(name, Command::GetInfo))?;
         Ok(Map { name: name.to_owned(), fd })
     }
@@ -160,6 +164,72 @@ impl Map {
     /// No more writes from user space, for ever.
     pub fn freeze(&self) -> Result<(), Error> {
         self.fd.freeze().map_err(self.error(Command::MapFreeze))
+    }
+}
+
+/// Where a batch goes on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cursor(Vec<u8>);
+
+/// Elements that were read in one go: keys and values one after the other, in the same order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Elements {
+    /// Keys.
+    pub keys: Vec<u8>,
+    /// Values.
+    pub values: Vec<u8>,
+    /// How many.
+    pub count: usize,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
+impl Map {
+    /// Reads up to `limit` elements in one go, from the start or from where another batch ended.
+    ///
+    /// Errors: EINVAL for map types without batches (and before 5.6); ENOSPC if a bucket of a hash map has more elements
+    /// than the limit.
+    pub fn lookup_batch(&self, from: Option<&Cursor>, limit: usize) -> Result<Elements, Error> {
+        self.read_batch(Command::MapLookupBatch, from, limit)
+    }
+
+    /// As [`Map::lookup_batch`], and removes them.
+    pub fn take_batch(&self, from: Option<&Cursor>, limit: usize) -> Result<Elements, Error> {
+        self.read_batch(Command::MapLookupAndDeleteBatch, from, limit)
+    }
+
+    fn read_batch(&self, command: Command, from: Option<&Cursor>, limit: usize) -> Result<Elements, Error> {
+        let bytes = limit.saturating_mul(self.key_size().max(self.value_size()));
+        if bytes > MAX_BATCH_BYTES {
+            return Err(Error::Limit { what: "bytes of a batch", found: bytes, limit: MAX_BATCH_BYTES });
+        }
+        let mut keys = vec![0; limit * self.key_size()];
+        let mut values = vec![0; limit * self.value_size()];
+        let mut next = vec![0; self.fd.cursor_bytes()];
+        let from = from.map(|cursor| cursor.0.as_slice());
+        let batch = self.fd.lookup_batch(command, from, &mut next, &mut keys, &mut values)?;
+        let is_end = matches!(batch.result, Err(failure) if failure.is(Errno::ENOENT));
+        if !is_end {
+            batch.result.map_err(self.error(command))?;
+        }
+        keys.truncate(batch.count * self.key_size());
+        values.truncate(batch.count * self.value_size());
+        Ok(Elements { keys, values, count: batch.count, next: (!is_end).then_some(Cursor(next)) })
+    }
+
+    /// Sets many elements, whether they are there or not: keys and values one after the other.
+    ///
+    /// Errors: the kernel's; what stands before the element that it refused is done.
+    pub fn update_batch(&self, keys: &[u8], values: &[u8]) -> Result<(), Error> {
+        let batch = self.fd.update_batch(keys, values)?;
+        batch.result.map_err(self.error(Command::MapUpdateBatch))
+    }
+
+    /// Removes many elements: keys one after the other.
+    ///
+    /// Errors: the kernel's: ENOENT at the first key that is not there; those before it are gone.
+    pub fn delete_batch(&self, keys: &[u8]) -> Result<(), Error> {
+        self.fd.delete_batch(keys)?.result.map_err(self.error(Command::MapDeleteBatch))
     }
 }
 

@@ -1,32 +1,17 @@
 //! Against the running kernel; skipped, with a line that says why, where bpf(2) cannot be used.
 
-use ring3_linux::{Errno, Error, LoadOptions, LogLevel, Map, TestRun, UpdateFlag, available, load, load_with};
-use ring3_object::{Object, Options};
+mod common;
+
+use common::{kernel, object, program};
+use ring3_linux::{Errno, Error, LoadOptions, LogLevel, Map, TestRun, UpdateFlag, load, load_with};
+use ring3_object::Options;
 use ring3_platform::{MapDef, MapType, ProgType, Program};
-
-/// `None` where the kernel cannot be asked.
-fn kernel(test: &str) -> Option<()> {
-    match available() {
-        Ok(()) => Some(()),
-        Err(why) => {
-            println!("skipped: {test}: {why}");
-            None
-        }
-    }
-}
-
-fn program(kind: ProgType, text: &str) -> Program {
-    Program::new("test", kind, ring3_isa::assemble(text).unwrap())
-}
-
-fn object(name: &str) -> Object {
-    let path = format!("{}/../examples/bpf/{name}.bpf.o", env!("CARGO_MANIFEST_DIR"));
-    Object::parse(name, &std::fs::read(path).unwrap()).unwrap()
-}
 
 #[test]
 fn maps_keep_what_is_put_into_them() {
-    let Some(()) = kernel("maps") else { return };
+    if !kernel("maps") {
+        return;
+    }
     let map = Map::create(&MapDef::new("numbers", MapType::Hash, 4, 8, 2)).unwrap();
     let (one, two, three) = ([1, 0, 0, 0], [2, 0, 0, 0], [3, 0, 0, 0]);
     assert_eq!((map.kind(), map.key_size(), map.value_size()), (Some(MapType::Hash), 4, 8));
@@ -50,7 +35,9 @@ fn maps_keep_what_is_put_into_them() {
 
 #[test]
 fn buffers_of_other_sizes_do_not_reach_the_kernel() {
-    let Some(()) = kernel("sizes") else { return };
+    if !kernel("sizes") {
+        return;
+    }
     let map = Map::create(&MapDef::new("sizes", MapType::Hash, 4, 8, 2)).unwrap();
     let size = |what, expected, found| Err(Error::Size { what, expected, found });
     assert_eq!(map.lookup(&[0; 3]).map(|_| ()), size("key", 4, 3));
@@ -61,7 +48,9 @@ fn buffers_of_other_sizes_do_not_reach_the_kernel() {
 
 #[test]
 fn values_by_cpu_and_queues() {
-    let Some(()) = kernel("values by CPU") else { return };
+    if !kernel("values by CPU") {
+        return;
+    }
     let cpus = ring3_linux::possible_cpus().unwrap();
     let map = Map::create(&MapDef::new("percpu", MapType::PercpuArray, 4, 4, 1)).unwrap();
     assert_eq!(map.value_size(), 8 * cpus);
@@ -79,7 +68,9 @@ fn values_by_cpu_and_queues() {
 
 #[test]
 fn a_program_runs() {
-    let Some(()) = kernel("run") else { return };
+    if !kernel("run") {
+        return;
+    }
     let program = program(ProgType::SocketFilter, "r0 = *(u32 *)(r1 +0)\nr0 += 7\nexit");
     let loaded = load(&program, &LoadOptions::default()).unwrap();
     // The length of a socket filter's packet does not count the Ethernet header.
@@ -92,7 +83,9 @@ fn a_program_runs() {
 
 #[test]
 fn packets_and_contexts_come_back() {
-    let Some(()) = kernel("contexts") else { return };
+    if !kernel("contexts") {
+        return;
+    }
     let text = "r2 = *(u32 *)(r1 +0)\nr3 = *(u32 *)(r1 +4)\nr4 = r2\nr4 += 1\nif r4 > r3 goto +1\n*(u8 *)(r2 +0) = 171\nr0 = 2\nexit";
     let xdp = load(&program(ProgType::Xdp, text), &LoadOptions::default()).unwrap();
     let output = xdp.prog.test_run(&TestRun { data: Some(&[1; 20]), ..TestRun::default() }).unwrap();
@@ -106,7 +99,9 @@ fn packets_and_contexts_come_back() {
 
 #[test]
 fn refusals_keep_error_number_and_log() {
-    let Some(()) = kernel("refusals") else { return };
+    if !kernel("refusals") {
+        return;
+    }
     let bad = program(ProgType::SocketFilter, "r0 = *(u64 *)(r10 -8)\nr0 = r3\nexit");
     let error = load(&bad, &LoadOptions::default()).unwrap_err();
     assert_eq!(error.errno(), Some(Errno::EACCES));
@@ -120,7 +115,9 @@ fn refusals_keep_error_number_and_log() {
 
 #[test]
 fn long_logs_are_whole() {
-    let Some(()) = kernel("long logs") else { return };
+    if !kernel("long logs") {
+        return;
+    }
     let text = "r0 = 0\n".repeat(20_000);
     let good = program(ProgType::SocketFilter, &format!("{text}exit"));
     let options = LoadOptions { log: LogLevel::ALL.or(LogLevel::STATS), ..LoadOptions::default() };
@@ -135,7 +132,9 @@ fn long_logs_are_whole() {
 
 #[test]
 fn examples_load_with_maps_types_functions_and_lines() {
-    let Some(()) = kernel("examples") else { return };
+    if !kernel("examples") {
+        return;
+    }
     let mut loaded = 0;
     for name in [
         "drop_icmp",
@@ -165,7 +164,9 @@ fn examples_load_with_maps_types_functions_and_lines() {
 
 #[test]
 fn maps_that_are_there_serve_a_program() {
-    let Some(()) = kernel("given maps") else { return };
+    if !kernel("given maps") {
+        return;
+    }
     let object = object("hello");
     let program = object.program(&object.programs()[0].name, &Options::default()).unwrap();
     let maps: Vec<Map> = program.maps.iter().map(|def| Map::create(def).unwrap()).collect();

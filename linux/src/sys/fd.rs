@@ -46,9 +46,9 @@ mod imp {
         }
     }
 
-    impl OwnedFd {
+    impl BorrowedFd<'_> {
         /// Another descriptor of the same file.
-        pub fn try_clone(&self) -> std::io::Result<OwnedFd> {
+        pub fn try_clone_to_owned(&self) -> std::io::Result<OwnedFd> {
             match self.0 {}
         }
     }

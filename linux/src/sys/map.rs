@@ -4,7 +4,7 @@ use std::io::Read;
 
 use ring3_platform::MapType;
 
-use super::attr::{GetInfo, MapCreate, MapElem};
+use super::attr::{GetInfo, MapBatch, MapCreate, MapElem};
 use super::{AsFd, BorrowedFd, Command, Failure, OwnedFd, addr, addr_mut, bpf, bpf_fd, fd};
 use crate::Error;
 
@@ -158,6 +158,84 @@ impl MapFd {
         let mut attr = MapElem { map_fd: self.number(), ..MapElem::default() };
         // SAFETY: no addresses.
         unsafe { bpf(Command::MapFreeze, &mut attr, 0) }.map(|_| ())
+    }
+}
+
+/// What a command on many elements did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Batch {
+    /// How it ended: ENOENT after the last element.
+    pub result: Result<(), Failure>,
+    /// Elements that it was done for.
+    pub count: usize,
+}
+
+/// Bytes of the attributes up to the count, which the kernel writes.
+const BATCH_WITH_COUNT: usize = std::mem::offset_of!(MapBatch, count) + 4;
+
+impl MapFd {
+    /// Bytes of the place where a batch goes on: a key, or (of hash maps) the number of a bucket.
+    pub fn cursor_bytes(&self) -> usize {
+        self.key.max(size_of::<u32>())
+    }
+
+    /// How many keys these are.
+    fn keys(&self, keys: &[u8]) -> Result<usize, Error> {
+        let count = keys.len() / self.key.max(1);
+        Self::check("keys", keys.len(), count * self.key)?;
+        if count > u32::MAX as usize {
+            return Err(Error::Limit { what: "elements of a batch", found: count, limit: u32::MAX as usize });
+        }
+        Ok(count)
+    }
+
+    /// BPF_MAP_LOOKUP_BATCH or BPF_MAP_LOOKUP_AND_DELETE_BATCH, of as many elements as `keys` and `values` have room for.
+    /// `from` and `to` are places of [`MapFd::cursor_bytes`].
+    pub fn lookup_batch(
+        &self,
+        command: Command,
+        from: Option<&[u8]>,
+        to: &mut [u8],
+        keys: &mut [u8],
+        values: &mut [u8],
+    ) -> Result<Batch, Error> {
+        let count = self.keys(keys)?;
+        Self::check("values", values.len(), count * self.value)?;
+        Self::check("cursor", to.len(), self.cursor_bytes())?;
+        Self::check("cursor", from.map_or(self.cursor_bytes(), <[u8]>::len), self.cursor_bytes())?;
+        let mut attr = MapBatch {
+            in_batch: from.map_or(0, addr),
+            out_batch: addr_mut(to),
+            keys: addr_mut(keys),
+            values: addr_mut(values),
+            count: count as u32,
+            map_fd: self.number(),
+            ..MapBatch::default()
+        };
+        // SAFETY: keys and values are as large as so many of the map's; the places are as large as the kernel's.
+        let result = unsafe { bpf(command, &mut attr, BATCH_WITH_COUNT) };
+        Ok(Batch { result: result.map(|_| ()), count: count.min(attr.count as usize) })
+    }
+
+    /// BPF_MAP_UPDATE_BATCH.
+    pub fn update_batch(&self, keys: &[u8], values: &[u8]) -> Result<Batch, Error> {
+        let count = self.keys(keys)?;
+        Self::check("values", values.len(), count * self.value)?;
+        Ok(self.change(Command::MapUpdateBatch, count, addr(keys), addr(values)))
+    }
+
+    /// BPF_MAP_DELETE_BATCH.
+    pub fn delete_batch(&self, keys: &[u8]) -> Result<Batch, Error> {
+        let count = self.keys(keys)?;
+        Ok(self.change(Command::MapDeleteBatch, count, addr(keys), 0))
+    }
+
+    /// Both addresses are of as much as so many elements have.
+    fn change(&self, command: Command, count: usize, keys: u64, values: u64) -> Batch {
+        let mut attr = MapBatch { keys, values, count: count as u32, map_fd: self.number(), ..MapBatch::default() };
+        // SAFETY: the callers have checked the sizes of keys and values.
+        let result = unsafe { bpf(command, &mut attr, BATCH_WITH_COUNT) };
+        Batch { result: result.map(|_| ()), count: count.min(attr.count as usize) }
     }
 }
 

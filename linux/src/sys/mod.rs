@@ -3,11 +3,14 @@
 
 pub mod attr;
 mod fd;
+pub mod link;
 mod map;
+mod object;
 mod prog;
 
 pub use fd::{AsFd, BorrowedFd, OwnedFd, number as fd_number};
 pub use map::{MapFd, possible_cpus};
+pub use object::{ById, ProgParts, btf_info, by_id, enable_stats, get, link_info, map_info, next_id, pin, prog_info};
 pub use prog::{Load, Logged, Run, btf_load, prog_load, test_run};
 
 use crate::{Errno, Error};
@@ -99,6 +102,16 @@ impl Failure {
     /// Did the kernel give this number?
     pub fn is(self, errno: Errno) -> bool {
         self == Failure::Errno(errno)
+    }
+}
+
+/// Checks what a descriptor is of, where `/proc` says it: commands on another kind could be misunderstood.
+pub fn expect(what: &'static str, fd: BorrowedFd<'_>) -> Result<(), Error> {
+    let link = std::fs::read_link(format!("/proc/self/fd/{}", fd_number(fd)));
+    let found = link.ok().and_then(|path| path.to_str()?.strip_prefix("anon_inode:").map(str::to_owned));
+    match found {
+        Some(found) if found != what => Err(Error::Kind { expected: what, found }),
+        Some(_) | None => Ok(()),
     }
 }
 
