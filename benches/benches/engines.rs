@@ -7,13 +7,16 @@
 //! - `jit_compile/NAME/ring3`: `Jit::compile`, with its executable memory. `.../rbpf`: `jit_compile`.
 //! - `run/NAME/interp`, `run/NAME/jit`: one run with what every run does, through `ring3_vm::run`. `.../rbpf_interp`,
 //!   `.../rbpf_jit`: one run with its context made ready.
+//! - `insn/NAME/ENGINE`: one run of each program of `bpf/` on each engine of `measure::Engine`, with the executed instructions as
+//!   its elements. `cargo run --release -p ring3-benches --bin ns` says what that makes for an instruction, in turns and in less time.
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ring3_benches::engine::{self, BenchHost};
+use ring3_benches::measure::{Engine, Subject};
 use ring3_benches::workload::Workload;
 use ring3_benches::{peer, workload};
 use ring3_jit::Jit;
@@ -83,6 +86,24 @@ fn runs(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn instructions(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("insn");
+    for workload in workload::compiled().expect("the objects are there") {
+        let subject = Subject::new(workload).expect("a program that the tests have run");
+        for engine in Engine::ALL {
+            let Some(mut runner) = subject.runner(engine) else {
+                eprintln!("{} is not run on {}", subject.name(), engine.name());
+                continue;
+            };
+            group.throughput(Throughput::Elements(runner.executed));
+            group.bench_function(BenchmarkId::new(subject.name(), engine.name()), |bencher| {
+                bencher.iter(&mut runner.run)
+            });
+        }
+    }
+    group.finish();
+}
+
 /// Shorter than criterion's own: dozens of measurements are to end within minutes.
 fn config() -> Criterion {
     Criterion::default()
@@ -91,5 +112,5 @@ fn config() -> Criterion {
         .sample_size(30)
 }
 
-criterion_group! { name = engines; config = config(); targets = verification, compilation, runs }
+criterion_group! { name = engines; config = config(); targets = verification, compilation, runs, instructions }
 criterion_main!(engines);

@@ -27,6 +27,11 @@ pub fn count(prepared: &Prepared, input: &mut Input) -> Option<Counted> {
 }
 
 fn once(prepared: &Prepared, input: &mut Input) -> Option<Counted> {
+    trace(prepared, input, |_, _| {})
+}
+
+/// One run of such a program: `before` is told each instruction before it is executed, with its slot.
+pub fn trace(prepared: &Prepared, input: &mut Input, mut before: impl FnMut(usize, Insn)) -> Option<Counted> {
     input.refresh();
     let mut stack = vec![0u64; FRAMES * FRAME / 8];
     let mut regs = [0u64; Reg::COUNT];
@@ -35,6 +40,7 @@ fn once(prepared: &Prepared, input: &mut Input) -> Option<Counted> {
     let mut run = Run { regs, frames: Vec::new(), pc: 0, counted: Counted { ret: 0, executed: 0, helpers: 0 } };
     loop {
         let insn = prepared.code.get(run.pc)?.ok()?;
+        before(run.pc, insn);
         run.pc = prepared.code.next(run.pc);
         run.counted.executed += 1;
         if run.step(insn)? {

@@ -174,7 +174,7 @@ pub(crate) fn array_map(packet: &[u8]) -> u32 {
 }
 
 pub(crate) fn hash_map(packet: &[u8]) -> u32 {
-    fold(packet.iter().take(512).map(|byte| u64::from(*byte) * 0x10001 ^ 0x5555).sum())
+    fold(packet.iter().take(512).map(|byte| (u64::from(*byte) * 0x10001) ^ 0x5555).sum())
 }
 
 pub(crate) fn memory(packet: &[u8]) -> u32 {
