@@ -3,7 +3,7 @@
 mod shapes;
 
 use proptest::prelude::*;
-use ring3_isa::{Code, Endianness, Insn, IsaError, Malformed, NoNames, RawInsn, Reserved, encode};
+use ring3_isa::{Code, Dialect, Endianness, Insn, IsaError, Malformed, NoNames, RawInsn, Reserved, assemble, encode};
 
 const ORDERS: [Endianness; 2] = [Endianness::Little, Endianness::Big];
 
@@ -165,4 +165,123 @@ fn refusals_of_the_kernel() {
         }
     }
     assert!(malformed > 100);
+}
+
+/// The table of what Linux says of encodings, line by line: fields with the values they take, and rows.
+struct Encodings {
+    fields: [Vec<i32>; 4],
+    rows: Vec<Row>,
+}
+
+struct Row {
+    opcodes: Vec<u8>,
+    group: &'static str,
+    answers: Vec<char>,
+}
+
+impl Encodings {
+    fn read() -> Encodings {
+        let text = include_str!("data/kernel-encodings.txt");
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix("# ")?.strip_prefix(name)?.strip_prefix(": "));
+            line.unwrap().split(' ').map(|value| value.parse().unwrap()).collect()
+        };
+        let fields = ["off", "imm", "dst", "src"].map(field);
+        let rows = text.lines().filter(|line| !line.starts_with('#')).map(Row::read).collect();
+        Encodings { fields, rows }
+    }
+
+    /// Every combination of the fields, in the order of the answers.
+    fn slots(&self, code: u8) -> impl Iterator<Item = RawInsn> {
+        let [offs, imms, dsts, srcs] = &self.fields;
+        let pairs = offs.iter().flat_map(move |off| imms.iter().map(move |imm| (*off, *imm)));
+        let all = pairs.flat_map(move |(off, imm)| {
+            dsts.iter().flat_map(move |dst| srcs.iter().map(move |src| (off, imm, *dst, *src)))
+        });
+        all.map(move |(off, imm, dst, src)| RawInsn {
+            code,
+            dst: dst.try_into().unwrap(),
+            src: src.try_into().unwrap(),
+            off: off.try_into().unwrap(),
+            imm,
+        })
+    }
+}
+
+impl Row {
+    fn read(line: &'static str) -> Row {
+        let [opcodes, group, runs] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let opcodes = opcodes.split(',').map(|code| u8::from_str_radix(code, 16).unwrap()).collect();
+        let mut answers = Vec::new();
+        let mut rest = runs;
+        while let Some(answer) = rest.chars().next() {
+            let digits = rest[1..].find(|c: char| !c.is_ascii_digit()).map_or(rest.len(), |at| at + 1);
+            let count = if digits == 1 { 1 } else { rest[1..digits].parse().unwrap() };
+            answers.extend(std::iter::repeat_n(answer, count));
+            rest = &rest[digits..];
+        }
+        Row { opcodes, group, answers }
+    }
+
+    /// What Linux says, `None` if nothing is wrong with the encoding.
+    fn message(&self, answer: char, raw: RawInsn) -> Option<String> {
+        Some(match answer {
+            '.' => return None,
+            'u' => format!("unknown opcode {:02x}", raw.code),
+            'r' => format!("{} uses reserved fields", self.group),
+            'd' => format!("R{} is invalid", raw.dst),
+            's' => format!("R{} is invalid", raw.src),
+            'a' => format!("BPF_ATOMIC uses invalid atomic opcode {:02x}", raw.imm),
+            'z' => "invalid atomic operand size".into(),
+            'w' => "unrecognized bpf_ld_imm64 insn".into(),
+            'm' => format!("invalid may_goto imm {}", raw.imm),
+            'c' => "addr_space_cast insn can only convert between address space 1 and 0".into(),
+            other => panic!("answer {other}"),
+        })
+    }
+}
+
+/// Every opcode with every boundary of every field: Linux and we find the same wrong with the encoding, in the same words.
+/// What we decode is encoded to the same slot, and both dialects bring it back.
+#[test]
+fn every_opcode_and_boundary() {
+    let table = Encodings::read();
+    let (mut seen, mut compared, mut decoded) = (0, 0, Vec::new());
+    for (row, code) in table.rows.iter().flat_map(|row| row.opcodes.iter().map(move |code| (row, *code))) {
+        seen += 1;
+        let slots = table.slots(code);
+        let mut answers = row.answers.iter();
+        for raw in slots {
+            let wide = if raw.is_wide() { 2 } else { 1 };
+            let program = Code::decode([raw, RawInsn::default()][..wide].to_vec());
+            let ours = program.get(0).unwrap();
+            if let Ok(insn) = ours {
+                let again = encode(insn);
+                let unseen = RawInsn { off: raw.off, ..again.head() };
+                assert!(again.head() == raw || insn == Insn::Exit && unseen == raw, "{insn:?} {raw:?}");
+                decoded.push(insn);
+            }
+            let answer = *answers.next().unwrap();
+            if answer == '-' {
+                continue;
+            }
+            let theirs = row.message(answer, raw);
+            let ours = if raw.is_indirect() { Err(Malformed::UnknownOpcode(code)) } else { ours };
+            // Of a cast Linux first asks whether there is an arena, and then looks at the registers.
+            let no_arena = raw.code == 0xbf && raw.off == 1 && matches!(ours, Err(Malformed::InvalidRegister(_)));
+            if !(no_arena && theirs.is_none()) {
+                assert_eq!(ours.err().map(|bad| bad.to_string()), theirs, "{raw:?}");
+            }
+            compared += 1;
+        }
+        assert_eq!(answers.next(), None);
+    }
+    assert_eq!(seen, 256);
+    assert!(compared > 2_500_000 && decoded.len() > 30_000, "{compared} {}", decoded.len());
+    let code = Code::from_insns(decoded);
+    for dialect in Dialect::ALL {
+        let lines = (0..code.len()).filter_map(|slot| Some(code.text(slot, &NoNames)?.in_dialect(*dialect)));
+        let text: String = lines.map(|line| format!("{line}\n")).collect();
+        assert!(assemble(&text) == Ok(code.clone()), "{dialect:?}");
+    }
 }
