@@ -61,6 +61,27 @@ mod tests {
         }
     }
 
+    /// Linux accepts them as they are, and they give the same there, where they do not depend on chance.
+    #[test]
+    fn compiled_programs_are_the_same_on_linux() {
+        use ring3_linux::{LoadOptions, TestRun, available, load};
+
+        if let Err(missing) = available() {
+            println!("skipped: {missing}");
+            return;
+        }
+        for workload in workload::compiled().unwrap() {
+            let loaded = load(&workload.program, &LoadOptions::default()).unwrap_or_else(|refused| panic!("{refused}"));
+            for _ in 0..2 {
+                let run = TestRun { data: Some(&workload.packet), ..TestRun::default() };
+                let ret = loaded.prog.test_run(&run).unwrap().retval;
+                if workload.name != "helper_calls" {
+                    assert_eq!(Some(ret), workload.want, "{}", workload.name);
+                }
+            }
+        }
+    }
+
     /// What is measured side by side is the same work: same result, same packet.
     #[test]
     fn engines_and_peer_agree() {
