@@ -187,8 +187,8 @@ pub struct Env<'h> {
     pub(crate) trap: Option<Trap>,
     /// Whether the slot of `trap` was filled in.
     located: bool,
-    /// Instructions left of the budget of this run.
-    left: u64,
+    /// Instructions left of the budget of this run, while helpers run and after it.
+    pub(crate) left: u64,
     /// An address of the native stack above all frames of the run; 0 outside of runs.
     pub(crate) stack_start: u64,
     rng: u64,
@@ -270,18 +270,6 @@ impl<'h> Env<'h> {
 
     pub(crate) fn budget_of_run(&self) -> u64 {
         self.budget.unwrap_or(MAX_UNVERIFIED_INSNS)
-    }
-
-    /// Counts one instruction; false if the budget is used up.
-    #[inline]
-    pub(crate) fn spend(&mut self) -> bool {
-        match self.left.checked_sub(1) {
-            Some(left) => {
-                self.left = left;
-                true
-            }
-            None => false,
-        }
     }
 
     /// Notes which helper runs now.

@@ -108,3 +108,30 @@ pub enum Op {
         imm: i32,
     },
 }
+
+impl Op {
+    /// The registers that it names, once for each time.
+    pub fn registers(self) -> impl Iterator<Item = Reg> {
+        let operand = |operand| match operand {
+            Operand::Reg(reg) => Some(reg),
+            Operand::Imm(_) => None,
+        };
+        let regs = match self {
+            Op::Alu { dst, src, .. } | Op::Mov { dst, src, .. } => [Some(dst), operand(src)],
+            Op::MovSx { dst, src, .. } => [Some(dst), Some(src)],
+            Op::Neg { dst, .. } | Op::Endian { dst, .. } | Op::LoadImm { dst, .. } => [Some(dst), None],
+            Op::Load { dst, base, .. } | Op::LoadAcquire { dst, base, .. } => [Some(dst), Some(base)],
+            Op::Store { base, src, .. } => [Some(base), operand(src)],
+            Op::Atomic { base, src, .. } | Op::StoreRelease { base, src, .. } => [Some(base), Some(src)],
+            Op::Branch { lhs, rhs, .. } => [Some(lhs), operand(rhs)],
+            Op::LegacyPacket { index, .. } => [index, None],
+            Op::Jump { .. }
+            | Op::MayGoto { .. }
+            | Op::CallHelper { .. }
+            | Op::TailCall
+            | Op::CallLocal { .. }
+            | Op::Exit => [None, None],
+        };
+        regs.into_iter().flatten()
+    }
+}

@@ -1,0 +1,94 @@
+//! Handlers of what reaches memory.
+
+use std::sync::atomic::{Ordering, fence};
+
+use ring3_isa::{Reg, eval};
+
+use super::cell::{ATOMICS, SIZES, handler};
+use super::dispatch::next;
+use super::memory::{self, Access, Memory};
+use super::place::{IMM, get, set};
+
+/// Where the access with this base really goes; returns with a trap if nowhere.
+macro_rules! place {
+    ($memory:ident, $base:expr, $size:expr, $access:expr, $pc:ident, $cell:ident, $machine:ident) => {{
+        let addr = $base.wrapping_add($cell.off as i64 as u64);
+        // SAFETY: the program was verified, or memory is checked.
+        match unsafe { $memory::at($machine.env, $machine.linked, addr, $size, $access) } {
+            Some(place) => place,
+            None => return $machine.stop::<$memory>($pc),
+        }
+    }};
+}
+
+handler! {
+    fn load[M: Memory, const SIZE: usize, const SIGNED: bool, const D: usize, const B: usize](pc, cell, machine, hot) {
+        let base = get::<B>(machine, &hot, cell.src);
+        let (addr, size) = place!(M, base, SIZES[SIZE], Access::Read, pc, cell, machine);
+        // SAFETY: `at` vouches for these bytes.
+        let raw = unsafe { memory::load(addr, size) };
+        let value = if SIGNED { eval::load_extend(SIZES[SIZE], true, raw) } else { raw };
+        set::<D>(machine, &mut hot, cell.dst, value);
+        // SAFETY: only `fell_off` is the last cell.
+        unsafe { next(pc.add(1), machine, hot) }
+    }
+}
+
+handler! {
+    fn store[M: Memory, const SIZE: usize, const B: usize, const S: usize](pc, cell, machine, hot) {
+        let base = get::<B>(machine, &hot, cell.dst);
+        let value = if S == IMM { cell.imm } else { get::<S>(machine, &hot, cell.src) };
+        let (addr, size) = place!(M, base, SIZES[SIZE], Access::Write, pc, cell, machine);
+        // SAFETY: `at` vouches for these bytes.
+        unsafe { memory::store(addr, size, value) };
+        // SAFETY: only `fell_off` is the last cell.
+        unsafe { next(pc.add(1), machine, hot) }
+    }
+}
+
+handler! {
+    /// A read-modify-write operation: which, is in the immediate.
+    fn atomic[M: Memory, const SIZE: usize](pc, cell, machine, hot) {
+        machine.spill(&hot);
+        let [dst, src] = [cell.dst, cell.src].map(|number| usize::from(number & 15));
+        let (addr, _) = place!(M, machine.regs[dst], SIZES[SIZE], Access::Atomic, pc, cell, machine);
+        let op = ATOMICS[cell.imm as usize % ATOMICS.len()];
+        // SAFETY: `at` vouches for these bytes.
+        let old = unsafe { memory::atomic(addr, op, SIZES[SIZE], machine.regs[src], machine.regs[0]) };
+        match op.fetches_into(Reg::R1) {
+            None => {}
+            Some(Reg::R0) => machine.regs[0] = old,
+            Some(_) => machine.regs[src] = old,
+        }
+        let hot = machine.reload();
+        // SAFETY: only `fell_off` is the last cell.
+        unsafe { next(pc.add(1), machine, hot) }
+    }
+}
+
+handler! {
+    fn acquire[M: Memory, const SIZE: usize](pc, cell, machine, hot) {
+        machine.spill(&hot);
+        let base = machine.regs[usize::from(cell.src & 15)];
+        let (addr, size) = place!(M, base, SIZES[SIZE], Access::Read, pc, cell, machine);
+        // SAFETY: `at` vouches for these bytes.
+        machine.regs[usize::from(cell.dst & 15)] = unsafe { memory::load(addr, size) };
+        fence(Ordering::Acquire);
+        let hot = machine.reload();
+        // SAFETY: only `fell_off` is the last cell.
+        unsafe { next(pc.add(1), machine, hot) }
+    }
+}
+
+handler! {
+    fn release[M: Memory, const SIZE: usize](pc, cell, machine, hot) {
+        machine.spill(&hot);
+        let [base, value] = [cell.dst, cell.src].map(|number| machine.regs[usize::from(number & 15)]);
+        fence(Ordering::Release);
+        let (addr, size) = place!(M, base, SIZES[SIZE], Access::Write, pc, cell, machine);
+        // SAFETY: `at` vouches for these bytes.
+        unsafe { memory::store(addr, size, value) };
+        // SAFETY: only `fell_off` is the last cell.
+        unsafe { next(pc.add(1), machine, hot) }
+    }
+}

@@ -1,0 +1,260 @@
+//! The state of a run: registers, frames, budget, and the environment around.
+
+use std::cell::Cell as Shared;
+use std::mem::MaybeUninit;
+
+use super::cell::Cell;
+use super::dispatch::{self, ENDED, Flow, Hot};
+use super::memory::Memory;
+use super::{Code, FRAME_BYTES, MAX_FRAMES};
+use crate::env::{Env, TrapKind};
+use crate::exec::MAY_GOTO_BUDGET;
+use crate::link::Linked;
+use crate::regions::RegionKind;
+
+/// Bytes of a cell, by which addresses of cells count instructions.
+const STEP: i64 = size_of::<Cell>() as i64;
+/// A budget of more than this counts as this, so that it can be added to an address. Nobody lives to see its end.
+const MAX_BUDGET: u64 = 1 << 56;
+
+/// What one function runs on, with those that it calls.
+pub(super) struct Machine<'m, 'h> {
+    /// Registers by number; with room so that a masked number is always one. Those that are hot are stale while handlers run.
+    pub(super) regs: [u64; 16],
+    /// Where the hot registers are between handlers of the loop.
+    #[cfg_attr(threaded, allow(dead_code))]
+    pub(super) hot: Hot,
+    /// The budget: the address of the cell up to which it lasts if no jump is taken from here on. A taken jump moves it by the
+    /// distance of the jump, so that nothing is counted in between.
+    limit: i64,
+    /// How often `may_goto` still goes on in this frame.
+    pub(super) may_goto: u32,
+    depth: u32,
+    base: u32,
+    pub(super) env: &'m mut Env<'h>,
+    pub(super) code: Code<'m>,
+    pub(super) linked: &'m Linked,
+    stack: Stack<'m>,
+    saved: [MaybeUninit<Saved>; MAX_FRAMES],
+}
+
+/// The memory of all frames of a run, and how many are in use while a helper runs, whose callbacks take those above.
+#[derive(Clone, Copy)]
+pub(super) struct Stack<'m> {
+    /// Start of `MAX_FRAMES` frames.
+    pub(super) start: *mut u8,
+    pub(super) used: &'m Shared<u32>,
+}
+
+impl Stack<'_> {
+    /// R10 of a frame.
+    fn top(&self, depth: u32) -> u64 {
+        self.start as u64 + (u64::from(depth) + 1) * u64::from(FRAME_BYTES)
+    }
+}
+
+/// What a call puts aside.
+#[derive(Clone, Copy)]
+struct Saved {
+    /// R6 to R10.
+    regs: [u64; 5],
+    back: *const Cell,
+    may_goto: u32,
+}
+
+impl<'m, 'h> Machine<'m, 'h> {
+    /// Runs function `subprog` in frame `base` and those above, and gives its R0; 0 where it stopped with a trap.
+    ///
+    /// # Safety
+    ///
+    /// `base` is less than `MAX_FRAMES`, and frames of `stack` from there on are free. The program was verified, the arguments
+    /// are what the verifier assumed and `M` is not checked; or `M` is checked.
+    pub(super) unsafe fn run<M: Memory>(
+        code: Code<'m>,
+        env: &'m mut Env<'h>,
+        stack: Stack<'m>,
+        base: u32,
+        subprog: usize,
+        args: [u64; 5],
+    ) -> u64 {
+        let linked: &Linked = &code.interp.linked;
+        let Some(pc) = code.entry(subprog) else { return 0 };
+        let (depth, may_goto) = (base, MAY_GOTO_BUDGET);
+        let saved = [const { MaybeUninit::uninit() }; MAX_FRAMES];
+        let (regs, hot) = ([0; 16], [0; dispatch::HOT]);
+        let mut machine =
+            Machine { regs, hot, limit: 0, may_goto, depth, base, env, code, linked, stack, saved };
+        machine.regs[1..6].copy_from_slice(&args);
+        if M::COUNTED {
+            machine.set_limit(pc);
+        }
+        // SAFETY: the frame is free by the caller, and the cell is the first of a function.
+        unsafe {
+            machine.begin_frame::<M>(subprog);
+            let hot = machine.reload();
+            dispatch::run(pc, &mut machine, hot);
+        }
+        machine.regs[0]
+    }
+
+    /// The hot registers, after what was written to `regs`.
+    #[inline(always)]
+    pub(super) fn reload(&self) -> Hot {
+        self.code.interp.places.hot.map(|number| self.regs[usize::from(number & 15)])
+    }
+
+    /// Puts the hot registers into `regs`.
+    #[inline(always)]
+    pub(super) fn spill(&mut self, hot: &Hot) {
+        for (number, value) in self.code.interp.places.hot.iter().zip(hot) {
+            self.regs[usize::from(number & 15)] = *value;
+        }
+    }
+
+    /// Prepares the frame at `depth` for a function: its part of the stack becomes zeroes, and R10 its end.
+    ///
+    /// # Safety
+    ///
+    /// `depth` is less than `MAX_FRAMES`, and the frame is not in use.
+    #[inline]
+    unsafe fn begin_frame<M: Memory>(&mut self, subprog: usize) {
+        let subprogs = self.linked.subprogs();
+        let bytes = subprogs.get(subprog).map_or(FRAME_BYTES, |s| s.stack_depth.next_multiple_of(8).min(FRAME_BYTES));
+        let top = self.stack.top(self.depth);
+        // SAFETY: the frame is within the stack, and the bytes within the frame.
+        unsafe {
+            let end = self.stack.start.add((self.depth as usize + 1) * FRAME_BYTES as usize);
+            end.sub(bytes as usize).write_bytes(0, bytes as usize);
+        }
+        if M::CHECKED {
+            self.env.publish(top - u64::from(bytes), bytes.into(), RegionKind::Stack);
+        }
+        self.regs[10] = top;
+    }
+
+    /// Forgets the frame at a depth, if anybody keeps account.
+    #[inline]
+    fn drop_frame<M: Memory>(&mut self, depth: u32) {
+        if M::CHECKED {
+            let top = self.stack.top(depth);
+            self.env.retract_range(top - u64::from(FRAME_BYTES), FRAME_BYTES.into());
+        }
+    }
+
+    /// Enters function `subprog` from the cell `pc`; gives where it begins. `regs` are up to date, here and after.
+    ///
+    /// # Safety
+    ///
+    /// As of handlers.
+    #[inline]
+    pub(super) unsafe fn call<M: Memory>(&mut self, pc: *const Cell, subprog: usize) -> Result<*const Cell, TrapKind> {
+        if self.depth as usize + 1 >= MAX_FRAMES {
+            return Err(TrapKind::CallDepth);
+        }
+        let entry = self.code.entry(subprog).ok_or(TrapKind::FellOff)?;
+        // SAFETY: a call is never the last cell.
+        let back = unsafe { pc.add(1) };
+        let mut regs = [0; 5];
+        regs.copy_from_slice(&self.regs[6..11]);
+        self.saved[(self.depth - self.base) as usize].write(Saved { regs, back, may_goto: self.may_goto });
+        self.depth += 1;
+        self.may_goto = MAY_GOTO_BUDGET;
+        if M::COUNTED {
+            self.jump(pc, entry);
+        }
+        // SAFETY: `depth` is less than `MAX_FRAMES`, and the frame above all in use.
+        unsafe { self.begin_frame::<M>(subprog) };
+        Ok(entry)
+    }
+
+    /// Leaves a function at the cell `pc` with what is in R0; gives where its caller goes on, or `ENDED`. `regs` are up to date,
+    /// here and after.
+    ///
+    /// # Safety
+    ///
+    /// As of handlers.
+    #[inline]
+    pub(super) unsafe fn leave<M: Memory>(&mut self, pc: *const Cell) -> Flow {
+        self.drop_frame::<M>(self.depth);
+        if self.depth == self.base {
+            if M::COUNTED {
+                self.account(pc);
+            }
+            return ENDED;
+        }
+        self.depth -= 1;
+        // SAFETY: `call` wrote it when it made the frame that ends here.
+        let saved = unsafe { self.saved[(self.depth - self.base) as usize].assume_init() };
+        self.regs[6..11].copy_from_slice(&saved.regs);
+        self.may_goto = saved.may_goto;
+        if M::COUNTED {
+            self.jump(pc, saved.back);
+        }
+        saved.back
+    }
+
+    /// Ends the run at the cell `pc` with the trap that somebody set.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn stop<M: Memory>(&mut self, pc: *const Cell) -> Flow {
+        let index = (pc as usize).wrapping_sub(self.code.cells.as_ptr() as usize) / size_of::<Cell>();
+        self.env.locate_trap(self.linked.slots().get(index).copied().unwrap_or(0));
+        for depth in self.base..=self.depth {
+            self.drop_frame::<M>(depth);
+        }
+        self.regs[0] = 0;
+        ENDED
+    }
+
+    /// Ends the run at the cell `pc` with this trap.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn trap<M: Memory>(&mut self, pc: *const Cell, kind: TrapKind) -> Flow {
+        self.env.set_trap(kind);
+        self.stop::<M>(pc)
+    }
+
+    /// Ends the run at the cell `pc` because the budget is used up.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn exhausted<M: Memory>(&mut self, pc: *const Cell) -> Flow {
+        let budget = self.env.budget_of_run();
+        self.trap::<M>(pc, TrapKind::Budget { budget })
+    }
+
+    /// The cell `pc` is the next one, and the budget is what the environment has left.
+    fn set_limit(&mut self, pc: *const Cell) {
+        self.limit = pc as i64 + STEP * self.env.left.min(MAX_BUDGET) as i64;
+    }
+
+    /// Whether the budget lasts for the cell `pc`.
+    #[inline(always)]
+    pub(super) fn affords(&self, pc: *const Cell) -> bool {
+        pc as i64 + STEP <= self.limit
+    }
+
+    /// The cell `pc` is executed, and `to` is the next one.
+    #[inline(always)]
+    pub(super) fn jump(&mut self, pc: *const Cell, to: *const Cell) {
+        self.limit += to as i64 - (pc as i64 + STEP);
+    }
+
+    /// Tells the environment what is left of the budget after the cell `pc`.
+    fn account(&mut self, pc: *const Cell) {
+        self.env.left = u64::try_from((self.limit - (pc as i64 + STEP)) / STEP).unwrap_or(0);
+    }
+
+    /// Around a call from the cell `pc` of something that may run programs: the budget is shared with them, as are the frames.
+    #[inline(always)]
+    pub(super) fn outside<M: Memory, T>(&mut self, pc: *const Cell, call: impl FnOnce(&mut Self) -> T) -> T {
+        if M::COUNTED {
+            self.account(pc);
+        }
+        self.stack.used.set(self.depth + 1);
+        let value = call(self);
+        if M::COUNTED {
+            self.set_limit(pc.wrapping_add(1));
+        }
+        value
+    }
+}
