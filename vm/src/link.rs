@@ -376,6 +376,12 @@ pub(crate) mod tests {
         finish(lowered, (String::new(), kind, CtxRules::of(kind, None)), maps, &Helpers::new(), Some(u32::MAX))
     }
 
+    /// As `link_trusted`, with helpers of the embedder.
+    pub(crate) fn link_with_helpers(code: &Code, kind: ProgType, helpers: &Helpers) -> Result<Linked, LinkError> {
+        let lowered = lower_trusted(code, kind, &facts(code), 0)?;
+        finish(lowered, (String::new(), kind, CtxRules::of(kind, None)), &[], helpers, Some(u32::MAX))
+    }
+
     #[test]
     fn map_handles_are_found_by_their_addresses() {
         let def = Arc::new(MapDef::new("m", MapType::Array, 4, 8, 1));

@@ -14,19 +14,20 @@ macro_rules! place {
     ($memory:ident, $base:expr, $size:expr, $access:expr, $pc:ident, $cell:ident, $machine:ident) => {{
         let addr = $base.wrapping_add($cell.off as i64 as u64);
         // SAFETY: the program was verified, or memory is checked.
-        match unsafe { $memory::at($machine.env, $machine.linked, addr, $size, $access) } {
-            Some(place) => place,
-            None => return $machine.stop::<$memory>($pc),
+        let place = unsafe { $memory::at($machine.env, $machine.linked, addr, $size, $access) };
+        if place.bytes == 0 {
+            return $machine.stop::<$memory>($pc);
         }
+        place
     }};
 }
 
 handler! {
     fn load[M: Memory, const SIZE: usize, const SIGNED: bool, const D: usize, const B: usize](pc, cell, machine, hot) {
         let base = get::<B>(machine, &hot, cell.src);
-        let (addr, size) = place!(M, base, SIZES[SIZE], Access::Read, pc, cell, machine);
+        let place = place!(M, base, SIZES[SIZE], Access::Read, pc, cell, machine);
         // SAFETY: `at` vouches for these bytes.
-        let raw = unsafe { memory::load(addr, size) };
+        let raw = unsafe { memory::load(place) };
         let value = if SIGNED { eval::load_extend(SIZES[SIZE], true, raw) } else { raw };
         set::<D>(machine, &mut hot, cell.dst, value);
         // SAFETY: only `fell_off` is the last cell.
@@ -38,9 +39,9 @@ handler! {
     fn store[M: Memory, const SIZE: usize, const B: usize, const S: usize](pc, cell, machine, hot) {
         let base = get::<B>(machine, &hot, cell.dst);
         let value = if S == IMM { cell.imm } else { get::<S>(machine, &hot, cell.src) };
-        let (addr, size) = place!(M, base, SIZES[SIZE], Access::Write, pc, cell, machine);
+        let place = place!(M, base, SIZES[SIZE], Access::Write, pc, cell, machine);
         // SAFETY: `at` vouches for these bytes.
-        unsafe { memory::store(addr, size, value) };
+        unsafe { memory::store(place, value) };
         // SAFETY: only `fell_off` is the last cell.
         unsafe { next(pc.add(1), machine, hot) }
     }
@@ -51,10 +52,10 @@ handler! {
     fn atomic[M: Memory, const SIZE: usize](pc, cell, machine, hot) {
         machine.spill(&hot);
         let [dst, src] = [cell.dst, cell.src].map(|number| usize::from(number & 15));
-        let (addr, _) = place!(M, machine.regs[dst], SIZES[SIZE], Access::Atomic, pc, cell, machine);
+        let place = place!(M, machine.regs[dst], SIZES[SIZE], Access::Atomic, pc, cell, machine);
         let op = ATOMICS[cell.imm as usize % ATOMICS.len()];
         // SAFETY: `at` vouches for these bytes.
-        let old = unsafe { memory::atomic(addr, op, SIZES[SIZE], machine.regs[src], machine.regs[0]) };
+        let old = unsafe { memory::atomic(place.addr, op, SIZES[SIZE], machine.regs[src], machine.regs[0]) };
         match op.fetches_into(Reg::R1) {
             None => {}
             Some(Reg::R0) => machine.regs[0] = old,
@@ -70,9 +71,9 @@ handler! {
     fn acquire[M: Memory, const SIZE: usize](pc, cell, machine, hot) {
         machine.spill(&hot);
         let base = machine.regs[usize::from(cell.src & 15)];
-        let (addr, size) = place!(M, base, SIZES[SIZE], Access::Read, pc, cell, machine);
+        let place = place!(M, base, SIZES[SIZE], Access::Read, pc, cell, machine);
         // SAFETY: `at` vouches for these bytes.
-        machine.regs[usize::from(cell.dst & 15)] = unsafe { memory::load(addr, size) };
+        machine.regs[usize::from(cell.dst & 15)] = unsafe { memory::load(place) };
         fence(Ordering::Acquire);
         let hot = machine.reload();
         // SAFETY: only `fell_off` is the last cell.
@@ -85,9 +86,9 @@ handler! {
         machine.spill(&hot);
         let [base, value] = [cell.dst, cell.src].map(|number| machine.regs[usize::from(number & 15)]);
         fence(Ordering::Release);
-        let (addr, size) = place!(M, base, SIZES[SIZE], Access::Write, pc, cell, machine);
+        let place = place!(M, base, SIZES[SIZE], Access::Write, pc, cell, machine);
         // SAFETY: `at` vouches for these bytes.
-        unsafe { memory::store(addr, size, value) };
+        unsafe { memory::store(place, value) };
         // SAFETY: only `fell_off` is the last cell.
         unsafe { next(pc.add(1), machine, hot) }
     }

@@ -234,7 +234,7 @@ fn inline_lookups(cells: &mut [Cell], linked: &Linked, places: &Places, tables: 
     }
 }
 
-fn plain(run: Handler) -> Cell {
+pub(super) fn plain(run: Handler) -> Cell {
     Cell { run, imm: 0, off: 0, dst: 0, src: 0 }
 }
 
@@ -325,4 +325,19 @@ fn cell<M: Memory>(op: Op, at: usize, ops: usize, places: &Places) -> Cell {
             Cell { run: control::packet::<M>, imm: u64::from(size.bytes()) | mark, off: imm, dst: 0, src }
         }
     }
+}
+
+/// Every handler of one memory that does not call anything nor end a function, for tests.
+#[cfg(test)]
+pub(super) fn simple_handlers<M: Memory>() -> Vec<Handler> {
+    let operands = ALU.as_flattened().iter().chain(&MOV).chain(Of::<M>::BRANCH.as_flattened()).chain(Of::<M>::STORE);
+    let places = MOV_SX.as_flattened().iter().chain(Of::<M>::LOAD.as_flattened());
+    let place = NEG.iter().chain(ENDIAN.as_flattened());
+    let one = [control::jump::<M>, control::may_goto::<M>];
+    (operands.flatten().flatten().chain(places.flatten().flatten()).chain(place.flatten()).chain(&one))
+        .chain(&Of::<M>::ATOMIC)
+        .chain(&Of::<M>::ACQUIRE)
+        .chain(&Of::<M>::RELEASE)
+        .copied()
+        .collect()
 }

@@ -1,10 +1,10 @@
 //! Handlers of jumps, calls and what ends a function.
 
-use ring3_isa::{Size, eval};
+use ring3_isa::eval;
 
 use super::cell::{COMPARISONS, PACKET_INDEXED, handler, width};
 use super::dispatch::next;
-use super::memory::{self, Memory};
+use super::memory::{self, Memory, Place};
 use super::place::{IMM, get, set};
 use crate::env::TrapKind;
 use crate::exec::{legacy_packet, tail_call};
@@ -100,7 +100,7 @@ handler! {
         let key = get::<K>(machine, &hot, 2);
         // SAFETY: only verified programs have these, R2 is a key of the map, and the table is one of the program.
         let (key, table) = unsafe {
-            (memory::load(key, Size::W), machine.code.interp.tables.get_unchecked(cell.imm as usize))
+            (memory::load(Place { addr: key, bytes: 4 }), machine.code.interp.tables.get_unchecked(cell.imm as usize))
         };
         let found = if key < table.entries.into() { table.base + key * table.stride } else { 0 };
         set::<D>(machine, &mut hot, 0, found);

@@ -1,8 +1,9 @@
 //! From one handler to the next.
 //!
-//! Where the compiler optimises (`threaded`, set by the build script), a handler ends by calling the next one, which becomes a
-//! jump: each handler has an indirect jump of its own, which the processor predicts by what came before. Elsewhere a handler
-//! puts the hot registers away and returns to a plain loop. Handlers are the same for both, and never look behind [`next`].
+//! Where the compiler optimises (`threaded`, set by the build script) and does not add checks of its own, a handler ends by
+//! calling the next one, which becomes a jump: each handler has an indirect jump of its own, which the processor predicts by what
+//! came before. Elsewhere a handler puts the hot registers away and returns to a plain loop. Handlers are the same for both, and
+//! never look behind [`next`].
 
 use super::cell::Cell;
 use super::machine::Machine;
@@ -32,7 +33,7 @@ pub(super) const ENDED: Flow = std::ptr::null();
 /// # Safety
 ///
 /// `pc` is a cell of the program that the machine runs.
-#[cfg(threaded)]
+#[cfg(all(threaded, not(debug_assertions)))]
 #[inline(always)]
 pub(super) unsafe fn next(pc: *const Cell, machine: &mut Machine<'_, '_>, hot: Hot) -> Flow {
     // SAFETY: a cell of the program, by the caller.
@@ -44,7 +45,7 @@ pub(super) unsafe fn next(pc: *const Cell, machine: &mut Machine<'_, '_>, hot: H
 /// # Safety
 ///
 /// `pc` is a cell of the program that the machine runs.
-#[cfg(not(threaded))]
+#[cfg(not(all(threaded, not(debug_assertions))))]
 #[inline(always)]
 pub(super) unsafe fn next(pc: *const Cell, machine: &mut Machine<'_, '_>, hot: Hot) -> Flow {
     machine.hot = hot;

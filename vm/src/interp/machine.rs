@@ -4,7 +4,7 @@ use std::cell::Cell as Shared;
 use std::mem::MaybeUninit;
 
 use super::cell::Cell;
-use super::dispatch::{self, ENDED, Flow, Hot};
+use super::dispatch::{self, ENDED, Flow, HOT, Hot};
 use super::memory::Memory;
 use super::{Code, FRAME_BYTES, MAX_FRAMES};
 use crate::env::{Env, TrapKind};
@@ -22,7 +22,6 @@ pub(super) struct Machine<'m, 'h> {
     /// Registers by number; with room so that a masked number is always one. Those that are hot are stale while handlers run.
     pub(super) regs: [u64; 16],
     /// Where the hot registers are between handlers of the loop.
-    #[cfg_attr(threaded, allow(dead_code))]
     pub(super) hot: Hot,
     /// The budget: the address of the cell up to which it lasts if no jump is taken from here on. A taken jump moves it by the
     /// distance of the jump, so that nothing is counted in between.
@@ -63,6 +62,22 @@ struct Saved {
 }
 
 impl<'m, 'h> Machine<'m, 'h> {
+    pub(super) fn new(code: Code<'m>, env: &'m mut Env<'h>, stack: Stack<'m>, base: u32) -> Machine<'m, 'h> {
+        Machine {
+            regs: [0; 16],
+            hot: [0; HOT],
+            limit: 0,
+            may_goto: MAY_GOTO_BUDGET,
+            depth: base,
+            base,
+            env,
+            code,
+            linked: &code.interp.linked,
+            stack,
+            saved: [const { MaybeUninit::uninit() }; MAX_FRAMES],
+        }
+    }
+
     /// Runs function `subprog` in frame `base` and those above, and gives its R0; 0 where it stopped with a trap.
     ///
     /// # Safety
@@ -77,13 +92,8 @@ impl<'m, 'h> Machine<'m, 'h> {
         subprog: usize,
         args: [u64; 5],
     ) -> u64 {
-        let linked: &Linked = &code.interp.linked;
         let Some(pc) = code.entry(subprog) else { return 0 };
-        let (depth, may_goto) = (base, MAY_GOTO_BUDGET);
-        let saved = [const { MaybeUninit::uninit() }; MAX_FRAMES];
-        let (regs, hot) = ([0; 16], [0; dispatch::HOT]);
-        let mut machine =
-            Machine { regs, hot, limit: 0, may_goto, depth, base, env, code, linked, stack, saved };
+        let mut machine = Machine::new(code, env, stack, base);
         machine.regs[1..6].copy_from_slice(&args);
         if M::COUNTED {
             machine.set_limit(pc);
@@ -223,7 +233,7 @@ impl<'m, 'h> Machine<'m, 'h> {
     }
 
     /// The cell `pc` is the next one, and the budget is what the environment has left.
-    fn set_limit(&mut self, pc: *const Cell) {
+    pub(super) fn set_limit(&mut self, pc: *const Cell) {
         self.limit = pc as i64 + STEP * self.env.left.min(MAX_BUDGET) as i64;
     }
 

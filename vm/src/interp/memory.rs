@@ -8,19 +8,37 @@ use crate::env::{Env, TrapKind};
 use crate::link::Linked;
 use crate::regions::RegionKind;
 
-/// Memory as a program sees it. `None`: the environment has a trap.
+/// Memory as a program sees it.
 pub(super) trait Memory {
     /// Every access is checked, as are frames and what helpers are given.
     const CHECKED: bool;
     /// Instructions are counted against the budget.
     const COUNTED: bool;
 
-    /// Where an access of the program really goes: the address, and how many bytes it has there.
+    /// Where an access of the program really goes. `Nowhere`: the environment has a trap.
     ///
     /// # Safety
     ///
     /// Unless `CHECKED`, the access is one that the verifier allowed.
-    unsafe fn at(env: &mut Env<'_>, linked: &Linked, addr: u64, size: Size, access: Access) -> Option<(u64, Size)>;
+    unsafe fn at(env: &mut Env<'_>, linked: &Linked, addr: u64, size: Size, access: Access) -> Place;
+}
+
+/// Where an access goes: the address, and how many bytes it has there; 0 is nowhere.
+///
+/// Two numbers, which come back in registers: what came through memory of the caller would keep a handler from ending in a jump.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) addr: u64,
+    pub(super) bytes: u64,
+}
+
+impl Place {
+    const NOWHERE: Place = Place { addr: 0, bytes: 0 };
+
+    #[inline(always)]
+    fn new(addr: u64, size: Size) -> Place {
+        Place { addr, bytes: size.bytes().into() }
+    }
 }
 
 /// What is done there.
@@ -39,8 +57,8 @@ impl<const COUNTED: bool> Memory for Host<COUNTED> {
     const COUNTED: bool = COUNTED;
 
     #[inline(always)]
-    unsafe fn at(_: &mut Env<'_>, _: &Linked, addr: u64, size: Size, _: Access) -> Option<(u64, Size)> {
-        Some((addr, size))
+    unsafe fn at(_: &mut Env<'_>, _: &Linked, addr: u64, size: Size, _: Access) -> Place {
+        Place::new(addr, size)
     }
 }
 
@@ -51,31 +69,32 @@ impl Memory for Checked {
     const CHECKED: bool = true;
     const COUNTED: bool = true;
 
-    unsafe fn at(env: &mut Env<'_>, linked: &Linked, addr: u64, size: Size, access: Access) -> Option<(u64, Size)> {
+    #[inline(never)]
+    unsafe fn at(env: &mut Env<'_>, linked: &Linked, addr: u64, size: Size, access: Access) -> Place {
         let len = u64::from(size.bytes());
         let write = access != Access::Read;
         let region = env.regions.as_ref().and_then(|regions| regions.find(addr, len, write));
         let found = match region {
             Some(region) if region.kind == RegionKind::Ctx && access == Access::Atomic => None,
             Some(region) if region.kind == RegionKind::Ctx => in_context(env, linked, addr - region.start, size, write),
-            Some(_) => Some((addr, size)),
+            Some(_) => Some(Place::new(addr, size)),
             None => None,
         };
-        if found.is_none() {
+        found.unwrap_or_else(|| {
             env.set_trap(TrapKind::BadAccess { addr, len, write });
-        }
-        found
+            Place::NOWHERE
+        })
     }
 }
 
 /// Offsets of the context are those of the UAPI struct, and become those of the slots.
-fn in_context(env: &mut Env<'_>, linked: &Linked, off: u64, size: Size, write: bool) -> Option<(u64, Size)> {
+fn in_context(env: &mut Env<'_>, linked: &Linked, off: u64, size: Size, write: bool) -> Option<Place> {
     let rules = linked.rules();
     let (slot, size) = rules.convert(i32::try_from(off).ok()?, size, write)?;
     let slots = env.ctx.slots_mut().filter(|slots| rules.layout().is_some_and(|layout| slots.is_of(layout)))?;
     let slot = usize::try_from(slot).ok()?;
     let inside = slot.checked_add(size.bytes() as usize).is_some_and(|end| end <= slots.bytes());
-    inside.then(|| (slots.addr() + slot as u64, size))
+    inside.then(|| Place::new(slots.addr() + slot as u64, size))
 }
 
 /// Loads a number, zero-extended.
@@ -84,14 +103,14 @@ fn in_context(env: &mut Env<'_>, linked: &Linked, off: u64, size: Size, write: b
 ///
 /// The bytes are live.
 #[inline(always)]
-pub(super) unsafe fn load(addr: u64, size: Size) -> u64 {
+pub(super) unsafe fn load(Place { addr, bytes }: Place) -> u64 {
     // SAFETY: live by the caller; no alignment is asked for.
     unsafe {
-        match size {
-            Size::B => (addr as *const u8).read().into(),
-            Size::H => (addr as *const u16).read_unaligned().into(),
-            Size::W => (addr as *const u32).read_unaligned().into(),
-            Size::Dw => (addr as *const u64).read_unaligned(),
+        match bytes {
+            1 => (addr as *const u8).read().into(),
+            2 => (addr as *const u16).read_unaligned().into(),
+            4 => (addr as *const u32).read_unaligned().into(),
+            _ => (addr as *const u64).read_unaligned(),
         }
     }
 }
@@ -102,14 +121,14 @@ pub(super) unsafe fn load(addr: u64, size: Size) -> u64 {
 ///
 /// The bytes are live and may be written.
 #[inline(always)]
-pub(super) unsafe fn store(addr: u64, size: Size, value: u64) {
+pub(super) unsafe fn store(Place { addr, bytes }: Place, value: u64) {
     // SAFETY: live by the caller; no alignment is asked for.
     unsafe {
-        match size {
-            Size::B => (addr as *mut u8).write(value as u8),
-            Size::H => (addr as *mut u16).write_unaligned(value as u16),
-            Size::W => (addr as *mut u32).write_unaligned(value as u32),
-            Size::Dw => (addr as *mut u64).write_unaligned(value),
+        match bytes {
+            1 => (addr as *mut u8).write(value as u8),
+            2 => (addr as *mut u16).write_unaligned(value as u16),
+            4 => (addr as *mut u32).write_unaligned(value as u32),
+            _ => (addr as *mut u64).write_unaligned(value),
         }
     }
 }
@@ -126,8 +145,9 @@ pub(super) unsafe fn atomic(addr: u64, op: AtomicOp, size: Size, src: u64, r0: u
     if !addr.is_multiple_of(bytes) {
         // SAFETY: live by the caller.
         unsafe {
-            let (new, old) = eval::atomic(op, size, load(addr, size), src, r0);
-            store(addr, size, new);
+            let place = Place::new(addr, size);
+            let (new, old) = eval::atomic(op, size, load(place), src, r0);
+            store(place, new);
             return old;
         }
     }

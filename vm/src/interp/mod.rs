@@ -12,6 +12,8 @@ mod dispatch;
 mod machine;
 mod memory;
 mod place;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::mem::MaybeUninit;
