@@ -215,7 +215,7 @@ pub enum Wide {
     },
     /// `src` 4: a subprogram of this program, relative to this instruction as for a call (slot + 1 + offset).
     Func(i32),
-    /// `src` 5: a map by index into `fd_array`.
+    /// `src` 5: a map by index into `fd_array`; in a `ring3_platform::Program` those are its maps.
     MapIdx(i32),
     /// `src` 6: as `MapValue`, by index into `fd_array`.
     MapIdxValue {

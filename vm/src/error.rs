@@ -13,6 +13,8 @@ pub enum LowerError {
     Malformed { slot: usize, what: Malformed },
     #[error("slot {slot}: target {target} is outside of the program or inside of an instruction")]
     BadTarget { slot: usize, target: i64 },
+    #[error("slot {slot}: R10 is read-only")]
+    WritesFramePointer { slot: usize },
     #[error("slot {slot}: {what} is not supported")]
     Unsupported { slot: usize, what: &'static str },
     #[error("slot {slot}: the program has no map {map}")]

@@ -332,11 +332,12 @@ impl<'c> Machine<'c> {
         };
         match value {
             Wide::Imm(value) => Ok(value),
-            Wide::Map(index) => map(index, HANDLES),
-            Wide::MapValue { map: index, off } => map(index, MAPS).map(|start| start + u64::from(off)),
+            Wide::Map(index) | Wide::MapIdx(index) => map(index, HANDLES),
+            Wide::MapValue { map: index, off } | Wide::MapIdxValue { index, off } => {
+                map(index, MAPS).map(|start| start + u64::from(off))
+            }
             Wide::Func(off) => Ok(FUNCTIONS.wrapping_add_signed(self.pc as i64 + 1 + i64::from(off))),
             Wide::BtfId { .. } => stop("there are no variables of a kernel"),
-            Wide::MapIdx(_) | Wide::MapIdxValue { .. } => stop("there is no array of descriptors"),
         }
     }
 }

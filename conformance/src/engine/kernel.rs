@@ -7,8 +7,8 @@ use ring3_linux::{Error, LoadOptions, Loaded, LogLevel, TestRun, available, load
 use ring3_platform::{Errno, MapDef, MapType, Program};
 
 use super::vm::{EMPTY_PACKET, calls_public_helper, is_judged, program_type, with_prologue};
-use super::{Engine, Judges, Outcome};
-use crate::format::{Case, Input};
+use super::{Engine, Judges, Outcome, Stop};
+use crate::format::{Case, Input, Refusal};
 
 /// The running Linux.
 #[derive(Debug)]
@@ -31,12 +31,19 @@ impl Engine for Kernel {
             return Outcome::skipped("Linux has other helpers under the numbers of the public suite's");
         }
         let whole = matches!(case.input, Input::Memory(_)) && !is_judged(case);
-        let program = program(case, whole);
-        let options = LoadOptions { log: LogLevel::STATS, ..LoadOptions::default() };
-        match load(&program, &options) {
-            Ok(loaded) => run(case, &loaded, whole).unwrap_or_else(Outcome::failed),
-            Err(error) => refusal(&error),
+        match try_run(case, whole) {
+            // The frame around it may be the one too many.
+            Outcome::Stopped(Stop::Refused(Refusal { errno: Errno::E2BIG, .. })) if whole => try_run(case, false),
+            outcome => outcome,
         }
+    }
+}
+
+fn try_run(case: &Case, whole: bool) -> Outcome {
+    let options = LoadOptions { log: LogLevel::STATS, ..LoadOptions::default() };
+    match load(&program(case, whole), &options) {
+        Ok(loaded) => run(case, &loaded, whole).unwrap_or_else(Outcome::failed),
+        Err(error) => refusal(&error),
     }
 }
 

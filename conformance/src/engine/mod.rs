@@ -19,7 +19,7 @@ use crate::format::{Case, Refusal};
 pub use plugin::{Plugin, TIMEOUT};
 
 /// Instructions of a run, at most: a program that needs more counts as one that does not end.
-pub const MAX_INSNS: u64 = 1 << 24;
+pub const MAX_INSNS: u64 = 1 << 25;
 
 /// Which engine.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -11,6 +11,8 @@ use crate::diag::reject::{Reject, unsupported};
 const MAX_NESTING: u32 = 16;
 /// Members of a value that are looked at, those of nested structs included.
 const MAX_TYPES: u32 = 100_000;
+/// Ids of types are not above this (BTF_MAX_TYPE).
+const MAX_TYPE_ID: i32 = 0x000f_ffff;
 /// Offsets of direct values stay below this (BPF_MAX_VAR_OFF).
 const MAX_DIRECT_OFF: u32 = 1 << 29;
 
@@ -21,15 +23,16 @@ pub fn check_wide(program: &Program, value: Wide) -> Result<(), Reject> {
         found.ok_or(Reject::NoSuchMap { index })
     };
     match value {
-        Wide::Map(index) => check_map(program, def(index)?),
-        Wide::MapValue { map, off } => {
+        Wide::Map(index) | Wide::MapIdx(index) => check_map(program, def(index)?),
+        Wide::MapValue { map, off } | Wide::MapIdxValue { index: map, off } => {
             let def = def(map)?;
             check_map(program, def)?;
             check_direct(def, off)
         }
         Wide::Imm(_) | Wide::Func(_) => Ok(()),
+        Wide::BtfId { id: 0, fd: 0 } => Err(Reject::NotVariable { id: 0 }),
+        Wide::BtfId { id, fd: 0 } if !(0..=MAX_TYPE_ID).contains(&id) => Err(Reject::NoSuchType { id }),
         Wide::BtfId { .. } => unsupported("a reference to a kernel variable"),
-        Wide::MapIdx(_) | Wide::MapIdxValue { .. } => unsupported("a map by index into fd_array"),
     }
 }
 

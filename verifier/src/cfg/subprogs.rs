@@ -67,6 +67,8 @@ pub fn check_borders(code: &Code, subprogs: &mut [Subprog]) -> Result<(), At> {
             if let Flow::Goto(off) | Flow::Branch(off) = flow {
                 let to = signed_index(slot) + 1 + i64::from(off);
                 if to < signed_index(subprog.start) || to >= signed_index(subprog.end) {
+                    // Linux adds in 32 bits, and says what comes out.
+                    let to = i64::from(to as i32);
                     return Err((Reject::JumpOutOfRange { from: slot, to }, Some(slot)));
                 }
             }

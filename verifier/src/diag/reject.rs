@@ -110,7 +110,11 @@ rejects! {
     ArgMissing { func: String, arg: i64 } EACCES "func '{func}' doesn't have {arg}-th argument";
     BeyondStruct { name: String, off: i64, size: u32 } EACCES "access beyond struct {name} at off {off} size {size}";
     StructNegative { reg: u8, name: String, off: i64 } EACCES "R{reg} is ptr_{name} invalid negative access: off={off}";
+    NotVariable { id: i32 } EINVAL "pseudo btf_id {id} in ldimm64 isn't KIND_VAR or KIND_FUNC";
+    NoSuchType { id: i32 } ENOENT "ldimm64 insn specifies invalid btf_id {id}.";
+    NoArena {} EINVAL "addr_space_cast insn can only be used in a program that has an associated arena";
     // Calls.
+    NoKfunc {} EINVAL "invalid kernel function call not eliminated in verifier pass";
     InvalidHelper { name: String, id: i32 } EINVAL "invalid func {name}#{id}";
     HelperNotForProgram { name: String, id: i32 } EINVAL "program of this type cannot use helper {name}#{id}";
     GplOnly {} EINVAL "cannot call GPL-restricted function from non-GPL compatible program";

@@ -37,6 +37,8 @@ impl Walk<'_> {
         match callee {
             Callee::Helper(id) => self.call_helper(id),
             Callee::Local(off) => self.call_subprog(off),
+            // Linux waits whether anything reaches it.
+            Callee::Kfunc { id: 0, off: 0 } => Err(Reject::NoKfunc {}),
             Callee::Kfunc { id, .. } => unsupported(format!("the kernel function with BTF id {id}")),
         }
     }

@@ -15,6 +15,8 @@ pub mod subprog;
 
 use ring3_isa::{Insn, Malformed, Reg, Wide};
 
+use ring3_platform::MapType;
+
 use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
 use crate::state::{Ptr, PtrKind, Value};
@@ -33,6 +35,9 @@ impl Walk<'_> {
             Insn::MovSx { width, from, dst, src } => fall(self.mov_sx(width, from, dst, src)),
             Insn::Neg { width, dst } => fall(self.neg(width, dst)),
             Insn::Endian { op, size, dst } => fall(self.endian(op, size, dst)),
+            Insn::AddrSpaceCast { .. } if self.program.maps.iter().all(|map| map.kind != MapType::Arena) => {
+                Err(Reject::NoArena {})
+            }
             Insn::AddrSpaceCast { .. } => unsupported("addr_space_cast"),
             Insn::CallX { .. } | Insn::GotoX { .. } => {
                 let code = self.program.code.raw_slice()[self.at].code;
@@ -80,8 +85,8 @@ impl Walk<'_> {
         let map = |index: i32| u32::try_from(index).map_err(|_| Reject::NoSuchMap { index });
         let value = match value {
             Wide::Imm(value) => Value::number(Scalar::constant(value)),
-            Wide::Map(index) => Value::ptr(PtrKind::ConstMap(map(index)?)),
-            Wide::MapValue { map: index, off } => {
+            Wide::Map(index) | Wide::MapIdx(index) => Value::ptr(PtrKind::ConstMap(map(index)?)),
+            Wide::MapValue { map: index, off } | Wide::MapIdxValue { index, off } => {
                 let off = i32::try_from(off).map_err(|_| Reject::DirectOffset { off })?;
                 Value::Ptr(Ptr { off, ..Ptr::new(PtrKind::MapValue(map(index)?)) })
             }
@@ -92,7 +97,6 @@ impl Walk<'_> {
                 Value::ptr(PtrKind::Func(u32::try_from(subprog).unwrap_or(u32::MAX)))
             }
             Wide::BtfId { .. } => return unsupported("a reference to a kernel variable"),
-            Wide::MapIdx(_) | Wide::MapIdxValue { .. } => return unsupported("a map by index into fd_array"),
         };
         self.write(dst, value);
         Ok(())

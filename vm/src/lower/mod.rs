@@ -9,7 +9,7 @@ pub mod op;
 
 use std::collections::BTreeMap;
 
-use ring3_isa::{Callee, CmpOp, Code, Insn, Operand, Size, Wide, Width};
+use ring3_isa::{Callee, CmpOp, Code, Insn, Operand, Reg, Size, Wide, Width};
 use ring3_platform::helpers::id;
 use ring3_platform::{AttachType, CtxField, CtxLayout, HelperId, ProgType, Yields, ctx};
 use ring3_verifier::{Direction, Facts, MapUse, Region, VerifiedProgram};
@@ -211,6 +211,9 @@ impl<'a> Lowering<'a> {
                 Some(Err(what)) => return Err(LowerError::Malformed { slot, what }),
                 None => continue,
             };
+            if insn.defs().contains(Reg::FP) {
+                return Err(LowerError::WritesFramePointer { slot });
+            }
             if let Some(op) = self.op(slot, insn)? {
                 self.out.ops.push(op);
                 self.out.slots.push(slot as u32);
@@ -374,19 +377,16 @@ impl<'a> Lowering<'a> {
     fn wide(&mut self, slot: usize, value: Wide) -> Result<u64, LowerError> {
         match value {
             Wide::Imm(value) => Ok(value),
-            Wide::Map(map) => {
+            Wide::Map(map) | Wide::MapIdx(map) => {
                 let map = self.map(slot, map)?;
                 Ok(self.fixup(FixupValue::Map(map)))
             }
-            Wide::MapValue { map, off } => {
+            Wide::MapValue { map, off } | Wide::MapIdxValue { index: map, off } => {
                 let map = self.map(slot, map)?;
                 Ok(self.fixup(FixupValue::MapValue(map, off)))
             }
             Wide::Func(off) => Ok(Callback(self.subprog(slot, off)? as u32).token()),
             Wide::BtfId { .. } => Err(LowerError::Unsupported { slot, what: "a kernel symbol" }),
-            Wide::MapIdx(_) | Wide::MapIdxValue { .. } => {
-                Err(LowerError::Unsupported { slot, what: "a map of an fd_array" })
-            }
         }
     }
 
