@@ -55,6 +55,11 @@ impl Btf {
         }
     }
 
+    /// Changes types in place. References must still lead to types that are there, and names into the string section.
+    pub fn for_each_mut(&mut self, mut change: impl FnMut(TypeId, &mut Type)) {
+        self.types.iter_mut().zip(0..).for_each(|(ty, id)| change(TypeId(id), ty));
+    }
+
     /// All types by number; the first is `void`.
     pub fn types(&self) -> &[Type] {
         &self.types

@@ -1,6 +1,6 @@
 //! Types that the kernel has loaded.
 
-use ring3_btf::{Btf, Endian};
+use ring3_btf::{Btf, Endian, Linkage, Type, TypeId};
 
 use crate::Error;
 use crate::load::{Log, grown};
@@ -19,10 +19,12 @@ impl AsFd for BtfObject {
 }
 
 impl BtfObject {
-    /// Loads types.
+    /// Loads types, in a form that the kernel takes: it knows no external functions and variables.
     ///
     /// Errors: what the kernel refuses, with its log.
     pub fn load(btf: &Btf) -> Result<BtfObject, Error> {
+        let mut btf = btf.clone();
+        for_kernel(&mut btf);
         BtfObject::load_bytes(&btf.to_bytes(native()))
     }
 
@@ -54,3 +56,30 @@ pub(crate) const fn native() -> Endian {
 
 /// A log that says nothing.
 pub(crate) const NO_LOG: Log = Log { text: String::new(), is_whole: true };
+
+/// What the kernel refuses although compilers write it: external symbols, and sections of them.
+pub(crate) fn for_kernel(btf: &mut Btf) {
+    let is_extern = |id: TypeId| {
+        matches!(
+            btf.get(id),
+            Some(Type::Var { linkage: Linkage::Extern, .. } | Type::Func { linkage: Linkage::Extern, .. })
+        )
+    };
+    // Sections of externals (`.ksyms`, `.kconfig`) have no size, and functions among their variables. Others without size are
+    // not in the object.
+    let outside = |vars: &[ring3_btf::SecVar]| vars.iter().any(|var| is_extern(var.ty));
+    let sections: Vec<bool> = btf
+        .types()
+        .iter()
+        .map(|ty| matches!(ty, Type::Datasec { size, vars, .. } if *size == 0 || outside(vars)))
+        .collect();
+    // Functions that are global must have names for their parameters, those that are static need none.
+    let externs: Vec<bool> = (0..btf.types().len()).map(|id| is_extern(TypeId(id as u32))).collect();
+    let mut is_changed = sections.iter().zip(&externs).map(|(section, external)| (*section, *external));
+    btf.for_each_mut(|_, ty| match (ty, is_changed.next()) {
+        (Type::Datasec { size, vars, .. }, Some((true, _))) => (*size, *vars) = ((*size).max(1), Box::default()),
+        (Type::Var { linkage, .. }, Some((_, true))) => *linkage = Linkage::Global,
+        (Type::Func { linkage, .. }, Some((_, true))) => *linkage = Linkage::Static,
+        _ => {}
+    });
+}

@@ -110,6 +110,31 @@ pub enum Error {
         /// Maps that were given.
         found: usize,
     },
+    /// An object that cannot be linked.
+    #[error(transparent)]
+    Object(#[from] ring3_object::ObjectError),
+    /// A map is to hold a program or map that is not there.
+    #[error("map '{map}' is to hold '{symbol}', which is not there")]
+    Slot {
+        /// Its name.
+        map: String,
+        /// What is missing.
+        symbol: String,
+    },
+    /// A pinned map is another than the one that is to be shared.
+    #[error("{path}: the map that is pinned there has another type, size or flags", path = .path.display())]
+    OtherMap {
+        /// Where.
+        path: std::path::PathBuf,
+    },
+    /// A program is to be attached to a function that the kernel does not have.
+    #[error("program '{program}': the kernel's types have no '{target}'")]
+    NoTarget {
+        /// Its name.
+        program: String,
+        /// Name in the kernel's types.
+        target: String,
+    },
     /// A system call other than bpf(2) failed.
     #[error("{what}: {errno}")]
     System {
@@ -143,6 +168,10 @@ impl Error {
             | Error::Limit { .. }
             | Error::Kind { .. }
             | Error::Name(_)
+            | Error::Object(_)
+            | Error::Slot { .. }
+            | Error::OtherMap { .. }
+            | Error::NoTarget { .. }
             | Error::Maps { .. }
             | Error::File { .. } => None,
         }
@@ -162,6 +191,10 @@ impl Error {
             | Error::Limit { .. }
             | Error::Kind { .. }
             | Error::Name(_)
+            | Error::Object(_)
+            | Error::Slot { .. }
+            | Error::OtherMap { .. }
+            | Error::NoTarget { .. }
             | Error::Maps { .. }
             | Error::System { .. }
             | Error::File { .. } => None,

@@ -1,7 +1,7 @@
 //! The running kernel as a target: bpf(2) without libbpf.
 //!
 //! A [`ring3_platform::Program`] that the other engines run goes onto the kernel with [`load`], together with its maps, and
-//! runs there by [`Prog::test_run`]. The only crate of ring3 with system calls that reach the kernel's BPF.
+//! runs there by [`Prog::test_run`]. [`load_object`] does so with a whole object. The only crate of ring3 with system calls that reach the kernel's BPF.
 //!
 //! What goes to the kernel is no longer than needed, so that kernels which know less accept it. What comes back is kept as
 //! it came: error numbers ([`Errno`]) and logs ([`Log`]). Every descriptor is owned, and closed when dropped.
@@ -18,6 +18,7 @@ mod error;
 mod info;
 mod load;
 mod map;
+mod object;
 mod pin;
 mod probe;
 mod run;
@@ -33,8 +34,9 @@ pub use info::{
     BtfId, BtfInfo, LinkId, LinkInfo, LinkKind, MapId, MapInfo, ProgCode, ProgId, ProgInfo, Stats, btf_ids, link_ids,
     map_ids, prog_ids,
 };
-pub use load::{LoadOptions, Loaded, Log, LogLevel, Prog, load, load_with};
+pub use load::{LoadOptions, Loaded, Log, LogLevel, Prog, Types, load, load_with};
 pub use map::{Cursor, Elements, Map, UpdateFlag, possible_cpus};
+pub use object::{BPF_FS, LoadedObject, LoadedProgram, ObjectOptions, load_object};
 pub use probe::{Feature, has_helper, has_map_type, has_program_type};
 pub use run::{RunOutput, TestRun};
 pub use sys::{Command, attr};

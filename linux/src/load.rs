@@ -1,12 +1,14 @@
 //! Programs into the kernel.
 
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use ring3_btf::{Btf, Linkage, ProgramInfo};
 use ring3_isa::{Endianness, RawInsn};
 use ring3_platform::{ProgType, Program};
 
-use crate::btf::NO_LOG;
+use crate::btf::{NO_LOG, for_kernel, native};
 use crate::sys::attr::{self, FuncInfo, LineInfo};
 use crate::sys::{self, AsFd, BorrowedFd, Command, Failure, Load, Logged, OwnedFd};
 use crate::{BtfObject, Errno, Error, Map};
@@ -125,7 +127,7 @@ pub struct Loaded {
     /// Its maps, in the order of [`Program::maps`]. Empty if they were given.
     pub maps: Vec<Map>,
     /// Its types, if it has any.
-    pub types: Option<BtfObject>,
+    pub types: Option<Arc<Types>>,
     /// What the verifier wrote, if it was asked to.
     pub log: Log,
 }
@@ -135,8 +137,8 @@ pub struct Loaded {
 /// Errors: [`Error::Map`] and [`Error::Btf`] before the program was tried, [`Error::Program`] with the verifier's log if it
 /// was refused. Everything that was created is closed.
 pub fn load(program: &Program, options: &LoadOptions) -> Result<Loaded, Error> {
-    let info = Info::new(program, options)?;
-    let maps = program.maps.iter().map(|def| Map::create_typed(def, info.types.as_ref()));
+    let info = Info::new(program, options, None)?;
+    let maps = program.maps.iter().map(|def| Map::create_typed(def, info.types.as_deref().map(|types| &**types)));
     let maps = maps.collect::<Result<Vec<_>, _>>()?;
     let (prog, log) = load_code(program, &maps.iter().collect::<Vec<_>>(), &info, options)?;
     Ok(Loaded { prog, maps, types: info.types, log })
@@ -146,21 +148,37 @@ pub fn load(program: &Program, options: &LoadOptions) -> Result<Loaded, Error> {
 ///
 /// Errors: as [`load`], and [`Error::Maps`] if there are more or fewer.
 pub fn load_with(program: &Program, maps: &[&Map], options: &LoadOptions) -> Result<Loaded, Error> {
-    let info = Info::new(program, options)?;
+    let info = Info::new(program, options, None)?;
     let (prog, log) = load_code(program, maps, &info, options)?;
     Ok(Loaded { prog, maps: Vec::new(), types: info.types, log })
 }
 
+/// Types in the kernel, and the bytes that they were loaded from.
+#[derive(Debug)]
+pub struct Types {
+    object: BtfObject,
+    bytes: Vec<u8>,
+}
+
+impl Deref for Types {
+    type Target = BtfObject;
+
+    fn deref(&self) -> &BtfObject {
+        &self.object
+    }
+}
+
 /// Functions and lines as the kernel takes them.
 #[derive(Default)]
-struct Info {
-    types: Option<BtfObject>,
+pub(crate) struct Info {
+    pub types: Option<Arc<Types>>,
     funcs: Vec<FuncInfo>,
     lines: Vec<LineInfo>,
 }
 
 impl Info {
-    fn new(program: &Program, options: &LoadOptions) -> Result<Info, Error> {
+    /// `given` are types that serve if they are the same.
+    pub fn new(program: &Program, options: &LoadOptions, given: Option<&Arc<Types>>) -> Result<Info, Error> {
         let Some(info) = program.info.as_deref().filter(|_| !options.without_info) else {
             return Ok(Info::default());
         };
@@ -170,10 +188,15 @@ impl Info {
             // A hidden global function is verified as a static one.
             btf.set_linkage(func.type_id, Linkage::Static);
         }
-        let types = match BtfObject::load(&btf) {
-            // A kernel without types (before 4.18) runs programs all the same.
-            Err(Error::Btf { errno: Errno::EINVAL, log }) if log.text.is_empty() => return Ok(Info::default()),
-            result => result?,
+        for_kernel(&mut btf);
+        let bytes = btf.to_bytes(native());
+        let types = match given.filter(|given| given.bytes == bytes) {
+            Some(given) => Arc::clone(given),
+            None => match BtfObject::load_bytes(&bytes) {
+                // A kernel without types (before 4.18) runs programs all the same.
+                Err(Error::Btf { errno: Errno::EINVAL, log }) if log.text.is_empty() => return Ok(Info::default()),
+                result => Arc::new(Types { object: result?, bytes }),
+            },
         };
         let funcs = info.funcs.iter().map(|f| FuncInfo { insn_off: f.slot, type_id: f.type_id.0 }).collect();
         Ok(Info { types: Some(types), funcs, lines })
@@ -203,7 +226,13 @@ fn line_info(info: &ProgramInfo, btf: &mut Btf) -> Vec<LineInfo> {
         .collect()
 }
 
-fn load_code(program: &Program, maps: &[&Map], info: &Info, options: &LoadOptions) -> Result<(Prog, Log), Error> {
+/// Loads with maps and types that are there.
+pub(crate) fn load_code(
+    program: &Program,
+    maps: &[&Map],
+    info: &Info,
+    options: &LoadOptions,
+) -> Result<(Prog, Log), Error> {
     if maps.len() != program.maps.len() {
         let (program, expected, found) = (program.name.clone(), program.maps.len(), maps.len());
         return Err(Error::Maps { program, expected, found });
@@ -224,7 +253,7 @@ fn load_code(program: &Program, maps: &[&Map], info: &Info, options: &LoadOption
         flags: own | options.flags,
         name: attr::name(&program.name),
         attach_type: program.attach.map_or(0, |attach| attach.number()),
-        btf: info.types.as_ref().map(AsFd::as_fd),
+        btf: info.types.as_deref().map(|types| types.as_fd()),
         funcs: &info.funcs,
         lines: &info.lines,
         attach_btf_id: options.attach_btf_id,

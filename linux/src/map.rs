@@ -79,6 +79,11 @@ impl Map {
         &self.name
     }
 
+    /// The kernel keeps 15 bytes of a name; an object knows it whole.
+    pub(crate) fn renamed(self, name: &str) -> Map {
+        Map { name: name.to_owned(), ..self }
+    }
+
     /// Its type; `None` if it is one that ring3 does not know.
     pub fn kind(&self) -> Option<MapType> {
         MapType::from_number(self.fd.kind())

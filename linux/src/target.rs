@@ -50,9 +50,15 @@ impl KernelTypes {
     ///
     /// `None` if programs of its type have no such target, or if the kernel has none of that name.
     pub fn target_of(&self, program: &Program) -> Option<u32> {
-        let (prefix, kind) = naming(program.kind, program.attach)?;
-        let row = section(&program.section)?;
-        let name = program.section.strip_prefix(row.prefix)?.strip_prefix('/')?;
-        self.btf.find(&format!("{prefix}{name}"), kind).map(|id| id.0)
+        let (_, kind) = naming(program.kind, program.attach)?;
+        self.btf.find(&name(program)?, kind).map(|id| id.0)
     }
+}
+
+/// The name in the kernel's types of what a program is attached to; `None` if it is attached without them.
+pub(crate) fn name(program: &Program) -> Option<String> {
+    let (prefix, _) = naming(program.kind, program.attach)?;
+    let row = section(&program.section)?;
+    let name = program.section.strip_prefix(row.prefix)?.strip_prefix('/')?;
+    Some(format!("{prefix}{name}"))
 }

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use common::{counter, kernel, loaded, object, program};
 use ring3_linux::{
-    BtfObject, Errno, Error, Feature, KernelTypes, LoadOptions, Map, MapId, Prog, ProgId, Stats, TestRun, UpdateFlag,
-    btf_ids, has_helper, has_map_type, has_program_type, link_ids, load, map_ids, prog_ids,
+    BtfObject, Errno, Error, Feature, KernelTypes, LoadOptions, Map, MapId, ObjectOptions, Prog, ProgId, Stats,
+    TestRun, UpdateFlag, btf_ids, has_helper, has_map_type, has_program_type, link_ids, load, load_object, map_ids,
+    prog_ids,
 };
-use ring3_object::Options;
+use ring3_object::{Object, Options};
 use ring3_platform::{MapDef, MapFlags, MapType, ProgType, tag};
 
 const RUN: TestRun<'_> =
@@ -229,4 +230,125 @@ fn targets_in_the_kernels_types() {
     }
     fentry.section = "fentry/no_such_function".to_owned();
     assert_eq!(types.target_of(&fentry), None);
+}
+
+#[test]
+fn whole_objects() {
+    if !kernel("objects") {
+        return;
+    }
+    let Some(folder) = Folder::new("objects") else {
+        println!("skipped: objects: no BPF file system at /sys/fs/bpf");
+        return;
+    };
+    let options = ObjectOptions { pins: folder.0.clone(), ..ObjectOptions::default() };
+    for name in ["drop_icmp", "flows", "hello", "lb", "maps", "subprogs", "tail", "tcp_options"] {
+        let object = object(name);
+        let loaded = load_object(&object, &options).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(loaded.programs.len(), object.programs().len());
+        assert_eq!(loaded.maps.len(), object.maps().len());
+        for def in object.maps() {
+            let map = loaded.map(&def.name).unwrap();
+            assert_eq!(map.info().unwrap().kind, Some(def.kind));
+            for slot in &def.slots {
+                assert!(map.lookup(&slot.index.to_ne_bytes()).unwrap().is_some(), "{name}: {}", slot.symbol);
+            }
+            if def.frozen {
+                let data = map.lookup(&[0; 4]).unwrap().unwrap();
+                assert_eq!(Some(data.as_slice()), def.data.as_deref());
+                let error = map.update(&[0; 4], &data, UpdateFlag::Any).unwrap_err();
+                assert_eq!(error.errno(), Some(Errno::EPERM));
+            }
+        }
+        // Programs of an object share their types.
+        let types: std::collections::BTreeSet<_> =
+            loaded.programs.iter().map(|loaded| loaded.prog.info().unwrap().btf).collect();
+        assert_eq!(types.len(), 1, "{name}");
+    }
+    let missing = load_object(&object("hello"), &ObjectOptions { programs: &["none"], ..ObjectOptions::default() });
+    assert!(matches!(missing, Err(Error::Object(_))));
+}
+
+#[test]
+fn one_program_brings_what_it_needs() {
+    if !kernel("objects") {
+        return;
+    }
+    let object = object("tail");
+    let with_slots = object.maps().iter().find(|map| !map.slots.is_empty()).unwrap();
+    let caller = object.programs().iter().find(|entry| {
+        let program = object.program(&entry.name, &Options::default()).unwrap();
+        program.maps.iter().any(|map| map.name == with_slots.name)
+    });
+    let names = [caller.unwrap().name.as_str()];
+    let loaded = load_object(&object, &ObjectOptions { programs: &names, ..ObjectOptions::default() }).unwrap();
+    for slot in &with_slots.slots {
+        assert!(loaded.program(&slot.symbol).is_some(), "{}", slot.symbol);
+    }
+}
+
+#[test]
+fn maps_pinned_by_name_are_shared() {
+    if !kernel("shared maps") {
+        return;
+    }
+    let Some(folder) = Folder::new("shared") else {
+        println!("skipped: shared maps: no BPF file system at /sys/fs/bpf");
+        return;
+    };
+    let Some(bytes) = clang("pinned.bpf.c", PINNED) else { return };
+    let object = Object::parse("pinned", &bytes).unwrap();
+    let options = ObjectOptions { pins: folder.0.clone(), ..ObjectOptions::default() };
+    let first = load_object(&object, &options).unwrap();
+    first.maps[0].update(&[1, 0, 0, 0], &[9; 8], UpdateFlag::Any).unwrap();
+    let second = load_object(&object, &options).unwrap();
+    assert_eq!(second.map("shared").unwrap().lookup(&[1, 0, 0, 0]).unwrap(), Some(vec![9; 8]));
+    std::fs::remove_file(folder.0.join("shared")).unwrap();
+    Map::create(&MapDef::new("shared", MapType::Hash, 4, 16, 8)).unwrap().pin(&folder.0.join("shared")).unwrap();
+    assert!(matches!(load_object(&object, &options), Err(Error::OtherMap { .. })));
+}
+
+/// A map that is pinned by its name.
+const PINNED: &str = r#"
+#define SEC(name) __attribute__((section(name), used))
+struct { int (*type)[1]; int (*max_entries)[8]; int *key; long *value; int (*pinning)[1]; } shared SEC(".maps");
+static void *(*lookup)(void *map, const void *key) = (void *)1;
+SEC("socket") int get(void *ctx) { int key = 1; long *v = lookup(&shared, &key); return v ? *v : 0; }
+char _license[] SEC("license") = "GPL";
+"#;
+
+/// Types with everything that there is, external symbols among them.
+const EVERYTHING: &[u8] = include_bytes!("../../btf/tests/data/kinds.el.btf");
+
+#[test]
+fn types_of_every_kind_can_be_loaded() {
+    if !kernel("types") {
+        return;
+    }
+    let types = BtfObject::load(&ring3_btf::Btf::parse(EVERYTHING).unwrap()).unwrap_or_else(|error| panic!("{error}"));
+    assert!(types.read().unwrap().unwrap().types().len() > 20);
+    let error = BtfObject::load_bytes(&[0; 30]).unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::EINVAL));
+}
+
+/// Compiles a C source; `None`, with a line, where there is no clang.
+fn clang(name: &str, source: &str) -> Option<Vec<u8>> {
+    let folder = std::env::temp_dir().join(format!("ring3-linux-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (from, to) = (folder.join(name), folder.join(format!("{name}.o")));
+    std::fs::write(&from, source).unwrap();
+    let compiled = ["clang-19", "clang"].iter().any(|clang| {
+        let command = std::process::Command::new(clang)
+            .args(["-O2", "-g", "-target", "bpf", "-c", "-o"])
+            .arg(&to)
+            .arg(&from)
+            .status();
+        command.is_ok_and(|status| status.success())
+    });
+    let bytes = compiled.then(|| std::fs::read(&to).unwrap());
+    std::fs::remove_dir_all(&folder).unwrap();
+    if bytes.is_none() {
+        println!("skipped: no clang");
+    }
+    bytes
 }
