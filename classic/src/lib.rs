@@ -27,6 +27,7 @@ mod insn;
 mod print;
 mod run;
 mod seccomp;
+mod syscalls;
 mod text;
 mod translate;
 
@@ -35,6 +36,7 @@ pub use error::{ClassicError, Fault, Refusal};
 pub use insn::{AD_OFF, Extension, Insn, LL_OFF, MAX_INSNS, MEM_CELLS, NET_OFF, Op, Source};
 pub use print::{Listing, comma, ddd};
 pub use run::{Fields, Packet};
-pub use seccomp::SeccompData;
+pub use seccomp::{Action, SeccompData};
+pub use syscalls::Arch;
 pub use text::{from_bytes, parse, parse_any, to_bytes};
 pub use translate::Style;

@@ -42,11 +42,32 @@ pub struct Fields {
 }
 
 impl<'a> Packet<'a> {
-    /// A whole Ethernet frame that came in over interface 1.
+    /// A whole Ethernet frame that came in over the loopback interface, which has number 1 and the address zero.
     pub fn ethernet(data: &'a [u8]) -> Packet<'a> {
-        let protocol = data.get(12..14).map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
-        let fields = Fields { protocol, ifindex: 1, ..Fields::default() };
+        let (protocol, pkt_type) = match data.first_chunk::<{ ETH_HLEN as usize }>() {
+            Some(header) => (protocol(header, data), packet_type(header)),
+            None => (0, 0),
+        };
+        let fields = Fields { protocol, pkt_type, ifindex: 1, ..Fields::default() };
         Packet { data, length: u32::try_from(data.len()).unwrap_or(u32::MAX), network: ETH_HLEN, fields }
+    }
+}
+
+/// The type; frames with a length instead of one count as `ETH_P_802_3` (raw IPX) or `ETH_P_802_2`.
+fn protocol(header: &[u8; ETH_HLEN as usize], data: &[u8]) -> u16 {
+    match u16::from_be_bytes([header[12], header[13]]) {
+        kind @ 0x600.. => kind,
+        _ if data.get(14..16) == Some(&[0xff, 0xff]) => 1,
+        _ => 4,
+    }
+}
+
+/// `PACKET_HOST`, `PACKET_MULTICAST` or `PACKET_OTHERHOST`.
+fn packet_type(header: &[u8; ETH_HLEN as usize]) -> u8 {
+    match header[..6] {
+        [0, 0, 0, 0, 0, 0] => 0,
+        [first, ..] if first & 1 != 0 => 2,
+        _ => 3,
     }
 }
 

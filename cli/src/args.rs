@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use ring3::classic::Arch;
 use ring3::{Backend, KernelVersion, ProgType};
 
 const ABOUT: &str = "The Linux BPF virtual machine outside the kernel";
@@ -57,6 +58,19 @@ Examples:
   ring3 dump maps -o json flows.bpf.o                     the definitions of the maps
   ring3 dump btf /sys/kernel/btf/vmlinux | less           types; also of a raw BTF file";
 
+const FILTER_EXAMPLES: &str = "\
+Examples:
+  tcpdump -y EN10MB -ddd udp port 53 | ring3 filter --bytecode - mixed.pcap
+  ring3 filter --ddd '4,40 0 0 12,21 0 1 2054,6 0 0 65535,6 0 0 0' mixed.pcap --write-pcap arp.pcap
+  ring3 filter --bytecode host.txt --dump ebpf            what the filter becomes
+  ring3 filter --seccomp --bytecode policy.txt --syscall openat --arg 2=0x241
+  ring3 filter --seccomp --bytecode policy.bpf --arch aarch64 --syscall all -o json
+
+FILE has the filter in any of these forms: tcpdump -d, -dd or -ddd, bpf_asm's text or its output, or the bytes of \
+struct sock_filter. A packet is kept if the filter returns a number other than zero, and as many bytes of it at most.
+
+Exit status: 0 it ran, 1 Linux would refuse the filter, 2 wrong usage or bad input.";
+
 /// The whole command line.
 #[derive(Parser, Debug)]
 #[command(name = "ring3", version, about = ABOUT, long_about = LONG_ABOUT, after_help = EXAMPLES, max_term_width = 100)]
@@ -75,6 +89,8 @@ pub enum Command {
     Run(RunArgs),
     /// Show what is in an object: instructions, machine code, maps, types
     Dump(DumpArgs),
+    /// Run a filter of classic BPF on a capture, or one of seccomp on system calls
+    Filter(FilterArgs),
 }
 
 /// `ring3 verify`.
@@ -180,6 +196,72 @@ pub enum Dialect {
     Mnemonic,
 }
 
+/// `ring3 filter`.
+#[derive(Args, Debug)]
+#[command(after_help = FILTER_EXAMPLES)]
+#[command(group = ArgGroup::new("program").required(true).args(["bytecode", "ddd"]))]
+#[command(group = ArgGroup::new("work").required(true).args(["capture", "syscall", "dump"]))]
+pub struct FilterArgs {
+    /// The filter in a file; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub bytecode: Option<PathBuf>,
+    /// The filter in numbers, as iptables' --bytecode takes it
+    #[arg(long, value_name = "CODE")]
+    pub ddd: Option<String>,
+    /// A capture (pcap or pcapng); the filter runs once for each packet
+    #[arg(value_name = "CAPTURE", conflicts_with_all = ["seccomp", "dump"])]
+    pub capture: Option<PathBuf>,
+    /// Write the packets that are kept, as far as they are kept, to a capture
+    #[arg(long, value_name = "FILE", requires = "capture")]
+    pub write_pcap: Option<PathBuf>,
+    /// The filter is one of seccomp
+    #[arg(long)]
+    pub seccomp: bool,
+    /// A system call by name or number, or all that have a name; may be given several times
+    #[arg(long, value_name = "CALL", requires = "seccomp", conflicts_with = "dump")]
+    pub syscall: Vec<String>,
+    /// The architecture of the system call [default: this one]
+    #[arg(long, value_name = "ARCH", requires = "seccomp", value_parser = arch)]
+    pub arch: Option<Arch>,
+    /// An argument of the system call: 0 to 5, and a number; what is not given is 0
+    #[arg(long, value_name = "N=VALUE", requires = "seccomp", value_parser = argument)]
+    pub arg: Vec<(usize, u64)>,
+    /// Where it is called from
+    #[arg(long, value_name = "ADDRESS", requires = "seccomp", value_parser = number, default_value = "0")]
+    pub instruction_pointer: u64,
+    /// What executes the filter [default: jit on x86-64, else interp]
+    #[arg(long, value_enum)]
+    pub engine: Option<FilterEngine>,
+    /// Do not run the filter, but show it
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub dump: Option<FilterForm>,
+    /// How to print
+    #[arg(short = 'o', long = "output", value_enum, default_value_t = RunFormat::Table)]
+    pub output: RunFormat,
+}
+
+/// What executes filters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum FilterEngine {
+    /// The interpreter, after translation to eBPF
+    Interp,
+    /// Machine code, after translation to eBPF
+    Jit,
+    /// An interpreter of classic BPF itself
+    Classic,
+}
+
+/// How `ring3 filter --dump` shows a filter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum FilterForm {
+    /// As tcpdump -d
+    Listing,
+    /// As tcpdump -ddd
+    Ddd,
+    /// The translation
+    Ebpf,
+}
+
 /// What `ring3 dump` shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum What {
@@ -240,6 +322,29 @@ fn program_type(text: &str) -> Result<ProgType, String> {
         let names: Vec<&str> = ProgType::ALL.iter().map(|kind| kind.name()).collect();
         format!("there is no such program type; the types are {}", names.join(", "))
     })
+}
+
+fn arch(text: &str) -> Result<Arch, String> {
+    Arch::from_name(text).ok_or_else(|| {
+        let names: Vec<&str> = Arch::ALL.iter().map(|arch| arch.name).collect();
+        format!("there is no such architecture; there are {}", names.join(", "))
+    })
+}
+
+/// A number in decimal, also negative, or in hexadecimal after `0x`.
+pub fn number(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) if !digits.starts_with('+') => u64::from_str_radix(digits, 16).ok(),
+        Some(_) => None,
+        None => text.parse().ok().or_else(|| text.parse::<i64>().ok().map(i64::cast_unsigned)),
+    };
+    parsed.ok_or_else(|| "not a number of 64 bits".to_owned())
+}
+
+fn argument(text: &str) -> Result<(usize, u64), String> {
+    let (index, value) = text.split_once('=').ok_or("not of the form N=VALUE")?;
+    let index = index.trim().parse().ok().filter(|index| *index < 6);
+    Ok((index.ok_or("arguments have the numbers 0 to 5")?, number(value.trim())?))
 }
 
 /// Only releases whose rules are known in full.

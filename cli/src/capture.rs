@@ -15,7 +15,7 @@ pub const MAX_BLOCK: usize = 16 << 20;
 /// Most interfaces of a section of a pcapng file.
 pub const MAX_INTERFACES: usize = 4096;
 /// Link type of Ethernet frames (LINKTYPE_ETHERNET).
-const ETHERNET: u32 = 1;
+pub const ETHERNET: u32 = 1;
 /// Magic numbers of pcap: microseconds and nanoseconds.
 const MICROSECONDS: u32 = 0xa1b2_c3d4;
 const NANOSECONDS: u32 = 0xa1b2_3c4d;
@@ -37,6 +37,26 @@ pub struct Packet {
     pub time_ns: u64,
     /// The bytes that were captured.
     pub data: Vec<u8>,
+    /// Length that it had then, which may be more.
+    pub length: u32,
+    /// Where it was captured.
+    pub interface: Interface,
+}
+
+impl Packet {
+    /// A whole Ethernet frame, which comes from no capture.
+    pub fn ethernet(data: Vec<u8>) -> Packet {
+        let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        Packet { time_ns: 0, data, length, interface: Interface { link: ETHERNET, snap: 0, ticks: 1 } }
+    }
+
+    /// The bytes within the capture's snapshot length, which are all that tcpdump sees of a packet.
+    pub fn snapped(&self) -> &[u8] {
+        match self.interface.snap as usize {
+            0 => &self.data,
+            snap => &self.data[..snap.min(self.data.len())],
+        }
+    }
 }
 
 /// Why a capture cannot be read on: offset in bytes, and what is there.
@@ -70,16 +90,29 @@ impl Order {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Interface {
-    link: u32,
+/// What a capture says of the place where packets were captured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Interface {
+    /// Link type (`LINKTYPE_*`).
+    pub link: u32,
+    /// Snapshot length, 0 for none.
+    pub snap: u32,
     /// Time stamps a second.
     ticks: u64,
 }
 
+/// Link types that are of use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Links {
+    /// Ethernet frames alone.
+    Ethernet,
+    /// Any, but all packets of a capture have the same.
+    OfOneKind,
+}
+
 #[derive(Debug)]
 enum Kind {
-    Pcap { order: Order, ticks: u64 },
+    Pcap { order: Order, interface: Interface },
     Pcapng { order: Order, interfaces: Vec<Interface> },
 }
 
@@ -90,6 +123,9 @@ pub struct Reader<R> {
     /// Bytes read so far.
     offset: u64,
     kind: Kind,
+    links: Links,
+    /// Link type of the packets so far.
+    link: Option<u32>,
 }
 
 /// A capture in a file.
@@ -102,11 +138,11 @@ pub struct Capture {
 
 impl Capture {
     /// Opens a capture.
-    pub fn open(path: &Path) -> Result<Capture, CliError> {
+    pub fn open(path: &Path, links: Links) -> Result<Capture, CliError> {
         let file = File::open(path).map_err(|e| CliError::file(path, e))?;
         let length = file.metadata().map_or(0, |data| data.len());
         let name = path.display().to_string();
-        let reader = Reader::new(BufReader::new(file)).map_err(|fault| located(&name, fault))?;
+        let reader = Reader::new(BufReader::new(file), links).map_err(|fault| located(&name, fault))?;
         Ok(Capture { name, length, reader })
     }
 
@@ -127,12 +163,11 @@ fn located(file: &str, (offset, what): Fault) -> CliError {
 
 impl<R: Read> Reader<R> {
     /// Reads the header.
-    pub fn new(from: R) -> Result<Reader<R>, Fault> {
-        let kind = Kind::Pcap { order: Order::Little, ticks: 1 };
-        let mut reader = Reader { from, offset: 0, kind };
+    pub fn new(from: R, links: Links) -> Result<Reader<R>, Fault> {
+        let kind = Kind::Pcapng { order: Order::Little, interfaces: Vec::new() };
+        let mut reader = Reader { from, offset: 0, kind, links, link: None };
         let magic: [u8; 4] = reader.array("the magic number of a capture")?;
         if magic == SECTION.to_le_bytes() {
-            reader.kind = Kind::Pcapng { order: Order::Little, interfaces: Vec::new() };
             reader.section(0)?;
             return Ok(reader);
         }
@@ -146,20 +181,21 @@ impl<R: Read> Reader<R> {
         };
         let rest: [u8; 20] = reader.array("the header of a capture")?;
         // The upper bits say whether frames have a check sum behind them.
-        check_link(order.u32_at(&rest, 16) & 0xffff, 20)?;
-        reader.kind = Kind::Pcap { order, ticks };
+        let link = order.u32_at(&rest, 16) & 0xffff;
+        reader.check_link(link, 20)?;
+        reader.kind = Kind::Pcap { order, interface: Interface { link, snap: order.u32_at(&rest, 12), ticks } };
         Ok(reader)
     }
 
     /// The next packet; `None` at the end.
     pub fn next(&mut self) -> Result<Option<Packet>, Fault> {
         match self.kind {
-            Kind::Pcap { order, ticks } => self.next_pcap(order, ticks),
+            Kind::Pcap { order, interface } => self.next_pcap(order, interface),
             Kind::Pcapng { .. } => self.next_pcapng(),
         }
     }
 
-    fn next_pcap(&mut self, order: Order, ticks: u64) -> Result<Option<Packet>, Fault> {
+    fn next_pcap(&mut self, order: Order, interface: Interface) -> Result<Option<Packet>, Fault> {
         let start = self.offset;
         let Some(header) = self.array_or_end::<16>("a packet's header")? else { return Ok(None) };
         let (seconds, part) = (order.u32_at(&header, 0), order.u32_at(&header, 4));
@@ -167,8 +203,10 @@ impl<R: Read> Reader<R> {
         if length > MAX_PACKET {
             return Err((start, format!("a packet of {length} bytes is over the limit of {MAX_PACKET}")));
         }
-        let time_ns = u64::from(seconds) * 1_000_000_000 + u64::from(part).saturating_mul(1_000_000_000 / ticks);
-        Ok(Some(Packet { time_ns, data: self.bytes(length, "a packet")? }))
+        let part_ns = u64::from(part).saturating_mul(1_000_000_000 / interface.ticks.max(1));
+        let time_ns = u64::from(seconds) * 1_000_000_000 + part_ns;
+        let on_wire = order.u32_at(&header, 12);
+        Ok(Some(Packet { time_ns, data: self.bytes(length, "a packet")?, length: on_wire, interface }))
     }
 
     fn next_pcapng(&mut self) -> Result<Option<Packet>, Fault> {
@@ -239,7 +277,8 @@ impl<R: Read> Reader<R> {
             }
             at += 4 + length.next_multiple_of(4);
         }
-        interfaces.push(Interface { link: u32::from(order.u16_at(block, 0)), ticks });
+        let (link, snap) = (u32::from(order.u16_at(block, 0)), order.u32_at(block, 4));
+        interfaces.push(Interface { link, snap, ticks });
         Ok(())
     }
 
@@ -250,22 +289,38 @@ impl<R: Read> Reader<R> {
         let length = order.u32_at(block, 12) as usize;
         let data = slice(start, block, at, length)?;
         let time = u128::from(stamp) * 1_000_000_000 / u128::from(interface.ticks.max(1));
-        Ok(Packet { time_ns: u64::try_from(time).unwrap_or(u64::MAX), data })
+        let time_ns = u64::try_from(time).unwrap_or(u64::MAX);
+        Ok(Packet { time_ns, data, length: order.u32_at(block, 16), interface })
     }
 
     fn simple_packet(&mut self, start: u64, order: Order, block: &[u8]) -> Result<Packet, Fault> {
-        self.interface_of(start, 0)?;
-        // The length is the packet's on the wire; what was captured fills the block.
-        let length = (order.u32_at(block, 0) as usize).min(block.len().saturating_sub(4));
-        Ok(Packet { time_ns: 0, data: slice(start, block, 4, length)? })
+        let interface = self.interface_of(start, 0)?;
+        // The length is the packet's on the wire; what was captured fills the block, or the snapshot length.
+        let length = order.u32_at(block, 0);
+        let snap = if interface.snap == 0 { usize::MAX } else { interface.snap as usize };
+        let captured = (length as usize).min(block.len().saturating_sub(4)).min(snap);
+        Ok(Packet { time_ns: 0, data: slice(start, block, 4, captured)?, length, interface })
     }
 
-    fn interface_of(&self, start: u64, id: u32) -> Result<Interface, Fault> {
+    fn interface_of(&mut self, start: u64, id: u32) -> Result<Interface, Fault> {
         let Kind::Pcapng { interfaces, .. } = &self.kind else { return Err((start, "no interface".to_owned())) };
         let found = interfaces.get(id as usize).copied();
         let found = found.ok_or_else(|| (start, format!("a packet of interface {id}, which is not described")))?;
-        check_link(found.link, start)?;
+        self.check_link(found.link, start)?;
         Ok(found)
+    }
+
+    fn check_link(&mut self, link: u32, offset: u64) -> Result<(), Fault> {
+        let first = *self.link.get_or_insert(link);
+        match self.links {
+            Links::Ethernet if link != ETHERNET => {
+                Err((offset, format!("link type {link}: programs run on Ethernet frames only (link type {ETHERNET})")))
+            }
+            Links::OfOneKind if link != first => {
+                Err((offset, format!("a packet of link type {link}, after others of link type {first}")))
+            }
+            Links::Ethernet | Links::OfOneKind => Ok(()),
+        }
     }
 
     fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N], Fault> {
@@ -303,13 +358,6 @@ impl<R: Read> Reader<R> {
     }
 }
 
-fn check_link(link: u32, offset: u64) -> Result<(), Fault> {
-    if link == ETHERNET {
-        return Ok(());
-    }
-    Err((offset, format!("link type {link}: programs run on Ethernet frames only (link type {ETHERNET})")))
-}
-
 fn check_block(start: u64, length: usize, least: usize) -> Result<(), Fault> {
     if length < least || !length.is_multiple_of(4) || length > MAX_BLOCK {
         return Err((start, format!("a block of {length} bytes; it has {least} to {MAX_BLOCK}, in steps of 4")));
@@ -332,31 +380,30 @@ fn resolution(byte: u8) -> u64 {
     ticks.unwrap_or(u64::MAX)
 }
 
-/// Writes a capture of Ethernet frames: little-endian pcap with nanoseconds.
+/// Writes a capture: little-endian pcap with nanoseconds.
 pub struct Writer<W: Write> {
     to: W,
 }
 
-/// Creates a capture.
-pub fn create(path: &Path) -> Result<Writer<BufWriter<File>>, CliError> {
+/// Creates a capture of packets of this link type.
+pub fn create(path: &Path, link: u32) -> Result<Writer<BufWriter<File>>, CliError> {
     let file = File::create(path).map_err(|e| CliError::file(path, e))?;
-    Writer::new(BufWriter::new(file)).map_err(|e| CliError::file(path, e))
+    Writer::new(BufWriter::new(file), link).map_err(|e| CliError::file(path, e))
 }
 
 impl<W: Write> Writer<W> {
     /// Writes the header.
-    pub fn new(mut to: W) -> io::Result<Writer<W>> {
-        for word in [NANOSECONDS, 4 << 16 | 2, 0, 0, MAX_PACKET as u32, ETHERNET] {
+    pub fn new(mut to: W, link: u32) -> io::Result<Writer<W>> {
+        for word in [NANOSECONDS, 4 << 16 | 2, 0, 0, MAX_PACKET as u32, link] {
             to.write_all(&word.to_le_bytes())?;
         }
         Ok(Writer { to })
     }
 
-    /// Writes a packet.
-    pub fn packet(&mut self, time_ns: u64, data: &[u8]) -> io::Result<()> {
+    /// Writes a packet of which these bytes are there, of so many on the wire.
+    pub fn packet(&mut self, time_ns: u64, data: &[u8], length: u32) -> io::Result<()> {
         let seconds = (time_ns / 1_000_000_000) as u32;
-        let length = data.len() as u32;
-        for word in [seconds, (time_ns % 1_000_000_000) as u32, length, length] {
+        for word in [seconds, (time_ns % 1_000_000_000) as u32, data.len() as u32, length] {
             self.to.write_all(&word.to_le_bytes())?;
         }
         self.to.write_all(data)
@@ -373,7 +420,7 @@ mod tests {
     use super::*;
 
     fn all(bytes: &[u8]) -> Result<Vec<Packet>, Fault> {
-        let mut reader = Reader::new(bytes)?;
+        let mut reader = Reader::new(bytes, Links::Ethernet)?;
         let mut packets = Vec::new();
         while let Some(packet) = reader.next()? {
             packets.push(packet);
@@ -413,13 +460,14 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let mut bytes = Vec::new();
-        let mut writer = Writer::new(&mut bytes).unwrap();
-        writer.packet(3_000_000_007, b"hello").unwrap();
-        writer.packet(0, b"").unwrap();
+        let mut writer = Writer::new(&mut bytes, ETHERNET).unwrap();
+        writer.packet(3_000_000_007, b"hello", 5).unwrap();
+        writer.packet(0, b"", 0).unwrap();
         writer.finish().unwrap();
         let read = all(&bytes).unwrap();
-        assert_eq!(read[0], Packet { time_ns: 3_000_000_007, data: b"hello".to_vec() });
-        assert_eq!(read[1], Packet { time_ns: 0, data: Vec::new() });
+        let seen = |packet: &Packet| (packet.time_ns, packet.data.clone(), packet.length);
+        assert_eq!(seen(&read[0]), (3_000_000_007, b"hello".to_vec(), 5));
+        assert_eq!(seen(&read[1]), (0, Vec::new(), 0));
         // Every way to cut it is told, but for those between packets.
         for length in 0..bytes.len() {
             assert_eq!(all(&bytes[..length]).is_ok(), [24, 45].contains(&length), "{length}");
@@ -431,7 +479,9 @@ mod tests {
         let header = |magic: u32| [magic, 2 << 16 | 4, 0, 0, 65535, 1, 1, 2, 1, 1].map(u32::to_be_bytes).concat();
         for (magic, time_ns) in [(MICROSECONDS, 1_000_002_000), (NANOSECONDS, 1_000_000_002)] {
             let bytes = [&header(magic)[..], b"x"].concat();
-            assert_eq!(all(&bytes), Ok(vec![Packet { time_ns, data: b"x".to_vec() }]));
+            let read = all(&bytes).unwrap();
+            assert_eq!(read.len(), 1);
+            assert_eq!((read[0].time_ns, &read[0].data[..]), (time_ns, &b"x"[..]));
         }
     }
 
@@ -441,7 +491,7 @@ mod tests {
             let bytes = pcapng(order);
             let read = all(&bytes).unwrap();
             assert_eq!(read.len(), 2);
-            assert_eq!(read[0], Packet { time_ns: (1 << 32) + 5, data: b"abc".to_vec() });
+            assert_eq!((read[0].time_ns, &read[0].data[..]), ((1 << 32) + 5, &b"abc"[..]));
             assert_eq!(read[1].data, b"xy");
             // Where a cut lies between blocks, there is nothing wrong with what is left.
             let ends = (0..bytes.len()).filter(|length| all(&bytes[..*length]).is_ok()).count();
@@ -451,15 +501,38 @@ mod tests {
 
     #[test]
     fn limits_and_foreign_files_are_told() {
-        let mut huge = Writer::new(Vec::new()).unwrap().to;
+        let mut huge = Writer::new(Vec::new(), ETHERNET).unwrap().to;
         huge.extend([0u32, 0, 1 << 31, 1 << 31].map(u32::to_le_bytes).concat());
         assert_eq!(all(&huge).unwrap_err().0, 24);
-        let mut raw = Writer::new(Vec::new()).unwrap().to;
+        let mut raw = Writer::new(Vec::new(), ETHERNET).unwrap().to;
         raw[20] = 101;
         assert!(all(&raw).unwrap_err().1.contains("link type 101"));
         assert_eq!(all(b"GIF89a").unwrap_err().0, 0);
         let mut block = pcapng(Order::Little);
         block[4..8].copy_from_slice(&(u32::MAX - 3).to_le_bytes());
         assert!(all(&block).unwrap_err().1.contains("block"));
+    }
+
+    #[test]
+    fn what_was_cut_and_other_links() {
+        let header = [MICROSECONDS, 4 << 16 | 2, 0, 0, 3, 101, 1, 2, 4, 9].map(u32::to_le_bytes).concat();
+        let bytes = [&header[..], b"abcd"].concat();
+        assert_eq!(all(&bytes).unwrap_err(), (20, all(&bytes).unwrap_err().1));
+        let mut reader = Reader::new(&bytes[..], Links::OfOneKind).unwrap();
+        let packet = reader.next().unwrap().unwrap();
+        assert_eq!((packet.snapped(), packet.length, packet.interface.link), (&b"abc"[..], 9, 101));
+        // Two interfaces with a packet each, of different link types.
+        let w = u32::to_le_bytes;
+        let block = |kind: u32, body: &[u8]| {
+            let length = body.len() as u32 + 12;
+            [&w(kind)[..], &w(length), body, &w(length)].concat()
+        };
+        let section = block(SECTION, &[&w(ORDER)[..], &[1, 0, 0, 0], &[0xff; 8]].concat());
+        let interface = |link: u32| block(INTERFACE, &[w(link), w(0)].concat());
+        let packet = |id: u32| block(PACKET, &[id, 0, 0, 0, 7].map(w).concat());
+        let bytes = [section, interface(1), interface(113), packet(0), packet(1)].concat();
+        let mut reader = Reader::new(&bytes[..], Links::OfOneKind).unwrap();
+        assert_eq!(reader.next().unwrap().unwrap().length, 7);
+        assert!(reader.next().unwrap_err().1.contains("link type 113, after others of link type 1"));
     }
 }

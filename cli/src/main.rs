@@ -10,6 +10,7 @@ mod diff;
 mod disasm;
 mod dump;
 mod error;
+mod filter;
 mod listing;
 mod output;
 mod run;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::verify(&args, &mut out),
         Command::Run(args) => run::run(&args, &mut out),
         Command::Dump(args) => dump::dump(&args, &mut out),
+        Command::Filter(args) => filter::filter(&args, &mut out),
     };
     let result = result.and_then(|outcome| out.flush().map(|()| outcome).map_err(CliError::from));
     match result {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +43,8 @@ pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
     }
     fill_maps(args, &mut instance)?;
     let mut feed = Feed::open(args)?;
-    let writer = args.write_pcap.as_deref().map(|path| capture::create(path).map(|writer| (path, writer)));
+    let writer =
+        args.write_pcap.as_deref().map(|path| capture::create(path, capture::ETHERNET).map(|writer| (path, writer)));
     let mut writer = writer.transpose()?;
     let mut events = Events::of(&instance);
     let mut session = Session::new(args, out);
@@ -62,7 +64,7 @@ pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
             {
                 let kept = if kind == ProgType::SocketFilter { output.retval as usize } else { usize::MAX };
                 let data = &output.packet[..output.packet.len().min(kept)];
-                writer.packet(piece.time_ns, data).map_err(|e| CliError::file(path, e))?;
+                writer.packet(piece.time_ns, data, data.len() as u32).map_err(|e| CliError::file(path, e))?;
             }
         }
     }
@@ -149,7 +151,7 @@ fn check_input(args: &RunArgs, kind: ProgType, name: &str) -> Result<(), CliErro
 }
 
 /// Where packets (or the context) come from.
-struct Feed {
+pub struct Feed {
     source: Source,
     bar: Option<ProgressBar>,
 }
@@ -161,9 +163,9 @@ enum Source {
 
 impl Feed {
     fn open(args: &RunArgs) -> Result<Feed, CliError> {
-        let one = |data| Source::One(Some(capture::Packet { time_ns: 0, data }));
+        let one = |data| Source::One(Some(capture::Packet::ethernet(data)));
         let source = if let Some(path) = &args.pcap {
-            Source::Capture(Capture::open(path)?)
+            return Feed::capture(path, capture::Links::Ethernet);
         } else if let Some(path) = &args.ctx {
             one(ring3::read(path, MAX_CTX)?)
         } else {
@@ -171,17 +173,20 @@ impl Feed {
             let bytes = ring3::text::hex_bytes(text).filter(|bytes| bytes.len() <= capture::MAX_PACKET);
             one(bytes.ok_or_else(|| CliError::Input(format!("--packet {text}: not pairs of hexadecimal digits")))?)
         };
-        let bar = match &source {
-            // On the same terminal as the rows it would only be in their way.
-            Source::Capture(capture) if capture.length >= LONG_CAPTURE && !std::io::stdout().is_terminal() => {
-                Some(progress(capture.length))
-            }
-            Source::Capture(_) | Source::One(_) => None,
-        };
-        Ok(Feed { source, bar })
+        Ok(Feed { source, bar: None })
     }
 
-    fn next(&mut self) -> Result<Option<capture::Packet>, CliError> {
+    /// The packets of a capture.
+    pub fn capture(path: &Path, links: capture::Links) -> Result<Feed, CliError> {
+        let capture = Capture::open(path, links)?;
+        // On the same terminal as the rows it would only be in their way.
+        let long = capture.length >= LONG_CAPTURE && !std::io::stdout().is_terminal();
+        let bar = long.then(|| progress(capture.length));
+        Ok(Feed { source: Source::Capture(capture), bar })
+    }
+
+    /// The next packet.
+    pub fn next(&mut self) -> Result<Option<capture::Packet>, CliError> {
         match &mut self.source {
             Source::One(packet) => Ok(packet.take()),
             Source::Capture(capture) => {
@@ -194,7 +199,8 @@ impl Feed {
         }
     }
 
-    fn finish(&self) {
+    /// Takes the bar away.
+    pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ring3_classic::{Filter, Style};
 use ring3_isa::Endianness;
 use ring3_jit::Jit;
 use ring3_object::{Object, Options};
-use ring3_platform::{HelperId, KernelVersion, Program, Proto, Target};
+use ring3_platform::{Errno, HelperId, KernelVersion, Program, Proto, Target};
 use ring3_verifier::{LogLevel, VerifiedProgram};
 use ring3_vm::maps::Map;
 use ring3_vm::{Call, Helpers};
@@ -163,6 +164,22 @@ impl Engine {
     /// Creates the maps of a program that does not come from an object.
     pub fn load_program(&self, program: Program) -> Instance {
         Instance::of_program(self, program)
+    }
+
+    /// Translates a filter of classic BPF, and verifies the translation. Its only program is called `filter`. That of a
+    /// filter of a socket runs on packets; that of a filter of seccomp on the bytes of a
+    /// [`SeccompData`](ring3_classic::SeccompData), as [`Input::Context`](crate::Input::Context).
+    ///
+    /// Errors: `Classic` if it loads what eBPF cannot get; `Rejected` never, unless ring3 is wrong.
+    pub fn load_filter(&self, filter: &Filter) -> Result<Instance, Error> {
+        let program = filter.translate(Style::Plain)?;
+        match self.verify_program(program.clone(), LogLevel::default()) {
+            Ok(_) => Ok(self.load_program(program)),
+            Err(Error::Rejected { rejection, .. }) if rejection.errno == Errno::E2BIG => {
+                Ok(self.load_program(filter.translate(Style::Opaque)?))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) fn helpers(&self) -> &Helpers {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ring3_classic::ClassicError;
 use ring3_jit::JitError;
 use ring3_object::ObjectError;
 use ring3_platform::Errno;
@@ -45,6 +46,9 @@ pub enum Error {
     Jit { program: String, source: JitError },
     #[error("program '{program}': {source}")]
     Run { program: String, source: RunError },
+    /// A classic filter that has no translation.
+    #[error(transparent)]
+    Classic(#[from] ClassicError),
     /// A packet that the kernel's own test run does not take either.
     #[error("program '{program}': a packet of {len} bytes: {why} ({errno})")]
     Packet { program: String, len: usize, why: &'static str, errno: Errno },

@@ -28,8 +28,26 @@
 //! # Ok::<(), ring3::Error>(())
 //! ```
 //!
+//! Filters of classic BPF, as `tcpdump -d` prints them, are translated first; what this one returns is how many bytes of a
+//! packet to keep:
+//!
+//! ```
+//! use ring3::{Engine, classic};
+//!
+//! // tcpdump -d arp
+//! let text = "(000) ldh [12]\n(001) jeq #0x806 jt 2 jf 3\n(002) ret #262144\n(003) ret #0";
+//! let filter = classic::Filter::socket(classic::parse(text)?)?;
+//! let mut instance = Engine::new().load_filter(&filter)?;
+//! let mut frame = [0u8; 60];
+//! assert_eq!(instance.run("filter", &frame)?.retval, 0);
+//! frame[12..14].copy_from_slice(&[0x08, 0x06]);
+//! assert_eq!(instance.run("filter", &frame)?.retval, 262144);
+//! # Ok::<(), ring3::Error>(())
+//! ```
+//!
 //! The parts are crates of their own, and are here as modules: [`isa`] (instructions and their text), [`btf`] (types),
-//! [`platform`] (what Linux offers, as tables), [`object`] (ELF), [`verifier`], [`vm`] (maps, helpers, interpreter), [`jit`].
+//! [`platform`] (what Linux offers, as tables), [`classic`]
+//! (classic BPF), [`object`] (ELF), [`verifier`], [`vm`] (maps, helpers, interpreter), [`jit`].
 #![forbid(unsafe_code)]
 
 mod engine;
@@ -44,6 +62,7 @@ use std::io::Read;
 use std::path::Path;
 
 pub use ring3_btf as btf;
+pub use ring3_classic as classic;
 pub use ring3_isa as isa;
 pub use ring3_jit as jit;
 pub use ring3_object as object;

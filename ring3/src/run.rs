@@ -45,6 +45,13 @@ impl TraceLog {
 pub enum Input<'a> {
     /// An Ethernet frame.
     Packet(&'a [u8]),
+    /// What a capture has of a packet, for socket filters alone.
+    Captured {
+        /// The bytes that were captured, of any link type and length.
+        data: &'a [u8],
+        /// Length of the packet when it was captured, which may be more than there is of it: what the program sees as `len`.
+        length: u32,
+    },
     /// The context's bytes, for types without a packet; what is missing is zero.
     Context(&'a [u8]),
 }
@@ -211,6 +218,18 @@ impl<'i> Runner<'i> {
                     }
                 }
             }
+            Input::Captured { data, length } => match &mut self.env.ctx {
+                Context::Skb(skb) if self.kind == ProgType::SocketFilter => {
+                    if data.len() > MAX_PACKET {
+                        return Err(self.error(RunError::PacketTooLong { len: data.len(), limit: MAX_PACKET }));
+                    }
+                    skb.load(data, DataStart::Ethernet);
+                    skb.cut_from(length);
+                }
+                Context::Skb(_) | Context::None | Context::Xdp(_) | Context::Raw(_) | Context::Fields(_) => {
+                    return Err(self.error(RunError::WrongContext { kind: self.kind }));
+                }
+            },
             Input::Context(image) => match packet_kind(self.kind) {
                 Some(_) => return Err(self.error(RunError::WrongContext { kind: self.kind })),
                 None => {
