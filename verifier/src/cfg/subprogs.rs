@@ -68,7 +68,8 @@ pub fn check_borders(code: &Code, subprogs: &mut [Subprog]) -> Result<(), At> {
                 let to = signed_index(slot) + 1 + i64::from(off);
                 if to < signed_index(subprog.start) || to >= signed_index(subprog.end) {
                     // Linux adds in 32 bits, and says what comes out.
-                    let to = i64::from(to as i32);
+                    let slot32 = i32::try_from(slot).unwrap_or(i32::MAX);
+                    let to = i64::from(slot32.wrapping_add(1).wrapping_add(off));
                     return Err((Reject::JumpOutOfRange { from: slot, to }, Some(slot)));
                 }
             }
