@@ -84,7 +84,8 @@ pub fn available() -> Result<(), Unavailable> {
 }
 
 fn why_not_permitted() -> Unavailable {
-    let status = read("/proc/self/status").unwrap_or_default();
+    // Capabilities and filters belong to threads.
+    let status = read("/proc/thread-self/status").or_else(|| read("/proc/self/status")).unwrap_or_default();
     if capabilities(&status) & CAPABILITIES == 0 {
         let value = read("/proc/sys/kernel/unprivileged_bpf_disabled").and_then(|text| text.trim().parse().ok());
         return Unavailable::NotPermitted { unprivileged_disabled: value };

@@ -1,5 +1,6 @@
 //! Whole objects onto the kernel: maps by name, programs, and what refers to them.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -123,10 +124,9 @@ impl Plan {
         // Programs refer to maps, and maps to programs and maps.
         loop {
             for &at in &chosen {
-                if !linked.contains_key(&at) {
-                    let program = object.program(&all[at].name, &options.link)?;
+                if let Entry::Vacant(entry) = linked.entry(at) {
+                    let program = entry.insert(object.program(&all[at].name, &options.link)?);
                     maps.extend(program.maps.iter().filter_map(|def| position(object, def)));
-                    linked.insert(at, program);
                 }
             }
             let before = (chosen.len(), maps.len());
