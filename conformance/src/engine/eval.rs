@@ -110,7 +110,7 @@ impl<'c> Machine<'c> {
             }
             machine.memory.push(Segment { start, bytes });
         }
-        machine.set(Reg::FP, STACK + machine.frames.len() as u64 * FRAME_BYTES);
+        machine.set(Reg::FP, STACK + MAX_FRAMES as u64 * FRAME_BYTES);
         machine
     }
 
@@ -184,6 +184,7 @@ impl<'c> Machine<'c> {
             Insn::Call(Callee::Helper(number)) => self.helper(u64::from(number.cast_unsigned())),
             Insn::CallX { target } => self.helper(self.get(target)),
             Insn::LegacyPacket { size, index, imm } => self.legacy_packet(size, index, imm),
+            other if other.defs().contains(Reg::FP) => stop("R10 is read-only"),
             other => {
                 self.compute(other)?;
                 self.pc = self.code.next(self.pc);
