@@ -169,6 +169,9 @@ impl<'c> Machine<'c> {
             Some(Err(malformed)) => return stop(malformed.to_string()),
             None => return stop("the end of the program without an exit"),
         };
+        if insn.defs().contains(Reg::FP) {
+            return stop("the frame pointer is read-only");
+        }
         match insn {
             Insn::Exit => Ok(self.exit()),
             Insn::Jump { off, .. } => self.jump(off).map(|()| None),

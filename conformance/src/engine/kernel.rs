@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use ring3_isa::{Callee, Code, Insn, Operand, RawInsn, Reg, Size, Wide, Width};
+use ring3_isa::{Code, Insn, Operand, Reg, Size, Wide, Width};
 use ring3_linux::{Error, LoadOptions, Loaded, LogLevel, TestRun, available, load};
 use ring3_platform::{Errno, MapDef, MapType, Program};
 
-use super::vm::{EMPTY_PACKET, calls_public_helper, is_judged, program_type, with_prologue};
-use super::{Engine, Judges, Outcome, Stop};
-use crate::format::{Case, Input, Refusal};
+use super::vm::{EMPTY_PACKET, as_program, calls_public_helper, functions, is_judged, jump, with_prologue};
+use super::{Engine, Judges, Outcome};
+use crate::format::{Case, Input};
 
 /// The running Linux.
 #[derive(Debug)]
@@ -30,20 +30,13 @@ impl Engine for Kernel {
         if calls_public_helper(case) {
             return Outcome::skipped("Linux has other helpers under the numbers of the public suite's");
         }
-        let whole = matches!(case.input, Input::Memory(_)) && !is_judged(case);
-        match try_run(case, whole) {
-            // The frame around it may be the one too many.
-            Outcome::Stopped(Stop::Refused(Refusal { errno: Errno::E2BIG, .. })) if whole => try_run(case, false),
-            outcome => outcome,
+        let whole = !is_judged(case);
+        let program = program(case, whole);
+        let options = LoadOptions { log: LogLevel::STATS, ..LoadOptions::default() };
+        match load(&program, &options) {
+            Ok(loaded) => run(case, &loaded, whole).unwrap_or_else(Outcome::failed),
+            Err(error) => refusal(&error),
         }
-    }
-}
-
-fn try_run(case: &Case, whole: bool) -> Outcome {
-    let options = LoadOptions { log: LogLevel::STATS, ..LoadOptions::default() };
-    match load(&program(case, whole), &options) {
-        Ok(loaded) => run(case, &loaded, whole).unwrap_or_else(Outcome::failed),
-        Err(error) => refusal(&error),
     }
 }
 
@@ -71,47 +64,44 @@ fn run(case: &Case, loaded: &Loaded, whole: bool) -> Result<Outcome, Error> {
 fn refusal(error: &Error) -> Outcome {
     let (Some(errno), Some(log)) = (error.errno(), error.log()) else { return Outcome::failed(error) };
     match errno.name().and_then(Errno::by_name) {
-        Some(errno) => Outcome::refused(errno, &message(&log.text)),
+        Some(errno) => Outcome::refused(errno, &log.text),
         None => Outcome::failed(error),
     }
 }
 
-/// The log without its statistics.
-fn message(log: &str) -> String {
-    let is_statistic = |line: &&str| line.starts_with("verification time ") || line.starts_with("processed ");
-    log.lines().take_while(|line| !is_statistic(line)).collect::<Vec<_>>().join("\n")
-}
-
-/// The case for the kernel. A run gives only the low half of R0, so `whole` makes the program of the case a function, whose
-/// caller stores the result in a map: the program itself is as it is, byte for byte.
+/// The case for the kernel. A run gives only the low half of R0, so with `whole` the program stores all of it in a map before it
+/// ends.
 fn program(case: &Case, whole: bool) -> Program {
     let (code, memory) = with_prologue(case);
-    let mut maps: Vec<Arc<MapDef>> = case.maps.clone();
-    maps.extend(memory.map(Arc::new));
-    let code = if whole {
-        // Few, by the limits of the format.
-        let result = maps.len() as i32;
-        maps.push(Arc::new(MapDef::new("result", MapType::Array, 4, 8, 1)));
-        as_function(&code, code.len() - case.code.len(), result)
-    } else {
-        code
-    };
-    let mut program = Program::new("conformance", program_type(case), code);
-    program.maps = maps;
-    program
+    let mut maps: Vec<Arc<MapDef>> = case.maps.iter().cloned().chain(memory.map(Arc::new)).collect();
+    if !whole {
+        return as_program(case, code, maps);
+    }
+    // Few, by the limits of the format.
+    let result = maps.len() as i32;
+    maps.push(Arc::new(MapDef::new("result", MapType::Array, 4, 8, 1)));
+    let code = with_result(&code, code.len() - case.code.len(), result);
+    as_program(case, code, maps)
 }
 
-/// Behind the prologue: a call of what comes then, and its result into the map.
-fn as_function(code: &Code, prologue: usize, result: i32) -> Code {
-    let store = [
+/// In front of the program of the case, and behind its prologue, the end is put: what stores R0 in the map. Each exit of the main
+/// function becomes a jump there, a slot for a slot, so that nothing else changes.
+fn with_result(code: &Code, prologue: usize, result: i32) -> Code {
+    let end = Code::from_insns([
         Insn::LoadImm { dst: Reg::R1, value: Wide::MapValue { map: result, off: 0 } },
         Insn::Store { size: Size::Dw, base: Reg::R1, off: 0, src: Operand::Reg(Reg::R0) },
         Insn::Mov { width: Width::W64, dst: Reg::R0, src: Operand::Imm(0) },
         Insn::Exit,
-    ];
-    let store = Code::from_insns(store);
-    let call = Code::from_insns([Insn::Call(Callee::Local(store.len() as i32))]);
-    let (before, function) = code.raw_slice().split_at(prologue);
-    let parts: [&[RawInsn]; 4] = [before, call.raw_slice(), store.raw_slice(), function];
-    Code::decode(parts.concat())
+    ]);
+    let main_ends = functions(code).get(1).copied().unwrap_or(code.len());
+    let (before, program) = code.raw_slice().split_at(prologue);
+    let mut slots = before.to_vec();
+    slots.push(jump(0, end.len() + 1));
+    let start = slots.len();
+    slots.extend_from_slice(end.raw_slice());
+    for (at, insn) in (prologue..).zip(program) {
+        let exits = at < main_ends && code.get(at) == Some(Ok(Insn::Exit));
+        slots.push(if exits { jump(slots.len(), start) } else { *insn });
+    }
+    Code::decode(slots)
 }

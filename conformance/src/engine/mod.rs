@@ -19,6 +19,7 @@ use crate::format::{Case, Refusal};
 pub use plugin::{Plugin, TIMEOUT};
 
 /// Instructions of a run, at most: a program that needs more counts as one that does not end.
+/// The longest loop that `may_goto` allows has some 25 million.
 pub const MAX_INSNS: u64 = 1 << 25;
 
 /// Which engine.
@@ -128,6 +129,11 @@ pub enum Outcome {
     ReturnedLow(u32),
     /// It did not run to its end.
     Stopped(Stop),
+    /// The engine does not have what the program needs.
+    Lacks {
+        /// In the engine's words.
+        what: String,
+    },
     /// It was not tried.
     Skipped {
         /// Why.
@@ -140,8 +146,11 @@ impl Outcome {
         Outcome::Stopped(Stop::Failed(message.to_string()))
     }
 
-    pub(crate) fn refused(errno: Errno, message: &str) -> Outcome {
-        Outcome::Stopped(Stop::Refused(Refusal { errno, message: message.to_owned() }))
+    /// A verdict, with the log of it: what the verifier says is all in front of its statistics.
+    pub(crate) fn refused(errno: Errno, log: &str) -> Outcome {
+        let is_statistic = |line: &&str| line.starts_with("verification time ") || line.starts_with("processed ");
+        let lines: Vec<&str> = log.lines().take_while(|line| !is_statistic(line)).collect();
+        Outcome::Stopped(Stop::Refused(Refusal { errno, message: lines.join("\n") }))
     }
 
     pub(crate) fn skipped(reason: impl fmt::Display) -> Outcome {
@@ -156,6 +165,7 @@ impl fmt::Display for Outcome {
             Outcome::ReturnedLow(low) => write!(f, "{low:#x} (low half of R0)"),
             Outcome::Stopped(Stop::Refused(refusal)) => write!(f, "refused: {refusal}"),
             Outcome::Stopped(Stop::Failed(message)) => write!(f, "error: {message}"),
+            Outcome::Lacks { what } => write!(f, "not supported: {what}"),
             Outcome::Skipped { reason } => write!(f, "skipped: {reason}"),
         }
     }

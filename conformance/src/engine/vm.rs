@@ -1,15 +1,17 @@
 //! The engines of ring3.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ring3_fuzz::program_info;
 use ring3_isa::{Callee, CmpOp, Code, Insn, Mention, Operand, RawInsn, Reg, Size, Wide, Width, encode};
 use ring3_jit::Jit;
-use ring3_platform::{MapDef, MapType, ProgType, Program, Target};
+use ring3_platform::{Errno, MapDef, MapType, ProgType, Program, Target};
 use ring3_verifier::{LogLevel, VerifiedProgram, verify};
 use ring3_vm::maps::{self, Map};
 use ring3_vm::{
-    Context, DataStart, Env, Execute, Interp, Linked, RunError, SkbContext, TestHost, Trap, TrapKind, link,
-    link_unverified, run,
+    Context, DataStart, Env, Execute, Interp, LinkError, Linked, LowerError, RunError, SkbContext, TestHost, Trap,
+    TrapKind, link, link_unverified, run,
 };
 
 use super::{Engine, Judges, MAX_INSNS, Outcome, helpers};
@@ -33,6 +35,8 @@ pub struct Vm {
     target: Arc<Target>,
 }
 
+/// The verifier's log: what is wrong, and statistics.
+const STATS: LogLevel = LogLevel(4);
 /// Bytes of the packet that a program gets which does not ask for one.
 pub const EMPTY_PACKET: [u8; 64] = [0; 64];
 
@@ -66,12 +70,20 @@ impl Vm {
         } else {
             link(&self.verify(program)?, &maps, &functions)
         };
-        linked.map(Arc::new).map_err(Outcome::failed)
+        linked.map(Arc::new).map_err(|error| match error {
+            LinkError::Lower(LowerError::Unsupported { .. }) => Outcome::Lacks { what: error.to_string() },
+            error => Outcome::failed(error),
+        })
     }
 
     fn verify(&self, program: Program) -> Result<VerifiedProgram, Outcome> {
-        verify(Arc::new(program), Arc::clone(&self.target), LogLevel::default())
-            .map_err(|rejection| Outcome::refused(rejection.errno, &rejection.message))
+        verify(Arc::new(program), Arc::clone(&self.target), STATS).map_err(|rejection| {
+            match rejection.errno {
+                // How the verifier says that it does not judge something.
+                Errno::EOPNOTSUPP => Outcome::Lacks { what: rejection.message.clone() },
+                errno => Outcome::refused(errno, &rejection.log),
+            }
+        })
     }
 }
 
@@ -116,10 +128,32 @@ fn execute(program: &dyn Execute, case: &Case) -> Result<u64, Outcome> {
 /// The case as a program that a verifier can follow.
 fn program(case: &Case) -> Program {
     let (code, memory) = with_prologue(case);
-    let mut program = Program::new(&case.name, program_type(case), code);
-    program.maps = case.maps.clone();
-    program.maps.extend(memory.map(Arc::new));
+    let maps = case.maps.iter().cloned().chain(memory.map(Arc::new)).collect();
+    as_program(case, code, maps)
+}
+
+/// Code and maps as a program. Linux wants functions whose address is taken to have types, so they get some.
+pub fn as_program(case: &Case, code: Code, maps: Vec<Arc<MapDef>>) -> Program {
+    let starts = functions(&code);
+    let mut program = Program::new("conformance", program_type(case), code);
+    program.maps = maps;
+    let address = |insn: &RawInsn| matches!(insn.mention(), Some(Mention::Address(_)));
+    if program.code.raw_slice().iter().any(address) {
+        program.info = program_info(&starts).ok().map(Arc::new);
+    }
     program
+}
+
+/// Starts of the functions, the main one first.
+pub fn functions(code: &Code) -> Vec<usize> {
+    let named = |(slot, insn): (usize, &RawInsn)| match insn.mention() {
+        Some(Mention::Function(off) | Mention::Address(off)) => {
+            usize::try_from(slot as i64 + 1 + i64::from(off)).ok().filter(|start| *start < code.len())
+        }
+        Some(Mention::Helper(_) | Mention::Kfunc { .. }) | None => None,
+    };
+    let starts: BTreeSet<usize> = code.raw_slice().iter().enumerate().filter_map(named).chain([0]).collect();
+    starts.into_iter().collect()
 }
 
 /// What a case runs as: a classifier sees packets from the Ethernet header on, also in Linux's own test runs, and may return
@@ -219,7 +253,8 @@ fn dispatch(number: Reg, start: usize, back: usize) -> Code {
     Code::decode(slots)
 }
 
-/// From one slot to another; programs are far shorter than such jumps reach.
-fn jump(from: usize, to: usize) -> RawInsn {
-    encode(Insn::Jump { off: (to as i64 - from as i64 - 1) as i32, long: true }).head()
+/// From one slot to another; programs are far shorter than the long form reaches, which Linux has since 6.6.
+pub fn jump(from: usize, to: usize) -> RawInsn {
+    let off = (to as i64 - from as i64 - 1) as i32;
+    encode(Insn::Jump { off, long: i16::try_from(off).is_err() }).head()
 }
