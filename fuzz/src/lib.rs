@@ -2,8 +2,10 @@
 //!
 //! [`generate`] makes a program out of bytes ([`Entropy`]), most of which the verifier accepts. [`agree`] runs an accepted
 //! program on every engine and compares what they do.
+//! [`bytes`] has the oracles of decoder and assembler, for `fuzz/targets/`.
 //! [`mutate`] changes a few instructions, and [`check_accepted`] watches every access of what is accepted nevertheless.
 
+pub mod bytes;
 mod emit;
 mod engines;
 mod entropy;
