@@ -27,6 +27,9 @@ struct Args {
     /// The best round of each instead of the median: for a machine that others use, too.
     #[arg(long)]
     best: bool,
+    /// Measure nothing, but run each so often: under a profiler, which is told to look at `ring3_vm::exec::run` alone.
+    #[arg(long)]
+    runs: Option<u32>,
     /// How to print.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -54,6 +57,7 @@ struct Row {
 fn main() -> ExitCode {
     let args = Args::parse();
     match rows(&args) {
+        Ok(rows) if args.runs.is_some() && rows.is_empty() => ExitCode::SUCCESS,
         Ok(rows) => {
             match args.output {
                 Output::Text => table(&args, &rows),
@@ -93,11 +97,17 @@ fn rows(args: &Args) -> Result<Vec<Row>, String> {
         for engine in args.engines() {
             let Some(mut runner) = subject.runner(*engine) else { continue };
             let ret = (runner.run)();
+            for _ in 1..args.runs.unwrap_or(1) {
+                (runner.run)();
+            }
             if ret != Some(subject.want()) {
                 return Err(format!("{name} on {} gives {ret:?} instead of {:#x}", engine.name(), subject.want()));
             }
         }
         subjects.push(subject);
+    }
+    if args.runs.is_some() {
+        return Ok(Vec::new());
     }
     let costs = measure(&subjects, args.engines(), effort);
     let row = |(subject, costs): (&Subject, Vec<Option<Cost>>)| Row {
