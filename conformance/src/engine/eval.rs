@@ -340,7 +340,10 @@ impl<'c> Machine<'c> {
             Wide::MapValue { map: index, off } | Wide::MapIdxValue { index, off } => {
                 map(index, MAPS).map(|start| start + u64::from(off))
             }
-            Wide::Func(off) => Ok(FUNCTIONS.wrapping_add_signed(self.pc as i64 + 1 + i64::from(off))),
+            Wide::Func(off) => match u64::try_from(self.pc as i64 + 1 + i64::from(off)) {
+                Ok(slot) if slot < self.code.len() as u64 => Ok(FUNCTIONS + slot),
+                Ok(_) | Err(_) => stop("a function outside of the program"),
+            },
             Wide::BtfId { .. } => stop("there are no variables of a kernel"),
         }
     }
