@@ -140,7 +140,7 @@ fn refusals_of_the_kernel() {
     let mut malformed = 0;
     for case in include_str!("data/kernel-refusals.txt").lines().filter(|line| !line.starts_with('#')) {
         let (bytes, verdict) = case.split_once(' ').unwrap();
-        let (errno, message) = verdict.split_once(' ').unwrap();
+        let (errno, message) = verdict.split_once(' ').unwrap_or((verdict, ""));
         let bytes: Vec<u8> =
             (0..bytes.len() / 2).map(|i| u8::from_str_radix(&bytes[2 * i..2 * i + 2], 16).unwrap()).collect();
         let code = Code::from_bytes(&bytes, Endianness::Little).unwrap();
