@@ -12,7 +12,7 @@ const ABOUT: &str = "The Linux BPF virtual machine outside the kernel";
 
 const LONG_ABOUT: &str = "\
 The Linux BPF virtual machine outside the kernel: says what the Linux verifier would say of a compiled BPF object, \
-and runs its programs on packets. Needs neither root nor a kernel with BPF.";
+and runs its programs on packets. Needs neither root nor a kernel with BPF, but for `load`.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,6 +58,17 @@ Examples:
   ring3 dump maps -o json flows.bpf.o                     the definitions of the maps
   ring3 dump btf /sys/kernel/btf/vmlinux | less           types; also of a raw BTF file";
 
+const LOAD_EXAMPLES: &str = "\
+Examples:
+  ring3 load lb.bpf.o                                     does this kernel take it?
+  ring3 load lb.bpf.o --log-level 4                       what its verifier had to do
+  ring3 load flows.bpf.o --pin /sys/fs/bpf/flows          and stay: programs as NAME, maps as maps/NAME
+
+Needs root, or CAP_BPF with CAP_NET_ADMIN and CAP_PERFMON. Nothing is attached; what is not pinned goes when the \
+command ends. Maps that say that they are pinned by name are taken from /sys/fs/bpf, or pinned there.
+
+Exit status: 0 the kernel has loaded it, 1 it rejected a program, 2 wrong usage, bad input or no bpf(2).";
+
 const FILTER_EXAMPLES: &str = "\
 Examples:
   tcpdump -y EN10MB -ddd udp port 53 | ring3 filter --bytecode - mixed.pcap
@@ -89,6 +100,8 @@ pub enum Command {
     Run(RunArgs),
     /// Show what is in an object: instructions, machine code, maps, types
     Dump(DumpArgs),
+    /// Load an object into the running kernel
+    Load(LoadArgs),
     /// Run a filter of classic BPF on a capture, or one of seccomp on system calls
     Filter(FilterArgs),
 }
@@ -183,6 +196,33 @@ pub struct DumpArgs {
     #[arg(long, value_enum, default_value_t = Dialect::Kernel)]
     pub dialect: Dialect,
     /// How to print; json is for maps
+    #[arg(short = 'o', long = "output", value_enum, default_value_t = RunFormat::Table)]
+    pub output: RunFormat,
+}
+
+/// `ring3 load`.
+#[derive(Args, Debug)]
+#[command(after_help = LOAD_EXAMPLES)]
+pub struct LoadArgs {
+    /// A BPF object
+    #[arg(value_name = "OBJ")]
+    pub object: PathBuf,
+    /// Only this program, and what it needs; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub program: Vec<String>,
+    /// Set a global variable, or a part of one (`config.ports[1]=53`), before it is loaded
+    #[arg(long, value_name = "GLOBAL=VALUE")]
+    pub set: Vec<String>,
+    /// Take programs to be of this type, whatever their sections are called
+    #[arg(long = "type", value_name = "TYPE", value_parser = program_type)]
+    pub kind: Option<ProgType>,
+    /// Pin programs and maps in this folder of a BPF file system
+    #[arg(long, value_name = "DIR")]
+    pub pin: Option<PathBuf>,
+    /// How much the kernel is to log: 0 only why it rejects, 1 the way, 2 every state, 4 statistics
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=7))]
+    pub log_level: u8,
+    /// How to print
     #[arg(short = 'o', long = "output", value_enum, default_value_t = RunFormat::Table)]
     pub output: RunFormat,
 }

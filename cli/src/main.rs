@@ -12,6 +12,7 @@ mod dump;
 mod error;
 mod filter;
 mod listing;
+mod load;
 mod output;
 mod run;
 mod table;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::verify(&args, &mut out),
         Command::Run(args) => run::run(&args, &mut out),
         Command::Dump(args) => dump::dump(&args, &mut out),
+        Command::Load(args) => load::load(&args, &mut out),
         Command::Filter(args) => filter::filter(&args, &mut out),
     };
     let result = result.and_then(|outcome| out.flush().map(|()| outcome).map_err(CliError::from));

@@ -113,6 +113,20 @@ pub enum Error {
     /// An object that cannot be linked.
     #[error(transparent)]
     Object(#[from] ring3_object::ObjectError),
+    /// An object for machines of the other byte order.
+    #[error("{file}: its byte order is not that of this machine")]
+    ByteOrder {
+        /// Its name.
+        file: String,
+    },
+    /// A folder for pins could not be made.
+    #[error("{path}: mkdir(2): {errno}", path = .path.display())]
+    Folder {
+        /// Where.
+        path: std::path::PathBuf,
+        /// Why not.
+        errno: Errno,
+    },
     /// A map is to hold a program or map that is not there.
     #[error("map '{map}' is to hold '{symbol}', which is not there")]
     Slot {
@@ -158,6 +172,7 @@ impl Error {
             Error::Command { errno, .. }
             | Error::Map { errno, .. }
             | Error::Path { errno, .. }
+            | Error::Folder { errno, .. }
             | Error::Program { errno, .. }
             | Error::Run { errno, .. }
             | Error::Btf { errno, .. }
@@ -169,6 +184,7 @@ impl Error {
             | Error::Kind { .. }
             | Error::Name(_)
             | Error::Object(_)
+            | Error::ByteOrder { .. }
             | Error::Slot { .. }
             | Error::OtherMap { .. }
             | Error::NoTarget { .. }
@@ -186,12 +202,14 @@ impl Error {
             | Error::Command { .. }
             | Error::Map { .. }
             | Error::Path { .. }
+            | Error::Folder { .. }
             | Error::Run { .. }
             | Error::Size { .. }
             | Error::Limit { .. }
             | Error::Kind { .. }
             | Error::Name(_)
             | Error::Object(_)
+            | Error::ByteOrder { .. }
             | Error::Slot { .. }
             | Error::OtherMap { .. }
             | Error::NoTarget { .. }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ring3_isa::Endianness;
 use ring3_object::{Object, Options};
 use ring3_platform::maps::Pinning;
 use ring3_platform::{MapDef, Program};
@@ -61,9 +62,72 @@ impl LoadedObject {
         self.maps.iter().find(|map| map.name() == name)
     }
 
+    /// Gives every program and map a name in a folder of a BPF file system, which is made if it is not there: programs as
+    /// `NAME`, maps as `maps/NAME`, with `_` for what such names cannot have. Gives the names.
+    ///
+    /// Errors: the kernel's; then nothing of it stays.
+    pub fn pin(&self, folder: &Path) -> Result<Vec<PathBuf>, Error> {
+        let mut made = Made::default();
+        let maps = folder.join("maps");
+        made.folder(folder)?;
+        if !self.maps.is_empty() {
+            made.folder(&maps)?;
+        }
+        for loaded in &self.programs {
+            let path = folder.join(pin_name(&loaded.program.name));
+            loaded.prog.pin(&path)?;
+            made.files.push(path);
+        }
+        for map in &self.maps {
+            let path = maps.join(pin_name(map.name()));
+            map.pin(&path)?;
+            made.files.push(path);
+        }
+        made.folders.clear();
+        Ok(std::mem::take(&mut made.files))
+    }
+
     /// A program by name.
     pub fn program(&self, name: &str) -> Option<&LoadedProgram> {
         self.programs.iter().find(|loaded| loaded.program.name == name)
+    }
+}
+
+/// The BPF file system keeps dots for itself.
+fn pin_name(name: &str) -> String {
+    name.replace(['.', '/'], "_")
+}
+
+/// Files and folders that go when this is dropped.
+#[derive(Default)]
+struct Made {
+    folders: Vec<PathBuf>,
+    files: Vec<PathBuf>,
+}
+
+impl Made {
+    fn folder(&mut self, path: &Path) -> Result<(), Error> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        std::fs::create_dir(path).map_err(|error| Error::Folder {
+            path: path.to_owned(),
+            errno: crate::Errno(error.raw_os_error().unwrap_or_default()),
+        })?;
+        self.folders.push(path.to_owned());
+        Ok(())
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // What cannot be removed was removed by somebody else, or is used by him.
+        for path in &self.files {
+            let _ = std::fs::remove_file(path);
+        }
+        for path in self.folders.iter().rev() {
+            let _ = std::fs::remove_dir(path);
+        }
     }
 }
 
@@ -73,6 +137,10 @@ impl LoadedObject {
 /// Errors: what cannot be linked ([`Error::Object`]), and all of [`crate::load`]. Everything that was made is closed then;
 /// pins of maps stay.
 pub fn load_object(object: &Object, options: &ObjectOptions<'_>) -> Result<LoadedObject, Error> {
+    let native = if cfg!(target_endian = "little") { Endianness::Little } else { Endianness::Big };
+    if object.endian() != native {
+        return Err(Error::ByteOrder { file: object.file().to_owned() });
+    }
     let plan = Plan::new(object, options)?;
     let mut shared = Shared::default();
     let mut made: BTreeMap<usize, Map> = BTreeMap::new();
