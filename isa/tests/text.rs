@@ -247,9 +247,9 @@ fn labels_and_comments_of_mnemonics() {
         mov %r0, 0   # a comment
     # another
         jeq %r1, 0, exit
-    again: jne %r1, 1, done
-        call local double
-        ja again
+    again: jne %r1, 1, done# no space before it
+        call local double # callee
+        ja again#call
         exit
     done:
         lddw %r2, code_addr(double)

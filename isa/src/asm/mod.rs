@@ -1,11 +1,15 @@
 //! Text to instructions, in two dialects that may stand in one text: the kernel's, which [`crate::disasm`] writes
 //! (`r1 += r2`), and the mnemonic one of ubpf, rbpf and the public conformance suite (`add %r1, %r2`).
 //!
-//! Registers may have a percent sign. One instruction a line, after an optional slot number `7:` and an optional opcode byte `(b7)`. `;` and `//` begin a
-//! comment, as does `#` at the start of a line or after a space. A label is `name:`; jumps, calls and `subprog[name]`
-//! take it in place of `pc+7`. A hexadecimal number moved to a register is a 64-bit load (`r1 = 0x5`) and a decimal one
-//! a plain move (`r1 = 5`) where it fits: so the verifier's own text tells them apart. `ll` after a number makes it a
-//! load too. The signs of LLVM's dialect (`goto +7`, `(r10 - 8)`, `w1 = *(u32 *)(r2 +0)`) are understood.
+//! One instruction a line, after an optional slot number `7:` and an optional opcode byte `(b7)`. `;` and `//` begin a
+//! comment, as does `#` but for what directly follows the name of a callee (`call bpf_loop#181`). A label is `name:`;
+//! jumps, calls, `subprog[name]` and `code_addr(name)` take it in place of `pc+7` or `+7`. A jump to `exit` goes to the
+//! first EXIT where no label is called that. Registers may have a percent sign.
+//!
+//! In the kernel's dialect a hexadecimal number moved to a register is a 64-bit load (`r1 = 0x5`) and a decimal one a plain
+//! move (`r1 = 5`) where it fits: so the verifier's own text tells them apart. `ll` after a number makes it a load too. The
+//! signs of LLVM's dialect (`goto +7`, `(r10 - 8)`, `w1 = *(u32 *)(r2 +0)`) are understood. In the mnemonic one the
+//! hexadecimal numbers up to `0xffffffff` are the 32 bits of an immediate.
 
 mod cursor;
 mod mnemonic;
@@ -49,6 +53,14 @@ pub struct NoSymbols;
 impl Symbols for NoSymbols {}
 
 /// Assembles a text in which helpers and maps have numbers. The error tells line and column.
+///
+/// ```
+/// # use ring3_isa::assemble;
+/// let mnemonic = "mov %r0, 1\njeq32 %r1, 0, done\nlock fetch add [%r10-8], %r0\ndone: exit";
+/// let kernel = "r0 = 1\nif w1 == 0 goto pc+1\nr0 = atomic64_fetch_add((u64 *)(r10 -8), r0)\nexit";
+/// assert_eq!(assemble(mnemonic), assemble(kernel));
+/// assert_eq!(assemble("movv %r0, 1").unwrap_err().to_string(), "line 1, column 1: no instruction 'movv'; did you mean 'mov'?");
+/// ```
 pub fn assemble(text: &str) -> Result<Code, IsaError> {
     assemble_with(text, &NoSymbols)
 }
@@ -214,9 +226,10 @@ fn with_distance(insn: Insn, distance: i64) -> Option<Insn> {
 /// The line up to its comment.
 fn without_comment(line: &str) -> &str {
     let mut previous = ' ';
+    let call = line.find("call").unwrap_or(line.len());
     for (at, character) in line.char_indices() {
         let rest = &line[at..];
-        if character == ';' || rest.starts_with("//") || (character == '#' && previous.is_whitespace()) {
+        if character == ';' || rest.starts_with("//") || (character == '#' && (previous.is_whitespace() || at < call)) {
             return &line[..at];
         }
         previous = character;
