@@ -35,7 +35,7 @@ pub use info::{
     map_ids, prog_ids,
 };
 pub use load::{LoadOptions, Loaded, Log, LogLevel, Prog, Types, load, load_with};
-pub use map::{Cursor, Elements, Map, UpdateFlag, possible_cpus};
+pub use map::{Cursor, Element, Elements, Map, RingReader, UpdateFlag, possible_cpus};
 pub use object::{BPF_FS, LoadedObject, LoadedProgram, ObjectOptions, load_object};
 pub use probe::{Feature, has_helper, has_map_type, has_program_type};
 pub use run::{RunOutput, TestRun};

@@ -3,7 +3,7 @@
 use ring3_platform::{MapDef, MapType};
 
 use crate::sys::attr::{self, MapCreate};
-use crate::sys::{self, AsFd, BorrowedFd, Command, Failure, MapFd, OwnedFd};
+use crate::sys::{self, AsFd, BorrowedFd, Command, Failure, MapFd, OwnedFd, Ring};
 use crate::{BtfObject, Errno, Error};
 
 /// Most bytes of keys or values that are read in one go.
@@ -235,6 +235,73 @@ impl Map {
     /// Errors: the kernel's: ENOENT at the first key that is not there; those before it are gone.
     pub fn delete_batch(&self, keys: &[u8]) -> Result<(), Error> {
         self.fd.delete_batch(keys)?.result.map_err(self.error(Command::MapDeleteBatch))
+    }
+}
+
+/// Elements that [`Map::elements`] reads in one go.
+const STRIDE: usize = 1024;
+
+/// A key and its value.
+pub type Element = (Vec<u8>, Vec<u8>);
+
+impl Map {
+    /// All elements, `limit` at most: in batches where the kernel has them for this type, else one by one. What others
+    /// change meanwhile may be missing, or there in part.
+    ///
+    /// Errors: map types without keys, the kernel's.
+    pub fn elements(&self, limit: usize) -> Result<Vec<Element>, Error> {
+        match self.elements_in_batches(limit) {
+            Err(error) if matches!(error.errno(), Some(Errno::EINVAL | Errno::ENOTSUPP | Errno::ENOSPC)) => {}
+            result => return result,
+        }
+        let keys = self.keys(limit)?;
+        let value = |key: Vec<u8>| Ok(self.lookup(&key)?.map(|value| (key, value)));
+        keys.into_iter().filter_map(|key| value(key).transpose()).collect()
+    }
+
+    fn elements_in_batches(&self, limit: usize) -> Result<Vec<Element>, Error> {
+        let mut elements = Vec::new();
+        let mut from = None;
+        while elements.len() < limit {
+            // A bucket is read whole, whatever is left.
+            let part = self.lookup_batch(from.as_ref(), STRIDE)?;
+            let pairs = part.keys.chunks(self.key_size().max(1)).zip(part.values.chunks(self.value_size().max(1)));
+            elements.extend(pairs.map(|(key, value)| (key.to_vec(), value.to_vec())));
+            from = part.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        elements.truncate(limit);
+        Ok(elements)
+    }
+}
+
+/// Reads what programs send through a ring buffer.
+#[derive(Debug)]
+pub struct RingReader {
+    ring: Ring,
+}
+
+impl RingReader {
+    /// Of a map of type `ringbuf`. There should be only one reader.
+    ///
+    /// Errors: another type of map, the kernel's.
+    pub fn open(map: &Map) -> Result<RingReader, Error> {
+        let size = match map.kind() {
+            Some(MapType::Ringbuf) => map.info()?.max_entries,
+            _ => return Err(Error::Kind { expected: "ringbuf", found: format!("map '{}'", map.name) }),
+        };
+        Ok(RingReader { ring: Ring::open(map.as_fd(), size).map_err(|f| f.of_call("mmap(2)"))? })
+    }
+}
+
+impl Iterator for RingReader {
+    type Item = Vec<u8>;
+
+    /// The oldest record that was not read; `None` if there is none now.
+    fn next(&mut self) -> Option<Vec<u8>> {
+        self.ring.next()
     }
 }
 

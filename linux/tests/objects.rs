@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use common::{counter, kernel, loaded, object, program};
 use ring3_linux::{
-    BtfObject, Errno, Error, Feature, KernelTypes, LoadOptions, Map, MapId, ObjectOptions, Prog, ProgId, Stats,
-    TestRun, UpdateFlag, btf_ids, has_helper, has_map_type, has_program_type, link_ids, load, load_object, map_ids,
-    prog_ids,
+    BtfObject, Errno, Error, Feature, KernelTypes, LoadOptions, Map, MapId, ObjectOptions, Prog, ProgId, RingReader,
+    Stats, TestRun, UpdateFlag, btf_ids, has_helper, has_map_type, has_program_type, link_ids, load, load_object,
+    map_ids, prog_ids,
 };
 use ring3_object::{Object, Options};
 use ring3_platform::{MapDef, MapFlags, MapType, ProgType, tag};
@@ -123,6 +123,55 @@ fn batches() {
     assert_eq!(map.next_key(None).unwrap(), None);
     assert!(matches!(map.update_batch(&keys, &values[1..]), Err(Error::Size { what: "values", .. })));
     assert!(matches!(map.lookup_batch(None, usize::MAX), Err(Error::Limit { .. })));
+}
+
+#[test]
+fn all_elements() {
+    if !kernel("elements") {
+        return;
+    }
+    let one = [0, 0, 0, 0, 10, 0, 0, 1];
+    for kind in [MapType::Hash, MapType::Array, MapType::LruHash, MapType::PercpuHash, MapType::LpmTrie] {
+        let flags = if kind == MapType::LpmTrie { MapFlags::NO_PREALLOC } else { MapFlags(0) };
+        let size = if kind == MapType::Array { 4 } else { 8 };
+        let map = Map::create(&MapDef { flags, ..MapDef::new("all", kind, size, 8, 5000) }).unwrap();
+        let value = vec![3; map.value_size()];
+        map.update(&one[..size as usize], &value, UpdateFlag::Any).unwrap();
+        let all = map.elements(usize::MAX).unwrap();
+        assert_eq!(all.len(), if kind == MapType::Array { 5000 } else { 1 });
+        assert!(all.contains(&(one[..size as usize].to_vec(), value)), "{}", kind.name());
+    }
+    let queue = Map::create(&MapDef::new("queue", MapType::Queue, 0, 4, 2)).unwrap();
+    assert!(queue.elements(10).is_err());
+}
+
+#[test]
+fn ring_buffers_are_read_around_their_end() {
+    if !kernel("ring buffers") {
+        return;
+    }
+    // bpf_ringbuf_output(&ring, data of 24 bytes, 24, 0); and a reservation that is given up.
+    let text =
+        "r6 = r1\nr1 = 7\n*(u64 *)(r10 -24) = r1\nr1 = *(u32 *)(r6 +0)\n*(u64 *)(r10 -16) = r1\n*(u64 *)(r10 -8) = r1
+        r1 = map[fd:0]\nr2 = r10\nr2 += -24\nr3 = 24\nr4 = 0\ncall 130\nr7 = r0
+        r1 = map[fd:0]\nr2 = 40\nr3 = 0\ncall 131\nif r0 == 0 goto +3\nr1 = r0\nr2 = 0\ncall 133\nr0 = r7\nexit";
+    let mut program = program(ProgType::SocketFilter, text);
+    program.maps = vec![std::sync::Arc::new(MapDef::new("ring", MapType::Ringbuf, 0, 0, 4096))];
+    let loaded = loaded(&program);
+    let mut reader = RingReader::open(&loaded.maps[0]).unwrap();
+    assert_eq!(reader.next(), None);
+    for round in 0..500u64 {
+        for data in [&[0; 64][..], &[0; 80]] {
+            assert_eq!(loaded.prog.test_run(&TestRun { data: Some(data), ..RUN }).unwrap().retval, 0, "{round}");
+        }
+        for length in [50u64, 66] {
+            let expected = [7, length, length].map(u64::to_ne_bytes).concat();
+            assert_eq!(reader.next(), Some(expected), "{round}");
+        }
+        assert_eq!(reader.next(), None);
+    }
+    let array = Map::create(&MapDef::new("array", MapType::Array, 4, 8, 1)).unwrap();
+    assert!(matches!(RingReader::open(&array), Err(Error::Kind { .. })));
 }
 
 #[test]

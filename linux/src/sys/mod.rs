@@ -7,11 +7,13 @@ pub mod link;
 mod map;
 mod object;
 mod prog;
+mod ring;
 
 pub use fd::{AsFd, BorrowedFd, OwnedFd, number as fd_number};
 pub use map::{MapFd, possible_cpus};
 pub use object::{ById, ProgParts, btf_info, by_id, enable_stats, get, link_info, map_info, next_id, pin, prog_info};
 pub use prog::{Load, Logged, Run, btf_load, prog_load, test_run};
+pub use ring::Ring;
 
 use crate::{Errno, Error};
 use attr::Plain;
