@@ -90,6 +90,7 @@ fn check_insn(insn: Insn, behind: usize) -> Result<Op, Refusal> {
         Op::Alu(AluOp::Lsh | AluOp::Rsh, Source::K) if insn.k >= 32 => Err(Refusal::Shift(insn.k)),
         Op::LoadMem | Op::LoadXMem | Op::Store | Op::StoreX if insn.k >= MEM_CELLS => Err(Refusal::NoCell(insn.k)),
         Op::LoadAbs(_) if insn.k >= AD_OFF && insn.extension().is_none() => Err(Refusal::NoExtension(insn.k)),
+        Op::Jump if insn.k.cast_signed() < 0 => Err(Refusal::JumpBack),
         Op::Jump => reaches(insn.k as usize).map(|()| op),
         Op::Branch(..) => {
             reaches(insn.jt.into())?;

@@ -91,6 +91,8 @@ pub enum Refusal {
     NotStored(u32),
     #[error("a jump behind the end of the program")]
     JumpOut,
+    #[error("a jump backwards, which libpcap alone would take")]
+    JumpBack,
     #[error("a load from offset {0:#x}, at which there is no extension")]
     NoExtension(u32),
     #[error("the program does not end with a return")]

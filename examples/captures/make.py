@@ -245,11 +245,127 @@ def tcp_options():
     return frames
 
 
+HOST = "1.2.3.4"
+ETH_RARP, ETH_QINQ, ETH_MPLS, ETH_PPPOE, ETH_LOOP = 0x8035, 0x88A8, 0x8847, 0x8864, 0x9000
+IGMP, IPIP, IPV6_IN_IP, GRE, ESP, AH, PIM, VRRP, SCTP = 2, 4, 41, 47, 50, 51, 103, 112, 132
+HOP_BY_HOP, FRAGMENT = 0, 44
+
+
+def cut(frame, length):
+    """A frame of which fewer bytes were captured than there were."""
+    return frame[:length], len(frame)
+
+
+def selection():
+    """For filters: what they have to tell apart, above all `host 1.2.3.4 and udp port 53`."""
+    query = b"\x12\x34\x01\x00\x00\x01" + bytes(6) + b"\x01a\x00\x00\x01\x00\x01"
+
+    def ask(src=HOST, dst=DNS, sport=5353, dport=53, **more):
+        return ipv4(src, dst, UDP, udp(src, dst, sport, dport, query), **more)
+
+    def to_b(kind, payload, **more):
+        return eth(B_MAC, A_MAC, kind, payload, **more)
+
+    plain = to_b(ETH_IPV4, ask())
+    tagged = to_b(ETH_IPV4, ask(), vlan=100)
+    long_udp = udp(HOST, DNS, 5353, 53, bytes(range(64)))
+    port_53_tcp = tcp(HOST, DNS, 40000, 53, 1, 0, SYN, options=mss(1460))
+    six = ipv6(A6, B6, UDP, udp(A6, B6, 5000, 53, query))
+    sctp = struct.pack("!HHII", 53, 5000, 1, 0) + bytes(4)
+    double = mac(B_MAC) + mac(A_MAC) + struct.pack("!HHHH", ETH_QINQ, 10, ETH_VLAN, 20) + struct.pack("!H", ETH_IPV4)
+    llc = bytes.fromhex("aaaa03000000") + struct.pack("!H", ETH_IPV4)
+    ospf_to_all = ipv4(A, "224.0.0.5", 89, bytes(24))
+    frames = [
+        plain,
+        to_b(ETH_IPV4, ask(src=DNS, dst=HOST, sport=53, dport=5353)),
+        to_b(ETH_IPV4, ask(dport=5300)),
+        to_b(ETH_IPV4, ask(src=A)),
+        to_b(ETH_IPV4, ask(src="1.2.3.5")),
+        to_b(ETH_IPV4, ipv4(HOST, DNS, TCP, port_53_tcp)),
+        to_b(ETH_IPV4, ipv4(HOST, DNS, SCTP, sctp)),
+        to_b(ETH_IPV4, ipv4(HOST, DNS, ICMP, icmp(8, 0, 53, 53, b"ping"))),
+        # Header options move the ports.
+        to_b(ETH_IPV4, ask(options=b"\x94\x04\x00\x00")),
+        to_b(ETH_IPV4, ask(options=NOP * 40)),
+        # The first fragment has the ports, the later ones have something else in their place.
+        to_b(ETH_IPV4, ipv4(HOST, DNS, UDP, long_udp[:32], ident=7, fragment=0x2000)),
+        to_b(ETH_IPV4, ipv4(HOST, DNS, UDP, long_udp[32:64], ident=7, fragment=0x2004)),
+        to_b(ETH_IPV4, ipv4(HOST, DNS, UDP, struct.pack("!HH", 53, 53) + long_udp[64:], ident=7, fragment=0x0008)),
+        # Tags hide the rest from filters that do not ask for them.
+        tagged,
+        to_b(ETH_IPV4, ask(src=A), vlan=100),
+        double + ask(),
+        to_b(ETH_ARP, b"", vlan=5),
+        # Cut short when captured: in the ports, before them, in the addresses, in the type, in the first address.
+        cut(plain, 38),
+        cut(plain, 37),
+        cut(plain, 35),
+        cut(plain, 33),
+        cut(plain, 24),
+        cut(plain, 20),
+        cut(plain, 14),
+        cut(plain, 13),
+        cut(plain, 6),
+        cut(plain, 0),
+        cut(tagged, 30),
+        cut(to_b(ETH_IPV4, ask(options=NOP * 40)), 60),
+        # Sent as short as that.
+        plain[:34],
+        plain[:14],
+        plain[:12],
+        # A header that is longer than its packet, and one that is too short to be one.
+        plain[:14] + b"\x4f" + plain[15:],
+        plain[:14] + b"\x41" + plain[15:],
+        plain[:14] + b"\x65" + plain[15:],
+        to_b(ETH_IPV6, six),
+        to_b(ETH_IPV6, ipv6(A6, B6, TCP, tcp(A6, B6, 40001, 53, 7, 0, SYN))),
+        to_b(ETH_IPV6, ipv6(A6, B6, ICMPV6, icmpv6(A6, B6, 128, 1, 1, b"six"))),
+        to_b(ETH_IPV6, ipv6(A6, B6, HOP_BY_HOP, bytes([UDP, 0, 1, 4, 0, 0, 0, 0]) + udp(A6, B6, 5000, 53, query))),
+        to_b(ETH_IPV6, ipv6(A6, B6, FRAGMENT, bytes([UDP, 0, 0, 1, 0, 0, 0, 9]) + udp(A6, B6, 5000, 53, query))),
+        to_b(ETH_IPV6, six, vlan=100),
+        cut(to_b(ETH_IPV6, six), 50),
+        # ARP and RARP have addresses elsewhere.
+        arp(1, A_MAC, HOST, "00:00:00:00:00:00", DNS, "ff:ff:ff:ff:ff:ff"),
+        arp(1, A_MAC, A, "00:00:00:00:00:00", B, "ff:ff:ff:ff:ff:ff"),
+        cut(arp(2, A_MAC, HOST, B_MAC, DNS, B_MAC), 30),
+        to_b(ETH_RARP, arp(3, A_MAC, "0.0.0.0", A_MAC, HOST, A_MAC)[14:]),
+        # Neither.
+        mac("01:80:c2:00:00:00") + mac(A_MAC) + struct.pack("!H", 38) + bytes.fromhex("424203") + bytes(43),
+        mac(B_MAC) + mac(A_MAC) + struct.pack("!H", len(llc) + len(ask())) + llc + ask(),
+        mac(B_MAC) + mac(A_MAC) + struct.pack("!H", 0x60) + b"\xff\xff" + bytes(30),
+        to_b(ETH_MPLS, struct.pack("!I", 1000 << 12 | 1 << 8 | 64) + ask()),
+        to_b(ETH_PPPOE, struct.pack("!BBHHH", 0x11, 0, 7, len(ask()) + 2, 0x0021) + ask()),
+        to_b(ETH_LOOP, bytes(46)),
+        mac("33:33:00:00:00:01") + mac(A_MAC) + struct.pack("!H", ETH_IPV6) + six,
+        # Other protocols on the same host.
+        to_b(ETH_IPV4, ipv4(HOST, DNS, IPIP, ask(src=A, dst=B))),
+        to_b(ETH_IPV4, ipv4(A, B, IPIP, ask())),
+        to_b(ETH_IPV4, ipv4(HOST, DNS, GRE, struct.pack("!HH", 0, ETH_IPV4) + ask())),
+        to_b(ETH_IPV4, ipv4(HOST, DNS, ESP, bytes(24))),
+        to_b(ETH_IPV4, ipv4(HOST, DNS, AH, bytes(24))),
+        to_b(ETH_IPV4, ipv4(HOST, "224.0.0.1", IGMP, bytes.fromhex("1164ee9b00000000"))),
+        mac("01:00:5e:00:00:05") + mac(A_MAC) + struct.pack("!H", ETH_IPV4) + ospf_to_all,
+        to_b(ETH_IPV4, ipv4(A, "224.0.0.13", PIM, bytes(8))),
+        to_b(ETH_IPV4, ipv4(A, "224.0.0.18", VRRP, bytes(8))),
+        mac("ff:ff:ff:ff:ff:ff") + mac(A_MAC) + struct.pack("!H", ETH_IPV4) + ipv4(A, "10.0.0.255", UDP, udp(A, "10.0.0.255", 68, 67, b"")),
+        # Longer than they say: padded to the least length of Ethernet.
+        to_b(ETH_IPV4, ipv4(HOST, DNS, UDP, udp(HOST, DNS, 5353, 53, b""))) + bytes(18),
+        to_b(ETH_IPV4, ipv4(A, B, TCP, tcp(A, B, 40000, 80, 1, 1, FIN | ACK))) + bytes(6),
+        to_b(ETH_IPV4, ipv4(A, B, TCP, tcp(A, B, 40000, 80, 1, 1, RST))),
+        to_b(ETH_IPV4, ipv4(A, B, TCP, tcp(A, B, 40000, 80, 1, 1, PSH | ACK, b"GET / HTTP/1.0\r\n\r\n"))),
+        to_b(ETH_IPV4, ipv4(B, A, UDP, udp(B, A, 7, 6000, bytes(1400)))),
+        cut(to_b(ETH_IPV4, ipv4(B, A, UDP, udp(B, A, 7, 6000, bytes(1400)))), 96),
+    ]
+    return frames
+
+
 def write(name, frames):
+    """A frame is its bytes, or those that were captured with the length that it had."""
     out = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, SNAPLEN, LINKTYPE_ETHERNET)
     for index, frame in enumerate(frames):
+        frame, length = frame if isinstance(frame, tuple) else (frame, len(frame))
         microseconds = index * 1000
-        out += struct.pack("<IIII", START_SECONDS + microseconds // 1_000_000, microseconds % 1_000_000, len(frame), len(frame))
+        out += struct.pack("<IIII", START_SECONDS + microseconds // 1_000_000, microseconds % 1_000_000, len(frame), length)
         out += frame
     (HERE / name).write_bytes(out)
     print(f"{name}: {len(frames)} frames, {len(out)} bytes")
@@ -260,6 +376,7 @@ def main():
     write("lb.pcap", lb())
     write("ping.pcap", ping())
     write("tcp_options.pcap", tcp_options())
+    write("selection.pcap", selection())
 
 
 if __name__ == "__main__":
