@@ -87,3 +87,86 @@ fn says(stop: &Stop, refusal: &Refusal) -> bool {
         Stop::Failed(text) => *text == refusal.message,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ring3_platform::Errno;
+
+    use super::*;
+    use crate::format::parse;
+
+    fn case(rest: &str) -> Case {
+        parse("arsh32-imm-high", &format!("-- asm\nexit\n{rest}")).unwrap()
+    }
+
+    fn refused(message: &str) -> Outcome {
+        Outcome::refused(Errno::EINVAL, &format!("{message}\nverification time 3 usec\nprocessed 1 insns"))
+    }
+
+    /// `p` for pass, `f` for fail, `s` for skip, of engines that judge as Linux, perhaps, not.
+    fn verdicts(case: &Case, outcome: &Outcome) -> String {
+        let letter = |judges| match judge(case, judges, outcome) {
+            Verdict::Pass => 'p',
+            Verdict::Fail { .. } => 'f',
+            Verdict::Skip { .. } => 's',
+        };
+        [Judges::AsLinux, Judges::Perhaps, Judges::Not].map(letter).iter().collect()
+    }
+
+    #[test]
+    fn a_result_must_come() {
+        let case = case("-- result\n0x100000007\n");
+        assert_eq!(verdicts(&case, &Outcome::Returned(0x1_0000_0007)), "ppp");
+        assert_eq!(verdicts(&case, &Outcome::Returned(7)), "fff");
+        assert_eq!(verdicts(&case, &Outcome::ReturnedLow(7)), "ppp");
+        assert_eq!(verdicts(&case, &Outcome::ReturnedLow(8)), "fff");
+        assert_eq!(verdicts(&case, &Outcome::failed("no")), "fff");
+        assert_eq!(verdicts(&case, &refused("no")), "fff");
+        assert_eq!(verdicts(&case, &Outcome::skipped("not today")), "sss");
+        assert_eq!(verdicts(&case, &Outcome::Lacks { what: "wings".to_owned() }), "sss");
+    }
+
+    #[test]
+    fn what_the_public_suite_has_and_linux_refuses_is_skipped_in_its_words_alone() {
+        let case = case("-- result\n1\n");
+        assert_eq!(verdicts(&case, &refused("invalid shift 48")), "ssf");
+        assert_eq!(verdicts(&case, &Outcome::failed("invalid shift 48")), "ssf");
+        assert_eq!(verdicts(&case, &refused("invalid shift 47")), "fff");
+        let other = Case { name: "other".to_owned(), ..case };
+        assert_eq!(verdicts(&other, &refused("invalid shift 48")), "fff");
+    }
+
+    #[test]
+    fn what_only_linux_refuses_it_must_refuse() {
+        let case = case("-- result\n1\n-- unverified a reason\nEINVAL no\n");
+        assert_eq!(verdicts(&case, &refused("no")), "ssf");
+        assert_eq!(verdicts(&case, &refused("first\nno\nlast")), "ssf", "a line of several");
+        assert_eq!(verdicts(&case, &Outcome::failed("no")), "ssf");
+        assert_eq!(verdicts(&case, &refused("not")), "fff");
+        assert_eq!(verdicts(&case, &Outcome::refused(Errno::EACCES, "no")), "fff");
+        assert_eq!(verdicts(&case, &Outcome::Returned(1)), "fpp", "a verifier that lets it through is wrong");
+        assert_eq!(verdicts(&case, &Outcome::Returned(2)), "fff");
+    }
+
+    #[test]
+    fn what_nothing_may_run() {
+        let case = case("-- refused\nEINVAL no\n");
+        assert_eq!(verdicts(&case, &refused("no")), "ppp");
+        assert_eq!(verdicts(&case, &refused("not")), "fpp");
+        assert_eq!(verdicts(&case, &Outcome::refused(Errno::EACCES, "no")), "fpp");
+        assert_eq!(verdicts(&case, &Outcome::failed("a trap")), "fpp");
+        assert_eq!(verdicts(&case, &Outcome::Lacks { what: "it".to_owned() }), "ssp");
+        assert_eq!(verdicts(&case, &Outcome::Returned(0)), "fff");
+    }
+
+    #[test]
+    fn errors_of_the_public_suite() {
+        let any = case("-- error\n");
+        assert_eq!(verdicts(&any, &Outcome::failed("whatever")), "ppp");
+        assert_eq!(verdicts(&any, &Outcome::Returned(0)), "fff");
+        let one = case("-- error\nInvalid\n");
+        assert_eq!(verdicts(&one, &Outcome::failed("Invalid")), "ppp");
+        assert_eq!(verdicts(&one, &refused("Invalid")), "ppp");
+        assert_eq!(verdicts(&one, &Outcome::failed("Valid")), "fff");
+    }
+}

@@ -3,6 +3,7 @@
 //! Exit codes: 0 all is well, 1 a case failed, 2 wrong usage or a file that is no case.
 #![forbid(unsafe_code)]
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,16 +44,16 @@ struct Args {
     #[arg(long, short)]
     quiet: bool,
     /// Also the programs of cases that fail
-    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true")]
+    #[arg(long)]
     debug: bool,
     /// Runs nothing, but says which instructions no case has, and fails if there are any
     #[arg(long)]
     uncovered: bool,
     /// Says which instructions the cases have
-    #[arg(long, alias = "list_used_instructions", num_args = 0..=1, default_value_t = false, default_missing_value = "true")]
+    #[arg(long, alias = "list_used_instructions")]
     list_used_instructions: bool,
     /// Says which instructions no case has
-    #[arg(long, alias = "list_unused_instructions", num_args = 0..=1, default_value_t = false, default_missing_value = "true")]
+    #[arg(long, alias = "list_unused_instructions")]
     list_unused_instructions: bool,
     /// As the public runner has it: a plugin
     #[arg(long, alias = "plugin_path", value_name = "PATH", hide = true)]
@@ -79,8 +80,25 @@ enum Output {
 /// Where the suite is, in the source tree that this was built from.
 const SUITE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/suite");
 
+/// Switches, which take `true` or `false` in the public runner.
+const SWITCHES: [&str; 3] = ["--debug", "--list_used_instructions", "--list_unused_instructions"];
+
+/// The command line without the values of switches.
+fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = Vec::new();
+    for arg in given {
+        let switch = args.last().is_some_and(|last| SWITCHES.iter().any(|switch| last == switch));
+        match arg.to_str() {
+            Some("true") if switch => {}
+            Some("false") if switch => args.truncate(args.len() - 1),
+            Some(_) | None => args.push(arg),
+        }
+    }
+    args
+}
+
 fn main() -> ExitCode {
-    match run(Args::parse()) {
+    match run(Args::parse_from(arguments(std::env::args_os()))) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("ring3-conformance: {error}");

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,8 +15,8 @@ use crate::format::{Case, Input};
 
 /// How long a plugin may take for one program.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes that are read of what a plugin says.
-const MAX_OUTPUT: u64 = 1 << 16;
+/// Bytes that are read of what a plugin says. One that says more is cut short, and its pipe closed.
+const MAX_OUTPUT: u64 = 1 << 12;
 /// How often a plugin that runs is looked after: at first, and at most.
 const POLL: [Duration; 2] = [Duration::from_micros(200), Duration::from_millis(20)];
 
@@ -47,26 +48,22 @@ impl Plugin {
         let (mut input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let mut text = hex(code);
         text.push('\n');
-        // One thread for each pipe: whatever the plugin reads or writes first, nobody waits for the other.
-        let writer = thread::spawn(move || {
+        // One thread for each pipe: whatever the plugin reads or writes first, nobody waits for the other. Nor for the threads, since
+        // whoever inherited the pipes may hold them for ever.
+        thread::spawn(move || {
             // A plugin may end without reading its program.
             let _ = input.as_mut().map(|pipe| pipe.write_all(text.as_bytes()));
         });
-        let readers =
-            [output.map(|pipe| thread::spawn(|| read(pipe))), errors.map(|pipe| thread::spawn(|| read(pipe)))];
+        let texts = [output.map(read_later), errors.map(read_later)];
         let status = wait(&mut child, self.timeout);
         if !matches!(status, Ok(Some(_))) {
             child.kill()?;
             child.wait()?;
-            // Whoever inherited the pipes may hold them still: what was said is not waited for.
-            return status.map(|_| Answer::TooLate);
         }
-        let _ = writer.join();
-        let [output, errors] = readers.map(|reader| reader.and_then(|thread| thread.join().ok()).unwrap_or_default());
-        match status? {
-            Some(status) => Ok(Answer::Said { status, output, errors }),
-            None => Ok(Answer::TooLate),
-        }
+        let Some(status) = status? else { return Ok(Answer::TooLate) };
+        let [output, errors] =
+            texts.map(|text| text.and_then(|text| text.recv_timeout(self.timeout).ok()).unwrap_or_default());
+        Ok(Answer::Said { status, output, errors })
     }
 }
 
@@ -76,11 +73,17 @@ enum Answer {
     TooLate,
 }
 
-fn read(pipe: impl Read) -> String {
-    let mut bytes = Vec::new();
-    // What came before an error counts.
-    let _ = pipe.take(MAX_OUTPUT).read_to_end(&mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
+/// What a pipe says until it ends.
+fn read_later(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What came before an error counts.
+        let _ = pipe.take(MAX_OUTPUT).read_to_end(&mut bytes);
+        // Nobody may listen any more.
+        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    receiver
 }
 
 /// How it ended, `None` if it did not in time.
@@ -120,7 +123,7 @@ impl Engine for Plugin {
             return Outcome::skipped("plugins are given no maps, and their helpers are not those of Linux");
         }
         match self.speak(memory, &case.code.to_bytes(Endianness::Little)) {
-            Ok(Answer::TooLate) => Outcome::failed(format_args!("no answer within {} s", self.timeout.as_secs())),
+            Ok(Answer::TooLate) => Outcome::failed(format_args!("no answer within {} s", self.timeout.as_secs_f64())),
             Ok(Answer::Said { status, output, errors }) => answer(status, &output, &errors),
             Err(error) => Outcome::failed(format_args!("{}: {error}", self.program)),
         }
