@@ -344,6 +344,8 @@ pub enum EngineArg {
     Interp,
     /// Machine code
     Jit,
+    /// The running kernel, which needs root: nothing is attached, what is printed goes to its trace
+    Kernel,
 }
 
 impl EngineArg {
@@ -353,6 +355,7 @@ impl EngineArg {
             None => Backend::best(),
             Some(EngineArg::Interp) => Backend::Interpreter,
             Some(EngineArg::Jit) => Backend::Jit,
+            Some(EngineArg::Kernel) => Backend::Kernel,
         }
     }
 }

@@ -45,7 +45,7 @@ fn open(args: &LoadArgs) -> Result<Object, CliError> {
 }
 
 /// The kernel's log, and which program it is about; any other error is one of input.
-fn failed(object: &Object, error: ring3_linux::Error) -> Result<Outcome, CliError> {
+pub fn failed(object: &Object, error: ring3_linux::Error) -> Result<Outcome, CliError> {
     let file = object.file();
     let ring3_linux::Error::Program { program, errno, log } = error else {
         let text = error.to_string();

@@ -49,7 +49,10 @@ pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
     let mut events = Events::of(&instance);
     let mut session = Session::new(args, out);
     {
-        let mut runner = instance.runner(&name)?;
+        let mut runner = match instance.runner(&name) {
+            Ok(runner) => runner,
+            Err(error) => return rejected(args, &object, &name, error),
+        };
         let program = runner.program().clone();
         let kind = program.program().kind;
         check_input(args, kind, &name)?;
@@ -67,7 +70,9 @@ pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
                 writer.packet(piece.time_ns, data, data.len() as u32).map_err(|e| CliError::file(path, e))?;
             }
         }
+        runner.finish()?;
     }
+    events.collect();
     feed.finish();
     if let Some((path, writer)) = writer {
         writer.finish().map_err(|e| CliError::file(path, e))?;
@@ -112,6 +117,7 @@ fn rejected(args: &RunArgs, object: &Object, name: &str, error: Error) -> Result
             Error::Rejected { program, rejection } => (program, rejection),
             source => return Err(Error::Slot { source: Box::new(source), map, index }.into()),
         },
+        Error::Kernel { source, .. } => return crate::load::failed(object, *source),
         other => return Err(other.into()),
     };
     let options = Options { kind: args.kind, attach: None };

@@ -73,3 +73,45 @@ fn pins_stay() {
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(!elsewhere.exists());
 }
+
+/// What `ring3 run` says of an example on an engine, without times and without what the kernel does not give back.
+fn run(engine: &str, arguments: &str) -> Vec<serde_json::Value> {
+    let ran = words(&format!("run --engine {engine} -o json {arguments}"));
+    assert_eq!(ran.code, Some(0), "{engine} {arguments}: {ran:?}");
+    let mut rows: Vec<serde_json::Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for row in &mut rows {
+        let row = row.as_object_mut().unwrap();
+        for field in ["duration_ns", "engine", "trace", "redirect", "clones"] {
+            row.remove(field);
+        }
+        // The kernel's hash tables have an order of their own.
+        for map in row.get_mut("maps").and_then(|maps| maps.as_array_mut()).into_iter().flatten() {
+            let entries = map["entries"].as_array_mut().unwrap();
+            entries.sort_by_key(|entry| entry["key"].to_string());
+        }
+    }
+    rows
+}
+
+#[test]
+fn the_kernel_is_an_engine() {
+    if !kernel() {
+        return;
+    }
+    for arguments in [
+        "drop_icmp.bpf.o --program drop_icmp --pcap ../captures/mixed.pcap",
+        "flows.bpf.o --pcap ../captures/mixed.pcap",
+        "lb.bpf.o --pcap ../captures/lb.pcap --set pick=0",
+        "tail.bpf.o --program dispatch --pcap ../captures/mixed.pcap",
+        "tcp_options.bpf.o --program tcp_options --pcap ../captures/tcp_options.pcap",
+        "socket_filter.bpf.o --pcap ../captures/mixed.pcap",
+    ] {
+        let (ours, kernels) = (run("interp", arguments), run("kernel", arguments));
+        assert_eq!(ours.len(), kernels.len(), "{arguments}");
+        for (ours, kernels) in ours.iter().zip(&kernels) {
+            assert_eq!(ours, kernels, "{arguments}");
+        }
+    }
+    let ran = words("run --engine kernel openat.bpf.o --ctx openat.bpf.c");
+    assert!(ran.code == Some(2) && ran.stderr.contains("BPF_PROG_TEST_RUN: ENOTSUPP (524)"), "{ran:?}");
+}

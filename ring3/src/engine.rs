@@ -21,14 +21,18 @@ pub enum Backend {
     Interpreter,
     /// Machine code, on machines that there is a compiler for.
     Jit,
+    /// The running kernel, by BPF_PROG_TEST_RUN, with the crate's feature `kernel`. Programs are verified here first, then by
+    /// the kernel. Needs root. The number of CPUs is the machine's; helpers and maps of the embedder are not there.
+    Kernel,
 }
 
 impl Backend {
-    /// As the command line names it: `interp` or `jit`.
+    /// As the command line names it: `interp`, `jit` or `kernel`.
     pub const fn name(self) -> &'static str {
         match self {
             Backend::Interpreter => "interp",
             Backend::Jit => "jit",
+            Backend::Kernel => "kernel",
         }
     }
 
@@ -182,6 +186,17 @@ impl Engine {
         }
     }
 
+    /// With as many CPUs as the backend has.
+    pub(crate) fn for_backend(self) -> Engine {
+        match self.backend {
+            Backend::Interpreter | Backend::Jit => self,
+            Backend::Kernel => {
+                let cpus = kernel_cpus().unwrap_or(self.target.cpus);
+                self.cpus(cpus)
+            }
+        }
+    }
+
     pub(crate) fn helpers(&self) -> &Helpers {
         &self.helpers
     }
@@ -189,6 +204,17 @@ impl Engine {
     pub(crate) fn own_map(&self, name: &str) -> Option<&Arc<dyn Map>> {
         self.maps.get(name)
     }
+}
+
+/// Values by CPU that the kernel's maps have. `None` where there is no kernel: loading says why.
+#[cfg(feature = "kernel")]
+fn kernel_cpus() -> Option<u32> {
+    ring3_linux::possible_cpus().ok().and_then(|cpus| u32::try_from(cpus).ok())
+}
+
+#[cfg(not(feature = "kernel"))]
+fn kernel_cpus() -> Option<u32> {
+    None
 }
 
 /// Constants in an object's data are in its byte order, and programs see host memory.

@@ -52,6 +52,13 @@ pub enum Error {
     /// A packet that the kernel's own test run does not take either.
     #[error("program '{program}': a packet of {len} bytes: {why} ({errno})")]
     Packet { program: String, len: usize, why: &'static str, errno: Errno },
+    /// The running kernel refused a program, a map or a run.
+    #[cfg(feature = "kernel")]
+    #[error("{source}")]
+    Kernel { program: String, source: Box<ring3_linux::Error> },
+    /// The backend is the kernel, which this build cannot reach.
+    #[error("this build has no way to the kernel (feature \"kernel\" of ring3)")]
+    NoKernel,
     #[error("helper {id} is registered twice, or its number belongs to Linux")]
     HelperNumber { id: u32 },
 }

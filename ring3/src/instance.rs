@@ -21,6 +21,7 @@ pub struct Executable {
     verified: VerifiedProgram,
     execute: Arc<dyn Execute>,
     compiled: Option<Arc<Compiled>>,
+    backend: Backend,
 }
 
 impl Executable {
@@ -46,10 +47,10 @@ impl Executable {
 
     /// What runs it.
     pub fn backend(&self) -> Backend {
-        if self.compiled.is_some() { Backend::Jit } else { Backend::Interpreter }
+        self.backend
     }
 
-    /// For [`ring3_vm::run`] and for program arrays.
+    /// For [`ring3_vm::run`] and for program arrays. Where the kernel runs it, the interpreter.
     pub fn execute(&self) -> &Arc<dyn Execute> {
         &self.execute
     }
@@ -83,6 +84,11 @@ pub struct Instance {
     host: Box<dyn Host + Send>,
     trace: TraceLog,
     runs: u64,
+    #[cfg(feature = "kernel")]
+    kernel: crate::kernel::KernelSide,
+    /// What is in slots of program arrays.
+    #[cfg(feature = "kernel")]
+    placed: Vec<crate::kernel::Placed>,
 }
 
 impl std::fmt::Debug for Instance {
@@ -103,11 +109,12 @@ impl Instance {
     }
 
     fn new(engine: &Engine, source: Source, defs: &[Arc<MapDef>]) -> Instance {
+        let engine = engine.clone().for_backend();
         let cpus = engine.target().cpus;
-        let mut slots: Vec<Slot> = defs.iter().map(|def| slot(engine, def, cpus)).collect();
+        let mut slots: Vec<Slot> = defs.iter().map(|def| slot(&engine, def, cpus)).collect();
         nest(&mut slots);
         Instance {
-            engine: engine.clone(),
+            engine,
             source,
             slots,
             programs: BTreeMap::new(),
@@ -115,6 +122,10 @@ impl Instance {
             host: Box::new(DefaultHost),
             trace: TraceLog::default(),
             runs: 0,
+            #[cfg(feature = "kernel")]
+            kernel: crate::kernel::KernelSide::default(),
+            #[cfg(feature = "kernel")]
+            placed: Vec::new(),
         }
     }
 
@@ -176,6 +187,16 @@ impl Instance {
     pub fn runner(&mut self, program: &str) -> Result<Runner<'_>, Error> {
         let executable = self.program(program)?;
         self.runs += 1;
+        #[cfg(feature = "kernel")]
+        if executable.backend() == Backend::Kernel {
+            self.kernel.prepare(&self.slots, &self.programs, &self.placed)?;
+            let runner = Runner::new(executable, self.host.as_mut(), &mut self.trace, self.runs)?;
+            return Ok(runner.on_kernel(&mut self.kernel, &self.slots));
+        }
+        #[cfg(not(feature = "kernel"))]
+        if executable.backend() == Backend::Kernel {
+            return Err(Error::NoKernel);
+        }
         Runner::new(executable, self.host.as_mut(), &mut self.trace, self.runs)
     }
 
@@ -211,8 +232,15 @@ impl Instance {
     pub fn set_program(&mut self, map: &str, index: u32, program: &str) -> Result<(), Error> {
         let ready = self.program(program)?;
         let array = self.map(map)?;
+        #[cfg(feature = "kernel")]
+        let raw = array.raw().clone();
         let error = |errno| Error::Map { map: map.to_owned(), errno };
-        array.raw().set_program(index, Some(ready.execute.clone())).map_err(error)
+        array.raw().set_program(index, Some(ready.execute.clone())).map_err(error)?;
+        #[cfg(feature = "kernel")]
+        if let Some(at) = self.slots.iter().position(|slot| slot.map.as_ref().is_ok_and(|m| Arc::ptr_eq(m, &raw))) {
+            self.placed.push((at, index, program.to_owned()));
+        }
+        Ok(())
     }
 
     /// What programs printed with `bpf_printk`, a string each call.
@@ -265,15 +293,16 @@ impl Instance {
         let linked = ring3_vm::link(&verified, &maps, self.engine.helpers())
             .map_err(|source| Error::Link { program: program.clone(), source })?;
         let linked = Arc::new(linked);
-        let (execute, compiled): (Arc<dyn Execute>, _) = match self.engine.executes_by() {
-            Backend::Interpreter => (Arc::new(Interp::new(linked)), None),
+        let backend = self.engine.executes_by();
+        let (execute, compiled): (Arc<dyn Execute>, _) = match backend {
+            Backend::Interpreter | Backend::Kernel => (Arc::new(Interp::new(linked)), None),
             Backend::Jit => {
                 let compiled = Jit::compile(linked).map_err(|source| Error::Jit { program, source })?;
                 let compiled = Arc::new(compiled);
                 (compiled.clone(), Some(compiled))
             }
         };
-        Ok(Arc::new(Executable { verified, execute, compiled }))
+        Ok(Arc::new(Executable { verified, execute, compiled, backend }))
     }
 
     fn map_of(&self, def: &Arc<MapDef>) -> Result<Arc<dyn Map>, Error> {
@@ -301,6 +330,8 @@ impl Instance {
             map.set_program(init.index, Some(program.execute.clone()))
                 .map_err(|errno| Error::Map { map: slot.def.name.clone(), errno })?;
         }
+        #[cfg(feature = "kernel")]
+        self.placed.extend(slot.def.slots.iter().map(|init| (array, init.index, init.symbol.clone())));
         self.filled.push(array);
         Ok(())
     }

@@ -53,6 +53,8 @@
 mod engine;
 mod error;
 mod instance;
+#[cfg(feature = "kernel")]
+mod kernel;
 mod map;
 mod run;
 pub mod text;
@@ -65,6 +67,8 @@ pub use ring3_btf as btf;
 pub use ring3_classic as classic;
 pub use ring3_isa as isa;
 pub use ring3_jit as jit;
+#[cfg(feature = "kernel")]
+pub use ring3_linux as linux;
 pub use ring3_object as object;
 pub use ring3_platform as platform;
 pub use ring3_verifier as verifier;

@@ -90,6 +90,13 @@ pub struct Output {
     kind: ProgType,
 }
 
+#[cfg(feature = "kernel")]
+impl Output {
+    pub(crate) fn of_kernel(kind: ProgType, retval: u32, packet: Vec<u8>, duration: Duration) -> Output {
+        Output { retval, packet, redirect: None, clones: Vec::new(), duration, kind }
+    }
+}
+
 impl Output {
     /// The return value's name, such as `XDP_DROP`.
     pub fn name(&self) -> Option<&'static str> {
@@ -139,6 +146,27 @@ pub struct Runner<'i> {
     env: Env<'i>,
     trace: &'i mut TraceLog,
     kind: ProgType,
+    #[cfg(feature = "kernel")]
+    kernel: Option<OnKernel<'i>>,
+}
+
+/// Where the kernel runs the program, with the maps of the instance.
+#[cfg(feature = "kernel")]
+struct OnKernel<'i> {
+    side: &'i mut crate::kernel::KernelSide,
+    slots: &'i [crate::instance::Slot],
+    /// The content of the kernel's maps is here already.
+    is_done: bool,
+}
+
+#[cfg(feature = "kernel")]
+impl Drop for OnKernel<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            // `Runner::finish` tells errors to those who want to know.
+            let _ = self.side.pull(self.slots);
+        }
+    }
 }
 
 impl std::fmt::Debug for Runner<'_> {
@@ -164,7 +192,39 @@ impl<'i> Runner<'i> {
             Some(PacketKind::Skb) => Context::Skb(SkbContext::new().ok_or_else(wrong)?),
             None => Context::None,
         };
-        Ok(Runner { program, env, trace, kind })
+        Ok(Runner {
+            program,
+            env,
+            trace,
+            kind,
+            #[cfg(feature = "kernel")]
+            kernel: None,
+        })
+    }
+
+    /// The same on the kernel.
+    #[cfg(feature = "kernel")]
+    pub(crate) fn on_kernel(
+        mut self,
+        side: &'i mut crate::kernel::KernelSide,
+        slots: &'i [crate::instance::Slot],
+    ) -> Runner<'i> {
+        self.kernel = Some(OnKernel { side, slots, is_done: false });
+        self
+    }
+
+    /// Where the kernel runs the program: brings the content of its maps to those of the instance, which dropping the runner
+    /// does as well, but silently. With other backends there is nothing to do.
+    ///
+    /// Errors: the kernel's, and what does not go into a map here.
+    #[cfg_attr(not(feature = "kernel"), allow(unused_mut))]
+    pub fn finish(mut self) -> Result<(), Error> {
+        #[cfg(feature = "kernel")]
+        if let Some(kernel) = &mut self.kernel {
+            kernel.is_done = true;
+            kernel.side.pull(kernel.slots)?;
+        }
+        Ok(())
     }
 
     /// The program.
@@ -180,7 +240,15 @@ impl<'i> Runner<'i> {
     /// Runs the program several times on the same packet, as BPF_PROG_TEST_RUN does: what it changes adds up, the result is
     /// the last run's, and the duration the average. At least once.
     pub fn repeat<'a>(&mut self, input: impl Into<Input<'a>>, times: u32) -> Result<Output, Error> {
-        self.load(input.into())?;
+        let input = input.into();
+        #[cfg(feature = "kernel")]
+        if let Some(kernel) = &self.kernel {
+            if let Input::Packet(frame) = input {
+                self.check(frame)?;
+            }
+            return kernel.side.run(&self.program.program().name, self.kind, input, times);
+        }
+        self.load(input)?;
         self.env.clones.clear();
         let execute = self.program.execute().clone();
         let started = Instant::now();

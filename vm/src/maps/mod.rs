@@ -407,6 +407,16 @@ pub fn create(def: &Arc<MapDef>, cpus: u32) -> Result<Arc<dyn Map>, Errno> {
     Ok(map)
 }
 
+/// Writes a record into a ring buffer, from outside of a program. `EAGAIN` if there is no room, or for another type of map.
+pub fn send(map: &dyn Map, data: &[u8]) -> Result<(), Errno> {
+    let record = map.reserve(data.len() as u64).ok_or(Errno::EAGAIN)?;
+    // SAFETY: by the trait's promise, so many bytes are nobody else's until they are committed; `data` is borrowed, so that it
+    // is not among them.
+    unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), record.as_ptr(), data.len()) };
+    map.commit(record, false);
+    Ok(())
+}
+
 /// Gives a global-data map its content: value 0 of an array. Shorter content leaves zeroes behind it.
 fn fill(map: &dyn Map, data: &[u8]) -> Result<(), Errno> {
     let size = usize::try_from(map.def().value_size).map_err(|_| Errno::E2BIG)?;

@@ -1,0 +1,187 @@
+//! The running kernel in the place of an engine: programs are loaded there and run by BPF_PROG_TEST_RUN.
+//!
+//! The maps of an instance stay the ones that users see. Before the runs their content goes to the kernel's maps, afterwards
+//! it comes back. What a program prints goes to the kernel's trace, and events of perf event arrays have no reader: neither
+//! comes back. Not there either: where a packet was redirected, and copies of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ring3_linux::{LoadOptions, Map as KernelMap, Prog, RingReader, TestRun, UpdateFlag};
+use ring3_platform::{MapType, ProgType};
+use ring3_vm::maps::{self, BPF_ANY, Map};
+
+use crate::instance::Slot;
+use crate::{Error, Executable, Input, Output, has_values, takes_packet};
+
+/// Bytes of an Ethernet header.
+const ETH_HLEN: usize = 14;
+
+/// A program in a slot of a program array: which map (by index of the instance's), which slot, which program.
+pub(crate) type Placed = (usize, u32, String);
+
+/// What an instance has in the kernel.
+#[derive(Debug, Default)]
+pub(crate) struct KernelSide {
+    /// By index of the instance's maps.
+    maps: BTreeMap<usize, KernelMap>,
+    rings: BTreeMap<usize, RingReader>,
+    programs: BTreeMap<String, Prog>,
+}
+
+/// Wraps an error of the kernel.
+fn wrap(program: &str) -> impl Fn(ring3_linux::Error) -> Error {
+    move |source| Error::Kernel { program: program.to_owned(), source: Box::new(source) }
+}
+
+impl KernelSide {
+    /// Brings all these programs and their maps to the kernel, as far as they are not there yet, and the maps' content.
+    pub(crate) fn prepare(
+        &mut self,
+        slots: &[Slot],
+        programs: &BTreeMap<String, Arc<Executable>>,
+        placed: &[Placed],
+    ) -> Result<(), Error> {
+        for (name, executable) in programs {
+            if self.programs.contains_key(name) {
+                continue;
+            }
+            let program = executable.program();
+            let mut at = Vec::with_capacity(program.maps.len());
+            for def in &program.maps {
+                let found = slots.iter().position(|slot| Arc::ptr_eq(&slot.def, def));
+                let missing = || Error::NoSuchMap { file: name.as_str().into(), map: def.name.clone() };
+                let index = found.ok_or_else(missing)?;
+                self.make(slots, index, name)?;
+                at.push(index);
+            }
+            let maps: Vec<&KernelMap> = at.iter().filter_map(|index| self.maps.get(index)).collect();
+            let loaded = ring3_linux::load_with(program, &maps, &LoadOptions::default()).map_err(wrap(name))?;
+            self.programs.insert(name.clone(), loaded.prog);
+        }
+        for (map, index, name) in placed {
+            if let (Some(map), Some(prog)) = (self.maps.get(map), self.programs.get(name)) {
+                map.put(&index.to_ne_bytes(), prog).map_err(wrap(name))?;
+            }
+        }
+        self.push(slots)
+    }
+
+    /// Creates a map, and those that are to be in it.
+    fn make(&mut self, slots: &[Slot], index: usize, program: &str) -> Result<(), Error> {
+        if self.maps.contains_key(&index) {
+            return Ok(());
+        }
+        let def = &slots[index].def;
+        let map = KernelMap::create(def).map_err(wrap(program))?;
+        if def.kind == MapType::Ringbuf {
+            self.rings.insert(index, RingReader::open(&map).map_err(wrap(program))?);
+        }
+        if def.kind.is_map_of_maps() {
+            for init in &def.slots {
+                let Some(inner) = slots.iter().position(|slot| slot.def.name == init.symbol) else { continue };
+                // The kernel has no maps of maps of maps.
+                if slots[inner].def.kind.is_map_of_maps() {
+                    continue;
+                }
+                self.make(slots, inner, program)?;
+                if let Some(inner) = self.maps.get(&inner) {
+                    map.put(&init.index.to_ne_bytes(), inner).map_err(wrap(program))?;
+                }
+            }
+        }
+        self.maps.insert(index, map);
+        Ok(())
+    }
+
+    /// The pairs of maps whose elements are data that may change.
+    fn pairs<'a>(&'a self, slots: &'a [Slot]) -> impl Iterator<Item = (&'a Arc<dyn Map>, &'a KernelMap)> {
+        let pair = |(index, kernel): (&usize, &'a KernelMap)| Some((slots.get(*index)?.map.as_ref().ok()?, kernel));
+        self.maps.iter().filter_map(pair).filter(|(ours, _)| has_values(ours.def().kind) && !ours.def().frozen)
+    }
+
+    /// The content of our maps to the kernel's.
+    fn push(&self, slots: &[Slot]) -> Result<(), Error> {
+        for (ours, kernel) in self.pairs(slots) {
+            let keys = keys(ours.as_ref());
+            if !is_array(ours.def().kind) {
+                let stale = kernel.elements(usize::MAX).map_err(wrap(kernel.name()))?;
+                for (key, _) in stale.iter().filter(|(key, _)| !keys.contains(key)) {
+                    kernel.delete(key).map_err(wrap(kernel.name()))?;
+                }
+            }
+            for key in &keys {
+                let Ok(value) = ours.copy_out(key) else { continue };
+                kernel.update(key, &value, UpdateFlag::Any).map_err(wrap(kernel.name()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The content of the kernel's maps to ours, and what was sent through ring buffers.
+    pub(crate) fn pull(&mut self, slots: &[Slot]) -> Result<(), Error> {
+        for (ours, kernel) in self.pairs(slots) {
+            let elements = kernel.elements(usize::MAX).map_err(wrap(kernel.name()))?;
+            let error = |errno| Error::Map { map: kernel.name().to_owned(), errno };
+            if !is_array(ours.def().kind) {
+                let live: std::collections::BTreeSet<&[u8]> = elements.iter().map(|(key, _)| key.as_slice()).collect();
+                for key in keys(ours.as_ref()).iter().filter(|key| !live.contains(key.as_slice())) {
+                    ours.delete(key).map_err(error)?;
+                }
+            }
+            for (key, value) in &elements {
+                ours.copy_in(key, value, BPF_ANY).map_err(error)?;
+            }
+        }
+        for (index, reader) in &mut self.rings {
+            let Some(Ok(ours)) = slots.get(*index).map(|slot| &slot.map) else { continue };
+            for record in reader {
+                // One that finds no room is lost, as in the kernel.
+                let _ = maps::send(ours.as_ref(), &record);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a program so often on this input.
+    pub(crate) fn run(&self, name: &str, kind: ProgType, input: Input<'_>, times: u32) -> Result<Output, Error> {
+        let missing = || Error::NoSuchProgram { file: "".into(), program: name.to_owned() };
+        let prog = self.programs.get(name).ok_or_else(missing)?;
+        let framed;
+        let (data, ctx) = match input {
+            // The kernel takes the Ethernet header away from socket filters. They are to see it, as on a packet socket.
+            Input::Packet(frame) | Input::Captured { data: frame, .. } if kind == ProgType::SocketFilter => {
+                let header = frame.get(..ETH_HLEN).unwrap_or(&[0; ETH_HLEN]);
+                framed = [header, frame].concat();
+                (Some(framed.as_slice()), None)
+            }
+            Input::Packet(frame) | Input::Captured { data: frame, .. } => (Some(frame), None),
+            Input::Context(ctx) => (None, Some(ctx)),
+        };
+        // Raw tracepoints run once; the kernel refuses any number.
+        let repeat = if takes_packet(kind) { times } else { 0 };
+        let run = TestRun { data, ctx, repeat, ..TestRun::default() };
+        let output = prog.test_run(&run).map_err(wrap(name))?;
+        let mut packet = output.data;
+        if kind == ProgType::SocketFilter {
+            packet.drain(..ETH_HLEN.min(packet.len()));
+        }
+        let duration = Duration::from_nanos(output.duration_ns.into());
+        Ok(Output::of_kernel(kind, output.retval, packet, duration))
+    }
+}
+
+const fn is_array(kind: MapType) -> bool {
+    matches!(kind, MapType::Array | MapType::PercpuArray)
+}
+
+/// All keys of a map that nobody else changes.
+fn keys(map: &dyn Map) -> std::collections::BTreeSet<Vec<u8>> {
+    let mut last: Option<Vec<u8>> = None;
+    let next = |_| {
+        last = map.next_key(last.as_deref()).ok();
+        last.clone()
+    };
+    (0..map.len()).map_while(next).collect()
+}
