@@ -3,7 +3,7 @@
 use std::panic::catch_unwind;
 
 use rbpf::EbpfVmRaw;
-use ring3_isa::Endianness;
+use ring3_isa::{Code, Endianness, Insn, Operand, Reg, Width};
 
 use super::eval::Eval;
 use super::{Engine, Judges, Outcome, helpers};
@@ -29,7 +29,7 @@ impl Engine for Rbpf {
         if let Outcome::Stopped(stop) = Eval.run(case) {
             return Outcome::Stopped(stop);
         }
-        let code = case.code.to_bytes(Endianness::Little);
+        let code = with_length(&case.code, memory.len()).to_bytes(Endianness::Little);
         // Its arithmetic panics in debug builds where the instruction set says that results wrap.
         match catch_unwind(|| execute(&code, &mut memory.clone())) {
             Ok(Ok(r0)) => Outcome::Returned(r0),
@@ -37,6 +37,13 @@ impl Engine for Rbpf {
             Err(_) => Outcome::failed("rbpf panicked"),
         }
     }
+}
+
+/// Only R1 is set; in front comes what sets R2.
+fn with_length(code: &Code, len: usize) -> Code {
+    // Few, by the limits of the format.
+    let length = Insn::Mov { width: Width::W64, dst: Reg::R2, src: Operand::Imm(len as i32) };
+    Code::decode([Code::from_insns([length]).raw_slice(), code.raw_slice()].concat())
 }
 
 fn execute(code: &[u8], memory: &mut [u8]) -> Result<u64, std::io::Error> {
