@@ -1,17 +1,31 @@
-//! What is measured: programs with the packets that they run on, on the engines of ring3 and on `rbpf`.
+//! What is measured: programs with the packets that they run on, on the engines of ring3 and on `rbpf` and `solana-sbpf`.
 //!
-//! `cargo bench` measures them, all in one run and side by side (`benches/engines.rs`). No number is asserted anywhere.
+//! - `cargo run --release -p ring3-benches --bin ns`: what an executed instruction costs on each engine, for the programs compiled
+//!   from `bpf/` (`workload::compiled`), which run for thousands of instructions each. Half a minute.
+//! - `cargo bench -p ring3-benches`: the same with criterion, and verification, compilation and short runs (`benches/engines.rs`).
+//! - `cargo run -p ring3-benches --bin mix`: which instructions these programs execute, and in which order.
 //!
-//! # What is comparable with `rbpf`
+//! All engines are measured in one process and in turns. No number is asserted anywhere; results are, against what the same
+//! computation gives in Rust (`expect`), on each engine and in the running kernel where it can be reached.
 //!
-//! `rbpf` gets the same instructions, with two differences. A context of `rbpf` holds 64-bit addresses, so the two loads of
-//! `data` and `data_end` are 64 bits wide, which is what ring3's lowering makes of them too. It has no maps, so the address that
-//! ring3 puts in for a map is that of a map of ring3 as well, and `bpf_map_lookup_elem` is a function around the same lookup; its
-//! interpreter is allowed all memory, so that it need not search where values are. Random numbers are the same for both.
-//! Programs with atomic operations, or with helpers other than these, are measured on ring3 alone: `rbpf` does not run them.
+//! # How instructions are counted
 //!
-//! Its verifier checks shapes, not safety, so it is not measured beside ring3's. Its interpreter checks every memory access, where
-//! ring3's relies on the proof; its machine code checks nothing, as ring3's.
+//! `count` executes a program one instruction at a time. What counts is an instruction of the program as it was verified: one that
+//! takes two slots counts once, and it does not matter what an engine makes of it, leaves out or joins. Time is that of the
+//! thread, with all that every run does: ring3's check of the context, the machine that `solana-sbpf` sets up, `rbpf`'s stack.
+//!
+//! # What is comparable
+//!
+//! Peers get the same instructions, with two differences. A context of theirs holds 64-bit addresses, so the two loads of
+//! `data` and `data_end` are 64 bits wide, which is what ring3's lowering makes of them too. They have no maps, so the address that
+//! ring3 puts in for a map is that of a map of ring3 as well, and `bpf_map_lookup_elem` and `bpf_map_update_elem` are functions around
+//! the same look-up. Random numbers are the same for all. Programs with atomic operations, or with helpers other than these, are
+//! measured on ring3 alone.
+//!
+//! `rbpf`'s interpreter checks each access; it is allowed all memory, so that it need not search where values are. What else
+//! `solana-sbpf` needs is said in `sbpf`. It is measured twice: as it is used, where each address is looked up in its regions,
+//! and with that turned off. ring3's interpreter relies on the proof of its verifier; `checked` is ring3 without it. The peers'
+//! verifiers check shapes, not safety, so they are not measured beside ring3's. `rbpf`'s machine code checks nothing, as ring3's.
 
 pub mod count;
 pub mod engine;

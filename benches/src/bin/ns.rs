@@ -38,6 +38,8 @@ struct Args {
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     Text,
+    /// As the README has it: nanoseconds of ring3, and how many times as long the peers take.
+    Markdown,
     Json,
 }
 
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Ok(rows) => {
             match args.output {
                 Output::Text => table(&args, &rows),
+                Output::Markdown => markdown(&args, &rows),
                 Output::Json => println!("{:#}", as_json(&args, &rows)),
             }
             ExitCode::SUCCESS
@@ -173,6 +176,37 @@ fn table(args: &Args, rows: &[Row]) {
     }) {
         println!("{name} was not run on {}", engine.name());
     }
+}
+
+fn markdown(args: &Args, rows: &[Row]) {
+    let base = args.engines().iter().position(|engine| *engine == Engine::Interp);
+    let line = |cells: Vec<String>| println!("| {} |", cells.join(" | "));
+    let engines = || args.engines().iter().copied().enumerate();
+    let titles =
+        engines().map(|(_, engine)| engine.name().to_owned() + if engine.is_peer() { ", times" } else { ", ns" });
+    line(["program".to_owned(), "instructions".to_owned()].into_iter().chain(titles).collect());
+    println!("|{}", "---|".repeat(args.engines().len() + 2));
+    for row in rows {
+        let cell = |(column, engine): (usize, Engine)| match (row.costs.get(column).copied().flatten(), base) {
+            (Some(_), Some(base)) if engine.is_peer() => {
+                ratio(args, row, base, column).map_or(String::new(), |ratio| format!("{ratio:.1}"))
+            }
+            (Some(cost), _) => format!("{:.2}", args.number(cost)),
+            (None, _) => String::new(),
+        };
+        let cells = engines().map(cell);
+        line([format!("`{}`", row.name), row.executed.to_string()].into_iter().chain(cells).collect());
+    }
+    let mean = |(column, engine): (usize, Engine)| {
+        let costs = rows.iter().filter_map(|row| row.costs.get(column).copied().flatten());
+        let mean = if engine.is_peer() {
+            geometric_mean(ratios(args, rows, column)).map(|ratio| format!("{ratio:.1}"))
+        } else {
+            geometric_mean(costs.map(|cost| args.number(cost))).map(|cost| format!("{cost:.2}"))
+        };
+        format!("**{}**", mean.unwrap_or_default())
+    };
+    line(["**geometric mean**".to_owned(), String::new()].into_iter().chain(engines().map(mean)).collect());
 }
 
 fn as_json(args: &Args, rows: &[Row]) -> Value {
