@@ -85,6 +85,7 @@ fn says(stop: &Stop, refusal: &Refusal) -> bool {
             found.errno == refusal.errno && found.message.lines().any(|line| line == refusal.message)
         }
         Stop::Failed(text) => *text == refusal.message,
+        Stop::TooLong => false,
     }
 }
 
@@ -156,6 +157,7 @@ mod tests {
         assert_eq!(verdicts(&case, &Outcome::refused(Errno::EACCES, "no")), "fpp");
         assert_eq!(verdicts(&case, &Outcome::failed("a trap")), "fpp");
         assert_eq!(verdicts(&case, &Outcome::Lacks { what: "it".to_owned() }), "ssp");
+        assert_eq!(verdicts(&case, &Outcome::Stopped(Stop::TooLong)), "fpp");
         assert_eq!(verdicts(&case, &Outcome::Returned(0)), "fff");
     }
 

@@ -108,7 +108,62 @@ fn requests_are_bounded() {
     let error = Request::default().serve(endless).unwrap_err();
     assert!(matches!(error, ServeError::TooLong { limit: MAX_INPUT, .. }), "{error}");
     let loops = "05 00 ff ff 00 00 00 00";
-    assert!(Request::default().serve(loops.as_bytes()).unwrap_err().to_string().contains("budget"));
+    assert!(Request::default().serve(loops.as_bytes()).unwrap_err().to_string().starts_with("no end within"));
+}
+
+/// A relocatable object with one function in `.text`, as the public runner writes it.
+fn object(code: &[u8]) -> Vec<u8> {
+    let names = b"\0.text\0.symtab\0.strtab\0main\0";
+    let place = |name: &str| names.windows(name.len()).position(|found| found == name.as_bytes()).unwrap() as u32;
+    let mut symbols = vec![0; 24];
+    // Name, global function, section 1, value, size.
+    symbols.extend(place("main").to_le_bytes());
+    symbols.extend([0x12, 0, 1, 0]);
+    symbols.extend(0u64.to_le_bytes());
+    symbols.extend((code.len() as u64).to_le_bytes());
+    // Name, type, flags, link and info, size of an entry.
+    let sections = [
+        ("", [0, 0], [0, 0], 0),
+        (".text", [1, 6], [0, 0], 0),
+        (".symtab", [2, 0], [3, 1], 24),
+        (".strtab", [3, 0], [0, 0], 0),
+    ];
+    let contents = [&[], code, &symbols, names];
+    let content = contents.concat();
+    let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
+    bytes.resize(16, 0);
+    // ET_REL, EM_BPF, version; entry, program headers, section headers; flags; sizes and counts; section of names.
+    bytes.extend([1, 0, 247, 0, 1, 0, 0, 0]);
+    bytes.extend([0, 0, 64 + content.len() as u64].iter().flat_map(|word| word.to_le_bytes()));
+    bytes.extend(0u32.to_le_bytes());
+    bytes.extend([64u16, 0, 0, 64, sections.len() as u16, 3].iter().flat_map(|half| half.to_le_bytes()));
+    bytes.extend(&content);
+    let mut offset = 64u64;
+    for ((name, [kind, flags], link_info, entry), content) in sections.into_iter().zip(contents) {
+        let name = if name.is_empty() { 0 } else { place(name) };
+        bytes.extend([name, kind].iter().flat_map(|word: &u32| word.to_le_bytes()));
+        bytes.extend([u64::from(flags), 0, offset, content.len() as u64].iter().flat_map(|word| word.to_le_bytes()));
+        bytes.extend(link_info.iter().flat_map(|word: &u32| word.to_le_bytes()));
+        bytes.extend([8, entry].iter().flat_map(|word: &u64| word.to_le_bytes()));
+        offset += content.len() as u64;
+    }
+    bytes
+}
+
+#[test]
+fn objects_are_linked_or_taken_as_they_are() {
+    let hex = |text: &str| {
+        let code = ring3_isa::assemble(text).unwrap().to_bytes(Endianness::Little);
+        object(&code).iter().map(|byte| format!("{byte:02x}  ")).collect::<String>()
+    };
+    for engine in ["--interpret", "--jit"] {
+        gives(&["0102", engine, "--elf"], &hex("r0 = *(u8 *)(r1 +1)\nr0 += r2\nexit"), "4");
+        // The public runner names one function, whatever is called in it.
+        gives(&[engine, "--elf"], &hex("call f\nexit\nf: r0 = 42\nexit"), "2a");
+    }
+    let (code, out, err) = said(&["--elf"], "00 11 22");
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.contains("program:"), "{err}");
 }
 
 /// `PATH --jit` from the other side.

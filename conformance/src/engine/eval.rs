@@ -4,7 +4,7 @@
 use ring3_isa::{Callee, Code, Endianness, Insn, Operand, Reg, Size, Wide, eval};
 use ring3_platform::MapType;
 
-use super::{Engine, Judges, MAX_INSNS, Outcome, helpers};
+use super::{Engine, Judges, MAX_INSNS, Outcome, Stop, helpers};
 use crate::format::{Case, Input};
 
 /// Calls within each other, the main function included, as in Linux.
@@ -42,7 +42,7 @@ impl Engine for Eval {
                 Err(End::NotHere(reason)) => return Outcome::skipped(reason),
             }
         }
-        Outcome::failed(format_args!("no end after {MAX_INSNS} instructions"))
+        Outcome::Stopped(Stop::TooLong)
     }
 }
 

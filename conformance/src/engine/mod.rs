@@ -106,6 +106,8 @@ pub enum Judges {
 pub enum Stop {
     /// The verifier's verdict.
     Refused(Refusal),
+    /// It needs more than [`MAX_INSNS`] instructions.
+    TooLong,
     /// Anything else: it cannot be decoded, or the run was stopped.
     Failed(String),
 }
@@ -115,6 +117,7 @@ impl Stop {
     pub fn message(&self) -> &str {
         match self {
             Stop::Refused(refusal) => &refusal.message,
+            Stop::TooLong => "no end within 33,554,432 instructions",
             Stop::Failed(message) => message,
         }
     }
@@ -164,7 +167,7 @@ impl fmt::Display for Outcome {
             Outcome::Returned(r0) => write!(f, "{r0:#x}"),
             Outcome::ReturnedLow(low) => write!(f, "{low:#x} (low half of R0)"),
             Outcome::Stopped(Stop::Refused(refusal)) => write!(f, "refused: {refusal}"),
-            Outcome::Stopped(Stop::Failed(message)) => write!(f, "error: {message}"),
+            Outcome::Stopped(stop) => write!(f, "error: {}", stop.message()),
             Outcome::Lacks { what } => write!(f, "not supported: {what}"),
             Outcome::Skipped { reason } => write!(f, "skipped: {reason}"),
         }

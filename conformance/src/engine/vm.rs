@@ -14,7 +14,7 @@ use ring3_vm::{
     TrapKind, link, link_unverified, run,
 };
 
-use super::{Engine, Judges, MAX_INSNS, Outcome, helpers};
+use super::{Engine, Judges, MAX_INSNS, Outcome, Stop, helpers};
 use crate::format::{Case, Expect, Input};
 
 /// What executes.
@@ -121,8 +121,14 @@ fn execute(program: &dyn Execute, case: &Case) -> Result<u64, Outcome> {
     match run(program, &mut env) {
         Ok(r0) => Ok(r0),
         Err(RunError::Trap(Trap { kind: TrapKind::BadHelperArgument { what: helpers::UNWIND, .. }, .. })) => Ok(0),
+        Err(RunError::Trap(Trap { kind: TrapKind::Budget { .. }, .. })) => Err(Outcome::Stopped(Stop::TooLong)),
         Err(error) => Err(Outcome::failed(error)),
     }
+}
+
+/// False if a program needs more instructions than a run may take: for engines that count none.
+pub fn ends(case: &Case) -> bool {
+    Vm::new(Backend::Checked).run(case) != Outcome::Stopped(Stop::TooLong)
 }
 
 /// The case as a program that a verifier can follow.
