@@ -11,7 +11,8 @@ use std::fmt::Write as _;
 
 use common::{Engines, Loads, Rng, filter, program, runnable_extensions};
 use kernel::{Answer, Loopback, Pair};
-use ring3_classic::{Extension, Fields, Filter, Insn, Packet, Place, Style, parse};
+use ring3_classic::{Action, Arch, Extension, Fields, Filter, Insn, Op, Packet, Place, SeccompData, Style, parse};
+use ring3_linux::{LoadOptions, TestRun};
 
 const RECORD: &str = include_str!("data/linux.txt");
 const SOCKET_PROGRAMS: u64 = 20_000;
@@ -280,4 +281,78 @@ fn extensions_are_what_linux_says() {
             assert_eq!(loopback.pass(&sent), ours, "{text} {fields:?}");
         }
     }
+}
+
+/// The verifier of Linux takes the translations as ours does, and runs those of seccomp on the words that they are given.
+#[test]
+fn translations_are_accepted_by_linux() {
+    if let Err(why) = ring3_linux::available() {
+        return println!("skipped: {why}");
+    }
+    let mut rng = Rng(fresh_seed());
+    for (place, loads) in [(Place::Socket, Loads::All), (Place::Seccomp, Loads::Seccomp)] {
+        for round in 0..150 {
+            let Some(filter) = filter(place, program(&mut rng, loads, 60)) else { continue };
+            let style = if round % 2 == 0 { Style::Plain } else { Style::Opaque };
+            let translation = filter.translate(style).unwrap();
+            let loaded = ring3_linux::load(&translation, &LoadOptions::default())
+                .unwrap_or_else(|error| panic!("{error}\n{filter:?}"));
+            if place == Place::Seccomp {
+                let call = call(&mut rng);
+                let bytes = call.to_bytes();
+                let run = TestRun { ctx: Some(&bytes), ..TestRun::default() };
+                assert_eq!(loaded.prog.test_run(&run).unwrap().retval, filter.run_seccomp(&call), "{filter:?}");
+            }
+        }
+    }
+}
+
+fn call(rng: &mut Rng) -> SeccompData {
+    let args = [(); 6].map(|()| if rng.below(2) == 0 { rng.next() } else { rng.number().into() });
+    SeccompData { nr: rng.number().cast_signed(), arch: rng.next() as u32, instruction_pointer: rng.next(), args }
+}
+
+/// Filters of seccomp at work: each makes one system call fail with the error number that it computes of the arguments.
+#[test]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+fn system_calls_fail_as_with_linux() {
+    if kernel::seccomp(&[Insn::new(0x06, 0, 0, 0)]) != Answer::Accepted {
+        return println!("skipped: no filters of seccomp here");
+    }
+    let arch = Arch::from_name(std::env::consts::ARCH).unwrap();
+    let nr = arch.syscall("personality").unwrap();
+    let mut rng = Rng(fresh_seed());
+    let mut others = 0;
+    for _ in 0..300 {
+        // All other calls are allowed. What computes ends with an error number below 64 thousand.
+        let mut insns = parse(&format!("ld [0]\njeq #{nr}, on\nret #0x7fff0000\non: ld #0")).unwrap();
+        let mut body = program(&mut rng, Loads::Seccomp, 64);
+        body.pop();
+        for insn in &mut body {
+            match insn.op() {
+                Some(Op::RetK | Op::RetA) => *insn = Insn::new(0x06, 0, 0, 0x5_0000 | insn.k),
+                // The address is not known beforehand.
+                Some(Op::LoadAbs(_)) if matches!(insn.k, 8 | 12) => insn.k = 16,
+                _ => {}
+            }
+        }
+        insns.extend(body);
+        insns.extend(parse("and #0xfff\nor #0x50000\nret a").unwrap());
+        let Some(filter) = filter(Place::Seccomp, insns) else { continue };
+        let engines = Engines::new(&filter, Style::Plain);
+        let calls = (0..8).map(|_| SeccompData { nr, arch: arch.audit, instruction_pointer: 0, ..call(&mut rng) });
+        // A division by zero kills.
+        let (killed, calls): (Vec<_>, Vec<_>) = calls.partition(|call| filter.run_seccomp(call) == 0);
+        let said = kernel::errors(filter.insns(), nr.into(), &calls.iter().map(|call| call.args).collect::<Vec<_>>());
+        for (call, said) in calls.iter().zip(said.unwrap()) {
+            let retval = filter.run_seccomp(call);
+            assert_eq!(Action::of(retval), Action::Errno(said), "{call:?} {filter:?}");
+            assert!(engines.call(call).iter().all(|(_, have)| *have == retval));
+            others += u32::from(said != 0);
+        }
+        for call in killed.iter().take(1) {
+            assert_eq!(kernel::errors(filter.insns(), nr.into(), &[call.args]), None, "{call:?} {filter:?}");
+        }
+    }
+    assert!(others > 100, "{others}");
 }

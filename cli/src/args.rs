@@ -19,6 +19,7 @@ Examples:
   ring3 verify drop_icmp.bpf.o                            would Linux load it?
   ring3 run drop_icmp.bpf.o --pcap mixed.pcap             what does it do to these packets?
   ring3 dump asm drop_icmp.bpf.o                          what did the compiler make of it?
+  tcpdump -y EN10MB -ddd arp | ring3 filter --bytecode - mixed.pcap
 
 Exit status: 0 all is well, 1 a program was rejected, 2 wrong usage or bad input.";
 

@@ -1,8 +1,15 @@
-//! Oracles that take any bytes: what decoder, disassembler and assembler must do with whatever comes.
+//! Oracles that take any bytes: what decoder, disassembler and assembler must do with whatever comes, and what reads,
+//! checks and translates classic BPF.
 //!
 //! A fuzzer that knows nothing but bytes (`fuzz/targets/`) calls them, and a test of fixed bytes.
 
+use std::sync::Arc;
+
+use ring3_classic::{self as classic, Extension, Filter, Style};
 use ring3_isa::{Code, Dialect, Endianness, Insn, IsaError, NoNames, RawInsn, assemble as read, encode};
+use ring3_platform::Target;
+use ring3_verifier::{LogLevel, verify};
+use ring3_vm::{Context, DataStart, Env, Helpers, Interp, MAX_PACKET, SkbContext, TestHost, link, run};
 
 /// Longest listing that is also read back whole: reading lines one by one costs the same, and this costs it twice.
 const WHOLE: usize = 4096;
@@ -68,6 +75,51 @@ pub fn assemble(data: &[u8]) -> Result<(), String> {
             }
         }
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Reads the bytes as a program of classic BPF (text, or `struct sock_filter`s), and checks that it can be written and read
+/// again. If Linux would accept it, its translation must be accepted by the verifier, and do the same on a packet (which
+/// the bytes are as well) as the interpreter of classic BPF.
+///
+/// Errors: what is not so.
+pub fn classic(data: &[u8]) -> Result<(), String> {
+    let insns = match classic::parse_any(data) {
+        Ok(insns) => insns,
+        Err(error) if error.to_string().is_empty() => return Err("an error without words".into()),
+        Err(_) => return Ok(()),
+    };
+    if classic::parse(&classic::ddd(&insns)).as_ref() != Ok(&insns) {
+        return Err("another program was read back".into());
+    }
+    let Ok(filter) = Filter::socket(insns) else { return Ok(()) };
+    // Every instruction has a text; what it ignores is not in there.
+    let listing = classic::Listing(filter.insns()).to_string();
+    match classic::parse(&listing).and_then(Filter::socket) {
+        Ok(again) if classic::Listing(again.insns()).to_string() == listing => {}
+        Ok(again) => return Err(format!("another program was read back from\n{listing}\n{again:?}")),
+        Err(error) => return Err(format!("{error} in\n{listing}")),
+    }
+    let Ok(translation) = filter.translate(Style::Opaque) else { return Ok(()) };
+    let target = Arc::new(Target::default());
+    let proof =
+        verify(Arc::new(translation), target, LogLevel::default()).map_err(|rejection| format!("{rejection}"))?;
+    let linked = link(&proof, &[], &Helpers::new()).map_err(|error| error.to_string())?;
+    let (Some(mut skb), packet) = (SkbContext::new(), classic::Packet::ethernet(data)) else {
+        return Err("no socket buffers".into());
+    };
+    if data.len() > MAX_PACKET {
+        return Ok(());
+    }
+    skb.load(packet.data, DataStart::Ethernet);
+    let mut host = TestHost::default();
+    let mut env = Env::new(&mut host);
+    env.ctx = Context::Skb(skb);
+    let random = filter.insns().iter().any(|insn| insn.extension() == Some(Extension::Random));
+    let ours = run(&Interp::new(Arc::new(linked)), &mut env).map(|r0| r0 as u32);
+    match (filter.run(&packet), ours) {
+        (Ok(want), Ok(have)) if want == have || random => Ok(()),
+        (want, have) => Err(format!("{want:?} by itself, {have:?} translated\n{listing}")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The oracles of `fuzz/targets/` on fixed bytes, so that they cannot rot, and on bytes that grow, so that nothing is slow.
 
-use ring3_fuzz::bytes::{assemble, decode};
+use ring3_fuzz::bytes::{assemble, classic, decode};
 use ring3_isa::{Code, Dialect, Endianness, NoNames, kinds};
 
 /// A listing of every kind of instruction.
@@ -99,5 +99,69 @@ fn much_of_anything() {
     assert_eq!(assemble(jumps.as_bytes()), Ok(()));
     for byte in [0u8, 0x18, 0x85, 0xff] {
         assert_eq!(decode(&vec![byte; MUCH]), Ok(()));
+    }
+}
+
+/// A filter with a bit of each kind, as text and as bytes.
+const FILTER: &str = "ldh [12]\njeq #0x806, arp, ip\narp: ld proto\nst M[2]\nldx 4*([14]&0xf)\nldh [x + 14]\nret a\n\
+    ip: ldx len\ntxa\nmod #7\ndiv x\nxor #0xff\njset #1, odd\nldb [x - 1]\nneg\nodd: ret a\n";
+
+#[test]
+fn classic_programs_with_every_bit_flipped_and_cut_off_anywhere() {
+    let insns = ring3_classic::parse(FILTER).unwrap();
+    let order = if cfg!(target_endian = "little") { Endianness::Little } else { Endianness::Big };
+    let bytes = ring3_classic::to_bytes(&insns, order);
+    for bit in 0..bytes.len() * 8 {
+        let mut bytes = bytes.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(classic(&bytes), Ok(()), "bit {bit}");
+    }
+    let listing = ring3_classic::Listing(&insns).to_string();
+    for text in [FILTER, &listing, &ring3_classic::ddd(&insns), &ring3_classic::comma(&insns)] {
+        for at in 0..=text.len() {
+            assert_eq!(classic(&text.as_bytes()[..at]), Ok(()), "{at}");
+            assert_eq!(classic(&text.as_bytes()[at..]), Ok(()), "{at}");
+        }
+    }
+}
+
+#[test]
+fn much_of_anything_classic() {
+    const MUCH: usize = 1 << 20;
+    let pieces = [
+        "a",
+        "a: ",
+        ":",
+        " ",
+        "\n",
+        ";",
+        "(",
+        "0",
+        "9",
+        "9 ",
+        "9,",
+        ",",
+        "7 0 0 0,",
+        "{ 7, 0, 0, 0 },",
+        "/*",
+        "/**/",
+        "//",
+        "#",
+        "[",
+        "x",
+        "jt 1 ",
+        "tax\n",
+        "ret #0\n",
+        "ja 5\n",
+        "jeq #1, a\n",
+        "\u{e9}",
+    ];
+    for piece in pieces {
+        assert_eq!(classic(piece.repeat(MUCH / piece.len()).as_bytes()), Ok(()), "{piece:?}");
+    }
+    let labels: String = (0..MUCH / 10).map(|n| format!("l{n}: ")).collect();
+    assert_eq!(classic(format!("{labels}\nret #0").as_bytes()), Ok(()));
+    for byte in [1u8, 0x20, 0x80, 0xff] {
+        assert_eq!(classic(&vec![byte; MUCH]), Ok(()));
     }
 }

@@ -179,6 +179,23 @@ pub fn seccomp(insns: &[Insn]) -> Answer {
 ///
 /// For a child process that has one thread.
 unsafe fn try_seccomp(program: &libc::sock_fprog) -> ! {
+    // SAFETY: system calls on memory that lives as long as the process.
+    unsafe {
+        let status = install(program);
+        libc::syscall(libc::SYS_exit_group, libc::c_long::from(status));
+        // The filter forbids it: die of something that no filter sees.
+        loop {
+            std::ptr::without_provenance_mut::<u8>(16).write_volatile(0);
+        }
+    }
+}
+
+/// Installs a filter of seccomp in this process, which leaves no core file when it is killed. Gives the error number, or 0.
+///
+/// # Safety
+///
+/// For a child process that has one thread.
+unsafe fn install(program: &libc::sock_fprog) -> i32 {
     const SET_MODE_FILTER: libc::c_long = 1;
     // SAFETY: system calls on memory that lives as long as the process.
     unsafe {
@@ -189,11 +206,47 @@ unsafe fn try_seccomp(program: &libc::sock_fprog) -> ! {
         }
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         let result = libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, 0 as libc::c_long, std::ptr::from_ref(program));
-        let status = if result == 0 { 0 } else { *libc::__errno_location() };
-        libc::syscall(libc::SYS_exit_group, libc::c_long::from(status));
-        // The filter forbids it: die of something that no filter sees.
-        loop {
-            std::ptr::without_provenance_mut::<u8>(16).write_volatile(0);
+        if result == 0 { 0 } else { *libc::__errno_location() }
+    }
+}
+
+/// Most calls of [`errors`].
+const MAX_CALLS: usize = 64;
+
+/// Installs a filter of seccomp in a child process, and gives the error numbers with which it makes a system call fail;
+/// `None` if it killed the process.
+pub fn errors(insns: &[Insn], nr: libc::c_long, calls: &[[u64; 6]]) -> Option<Vec<u16>> {
+    assert!(calls.len() <= MAX_CALLS);
+    let mut filters = raw(insns);
+    let program = libc::sock_fprog { len: filters.len() as u16, filter: filters.as_mut_ptr() };
+    let (size, shared) = (MAX_CALLS * size_of::<i32>(), libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+    // SAFETY: fresh memory, which the child shares.
+    let memory = unsafe { libc::mmap(std::ptr::null_mut(), size, libc::PROT_READ | libc::PROT_WRITE, shared, -1, 0) };
+    assert_ne!(memory, libc::MAP_FAILED);
+    let results = memory.cast::<i32>();
+    // SAFETY: the child makes system calls alone, and never comes back from here.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: the program and the calls live in this copy of memory; there is room for as many results.
+        unsafe {
+            if install(&program) != 0 {
+                libc::_exit(1);
+            }
+            for (index, [a, b, c, d, e, f]) in calls.iter().enumerate() {
+                let failed = libc::syscall(nr, *a, *b, *c, *d, *e, *f) == -1;
+                results.add(index).write(if failed { *libc::__errno_location() } else { 0 });
+            }
+            libc::_exit(0);
         }
     }
+    let mut status = 0;
+    // SAFETY: a child of ours.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    let killed = libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGSYS;
+    assert!(killed || status == 0, "the child ends with {status:#x}");
+    // SAFETY: the memory is there, and nobody writes it any more.
+    let said = (0..calls.len()).map(|index| unsafe { results.add(index).read() } as u16).collect();
+    // SAFETY: it was mapped above.
+    unsafe { libc::munmap(memory, size) };
+    (!killed).then_some(said)
 }
