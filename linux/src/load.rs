@@ -327,3 +327,51 @@ fn with_map(mut insn: RawInsn, fds: &[i32]) -> RawInsn {
     }
     insn
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kernel whose log has `len` bytes. `tells` as since 6.4; `most` is the largest buffer that it takes.
+    fn kernel(len: usize, verdict: Errno, tells: bool, most: usize) -> impl Fn(&mut [u8]) -> Logged {
+        move |buffer| {
+            let needed = if tells { len as u32 + 1 } else { 0 };
+            let part = len.min(buffer.len().saturating_sub(1));
+            buffer[..part].fill(b'x');
+            let errno = match buffer.len() {
+                0 => verdict,
+                size if size > most => Errno::EINVAL,
+                size if size <= len => Errno::ENOSPC,
+                _ => verdict,
+            };
+            Logged { result: Err(Failure::Errno(errno)), needed }
+        }
+    }
+
+    #[test]
+    fn logs_grow_until_they_are_whole() {
+        for tells in [true, false] {
+            for len in [0, 1, FIRST_LOG - 1, FIRST_LOG, 3 * FIRST_LOG, 100 * FIRST_LOG] {
+                let (result, log) = grown(kernel(len, Errno::EACCES, tells, usize::MAX));
+                assert!(matches!(result, Err(failure) if failure.is(Errno::EACCES)), "{len}");
+                assert!(log.is_whole && log.text.len() == len, "{len}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_never_stands_in_place_of_the_verdict() {
+        // Kernels before 5.2 take no larger buffer than this.
+        let (result, log) = grown(kernel(2 * OLD_MAX_LOG, Errno::EACCES, false, OLD_MAX_LOG));
+        assert!(matches!(result, Err(failure) if failure.is(Errno::EACCES)));
+        assert!(!log.is_whole && !log.text.is_empty());
+        // The verdict itself may be that there is no space.
+        let (result, log) = grown(kernel(10, Errno::ENOSPC, true, usize::MAX));
+        assert!(matches!(result, Err(failure) if failure.is(Errno::ENOSPC)));
+        assert_eq!((log.is_whole, log.text.len()), (true, 10));
+        // So may be that something is invalid.
+        let (result, log) = grown(kernel(10, Errno::EINVAL, false, usize::MAX));
+        assert!(matches!(result, Err(failure) if failure.is(Errno::EINVAL)));
+        assert_eq!((log.is_whole, log.text.len()), (true, 10));
+    }
+}

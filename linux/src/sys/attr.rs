@@ -307,3 +307,24 @@ plain! {
         64 config2: u64,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_only_what_the_kernel_takes() {
+        assert_eq!(&name("a-b c.d_1"), b"abc.d_1\0\0\0\0\0\0\0\0\0");
+        assert_eq!(&name("a_name_that_is_too_long"), b"a_name_that_is_\0");
+    }
+
+    #[test]
+    fn bytes_are_those_in_memory() {
+        let attr = MapElem { map_fd: 1, flags: 2, ..MapElem::default() };
+        assert_eq!(attr.bytes().len(), 32);
+        assert_eq!(
+            (attr.bytes()[..4].to_vec(), attr.bytes()[24..].to_vec()),
+            (1u32.to_ne_bytes().to_vec(), 2u64.to_ne_bytes().to_vec())
+        );
+    }
+}

@@ -182,3 +182,22 @@ unsafe fn raw_bpf(_: Command, _: *mut libc::c_void, _: usize) -> Result<i32, Fai
 fn last_errno() -> Errno {
     Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_end_with_the_last_field_that_is_set() {
+        let mut attr = [0u8; 152];
+        assert_eq!(used(&attr), 8);
+        attr[0] = 1;
+        assert_eq!(used(&attr), 8);
+        attr[47] = 1;
+        assert_eq!(used(&attr), 48);
+        attr[48] = 1;
+        assert_eq!(used(&attr), 56);
+        assert_eq!(used(&[0; 4]), 4);
+        assert_eq!(used(&[]), 0);
+    }
+}
