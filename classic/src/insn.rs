@@ -64,10 +64,7 @@ impl Insn {
 
     /// The extension that an absolute load names.
     pub fn extension(self) -> Option<Extension> {
-        match self.op() {
-            Some(Op::LoadAbs(_)) => Extension::from_k(self.k),
-            _ => None,
-        }
+        if let Some(Op::LoadAbs(_)) = self.op() { Extension::from_k(self.k) } else { None }
     }
 }
 

@@ -21,13 +21,11 @@ impl fmt::Display for Listing<'_> {
 fn line(slot: usize, insn: Insn) -> String {
     let Some(row) = row_of(insn.code) else { return format!("{:8} {:#x}", "unimp", insn.code) };
     let operand = operand(slot, row.form, insn);
-    match row.op {
-        Op::Branch(..) => {
-            let (jt, jf) = (slot + 1 + usize::from(insn.jt), slot + 1 + usize::from(insn.jf));
-            format!("{:8} {operand:16} jt {jt}\tjf {jf}", row.name)
-        }
-        _ => format!("{:8} {operand}", row.name),
+    if let Op::Branch(..) = row.op {
+        let (jt, jf) = (slot + 1 + usize::from(insn.jt), slot + 1 + usize::from(insn.jf));
+        return format!("{:8} {operand:16} jt {jt}\tjf {jf}", row.name);
     }
+    format!("{:8} {operand}", row.name)
 }
 
 fn operand(slot: usize, form: Form, insn: Insn) -> String {

@@ -192,10 +192,8 @@ impl Out {
 
     fn step(&mut self, slot: usize, op: Op, insn: Insn) -> Result<(), ClassicError> {
         let cell = i16::try_from((insn.k % crate::MEM_CELLS + 1) * 4).map_or(0, |offset| -offset);
-        let source = match op {
-            Op::Alu(_, Source::X) | Op::Branch(_, Source::X) => Operand::Reg(X),
-            _ => Operand::Imm(insn.k.cast_signed()),
-        };
+        let by_x = matches!(op, Op::Alu(_, Source::X) | Op::Branch(_, Source::X));
+        let source = if by_x { Operand::Reg(X) } else { Operand::Imm(insn.k.cast_signed()) };
         match op {
             Op::LoadAbs(_) if insn.k >= AD_OFF => return self.extension(slot, insn),
             Op::LoadAbs(size) => self.load(size, insn.k),

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Engines, Loads, Rng, filter, judge, program};
 use proptest::prelude::*;
-use ring3_classic::{ClassicError, Extension, Fields, Filter, Insn, Packet, Place, SeccompData, Style, parse};
+use ring3_classic::{ClassicError, Extension, Fields, Filter, Insn, Listing, Packet, Place, SeccompData, Style, parse};
 
 fn fields(rng: &mut Rng) -> Fields {
     Fields {
@@ -26,6 +26,8 @@ fn agree(seed: u64) -> Result<bool, TestCaseError> {
     let mut rng = Rng(seed);
     let length = rng.below(70) as usize;
     let Some(filter) = filter(Place::Socket, program(&mut rng, Loads::All, length)) else { return Ok(false) };
+    let listing = Listing(filter.insns()).to_string();
+    prop_assert_eq!(&Listing(&parse(&listing).unwrap()).to_string(), &listing);
     for style in [Style::Plain, Style::Opaque] {
         let engines = Engines::new(&filter, style);
         for _ in 0..4 {

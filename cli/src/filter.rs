@@ -183,10 +183,8 @@ fn packets(args: &FilterArgs, filter: &Filter, machine: &mut Machine<'_>, out: &
 
 /// The first instruction that loads something else than bytes at an offset or the length.
 fn needs_ethernet(filter: &Filter) -> Option<usize> {
-    filter.insns().iter().position(|insn| match insn.op() {
-        Some(Op::LoadAbs(_) | Op::LoadInd(_) | Op::LoadXMsh) => insn.k.cast_signed() < 0,
-        _ => false,
-    })
+    let loads = |op| matches!(op, Op::LoadAbs(_) | Op::LoadInd(_) | Op::LoadXMsh);
+    filter.insns().iter().position(|insn| insn.op().is_some_and(loads) && insn.k.cast_signed() < 0)
 }
 
 struct Rows<'a> {
