@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{count, counter, kernel, loaded};
+use common::{Group, count, counter, kernel, loaded};
 use ring3_linux::{Direction, Errno, Error, Link, LinkKind, Uprobe, XdpMode, interface_index, link_ids};
 use ring3_platform::{AttachType, ProgType};
 
@@ -137,7 +137,7 @@ fn cgroup() {
         println!("skipped: no cgroup2");
         return;
     };
-    std::fs::create_dir(&path).unwrap();
+    let group = Group::new(&path);
     let folder = std::fs::File::open(&path).unwrap();
     let mut program = counter(ProgType::CgroupSock, 1);
     program.attach = Some(AttachType::CgroupInetSockCreate);
@@ -158,7 +158,8 @@ fn cgroup() {
         assert!(open());
         assert_eq!(count(&loaded), 1);
     }
-    std::fs::remove_dir(&path).unwrap();
+    drop(group);
+    assert!(!std::path::Path::new(&path).exists());
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{count, counter, kernel, loaded, object, program};
+use common::{Group, count, counter, kernel, loaded, object, program};
 use ring3_linux::{Errno, Error, Link, LoadOptions, Map, Unavailable, available, load};
 use ring3_object::Options;
 use ring3_platform::{AttachType, MapDef, MapFlags, MapType, ProgType};
@@ -112,7 +112,7 @@ fn kernels_without_links_attach() {
             assert_eq!(count(&counts), before);
         }
         let Some(path) = path else { return };
-        std::fs::create_dir(&path).unwrap();
+        let group = Group::new(&path);
         let folder = std::fs::File::open(&path).unwrap();
         let mut program = counter(ProgType::CgroupSock, 1);
         program.attach = Some(AttachType::CgroupInetSockCreate);
@@ -120,7 +120,8 @@ fn kernels_without_links_attach() {
         let link = Link::cgroup(&counts.prog, &folder, AttachType::CgroupInetSockCreate).unwrap();
         drop(link);
         // It is gone: to take it away again fails.
-        std::fs::remove_dir(&path).unwrap();
+        drop(group);
+        assert!(!std::path::Path::new(&path).exists());
     });
 }
 

@@ -42,3 +42,26 @@ pub fn object(name: &str) -> Object {
     let path = format!("{}/../examples/bpf/{name}.bpf.o", env!("CARGO_MANIFEST_DIR"));
     Object::parse(name, &std::fs::read(path).unwrap()).unwrap()
 }
+
+/// A cgroup of our own; gone when dropped, also by a test that fails.
+pub struct Group(std::path::PathBuf);
+
+impl Group {
+    pub fn new(path: &str) -> Group {
+        std::fs::create_dir(path).unwrap();
+        Group(path.into())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // A process that has just ended may still be in it for a moment.
+        let gone = (0..100).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::fs::remove_dir(&self.0).is_ok()
+        });
+        if !gone {
+            println!("{} stays", self.0.display());
+        }
+    }
+}
