@@ -159,7 +159,7 @@ fn cgroup() {
         assert_eq!(count(&loaded), 1);
     }
     drop(group);
-    assert!(!std::path::Path::new(&path).exists());
+    assert!(!Path::new(&path).exists());
 }
 
 #[test]
