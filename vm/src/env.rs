@@ -10,6 +10,7 @@ use ring3_platform::Errno;
 
 use crate::ctx::Context;
 use crate::host::Host;
+use crate::interp;
 use crate::link::{Linked, MapHandle};
 use crate::regions::{RegionKind, Regions};
 
@@ -187,8 +188,8 @@ pub struct Env<'h> {
     pub(crate) trap: Option<Trap>,
     /// Whether the slot of `trap` was filled in.
     located: bool,
-    /// Instructions left of the budget of this run, while helpers run and after it.
-    pub(crate) left: u64,
+    /// What is left of the budget of this run, in `interp::steps`, while helpers run and after it.
+    pub(crate) left: i64,
     /// An address of the native stack above all frames of the run; 0 outside of runs.
     pub(crate) stack_start: u64,
     rng: u64,
@@ -257,7 +258,7 @@ impl<'h> Env<'h> {
         self.tail_calls = 0;
         self.trap = None;
         self.located = false;
-        self.left = self.budget_of_run();
+        self.left = interp::steps(self.budget_of_run());
         self.regions = None;
         self.ctx.refresh();
     }
@@ -266,6 +267,11 @@ impl<'h> Env<'h> {
     pub(crate) fn end(&mut self) {
         self.stack_start = 0;
         self.regions = None;
+    }
+
+    /// Instructions that the last run executed, if the environment had a budget for it and it ended by itself.
+    pub fn executed(&self) -> Option<u64> {
+        Some(self.budget?.saturating_sub(interp::instructions(self.left)))
     }
 
     pub(crate) fn budget_of_run(&self) -> u64 {

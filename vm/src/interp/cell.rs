@@ -4,6 +4,7 @@
 use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width, eval};
 
 use super::dispatch::Handler;
+use super::fuse::fuse;
 use super::memory::Memory;
 use super::place::{IMM, OPERANDS, PLACES, Places};
 use super::{access, alu, control};
@@ -71,20 +72,20 @@ pub(super) const SWAP_SIZES: [Size; 3] = [Size::H, Size::W, Size::Dw];
 pub(super) const PACKET_INDEXED: u64 = 1 << 8;
 
 /// The index of a value in its list, which has it.
-fn number<T: PartialEq>(list: &[T], value: T) -> usize {
+pub(super) fn number<T: PartialEq>(list: &[T], value: T) -> usize {
     list.iter().position(|known| *known == value).unwrap_or(0)
 }
 
 /// Handlers by the place of a register.
-type ByPlace = [Handler; PLACES];
+pub(super) type ByPlace = [Handler; PLACES];
 /// Handlers by the places of the destination and another register.
-type ByPlaces = [[Handler; PLACES]; PLACES];
+pub(super) type ByPlaces = [[Handler; PLACES]; PLACES];
 /// Handlers by the places of the destination and another operand.
-type ByOperands = [[Handler; OPERANDS]; PLACES];
+pub(super) type ByOperands = [[Handler; OPERANDS]; PLACES];
 
 /// The handlers `$name<..., PLACE>` of one register.
 macro_rules! by_place {
-    ($name:path, [$($generic:ident),*]) => {{
+    ($name:path, [$($generic:tt),*]) => {{
         use $name as handler;
         [
             handler::<$($generic,)* 0>, handler::<$($generic,)* 1>, handler::<$($generic,)* 2>,
@@ -95,7 +96,7 @@ macro_rules! by_place {
 
 /// The handlers `$name<..., PLACE, PLACE>` of two registers.
 macro_rules! by_places {
-    (@row $name:path, [$($generic:ident),*], $place:literal) => {{
+    (@row $name:path, [$($generic:tt),*], $place:literal) => {{
         use $name as handler;
         [
             handler::<$($generic,)* $place, 0>, handler::<$($generic,)* $place, 1>, handler::<$($generic,)* $place, 2>,
@@ -110,7 +111,7 @@ macro_rules! by_places {
 
 /// The handlers `$name<..., PLACE, OPERAND>` of a register and an operand.
 macro_rules! by_operands {
-    (@row $name:path, [$($generic:ident),*], $place:literal) => {{
+    (@row $name:path, [$($generic:tt),*], $place:literal) => {{
         use $name as handler;
         [
             handler::<$($generic,)* $place, 0>, handler::<$($generic,)* $place, 1>, handler::<$($generic,)* $place, 2>,
@@ -123,6 +124,8 @@ macro_rules! by_operands {
         by_operands!(@row $name, $generics, 4),
     ]};
 }
+
+pub(super) use {by_operands, by_place, by_places};
 
 const fn alu_row<const OP: usize>() -> [ByOperands; 2] {
     const fn of<const OP: usize, const WIDE: bool>() -> ByOperands {
@@ -178,6 +181,8 @@ macro_rules! rows {
     ($memory:ident, $row:ident, $($number:literal)*) => { [$($row::<$memory, $number>()),*] };
 }
 
+pub(super) use rows;
+
 static ALU: [[ByOperands; 2]; 13] = rows!(alu_row, 0 1 2 3 4 5 6 7 8 9 10 11 12);
 static MOV: [ByOperands; 2] = [mov_row::<false>(), mov_row::<true>()];
 static NEG: [ByPlace; 2] = [neg_row::<false>(), neg_row::<true>()];
@@ -218,6 +223,7 @@ pub(super) fn decode<M: Memory>(linked: &Linked, places: &Places, tables: &mut V
     let cells = ops.iter().zip(0..).map(|(op, at)| cell::<M>(*op, at, ops.len(), places));
     let mut cells: Vec<Cell> = cells.chain([plain(control::fell_off::<M>)]).collect();
     if !M::CHECKED {
+        fuse::<M>(&mut cells, ops, places);
         inline_lookups(&mut cells, linked, places, tables);
     }
     cells.into()
@@ -241,8 +247,8 @@ pub(super) fn plain(run: Handler) -> Cell {
 /// Place, number and immediate of an operand.
 fn operand(places: &Places, operand: Operand) -> (usize, u8, u64) {
     match operand {
-        Operand::Reg(reg) => (places.of_reg(reg), reg.number(), 0),
-        Operand::Imm(imm) => (IMM, 0, eval::immediate(imm)),
+        Operand::Reg(reg) => (places.of_operand(operand), reg.number(), 0),
+        Operand::Imm(imm) => (places.of_operand(operand), 0, eval::immediate(imm)),
     }
 }
 

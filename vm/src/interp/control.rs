@@ -9,20 +9,20 @@ use super::place::{IMM, get, set};
 use crate::env::TrapKind;
 use crate::exec::{legacy_packet, tail_call};
 
-/// Goes to another cell than the next one, if the budget of a counted run lasts.
-macro_rules! jump {
-    ($memory:ident, $pc:ident, $target:expr, $machine:ident, $hot:ident) => {{
-        let target = $target;
+/// Takes the jump in the cell `$cell`, which is at `$pc`, if the budget of a counted run lasts.
+macro_rules! jump_to {
+    ($memory:ident, $pc:ident, $cell:ident, $machine:ident, $hot:ident) => {{
         if $memory::COUNTED {
             if !$machine.affords($pc) {
                 return $machine.exhausted::<$memory>($pc);
             }
-            $machine.jump($pc, target);
+            $machine.jump_by($cell.off);
         }
         // SAFETY: `decode` lets jumps lead to cells only.
-        unsafe { next(target, $machine, $hot) }
+        unsafe { next($cell.target($pc), $machine, $hot) }
     }};
 }
+pub(super) use jump_to;
 
 /// Goes on with the cell `to`, unless that is the end; `regs` are up to date.
 macro_rules! go_on {
@@ -42,7 +42,7 @@ handler! {
         let lhs = get::<L>(machine, &hot, cell.dst);
         let rhs = if R == IMM { cell.imm } else { get::<R>(machine, &hot, cell.src) };
         if eval::compare(COMPARISONS[OP], width(WIDE), lhs, rhs) {
-            jump!(M, pc, cell.target(pc), machine, hot)
+            jump_to!(M, pc, cell, machine, hot)
         } else {
             // SAFETY: a jump is never the last cell.
             unsafe { next(pc.add(1), machine, hot) }
@@ -52,7 +52,7 @@ handler! {
 
 handler! {
     fn jump[M: Memory](pc, cell, machine, hot) {
-        jump!(M, pc, cell.target(pc), machine, hot)
+        jump_to!(M, pc, cell, machine, hot)
     }
 }
 
@@ -64,7 +64,7 @@ handler! {
                 // SAFETY: a jump is never the last cell.
                 unsafe { next(pc.add(1), machine, hot) }
             }
-            None => jump!(M, pc, cell.target(pc), machine, hot),
+            None => jump_to!(M, pc, cell, machine, hot),
         }
     }
 }

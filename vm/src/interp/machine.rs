@@ -17,6 +17,16 @@ const STEP: i64 = size_of::<Cell>() as i64;
 /// A budget of more than this counts as this, so that it can be added to an address. Nobody lives to see its end.
 const MAX_BUDGET: u64 = 1 << 56;
 
+/// A number of instructions as `Env::left` counts them.
+pub(crate) fn steps(instructions: u64) -> i64 {
+    STEP * instructions.min(MAX_BUDGET) as i64
+}
+
+/// Back from `steps`; what is overdrawn is none.
+pub(crate) fn instructions(steps: i64) -> u64 {
+    u64::try_from(steps / STEP).unwrap_or(0)
+}
+
 /// What one function runs on, with those that it calls.
 pub(super) struct Machine<'m, 'h> {
     /// Registers by number; with room so that a masked number is always one. Those that are hot are stale while handlers run.
@@ -233,8 +243,9 @@ impl<'m, 'h> Machine<'m, 'h> {
     }
 
     /// The cell `pc` is the next one, and the budget is what the environment has left.
+    #[inline(always)]
     pub(super) fn set_limit(&mut self, pc: *const Cell) {
-        self.limit = pc as i64 + STEP * self.env.left.min(MAX_BUDGET) as i64;
+        self.limit = pc as i64 + self.env.left;
     }
 
     /// Whether the budget lasts for the cell `pc`.
@@ -243,15 +254,21 @@ impl<'m, 'h> Machine<'m, 'h> {
         pc as i64 + STEP <= self.limit
     }
 
-    /// The cell `pc` is executed, and `to` is the next one.
+    /// A jump over `off` bytes, counted from its own cell, is executed.
     #[inline(always)]
-    pub(super) fn jump(&mut self, pc: *const Cell, to: *const Cell) {
+    pub(super) fn jump_by(&mut self, off: i32) {
+        self.limit += i64::from(off) - STEP;
+    }
+
+    /// The cell `pc` is executed, and `to` is the next one.
+    fn jump(&mut self, pc: *const Cell, to: *const Cell) {
         self.limit += to as i64 - (pc as i64 + STEP);
     }
 
     /// Tells the environment what is left of the budget after the cell `pc`.
+    #[inline(always)]
     fn account(&mut self, pc: *const Cell) {
-        self.env.left = u64::try_from((self.limit - (pc as i64 + STEP)) / STEP).unwrap_or(0);
+        self.env.left = self.limit - (pc as i64 + STEP);
     }
 
     /// Around a call from the cell `pc` of something that may run programs: the budget is shared with them, as are the frames.

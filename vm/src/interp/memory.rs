@@ -36,7 +36,7 @@ impl Place {
     const NOWHERE: Place = Place { addr: 0, bytes: 0 };
 
     #[inline(always)]
-    fn new(addr: u64, size: Size) -> Place {
+    pub(super) fn new(addr: u64, size: Size) -> Place {
         Place { addr, bytes: size.bytes().into() }
     }
 }

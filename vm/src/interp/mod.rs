@@ -1,5 +1,6 @@
 //! The interpreter: pre-decoded cells (`cell`), each with the handler that was compiled for just its operation and the places of
-//! its operands (`place`), one leading to the next (`dispatch`), generic over how memory is reached (`memory`).
+//! its operands (`place`), one leading to the next (`dispatch`), generic over how memory is reached (`memory`). What often follows one
+//! another has a handler of its own (`fuse`).
 //!
 //! What an operation computes is in `ring3_isa::eval` alone. Verified programs run without checks; all others have each
 //! access looked up in the live memory of the environment, and stop with a trap where it is not there.
@@ -9,6 +10,7 @@ mod alu;
 mod cell;
 mod control;
 mod dispatch;
+mod fuse;
 mod machine;
 mod memory;
 mod place;
@@ -24,6 +26,7 @@ use crate::exec::Execute;
 use crate::link::Linked;
 use cell::{Cell, Table};
 use machine::{Machine, Stack};
+pub(crate) use machine::{instructions, steps};
 use memory::{Checked, Host, Memory};
 use place::Places;
 

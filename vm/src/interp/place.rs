@@ -2,7 +2,7 @@
 //!
 //! Handlers are compiled for each combination of places, so that a handler for hot registers touches no memory but its cell.
 
-use ring3_isa::Reg;
+use ring3_isa::{Operand, Reg};
 
 use super::dispatch::{HOT, Hot};
 use super::machine::Machine;
@@ -59,6 +59,14 @@ impl Places {
     /// The place of a register.
     pub(super) fn of_reg(&self, reg: Reg) -> usize {
         self.hot.iter().position(|hot| *hot == reg.number()).unwrap_or(MEMORY)
+    }
+
+    /// The place of an operand.
+    pub(super) fn of_operand(&self, operand: Operand) -> usize {
+        match operand {
+            Operand::Reg(reg) => self.of_reg(reg),
+            Operand::Imm(_) => IMM,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use ring3_platform::{HelperId, ProgType};
 
 use super::cell::{Cell, plain, simple_handlers};
+use super::control::jump;
 use super::dispatch::{self, ENDED, Flow, HOT, next};
 use super::machine::{Machine, Stack};
 use super::*;
@@ -42,12 +43,13 @@ const AFTER: u8 = 13;
 /// Runs one handler between two probes with these values of registers, all of which are addresses of live memory.
 fn around<M: Memory>(interp: &Interp, handler: dispatch::Handler, values: [u64; 16]) -> (u64, u64) {
     let probe = |dst| Cell { dst, ..plain(probe) };
-    // Jumps go on with the next cell, taken or not.
-    let jump = Cell { run: handler, imm: values[0], off: size_of::<Cell>() as i32, dst: 8, src: 9 };
-    let cells = [probe(BEFORE), jump, probe(AFTER), plain(end)];
+    // Jumps go on with the next cell, taken or not. What does several operations finds jumps, and goes on behind them.
+    let pass = Cell { run: jump::<M>, imm: values[0], off: size_of::<Cell>() as i32, dst: 8, src: 9 };
+    let cell = Cell { run: handler, ..pass };
+    let cells = [probe(BEFORE), cell, pass, pass, probe(AFTER), plain(end)];
     let mut host = TestHost::default();
     let mut env = Env::new(&mut host);
-    env.left = 100;
+    env.left = steps(100);
     let used = std::cell::Cell::new(0);
     let mut words = [0u64; STACK_WORDS];
     let stack = Stack { start: words.as_mut_ptr().cast(), used: &used };
@@ -70,9 +72,17 @@ fn every_handler_is_flat<M: Memory>() {
     let interp = Interp::new(Arc::new(link_unverified(&code, ProgType::Xdp, &[], &Helpers::new()).unwrap()));
     let buffer = [0u64; 128];
     let start = buffer.as_ptr().expose_provenance() as u64 + 64;
+    assert!(start.is_multiple_of(2));
     // Equal, rising and falling: comparisons go every way.
     let fills: [fn(u64, u64) -> u64; 3] = [|s, _| s + 64, |s, i| s + 64 + 8 * i, |s, i| s + 512 - 8 * i];
-    for (index, handler) in simple_handlers::<M>().into_iter().enumerate() {
+    let fused = if M::CHECKED { Vec::new() } else { fuse::handlers::<M>() };
+    if !M::CHECKED {
+        for (index, handler) in fuse::indexed_handlers().into_iter().enumerate() {
+            let (before, after) = around::<M>(&interp, handler, [start.midpoint(0); 16]);
+            assert_eq!(before, after, "indexed handler {index}");
+        }
+    }
+    for (index, handler) in simple_handlers::<M>().into_iter().chain(fused).enumerate() {
         for (fill, value) in fills.iter().enumerate() {
             let values = std::array::from_fn(|i| value(start, i as u64));
             let (before, after) = around::<M>(&interp, handler, values);
