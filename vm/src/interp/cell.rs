@@ -16,7 +16,7 @@ use crate::lower::Op;
 pub(super) struct Cell {
     pub(super) run: Handler,
     pub(super) imm: u64,
-    /// Offset of an access, or bytes from this cell to the one that a jump leads to.
+    /// Offset of an access, or bytes from the next cell to the one that a jump leads to.
     pub(super) off: i32,
     pub(super) dst: u8,
     pub(super) src: u8,
@@ -26,7 +26,7 @@ impl Cell {
     /// Where the jump in the cell `pc` leads.
     #[inline(always)]
     pub(super) fn target(&self, pc: *const Cell) -> *const Cell {
-        pc.wrapping_byte_offset(self.off as isize)
+        pc.wrapping_add(1).wrapping_byte_offset(self.off as isize)
     }
 }
 
@@ -252,10 +252,10 @@ fn operand(places: &Places, operand: Operand) -> (usize, u8, u64) {
     }
 }
 
-/// Bytes from the cell `at` to that of a target, or to the last one if there is no such operation.
+/// Bytes from behind the cell `at` to that of a target, or to the last one if there is no such operation.
 fn distance(at: usize, target: u32, ops: usize) -> i32 {
     let to = (target as usize).min(ops) as i64;
-    let bytes = (to - at as i64) * size_of::<Cell>() as i64;
+    let bytes = (to - (at as i64 + 1)) * size_of::<Cell>() as i64;
     // `MAX_OPS` cells are far less than 2 GiB.
     bytes as i32
 }

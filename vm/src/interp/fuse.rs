@@ -365,7 +365,8 @@ mod tests {
             let interp = Interp::new(Arc::new(linked));
             let mut host = TestHost::default();
             let mut env = Env::new(&mut host);
-            env.ctx = crate::ctx::from_image(kind, &std::array::from_fn::<u8, 64, _>(|i| (i as u8).wrapping_mul(5))).unwrap();
+            env.ctx =
+                crate::ctx::from_image(kind, &std::array::from_fn::<u8, 64, _>(|i| (i as u8).wrapping_mul(5))).unwrap();
             env.budget = Some(1000);
             run(&interp, &mut env).unwrap_or_else(|e| panic!("{e}: {text}")) ^ env.executed().unwrap() << 48
         })

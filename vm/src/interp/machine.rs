@@ -254,10 +254,10 @@ impl<'m, 'h> Machine<'m, 'h> {
         pc as i64 + STEP <= self.limit
     }
 
-    /// A jump over `off` bytes, counted from its own cell, is executed.
+    /// A jump over `off` bytes, counted from the next cell, is executed.
     #[inline(always)]
     pub(super) fn jump_by(&mut self, off: i32) {
-        self.limit += i64::from(off) - STEP;
+        self.limit += i64::from(off);
     }
 
     /// The cell `pc` is executed, and `to` is the next one.

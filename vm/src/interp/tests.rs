@@ -44,7 +44,7 @@ const AFTER: u8 = 13;
 fn around<M: Memory>(interp: &Interp, handler: dispatch::Handler, values: [u64; 16]) -> (u64, u64) {
     let probe = |dst| Cell { dst, ..plain(probe) };
     // Jumps go on with the next cell, taken or not. What does several operations finds jumps, and goes on behind them.
-    let pass = Cell { run: jump::<M>, imm: values[0], off: size_of::<Cell>() as i32, dst: 8, src: 9 };
+    let pass = Cell { run: jump::<M>, imm: values[0], off: 0, dst: 8, src: 9 };
     let cell = Cell { run: handler, ..pass };
     let cells = [probe(BEFORE), cell, pass, pass, probe(AFTER), plain(end)];
     let mut host = TestHost::default();
@@ -54,7 +54,7 @@ fn around<M: Memory>(interp: &Interp, handler: dispatch::Handler, values: [u64; 
     let mut words = [0u64; STACK_WORDS];
     let stack = Stack { start: words.as_mut_ptr().cast(), used: &used };
     let mut regions = Regions::default();
-    regions.insert(values[0] - 64, 1024, RegionKind::Mem);
+    regions.insert(values.into_iter().fold(u64::MAX, u64::min), 256, RegionKind::Mem);
     env.regions = M::CHECKED.then_some(regions);
     let mut machine = Machine::new(Code { interp, cells: &cells }, &mut env, stack, 0);
     machine.regs = values;
