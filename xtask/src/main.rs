@@ -14,6 +14,8 @@ struct Step {
     env: &'static [(&'static str, &'static str)],
 }
 
+const PLAIN_LOOP: &str = "profile.dev.package.ring3-vm.debug-assertions=true";
+
 const STEPS: &[Step] = &[
     Step { name: "fmt", cargo: &["fmt", "--all", "--check"], env: &[] },
     Step {
@@ -27,13 +29,19 @@ const STEPS: &[Step] = &[
         env: &[("RUSTDOCFLAGS", "-D warnings")],
     },
     Step { name: "test", cargo: &["test", "--workspace", "--no-fail-fast"], env: &[] },
+    // The interpreter of builds with debug assertions, which goes from handler to handler in a plain loop.
+    Step {
+        name: "plain-loop",
+        cargo: &["test", "-p", "ring3-vm", "--lib", "--tests", "--config", PLAIN_LOOP],
+        env: &[],
+    },
 ];
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let run = |name: &str| wanted.iter().any(|w| w == "ci" || w == name);
     if !STEPS.iter().map(|s| s.name).chain(["ci", "arrows"]).any(|name| wanted.iter().any(|w| w == name)) {
-        eprintln!("usage: cargo xtask ci | fmt | clippy | doc | test | arrows");
+        eprintln!("usage: cargo xtask ci | fmt | clippy | doc | test | plain-loop | arrows");
         return ExitCode::from(2);
     }
     if run("arrows") {
