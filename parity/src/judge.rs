@@ -1,11 +1,11 @@
 //! One program, both verdicts.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ring3_object::{Object, ObjectError, Options};
 use ring3_platform::{Errno, Program, Target};
-use ring3_verifier::{LogLevel, verify};
+use ring3_verifier::{LogLevel, verify_watched};
 
 use crate::{Answer, Ours, Pair, Referee, Row, Verdict};
 
@@ -27,9 +27,36 @@ impl Default for Bounds {
 /// What the words of a refusal for something unknown are between.
 const UNSUPPORTED: (&str, &str) = ("ring3: ", " is not supported yet");
 
+/// Bytes of this process that are in memory, where the system tells.
+fn resident() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * PAGE)
+}
+
+/// Smallest page there is, in bytes: where pages are larger, more memory is taken than the bound says.
+const PAGE: u64 = 4096;
+
 /// What ring3 says of a program.
-pub fn ours(program: &Arc<Program>, target: &Arc<Target>, _bounds: &Bounds) -> Ours {
-    match verify(Arc::clone(program), Arc::clone(target), LogLevel(0)) {
+pub fn ours(program: &Arc<Program>, target: &Arc<Target>, bounds: &Bounds) -> Ours {
+    let (start, before) = (Instant::now(), resident());
+    let mut stopped = None;
+    let mut watch = || {
+        let grown = || resident().zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
+        stopped = if start.elapsed() > bounds.time {
+            Some(format!("not verified within {:?}", bounds.time))
+        } else if grown() > bounds.memory {
+            Some(format!("not verified within {} MiB", bounds.memory >> 20))
+        } else {
+            None
+        };
+        stopped.clone()
+    };
+    let result = verify_watched(Arc::clone(program), Arc::clone(target), LogLevel(0), &mut watch);
+    if let Some(why) = stopped {
+        return Ours::Stopped { why, took: start.elapsed() };
+    }
+    match result {
         Ok(proof) => Ours::Judged(Verdict::of_proof(&proof)),
         Err(rejection) if rejection.errno == Errno::EOPNOTSUPP => {
             let message = &rejection.message;
@@ -93,5 +120,54 @@ fn unlinked(file: &str, error: &ObjectError) -> Ours {
             let text = text.strip_prefix(file).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
             Ours::Failed(text.to_owned())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ring3_platform::ProgType;
+
+    use super::*;
+    use crate::Class;
+
+    /// A loop that is walked round by round.
+    const LONG: &str = "r1 = 0\nr1 += 1\nif r1 < 5000 goto -2\nr0 = 0\nexit";
+
+    fn program(text: &str) -> Arc<Program> {
+        Arc::new(Program::new("p", ProgType::SocketFilter, ring3_isa::assemble(text).unwrap()))
+    }
+
+    /// Says the same of all programs.
+    struct Says(Answer);
+
+    impl Referee for Says {
+        fn judge(&mut self, _file: &str, _program: &Program) -> Answer {
+            self.0.clone()
+        }
+    }
+
+    fn class(text: &str, says: Answer, bounds: Bounds) -> Class {
+        judge("file", &program(text), &Arc::new(Target::default()), &mut Says(says), &bounds).class()
+    }
+
+    #[test]
+    fn a_time_bound_is_kept() {
+        let bounds = Bounds { time: Duration::ZERO, ..Bounds::default() };
+        assert!(matches!(ours(&program(LONG), &Arc::new(Target::default()), &bounds), Ours::Stopped { .. }));
+        assert_eq!(class(LONG, Answer::Nothing, bounds), Class::Stopped);
+        assert_eq!(class(LONG, Answer::Nothing, Bounds::default()), Class::Alone);
+    }
+
+    #[test]
+    fn answers_are_classed() {
+        let judged = |errno| Answer::Judged(Verdict { errno, message: "R0 !read_ok".into(), ..Verdict::default() });
+        let refused = Answer::Refused { errno: Some(1), why: String::new() };
+        let (good, bad) = ("r0 = 0\nexit", "exit");
+        let bounds = Bounds::default();
+        assert_eq!(class(good, judged(0), bounds), Class::BothAccept);
+        assert_eq!(class(good, judged(13), bounds), Class::FalseAccept);
+        assert_eq!(class(bad, judged(0), bounds), Class::FalseReject);
+        assert_eq!(class(bad, judged(13), bounds), Class::BothReject);
+        assert_eq!(class(good, refused, bounds), Class::Refused);
     }
 }

@@ -91,5 +91,17 @@ pub struct Rejection {
 
 /// Judges a program as BPF_PROG_LOAD does. `level` says how much to log.
 pub fn verify(program: Arc<Program>, target: Arc<Target>, level: LogLevel) -> Result<VerifiedProgram, Box<Rejection>> {
-    walk::judge(program, target, level)
+    walk::judge(program, target, level, &mut || None)
+}
+
+/// As [`verify`], with somebody who may stop it: `watch` is asked before the first instruction of the walk and after every
+/// 1,024 of them, and gives why to stop. Then the program is refused with that reason and `EAGAIN`, which is what Linux
+/// returns when a signal stops its verifier.
+pub fn verify_watched(
+    program: Arc<Program>,
+    target: Arc<Target>,
+    level: LogLevel,
+    watch: &mut dyn FnMut() -> Option<String>,
+) -> Result<VerifiedProgram, Box<Rejection>> {
+    walk::judge(program, target, level, watch)
 }

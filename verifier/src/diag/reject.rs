@@ -166,6 +166,8 @@ rejects! {
     TooLarge { processed: u32 } E2BIG "BPF program is too large. Processed {processed} insn";
     TooComplex { jumps: usize } ENOMEM "The sequence of {jumps} jumps is too complex.";
     TooComplexBranch { jumps: usize } EFAULT "The sequence of {jumps} jumps is too complex.";
+    // The embedder's will, not a rule.
+    Stopped { why: String } EAGAIN "ring3: {why}";
     // What ring3 does not judge yet: refused by name, never let through.
     Unsupported { what: String } EOPNOTSUPP "ring3: {what} is not supported yet";
 }

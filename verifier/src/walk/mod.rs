@@ -28,6 +28,9 @@ pub const MAX_PROCESSED: u32 = 1_000_000;
 /// Paths that may be pending (BPF_COMPLEXITY_LIMIT_JMP_SEQ).
 pub const MAX_PENDING: usize = 8192;
 
+/// The watch is asked after so many instructions.
+const WATCHED: u32 = 1024;
+
 /// Where a path goes on after an instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Next {
@@ -77,13 +80,21 @@ pub struct Walk<'p> {
     pending: Vec<Pending>,
     /// The current instruction has the newest entry of the trail.
     has_entry: bool,
+    /// Says why to stop.
+    watch: &'p mut dyn FnMut() -> Option<String>,
     /// Source line that was printed last: file and line.
     line: Option<(std::sync::Arc<str>, u32)>,
 }
 
 impl<'p> Walk<'p> {
     /// Ready to walk.
-    pub fn new(program: &'p Program, target: &'p Target, structure: &'p Structure, log: Log) -> Walk<'p> {
+    pub fn new(
+        program: &'p Program,
+        target: &'p Target,
+        structure: &'p Structure,
+        log: Log,
+        watch: &'p mut dyn FnMut() -> Option<String>,
+    ) -> Walk<'p> {
         let len = program.code.len();
         Walk {
             program,
@@ -111,6 +122,7 @@ impl<'p> Walk<'p> {
             ids: 0,
             pending: Vec::new(),
             has_entry: false,
+            watch,
             line: None,
         }
     }
@@ -158,6 +170,11 @@ impl<'p> Walk<'p> {
     /// One instruction.
     fn step(&mut self, full: &mut bool) -> Result<Next, Reject> {
         self.has_entry = false;
+        if self.processed.is_multiple_of(WATCHED)
+            && let Some(why) = (self.watch)()
+        {
+            return Err(Reject::Stopped { why });
+        }
         self.processed += 1;
         if self.processed > MAX_PROCESSED {
             return Err(Reject::TooLarge { processed: self.processed });

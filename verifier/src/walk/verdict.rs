@@ -13,15 +13,20 @@ use crate::state::State;
 use crate::step::subprog;
 use crate::{Facts, LogLevel, Rejection, Stats, VerifiedProgram};
 
-/// See [`crate::verify`].
-pub fn judge(program: Arc<Program>, target: Arc<Target>, level: LogLevel) -> Result<VerifiedProgram, Box<Rejection>> {
+/// See [`crate::verify_watched`].
+pub fn judge(
+    program: Arc<Program>,
+    target: Arc<Target>,
+    level: LogLevel,
+    watch: &mut dyn FnMut() -> Option<String>,
+) -> Result<VerifiedProgram, Box<Rejection>> {
     let start = Instant::now();
     let mut log = Log::new(level.0);
     let structure = match structure(&program, &target, &mut log) {
         Ok(structure) => structure,
         Err((reject, at)) => return Err(rejection(reject, at, log, Stats::default(), start)),
     };
-    let mut walk = Walk::new(&program, &target, &structure, log);
+    let mut walk = Walk::new(&program, &target, &structure, log, watch);
     let result = passes(&mut walk, &structure);
     let stats = Stats {
         processed: walk.processed,
