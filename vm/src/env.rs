@@ -271,7 +271,7 @@ impl<'h> Env<'h> {
 
     /// Instructions that the last run executed, if the environment had a budget for it and it ended by itself.
     pub fn executed(&self) -> Option<u64> {
-        Some(self.budget?.saturating_sub(interp::instructions(self.left)))
+        Some(interp::instructions(interp::steps(self.budget?) - self.left))
     }
 
     pub(crate) fn budget_of_run(&self) -> u64 {

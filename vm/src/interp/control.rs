@@ -172,6 +172,9 @@ handler! {
         let index = if cell.imm & PACKET_INDEXED == 0 { 0 } else { machine.regs[usize::from(cell.src & 15)] };
         let load = legacy_packet(cell.imm & 0xff, index.wrapping_add(cell.off as i64 as u64), machine.env);
         machine.regs[0] = load.value;
+        if M::COUNTED && load.ok == 0 && !machine.affords(pc) {
+            return machine.exhausted::<M>(pc);
+        }
         // SAFETY: by the caller; a load is never the last cell.
         let to = if load.ok == 1 { unsafe { pc.add(1) } } else { unsafe { machine.leave::<M>(pc) } };
         go_on!(to, machine)

@@ -22,7 +22,7 @@ pub(crate) fn steps(instructions: u64) -> i64 {
     STEP * instructions.min(MAX_BUDGET) as i64
 }
 
-/// Back from `steps`; what is overdrawn is none.
+/// Back from `steps`.
 pub(crate) fn instructions(steps: i64) -> u64 {
     u64::try_from(steps / STEP).unwrap_or(0)
 }

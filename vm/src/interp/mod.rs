@@ -9,6 +9,8 @@ mod access;
 mod alu;
 mod cell;
 mod control;
+#[cfg(test)]
+mod differential;
 mod dispatch;
 mod fuse;
 mod machine;
