@@ -70,6 +70,17 @@ command ends. Maps that say that they are pinned by name are taken from /sys/fs/
 
 Exit status: 0 the kernel has loaded it, 1 it rejected a program, 2 wrong usage, bad input or no bpf(2).";
 
+const PARITY_EXAMPLES: &str = "\
+Examples:
+  ring3 parity *.bpf.o                                    do ring3 and the running kernel say the same?
+  ring3 parity -o json --programs 'xdp_*' *.bpf.o         one JSON document: totals, ratios, programs
+
+Needs root, or CAP_BPF with CAP_NET_ADMIN and CAP_PERFMON: the kernel loads each program with its maps, and lets go of \
+it again. Nothing is attached. Where bpf(2) cannot be used, ring3 judges alone.
+
+Exit status: 0 no false accept, 1 ring3 accepts a program that the kernel's verifier rejects, 2 wrong usage or a file \
+that could not be read.";
+
 const FILTER_EXAMPLES: &str = "\
 Examples:
   tcpdump -y EN10MB -ddd udp port 53 | ring3 filter --bytecode - mixed.pcap
@@ -103,6 +114,8 @@ pub enum Command {
     Dump(DumpArgs),
     /// Load an object into the running kernel
     Load(LoadArgs),
+    /// Compare verdicts with those of the running kernel, program by program
+    Parity(ParityArgs),
     /// Run a filter of classic BPF on a capture, or one of seccomp on system calls
     Filter(FilterArgs),
 }
@@ -226,6 +239,43 @@ pub struct LoadArgs {
     /// How to print
     #[arg(short = 'o', long = "output", value_enum, default_value_t = RunFormat::Table)]
     pub output: RunFormat,
+}
+
+/// `ring3 parity`.
+#[derive(Args, Debug)]
+#[command(after_help = PARITY_EXAMPLES)]
+pub struct ParityArgs {
+    /// BPF objects
+    #[arg(value_name = "OBJ", required = true)]
+    pub objects: Vec<PathBuf>,
+    /// Only programs of these names, separated by commas; * stands for any characters
+    #[arg(long, value_name = "FILTER", value_delimiter = ',')]
+    pub programs: Vec<String>,
+    /// How to print; json is one document
+    #[arg(short = 'o', long = "output", value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+}
+
+impl ParityArgs {
+    /// Is this one of the programs that are asked for?
+    pub fn selects(&self, name: &str) -> bool {
+        self.programs.is_empty() || self.programs.iter().any(|pattern| matches(pattern, name))
+    }
+}
+
+/// Does the name have the form of the pattern, in which `*` stands for any characters?
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
 }
 
 /// In which language `ring3 dump asm` writes instructions.
@@ -398,4 +448,17 @@ fn kernel(text: &str) -> Result<KernelVersion, String> {
         return Ok(version);
     }
     Err(format!("Linux {version} is not supported, only {} is", KernelVersion::V6_18))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_names() {
+        let matching = ["abc", "*", "a*", "*c", "a*c", "*b*", "a*b*c", "abc*"];
+        assert!(matching.iter().all(|pattern| matches(pattern, "abc")));
+        let others = ["", "ab", "b*", "*b", "abc*c", "a*bb*c", "abcd", "*a*a*"];
+        assert!(others.iter().all(|pattern| !matches(pattern, "abc")));
+    }
 }

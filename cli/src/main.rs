@@ -14,6 +14,7 @@ mod filter;
 mod listing;
 mod load;
 mod output;
+mod parity;
 mod run;
 mod table;
 mod value;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, &mut out),
         Command::Dump(args) => dump::dump(&args, &mut out),
         Command::Load(args) => load::load(&args, &mut out),
+        Command::Parity(args) => parity::parity(&args, &mut out),
         Command::Filter(args) => filter::filter(&args, &mut out),
     };
     let result = result.and_then(|outcome| out.flush().map(|()| outcome).map_err(CliError::from));

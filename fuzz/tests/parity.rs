@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ring3_fuzz::parity::{Class, Referee, Source, case, listing, maps, ours, parse, program};
+use ring3_fuzz::parity::{Difference, Referee, Source, case, listing, maps, ours, parse, program};
 use ring3_isa::{Code, RawInsn};
 use ring3_platform::{ProgType, Target};
 
@@ -48,7 +48,7 @@ fn live_verdicts() {
         for seed in 0..LIVE {
             let (kind, code) = case(seed, source);
             let pair = referee.judge(kind, code.clone()).unwrap();
-            if pair.class().is_some_and(|class| class <= Class::Message) {
+            if pair.class().is_some_and(|class| class <= Difference::Message) {
                 let text = listing(&code).join("; ");
                 wrong.push(format!("{source:?} {seed}: {}\t{text}\n  {}\n  {}", kind.name(), pair.linux, pair.ring3));
             }

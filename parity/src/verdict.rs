@@ -28,8 +28,9 @@ impl Verdict {
     pub fn of_log(errno: i32, log: &str) -> Option<Verdict> {
         let lines: Vec<&str> = log.lines().collect();
         let at = lines.iter().rposition(|line| line.starts_with("processed "))?;
-        let of_statistics = |line: &str| STATISTICS.iter().any(|start| line.starts_with(start));
-        let end = lines.iter().rposition(|line| !of_statistics(line)).map_or(0, |last| last + 1);
+        // After some messages comes the line of the source that they are about.
+        let is_beside = |line: &str| line.starts_with("; ") || STATISTICS.iter().any(|start| line.starts_with(start));
+        let end = lines.iter().rposition(|line| !is_beside(line)).map_or(0, |last| last + 1);
         let number = |name: &str| lines[at].split_once(name)?.1.split(' ').next()?.parse().ok();
         let stats = ["processed ", "max_states_per_insn ", "total_states ", "peak_states "]
             .map(|name| number(name).unwrap_or(0));
@@ -142,6 +143,8 @@ mod tests {
         assert_eq!((verdict.stats, verdict.took), ([4, 1, 3, 2], Duration::from_micros(35)));
         assert_eq!(Verdict::of_log(0, LOG).unwrap().message, "");
         assert_eq!(Verdict::of_log(22, "").map(|v| v.errno), None);
+        let with_source = LOG.replace("verification", "; if (*data == 0) @ p.bpf.c:7\nverification");
+        assert_eq!(Verdict::of_log(13, &with_source).unwrap().message, "R1 offset is outside of the packet");
         let unended = LOG.replace("packet\nverification", "packetverification");
         assert_eq!(Verdict::of_log(13, &unended).unwrap().message, "R1 offset is outside of the packet");
     }

@@ -5,12 +5,11 @@ mod chaos;
 mod mutation;
 mod shrink;
 
-use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use ring3_isa::{Code, Endianness, Insn, IsaError, Mention, RawInsn};
-use ring3_linux::{LoadOptions, Loaded, Map};
+use ring3_linux::{LoadOptions, Map};
+pub use ring3_parity::{Difference, Verdict};
 use ring3_platform::{Errno, MapDef, MapFlags, MapType, ProgType, Program, Target};
 use ring3_verifier::{LogLevel, verify};
 
@@ -100,77 +99,6 @@ pub fn program(kind: ProgType, code: Code, maps: &[Arc<MapDef>]) -> Program {
     program
 }
 
-/// What a verifier says.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Verdict {
-    /// Error number, 0 for none.
-    pub errno: i32,
-    /// Last line of the log before the statistics; empty if the program was accepted.
-    pub message: String,
-    /// The statistics of the log's last line.
-    pub stats: [u32; 4],
-}
-
-impl Verdict {
-    /// Of a program that was given to the kernel with [`STATISTICS`].
-    ///
-    /// Errors: it was not the program that was refused.
-    fn of_kernel(result: Result<Loaded, ring3_linux::Error>) -> Result<Verdict, ring3_linux::Error> {
-        match result {
-            Ok(loaded) => Ok(Verdict::of_log(0, &loaded.log.text)),
-            Err(ring3_linux::Error::Program { errno, log, .. }) => Ok(Verdict::of_log(errno.0, &log.text)),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Out of errno and a log that has the statistics.
-    fn of_log(errno: i32, log: &str) -> Verdict {
-        let lines: Vec<&str> = log.lines().collect();
-        let statistics = ["verification time ", "stack depth ", "processed "];
-        let at = lines.iter().rposition(|line| line.starts_with("processed ")).unwrap_or(lines.len());
-        let end =
-            lines.iter().rposition(|line| !statistics.iter().any(|s| line.starts_with(s))).map_or(0, |last| last + 1);
-        let number = |name: &str| {
-            let (_, rest) = lines.get(at)?.split_once(name)?;
-            rest.split(' ').next()?.parse().ok()
-        };
-        let stats = ["processed ", "max_states_per_insn ", "total_states ", "peak_states "]
-            .map(|name| number(name).unwrap_or(0));
-        let message = if errno == 0 { "" } else { lines[..end].last().copied().unwrap_or_default() };
-        // One message ends without the end of its line.
-        let message = message.split_once("verification time ").map_or(message, |(message, _)| message);
-        Verdict { errno, message: message.to_owned(), stats }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [processed, most, total, peak] = self.stats;
-        write!(
-            f,
-            "errno {} '{}' processed {processed} states {total} peak {peak} most {most}",
-            self.errno, self.message
-        )
-    }
-}
-
-/// How two verdicts differ, the worst first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Class {
-    /// ring3 accepts what the kernel refuses.
-    Unsound,
-    /// ring3 refuses what the kernel accepts.
-    Strict,
-    /// Another error number.
-    Errno,
-    /// Another message.
-    Message,
-    /// Another number of instructions.
-    Processed,
-    /// Another number of states.
-    States,
-}
-
 /// Both verdicts on one program.
 #[derive(Clone, Debug)]
 pub struct Pair {
@@ -178,31 +106,13 @@ pub struct Pair {
     pub linux: Verdict,
     /// Ours.
     pub ring3: Verdict,
-    /// How long ours took.
-    pub took: Duration,
 }
 
 impl Pair {
     /// How they differ. Nothing is said of programs that ring3 refuses because it does not know their ways.
-    pub fn class(&self) -> Option<Class> {
-        let (linux, ring3) = (&self.linux, &self.ring3);
-        if self.is_unsupported() || self.is_known() {
-            None
-        } else if ring3.errno == 0 && linux.errno != 0 {
-            Some(Class::Unsound)
-        } else if ring3.errno != 0 && linux.errno == 0 {
-            Some(Class::Strict)
-        } else if ring3.errno != linux.errno {
-            Some(Class::Errno)
-        } else if ring3.message != linux.message {
-            Some(Class::Message)
-        } else if ring3.stats[0] != linux.stats[0] {
-            Some(Class::Processed)
-        } else if ring3.stats != linux.stats {
-            Some(Class::States)
-        } else {
-            None
-        }
+    pub fn class(&self) -> Option<Difference> {
+        let is_excused = self.is_unsupported() || self.is_known();
+        if is_excused { None } else { Difference::between(&self.linux, &self.ring3) }
     }
 
     /// Differences that shall stay.
@@ -278,27 +188,27 @@ impl Referee {
             }
         };
         let maps: Vec<&Map> = maps.iter().collect();
-        let linux = Verdict::of_kernel(ring3_linux::load_with(&program, &maps, &STATISTICS))?;
-        let start = Instant::now();
-        let ring3 = ours(program, &self.target);
-        Ok(Pair { linux, ring3, took: start.elapsed() })
+        let linux = match ring3_linux::load_with(&program, &maps, &STATISTICS) {
+            Ok(loaded) => judged(0, &loaded.log.text),
+            Err(ring3_linux::Error::Program { errno, log, .. }) => judged(errno.0, &log.text),
+            Err(error) => return Err(error),
+        };
+        Ok(Pair { linux, ring3: ours(program, &self.target) })
     }
+}
+
+/// The kernel's verdict, with its last words where it came before the verifier.
+fn judged(errno: i32, log: &str) -> Verdict {
+    let last = log.lines().last().unwrap_or_default().to_owned();
+    Verdict::of_log(errno, log).unwrap_or(Verdict { errno, message: last, ..Verdict::default() })
 }
 
 /// What ring3 says of a program.
 pub fn ours(program: Program, target: &Arc<Target>) -> Verdict {
     match verify(Arc::new(program), Arc::clone(target), LogLevel(0)) {
-        Ok(verified) => Verdict { errno: 0, message: String::new(), stats: numbers(verified.stats()) },
-        Err(rejection) => Verdict {
-            errno: rejection.errno.number(),
-            message: rejection.message.clone(),
-            stats: numbers(rejection.stats),
-        },
+        Ok(proof) => Verdict::of_proof(&proof),
+        Err(rejection) => Verdict::of_rejection(&rejection),
     }
-}
-
-fn numbers(stats: ring3_verifier::Stats) -> [u32; 4] {
-    [stats.processed, stats.max_states_per_insn, stats.total_states, stats.peak_states]
 }
 
 /// What stands before the bytes of a slot that is no instruction.
