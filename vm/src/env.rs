@@ -171,7 +171,8 @@ pub struct Env<'h> {
     pub redirect: Option<Redirect>,
     /// Packets that were cloned away.
     pub clones: Vec<Cloned>,
-    /// Instructions that an interpreter may execute in one run; `None` is no limit.
+    /// Instructions that an interpreter may execute in one run; `None` is no limit but [`MAX_UNVERIFIED_INSNS`]. It is looked at
+    /// where a program jumps, calls, or ends: what stands before the first of these that it does not last for still runs.
     pub budget: Option<u64>,
     /// CPU of this run, asked of the host once at its start.
     pub(crate) cpu: u32,

@@ -9,7 +9,8 @@ use super::memory::Memory;
 use super::place::{IMM, OPERANDS, PLACES, Places};
 use super::{access, alu, control};
 use crate::link::Linked;
-use crate::lower::Op;
+use crate::lower::{Op, Target};
+use crate::maps::ArrayLayout;
 
 /// An operation with its operands in place.
 #[derive(Clone, Copy)]
@@ -208,34 +209,42 @@ impl<M: Memory> Of<M> {
         [access::release::<M, 0>, access::release::<M, 1>, access::release::<M, 2>, access::release::<M, 3>];
 }
 
-/// An array whose values the interpreter finds without a call: value `i` is at `base + i * stride` for `i < entries`.
+/// An array in which one call always looks up, and the interpreter without a call: value `i` is at `base + i * stride` for
+/// `i < entries`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Table {
     pub(super) base: u64,
     pub(super) stride: u64,
     pub(super) entries: u32,
+    call: Target,
 }
 
-/// Pre-decodes a program and puts a `fell_off` behind it. Jumps to nowhere lead there as well. Lookups of a verified program in
-/// arrays that it always uses there become lookups in `tables`.
-pub(super) fn decode<M: Memory>(linked: &Linked, places: &Places, tables: &mut Vec<Table>) -> Box<[Cell]> {
+/// The tables of a program, which has some only if it was verified.
+pub(super) fn tables(linked: &Linked) -> Box<[Table]> {
+    let table = |(call, layout): (Target, ArrayLayout)| {
+        let base = layout.base.as_ptr().expose_provenance() as u64;
+        Table { base, stride: layout.stride as u64, entries: layout.entries, call }
+    };
+    linked.array_lookups().map(table).collect()
+}
+
+/// Pre-decodes a program and puts a `fell_off` behind it. Jumps to nowhere lead there as well.
+pub(super) fn decode<M: Memory>(linked: &Linked, places: &Places, tables: &[Table]) -> Box<[Cell]> {
     let ops = linked.ops();
     let cells = ops.iter().zip(0..).map(|(op, at)| cell::<M>(*op, at, ops.len(), places));
     let mut cells: Vec<Cell> = cells.chain([plain(control::fell_off::<M>)]).collect();
     if !M::CHECKED {
         fuse::<M>(&mut cells, ops, places);
-        inline_lookups(&mut cells, linked, places, tables);
+        inline_lookups(&mut cells, places, tables);
     }
     cells.into()
 }
 
-fn inline_lookups(cells: &mut [Cell], linked: &Linked, places: &Places, tables: &mut Vec<Table>) {
+fn inline_lookups(cells: &mut [Cell], places: &Places, tables: &[Table]) {
     let run = LOOKUP[places.of_reg(Reg::R0)][places.of_reg(Reg::R2)];
-    for (op, layout) in linked.array_lookups() {
-        let base = layout.base.as_ptr().expose_provenance() as u64;
-        if let Some(cell) = cells.get_mut(op as usize) {
-            (cell.run, cell.imm) = (run, tables.len() as u64);
-            tables.push(Table { base, stride: layout.stride as u64, entries: layout.entries });
+    for (index, table) in (0..).zip(tables) {
+        if let Some(cell) = cells.get_mut(table.call as usize) {
+            (cell.run, cell.imm) = (run, index);
         }
     }
 }
@@ -253,10 +262,10 @@ fn operand(places: &Places, operand: Operand) -> (usize, u8, u64) {
 }
 
 /// Bytes from behind the cell `at` to that of a target, or to the last one if there is no such operation.
-fn distance(at: usize, target: u32, ops: usize) -> i32 {
+fn distance(at: usize, target: Target, ops: usize) -> i32 {
     let to = (target as usize).min(ops) as i64;
     let bytes = (to - (at as i64 + 1)) * size_of::<Cell>() as i64;
-    // `MAX_OPS` cells are far less than 2 GiB.
+    // A program has at most twice `MAX_OPS` operations, whose cells are far less than 2 GiB.
     bytes as i32
 }
 

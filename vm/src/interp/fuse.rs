@@ -16,10 +16,18 @@ use super::memory::{self, Memory, Place};
 use super::place::{IMM, PLACES, Places, get, set};
 use crate::lower::Op;
 
-/// The cell that is `$count` behind another, which `fuse` made sure of.
-macro_rules! behind {
+/// The address of the cell that is `$count` behind another, which `fuse` made sure of.
+macro_rules! ahead {
     ($pc:ident, $count:literal) => {
         // SAFETY: `fuse` found the operation there.
+        unsafe { $pc.add($count) }
+    };
+}
+
+/// That cell.
+macro_rules! behind {
+    ($pc:ident, $count:literal) => {
+        // SAFETY: as above.
         unsafe { &*$pc.add($count) }
     };
 }
@@ -83,7 +91,7 @@ handler! {
         let branch = behind!(pc, 1);
         let rhs = if R == IMM { branch.imm } else { get::<R>(machine, &hot, branch.src) };
         if eval::compare(COMPARISONS[OP], width(WIDE), value, rhs) {
-            let pc = &raw const *branch;
+            let pc = ahead!(pc, 1);
             jump_to!(M, pc, branch, machine, hot)
         } else {
             skip!(pc, 2, machine, hot)
@@ -96,14 +104,13 @@ handler! {
     fn step_either[M: Memory, const WIDE: bool, const D: usize](pc, cell, machine, hot) {
         let value = eval::alu(AluOp::Add, width(WIDE), get::<D>(machine, &hot, cell.dst), cell.imm);
         set::<D>(machine, &mut hot, cell.dst, value);
-        let branch = behind!(pc, 1);
-        let cell = if eval::compare(CmpOp::Eq, width(WIDE), value, branch.imm) {
+        let pc = if eval::compare(CmpOp::Eq, width(WIDE), value, behind!(pc, 1).imm) {
             cold_path();
-            branch
+            ahead!(pc, 1)
         } else {
-            behind!(pc, 2)
+            ahead!(pc, 2)
         };
-        let pc = &raw const *cell;
+        let cell = behind!(pc, 0);
         jump_to!(M, pc, cell, machine, hot)
     }
 }
@@ -111,13 +118,13 @@ handler! {
 handler! {
     /// `if l == imm goto; goto`
     fn either[M: Memory, const WIDE: bool, const L: usize](pc, cell, machine, hot) {
-        let cell = if eval::compare(CmpOp::Eq, width(WIDE), get::<L>(machine, &hot, cell.dst), cell.imm) {
+        let pc = if eval::compare(CmpOp::Eq, width(WIDE), get::<L>(machine, &hot, cell.dst), cell.imm) {
             cold_path();
-            cell
+            pc
         } else {
-            behind!(pc, 1)
+            ahead!(pc, 1)
         };
-        let pc = &raw const *cell;
+        let cell = behind!(pc, 0);
         jump_to!(M, pc, cell, machine, hot)
     }
 }
@@ -129,7 +136,7 @@ handler! {
         set::<D>(machine, &mut hot, cell.dst, value);
         let branch = behind!(pc, 1);
         if (value == branch.imm) != NE {
-            let pc = &raw const *branch;
+            let pc = ahead!(pc, 1);
             jump_to!(M, pc, branch, machine, hot)
         } else {
             skip!(pc, 2, machine, hot)

@@ -58,11 +58,11 @@ fn around<M: Memory>(interp: &Interp, handler: dispatch::Handler, values: [u64; 
     env.regions = M::CHECKED.then_some(regions);
     let mut machine = Machine::new(Code { interp, cells: &cells }, &mut env, stack, 0);
     machine.regs = values;
-    machine.set_limit(&raw const cells[0]);
+    machine.set_limit(cells.as_ptr());
     let mut hot = [0; HOT];
     hot.copy_from_slice(&values[..HOT]);
     // SAFETY: the cells end, and registers are addresses of live memory.
-    unsafe { dispatch::run(&raw const cells[0], &mut machine, hot) };
+    unsafe { dispatch::run(cells.as_ptr(), &mut machine, hot) };
     assert!(!machine.env.trapped(), "{:?}", machine.env.take_trap());
     (machine.regs[usize::from(BEFORE)], machine.regs[usize::from(AFTER)])
 }
