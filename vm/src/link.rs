@@ -90,6 +90,15 @@ pub struct MapHandle {
     pub map: Arc<dyn Map>,
     /// Its index in the linked program.
     pub index: u32,
+    /// Bytes of its keys.
+    pub(crate) key_size: u32,
+}
+
+impl MapHandle {
+    pub(crate) fn new(map: Arc<dyn Map>, index: u32) -> MapHandle {
+        let key_size = map.def().key_size;
+        MapHandle { map, index, key_size }
+    }
 }
 
 /// A program that engines can execute.
@@ -231,7 +240,7 @@ fn finish(
     let (verified, cpus) = (proved_for.is_some(), proved_for.unwrap_or(u32::MAX));
     let Lowered { mut ops, slots, subprogs, helpers: ids, fixups, lookups } = lowered;
     let maps: Box<[MapHandle]> =
-        maps.iter().zip(0..).map(|(map, index)| MapHandle { map: Arc::clone(map), index }).collect();
+        maps.iter().zip(0..).map(|(map, index)| MapHandle::new(Arc::clone(map), index)).collect();
     for fixup in fixups {
         let loaded = match fixup.value {
             FixupValue::Map(map) => &raw const maps[map] as u64,

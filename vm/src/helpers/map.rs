@@ -20,12 +20,16 @@ struct Copied {
 }
 
 impl Copied {
-    #[inline]
+    #[inline(always)]
     fn of(bytes: &[u8]) -> Copied {
         let mut copied = Copied { small: [0; SMALL], large: Vec::new(), len: bytes.len() };
-        match copied.small.get_mut(..bytes.len()) {
-            Some(small) => small.copy_from_slice(bytes),
-            None => copied.large = bytes.to_vec(),
+        // Most keys have one of few sizes, whose copies need no call.
+        match bytes.len() {
+            4 => copied.small[..4].copy_from_slice(bytes),
+            8 => copied.small[..8].copy_from_slice(bytes),
+            16 => copied.small[..16].copy_from_slice(bytes),
+            len if len <= SMALL => copied.small[..len].copy_from_slice(bytes),
+            _ => copied.large = bytes.to_vec(),
         }
         copied
     }
@@ -41,12 +45,12 @@ impl Copied {
 /// # Safety
 ///
 /// As of `Env::map` and `Env::mem`.
-#[inline]
+#[inline(always)]
 unsafe fn map_and_key<'m>(env: &mut Env<'_>, handle: u64, key: u64) -> Option<(&'m MapHandle, Copied)> {
     // SAFETY: passed on; the key of a map has the size of its definition.
     unsafe {
         let map = env.map(handle)?;
-        let key = env.mem(key, map.map.def().key_size.into())?;
+        let key = env.mem(key, map.key_size.into())?;
         Some((map, Copied::of(key)))
     }
 }
@@ -56,8 +60,8 @@ unsafe fn map_and_key<'m>(env: &mut Env<'_>, handle: u64, key: u64) -> Option<(&
 fn give_value(env: &mut Env<'_>, map: &MapHandle, value: Option<std::ptr::NonNull<u8>>) -> u64 {
     let Some(value) = value else { return 0 };
     let addr = value.as_ptr() as u64;
-    if map.map.def().kind.is_map_of_maps() {
-        // The address of a handle, which is not for programs to look into.
+    // What a map of maps gives is the address of a handle, which is not for programs to look into.
+    if env.regions.is_none() || map.map.def().kind.is_map_of_maps() {
         return addr;
     }
     env.publish(addr, map.map.def().value_size.into(), RegionKind::of_values(map.map.def()));

@@ -171,7 +171,7 @@ impl Hash {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn entry<'a>(&'a self, key: &'a [u8]) -> Option<Entry<'a>> {
         if key.len() != self.base.def.key_size as usize {
             return None;
@@ -187,15 +187,11 @@ impl Hash {
         (number, &self.buckets[number as usize])
     }
 
-    #[inline]
-    fn key_words(&self, element: u32) -> &[AtomicU64] {
-        self.slab.memory.words(element as usize * self.slab.element + cell::KEY, self.base.def.key_size as usize)
-    }
-
-    #[inline]
+    #[inline(always)]
     fn is(&self, element: u32, entry: &Entry<'_>) -> bool {
+        let key = element as usize * self.slab.element + cell::KEY;
         self.slab.cell(element, cell::HASH).load(Ordering::Relaxed) == entry.hash
-            && same(self.key_words(element), entry.key)
+            && same(self.slab.memory.words(key, entry.key.len()), entry.key)
     }
 
     /// Where CPU `cpu`'s value of an element is. The caller keeps `cpu` below `copies`.
@@ -205,7 +201,7 @@ impl Hash {
     }
 
     /// Finds a key; needs no lock.
-    #[inline]
+    #[inline(always)]
     fn find(&self, entry: &Entry<'_>) -> Option<u32> {
         loop {
             let mut link = entry.bucket.head.load(Ordering::Acquire);
@@ -219,6 +215,20 @@ impl Hash {
                 return None;
             }
         }
+    }
+
+    /// The value of a key for a program on CPU `cpu`.
+    #[inline(always)]
+    fn value_of(&self, key: &[u8], cpu: u32) -> Option<NonNull<u8>> {
+        let cpu = if self.percpu { cpu } else { 0 };
+        if cpu >= self.copies {
+            return None;
+        }
+        let element = self.find(&self.entry(key)?)?;
+        if self.lru.is_some() {
+            Lru::mark(&self.slab, element);
+        }
+        Some(self.slab.memory.at(self.value_offset(element, cpu)))
     }
 
     /// Takes an element out of its chain, whose lock is held. False if it is not there.
@@ -412,17 +422,14 @@ unsafe impl Map for Hash {
         self.slab.memory.holds(addr, len)
     }
 
-    #[inline]
     fn lookup_ptr(&self, key: &[u8], cpu: u32) -> Option<NonNull<u8>> {
-        let cpu = if self.percpu { cpu } else { 0 };
-        if cpu >= self.copies {
-            return None;
+        // Most keys have one of few sizes, for which there is code without loops over words.
+        match key.len() {
+            4 => self.value_of(key.first_chunk::<4>()?, cpu),
+            8 => self.value_of(key.first_chunk::<8>()?, cpu),
+            16 => self.value_of(key.first_chunk::<16>()?, cpu),
+            _ => self.value_of(key, cpu),
         }
-        let element = self.find(&self.entry(key)?)?;
-        if self.lru.is_some() {
-            Lru::mark(&self.slab, element);
-        }
-        Some(self.slab.memory.at(self.value_offset(element, cpu)))
     }
 
     fn update(&self, key: &[u8], value: &[u8], flags: u64, cpu: u32) -> Result<(), Errno> {
@@ -551,7 +558,7 @@ fn buckets(count: u32) -> Result<Box<[Bucket]>, Errno> {
 }
 
 /// The hash of a key: multiply and fold, a word at a time, the same on machines of either byte order.
-#[inline]
+#[inline(always)]
 fn hash(key: &[u8]) -> u32 {
     let mut state = SEED ^ key.len() as u64;
     for chunk in key.chunks(8) {

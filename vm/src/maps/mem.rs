@@ -73,7 +73,7 @@ impl Region {
     }
 
     /// The address of byte `offset`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn at(&self, offset: usize) -> NonNull<u8> {
         assert!(offset < self.len(), "offset {offset} outside the region");
         // SAFETY: within the allocation, as was just checked.
@@ -81,7 +81,7 @@ impl Region {
     }
 
     /// The words of `bytes` bytes from `offset`, the last of them padded. `offset` is a multiple of 8.
-    #[inline]
+    #[inline(always)]
     pub(super) fn words(&self, offset: usize, bytes: usize) -> &[AtomicU64] {
         let count = bytes.div_ceil(WORD);
         let fits = offset.is_multiple_of(WORD) && offset <= self.len() && count <= (self.len() - offset) / WORD;
@@ -92,7 +92,7 @@ impl Region {
     }
 
     /// The 32-bit cell at `offset`, a multiple of 4.
-    #[inline]
+    #[inline(always)]
     pub(super) fn cell(&self, offset: usize) -> &AtomicU32 {
         assert!(offset.is_multiple_of(4) && offset < self.len() - 3, "offset {offset} outside the region");
         // SAFETY: inside the allocation and aligned, as was just checked; zeroed memory, shared as an atomic.
@@ -143,7 +143,7 @@ fn store(words: &[AtomicU64], bytes: &[u8]) {
 }
 
 /// Up to 8 bytes as a word in memory order, padded with zeroes.
-#[inline]
+#[inline(always)]
 pub(super) fn load_word(chunk: &[u8]) -> u64 {
     match chunk.first_chunk::<WORD>() {
         Some(whole) => u64::from_ne_bytes(*whole),
@@ -156,7 +156,7 @@ pub(super) fn load_word(chunk: &[u8]) -> u64 {
 }
 
 /// True if the words hold exactly `bytes` (and zero padding).
-#[inline]
+#[inline(always)]
 pub(super) fn same(words: &[AtomicU64], bytes: &[u8]) -> bool {
     words.iter().zip(bytes.chunks(WORD)).all(|(word, chunk)| word.load(Ordering::Relaxed) == load_word(chunk))
 }

@@ -68,7 +68,7 @@ impl Outer {
             return Err(Errno::ENOMEM);
         }
         let handle =
-            handles.entry(Arc::as_ptr(&map).addr()).or_insert_with(|| Arc::new(MapHandle { map, index: NO_INDEX }));
+            handles.entry(Arc::as_ptr(&map).addr()).or_insert_with(|| Arc::new(MapHandle::new(map, NO_INDEX)));
         Ok(Arc::as_ptr(handle).expose_provenance() as u64)
     }
 }
