@@ -13,7 +13,8 @@ use crate::exec::{legacy_packet, tail_call};
 macro_rules! jump_to {
     ($memory:ident, $pc:ident, $cell:ident, $machine:ident, $hot:ident) => {{
         if $memory::COUNTED {
-            if !$machine.affords($pc) {
+            // A loop has a jump back; forward the program ends, and its exit looks.
+            if $cell.off < 0 && !$machine.affords($pc) {
                 return $machine.exhausted::<$memory>($pc);
             }
             $machine.jump_by($cell.off);

@@ -145,9 +145,11 @@ impl<'m, 'h> Machine<'m, 'h> {
         let bytes = subprogs.get(subprog).map_or(FRAME_BYTES, |s| s.stack_depth.next_multiple_of(8).min(FRAME_BYTES));
         let top = self.stack.top(self.depth);
         // SAFETY: the frame is within the stack, and the bytes within the frame.
-        unsafe {
-            let end = self.stack.start.add((self.depth as usize + 1) * FRAME_BYTES as usize);
-            end.sub(bytes as usize).write_bytes(0, bytes as usize);
+        if bytes > 0 {
+            unsafe {
+                let end = self.stack.start.add((self.depth as usize + 1) * FRAME_BYTES as usize);
+                end.sub(bytes as usize).write_bytes(0, bytes as usize);
+            }
         }
         if M::CHECKED {
             self.env.publish(top - u64::from(bytes), bytes.into(), RegionKind::Stack);

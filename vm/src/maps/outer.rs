@@ -67,8 +67,7 @@ impl Outer {
         if handles.len() >= MAX_RETIRED + self.base.def.max_entries as usize {
             return Err(Errno::ENOMEM);
         }
-        let handle =
-            handles.entry(Arc::as_ptr(&map).addr()).or_insert_with(|| Arc::new(MapHandle::new(map, NO_INDEX)));
+        let handle = handles.entry(Arc::as_ptr(&map).addr()).or_insert_with(|| Arc::new(MapHandle::new(map, NO_INDEX)));
         Ok(Arc::as_ptr(handle).expose_provenance() as u64)
     }
 }
