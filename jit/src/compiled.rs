@@ -7,11 +7,11 @@ use ring3_vm::lower::Subprog;
 use ring3_vm::maps::ArrayLayout;
 use ring3_vm::{CallHook, Env, Execute, HelperRef, Linked, MAY_GOTO_BUDGET};
 
-use crate::JitError;
 use crate::compile::{Assembled, Function, Runtime, Unit, assemble};
 use crate::exec_mem::ExecMem;
 use crate::target::{Array, Callee};
-use crate::x64::{Features, X64};
+use crate::x64::X64;
+use crate::{JitError, aarch64, x64};
 
 /// How the main function is entered.
 type Main = unsafe extern "C" fn(ctx: u64, env: &mut Env<'_>) -> u64;
@@ -19,14 +19,34 @@ type Main = unsafe extern "C" fn(ctx: u64, env: &mut Env<'_>) -> u64;
 /// How the trampoline is entered: `entry` is the address of a function that is not the main one.
 type Trampoline = unsafe extern "C" fn(entry: *const u8, args: &[u64; 5], env: &mut Env<'_>) -> u64;
 
+/// A machine that code can be emitted for, on whichever machine this runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arch {
+    /// x86-64 with the System V ABI.
+    X64,
+    /// arm64 with AAPCS64.
+    Arm64,
+}
+
+impl Arch {
+    /// The machine that this runs on, if it is one of them.
+    pub const HOST: Option<Arch> = if cfg!(all(target_arch = "x86_64", unix)) {
+        Some(Arch::X64)
+    } else if cfg!(all(target_arch = "aarch64", target_endian = "little", unix)) {
+        Some(Arch::Arm64)
+    } else {
+        None
+    };
+}
+
 /// The compiler.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Jit;
 
 impl Jit {
-    /// Whether programs can be compiled for the machine that this runs on: x86-64 with the System V ABI.
+    /// Whether programs can be compiled for the machine that this runs on: see [`Arch::HOST`].
     pub const fn is_supported() -> bool {
-        cfg!(all(target_arch = "x86_64", unix))
+        Arch::HOST.is_some()
     }
 
     /// Compiles a program for this machine. [`JitError::NotVerified`] if nobody proved it safe: machine code checks nothing.
@@ -34,24 +54,40 @@ impl Jit {
         if !linked.is_verified() {
             return Err(JitError::NotVerified);
         }
-        if !Jit::is_supported() {
+        let Some(arch) = Arch::HOST else {
             return Err(JitError::UnsupportedHost { arch: std::env::consts::ARCH, os: std::env::consts::OS });
-        }
-        let helpers: Vec<Callee> = linked.helpers().iter().map(callee).collect();
-        let functions: Vec<Function> = linked.subprogs().iter().map(function).collect();
-        let lookups: Vec<(u32, Array)> =
-            linked.array_lookups().filter_map(|(op, layout)| Some((op, array(layout)?))).collect();
-        let runtime = Runtime {
-            helpers: &helpers,
-            tail_call: Callee(ring3_vm::tail_call as *const () as usize),
-            legacy_packet: Callee(ring3_vm::legacy_packet as *const () as usize),
-            may_goto_budget: MAY_GOTO_BUDGET,
         };
-        let unit = Unit { ops: linked.ops(), functions: &functions, lookups: &lookups, runtime };
-        let Assembled { code, op_offsets, function_offsets, trampoline } =
-            assemble(&unit, X64::new(Features::detect()))?;
-        let code = ExecMem::publish(&code)?;
-        Ok(Compiled { linked, code, op_offsets, function_offsets, trampoline })
+        let mut assembled = emit(&linked, arch)?;
+        let code = ExecMem::publish(&std::mem::take(&mut assembled.code))?;
+        Ok(Compiled { linked, code, assembled })
+    }
+
+    /// Emits the code of a program for any machine, to be looked at: with the instructions that this machine has if it is the same,
+    /// else with those that all of that kind have. [`JitError::NotVerified`] as of [`Jit::compile`].
+    pub fn emit(linked: Arc<Linked>, arch: Arch) -> Result<Emitted, JitError> {
+        if !linked.is_verified() {
+            return Err(JitError::NotVerified);
+        }
+        let assembled = emit(&linked, arch)?;
+        Ok(Emitted { linked, assembled })
+    }
+}
+
+fn emit(linked: &Linked, arch: Arch) -> Result<Assembled, JitError> {
+    let helpers: Vec<Callee> = linked.helpers().iter().map(callee).collect();
+    let functions: Vec<Function> = linked.subprogs().iter().map(function).collect();
+    let lookups: Vec<(u32, Array)> =
+        linked.array_lookups().filter_map(|(op, layout)| Some((op, array(layout)?))).collect();
+    let runtime = Runtime {
+        helpers: &helpers,
+        tail_call: Callee(ring3_vm::tail_call as *const () as usize),
+        legacy_packet: Callee(ring3_vm::legacy_packet as *const () as usize),
+        may_goto_budget: MAY_GOTO_BUDGET,
+    };
+    let unit = Unit { ops: linked.ops(), functions: &functions, lookups: &lookups, runtime };
+    match arch {
+        Arch::X64 => assemble(&unit, X64::new(x64::Features::detect())),
+        Arch::Arm64 => aarch64::assemble(&unit, aarch64::Features::detect()),
     }
 }
 
@@ -74,11 +110,32 @@ fn array(layout: ArrayLayout) -> Option<Array> {
 pub struct Compiled {
     linked: Arc<Linked>,
     code: ExecMem,
-    /// Where the code of each operation starts; one more for the end of the last.
-    op_offsets: Vec<u32>,
-    /// Where each function starts.
-    function_offsets: Vec<u32>,
-    trampoline: u32,
+    /// Without the bytes, which are in `code`.
+    assembled: Assembled,
+}
+
+/// Machine code of a program that is only to be looked at.
+#[derive(Debug)]
+pub struct Emitted {
+    linked: Arc<Linked>,
+    assembled: Assembled,
+}
+
+impl Emitted {
+    /// The code.
+    pub fn code(&self) -> &[u8] {
+        &self.assembled.code
+    }
+
+    /// For each function the offset of its first byte; the main one is the first.
+    pub fn functions(&self) -> &[u32] {
+        &self.assembled.function_offsets
+    }
+
+    /// All of the code in pieces, as of [`Compiled::listing`].
+    pub fn listing(&self) -> Vec<Piece> {
+        listing(&self.linked, &self.assembled, self.assembled.code.len())
+    }
 }
 
 /// A run of machine code that has one origin.
@@ -117,39 +174,41 @@ impl Compiled {
 
     /// For each function the offset of its first byte; the main one is the first.
     pub fn functions(&self) -> &[u32] {
-        &self.function_offsets
+        &self.assembled.function_offsets
     }
 
     /// All of the code in pieces, in order and without gaps: for listings that put BPF instructions beside machine code.
     pub fn listing(&self) -> Vec<Piece> {
-        let mut pieces: Vec<Piece> = Vec::with_capacity(self.op_offsets.len() + self.function_offsets.len());
-        let mut add = |end: u32, origin| {
-            let start = pieces.last().map_or(0, |piece| piece.code.end);
-            if end as usize > start {
-                pieces.push(Piece { code: start..end as usize, origin });
-            }
-        };
-        for (function, subprog) in self.linked.subprogs().iter().enumerate() {
-            let ops = subprog.entry as usize..subprog.end as usize;
-            let after = self.function_offsets.get(function + 1).copied().unwrap_or(self.trampoline);
-            add(
-                self.op_offsets.get(ops.start).copied().map_or(after, |at| at.min(after)),
-                Origin::Prologue { function },
-            );
-            for op in ops {
-                // What follows the last operation of a function is its guard, if there is one.
-                let end = self.op_offsets.get(op + 1).copied().unwrap_or(after);
-                let end = if op + 1 == subprog.end as usize { after } else { end };
-                add(end, Origin::Slot(self.linked.slots().get(op).copied().unwrap_or(0)));
-            }
-        }
-        add(self.code().len() as u32, Origin::Trampoline);
-        pieces
+        listing(&self.linked, &self.assembled, self.code().len())
     }
 
     fn at(&self, offset: u32) -> Option<*const u8> {
         self.code.address(offset as usize)
     }
+}
+
+fn listing(linked: &Linked, assembled: &Assembled, len: usize) -> Vec<Piece> {
+    let Assembled { op_offsets, function_offsets, trampoline, .. } = assembled;
+    let mut pieces: Vec<Piece> = Vec::with_capacity(op_offsets.len() + function_offsets.len());
+    let mut add = |end: u32, origin| {
+        let start = pieces.last().map_or(0, |piece| piece.code.end);
+        if end as usize > start {
+            pieces.push(Piece { code: start..end as usize, origin });
+        }
+    };
+    for (function, subprog) in linked.subprogs().iter().enumerate() {
+        let ops = subprog.entry as usize..subprog.end as usize;
+        let after = function_offsets.get(function + 1).copied().unwrap_or(*trampoline);
+        add(op_offsets.get(ops.start).copied().map_or(after, |at| at.min(after)), Origin::Prologue { function });
+        for op in ops {
+            // What follows the last operation of a function is its guard, if there is one.
+            let end = op_offsets.get(op + 1).copied().unwrap_or(after);
+            let end = if op + 1 == subprog.end as usize { after } else { end };
+            add(end, Origin::Slot(linked.slots().get(op).copied().unwrap_or(0)));
+        }
+    }
+    add(len as u32, Origin::Trampoline);
+    pieces
 }
 
 // SAFETY: the program is set once, and its code touches the environment only through helpers.
@@ -180,9 +239,11 @@ unsafe fn callback(data: *const (), env: &mut Env<'_>, subprog: u32, args: [u64;
     // SAFETY: `execute` put it there, and takes the hook back before it returns.
     let compiled = unsafe { &*data.cast::<Compiled>() };
     let index = subprog as usize;
-    let entry = compiled.function_offsets.get(index).and_then(|offset| compiled.at(*offset));
+    let entry = compiled.assembled.function_offsets.get(index).and_then(|offset| compiled.at(*offset));
     // The main function is entered in another way. A verified program has no callback that is recursive.
-    let (Some(entry), Some(trampoline), true) = (entry, compiled.at(compiled.trampoline), index != 0) else { return 0 };
+    let (Some(entry), Some(trampoline), true) = (entry, compiled.at(compiled.assembled.trampoline), index != 0) else {
+        return 0;
+    };
     // SAFETY: `assemble` put the trampoline there, of this signature, in code for this machine.
     let trampoline = unsafe { std::mem::transmute::<*const u8, Trampoline>(trampoline) };
     // SAFETY: the entry is that of a function other than the main one; the arguments suit it by the caller.

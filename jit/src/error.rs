@@ -11,7 +11,7 @@ pub enum JitError {
     #[error("only verified programs are compiled")]
     NotVerified,
     /// There is no back end for the machine or the calling convention that this runs on.
-    #[error("there is no JIT for {arch} on {os}: it needs x86_64 on a Unix")]
+    #[error("there is no JIT for {arch} on {os}: it needs x86_64 or aarch64 on a Unix")]
     UnsupportedHost {
         /// As Rust names it: `std::env::consts::ARCH`.
         arch: &'static str,

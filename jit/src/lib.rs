@@ -1,11 +1,15 @@
 //! JIT compilers: the lowered operations of a verified program become machine code, in one pass.
 //!
-//! `compile` walks the operations once and tells a `target::Target` what to emit; `x64` is the one for x86-64. The registers of
-//! BPF live in registers of the machine for the whole program, in the assignment that makes a call of a helper need no shuffling.
+//! `compile` walks the operations once and tells a `target::Target` what to emit; `x64` is the one for x86-64, `aarch64`
+//! that for arm64. The registers of BPF live in registers of the machine for the whole program, in the assignment that makes a call
+//! of a helper need no shuffling.
 //! Memory for code is written first and made executable afterwards (`exec_mem`), never both at a time.
 //!
 //! Every back end assembles on every host; only running needs the right machine.
 
+// dynasm's macro converts registers and immediates that are numbers already.
+#[allow(clippy::useless_conversion, clippy::unnecessary_cast, unused_qualifications)]
+mod aarch64;
 mod compile;
 mod compiled;
 mod error;
@@ -18,5 +22,5 @@ mod x64;
 #[cfg(test)]
 mod tests;
 
-pub use compiled::{Compiled, Jit, Origin, Piece};
+pub use compiled::{Arch, Compiled, Emitted, Jit, Origin, Piece};
 pub use error::JitError;

@@ -1,4 +1,4 @@
-//! Every byte of the code is part of an instruction, as another decoder sees it, and every operation starts at one.
+//! x86-64: every byte of the code is part of an instruction, as another decoder sees it, and every operation starts at one.
 
 use iced_x86::{Decoder, DecoderOptions, Mnemonic};
 
@@ -17,8 +17,8 @@ fn starts(code: &[u8]) -> Vec<u32> {
 }
 
 fn check(ops: &[Op], helpers: &[Callee]) {
-    for features in FEATURES {
-        let done = assemble_main(ops, features, no_runtime(helpers)).unwrap();
+    for cpu in X64 {
+        let done = assemble_main(ops, cpu, no_runtime(helpers)).unwrap();
         let starts = starts(&done.code);
         assert_eq!(done.op_offsets.len(), ops.len() + 1);
         for (offset, op) in done.op_offsets.iter().zip(ops) {
@@ -54,18 +54,18 @@ fn shifts_use_what_the_processor_has() {
         .filter(|op| matches!(op, Op::Alu { op: AluOp::Lsh | AluOp::Rsh | AluOp::Arsh, src: Operand::Reg(_), .. }))
         .chain([Op::Exit])
         .collect();
-    for features in FEATURES {
-        let done = assemble_main(&shifts, features, no_runtime(&[])).unwrap();
+    for cpu in X64 {
+        let done = assemble_main(&shifts, cpu, no_runtime(&[])).unwrap();
         let decoder = Decoder::with_ip(64, &done.code, 0, DecoderOptions::NONE);
         let by_any = [Mnemonic::Shlx, Mnemonic::Shrx, Mnemonic::Sarx];
         let found = decoder.into_iter().filter(|insn| by_any.contains(&insn.mnemonic())).count();
-        assert_eq!(found, if features.bmi2 { shifts.len() - 1 } else { 0 });
+        assert_eq!(found, if cpu == X64[1] { shifts.len() - 1 } else { 0 });
     }
 }
 
 #[test]
 fn what_no_lowered_program_has_is_refused() {
-    let fails = |ops: &[Op]| assemble_main(ops, FEATURES[0], no_runtime(&[])).unwrap_err().to_string();
+    let fails = |ops: &[Op]| assemble_main(ops, X64[0], no_runtime(&[])).unwrap_err().to_string();
     assert_eq!(fails(&[]), "function 0 covers operations 0 to 0, which is out of place");
     assert_eq!(fails(&[Op::Jump { target: 1 }]), "operation 0 jumps to 1, outside of its function");
     assert_eq!(fails(&[Op::CallHelper { helper: 0 }]), "operation 0 calls helper 0, which is not there");
@@ -81,10 +81,7 @@ fn functions_tile_the_operations() {
     let ops = [Op::Exit, Op::Exit, Op::Exit];
     let unit = |functions: &[(u32, u32, u32)]| {
         let functions: Vec<_> = functions.iter().map(|&(start, end, stack)| Function { start, end, stack }).collect();
-        assemble(
-            &Unit { ops: &ops, functions: &functions, lookups: &[], runtime: no_runtime(&[]) },
-            X64::new(FEATURES[0]),
-        )
+        assemble_for(&Unit { ops: &ops, functions: &functions, lookups: &[], runtime: no_runtime(&[]) }, X64[0])
     };
     assert!(unit(&[(0, 1, 0), (1, 1, 0), (1, 3, 512)]).is_ok());
     for gap in [&[(0, 1, 0), (2, 3, 0)][..], &[(0, 2, 0)], &[(0, 4, 0)], &[(1, 3, 0)], &[(0, 2, 0), (1, 3, 0)], &[]] {
@@ -97,6 +94,6 @@ fn functions_tile_the_operations() {
 #[test]
 fn the_end_of_a_function_is_guarded() {
     let ops = [Op::LoadImm { dst: Reg::R0, value: 0 }];
-    let done = assemble_main(&ops, FEATURES[0], no_runtime(&[])).unwrap();
+    let done = assemble_main(&ops, X64[0], no_runtime(&[])).unwrap();
     assert!(done.code[..done.trampoline as usize].ends_with(&[0x0f, 0x0b]));
 }

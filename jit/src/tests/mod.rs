@@ -1,7 +1,10 @@
 //! Tests of the code that is emitted: it is decoded by another program's decoder, and executed and compared with `ring3_isa::eval`.
+//!
+//! Decoders look at the code for both machines on any host. Code is executed where it is at home.
 
 mod decode;
-#[cfg(all(target_arch = "x86_64", unix))]
+mod decode_arm64;
+#[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), unix))]
 mod run;
 
 use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
@@ -10,10 +13,17 @@ use ring3_vm::Op;
 use crate::JitError;
 use crate::compile::{Assembled, Function, Runtime, Unit, assemble};
 use crate::target::Callee;
-use crate::x64::{Features, X64};
+use crate::{aarch64, x64};
 
-/// With and without the instructions that not every processor has.
-const FEATURES: [Features; 2] = [Features { bmi2: false }, Features { bmi2: true }];
+/// A kind of processor: a machine, with or without the instructions that not every one of them has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Cpu {
+    X64(x64::Features),
+    Arm64(aarch64::Features),
+}
+
+const X64: [Cpu; 2] = [Cpu::X64(x64::Features { bmi2: false }), Cpu::X64(x64::Features { bmi2: true })];
+const ARM64: [Cpu; 2] = [Cpu::Arm64(aarch64::Features { lse: false }), Cpu::Arm64(aarch64::Features { lse: true })];
 
 /// Immediates around which encodings or results change.
 const IMMS: [i32; 21] =
@@ -26,10 +36,18 @@ fn no_runtime(helpers: &[Callee]) -> Runtime<'_> {
     Runtime { helpers, tail_call: Callee(0x1111), legacy_packet: Callee(0x2222_3333_4444), may_goto_budget: 100 }
 }
 
+/// Assembles a program.
+fn assemble_for(unit: &Unit<'_>, cpu: Cpu) -> Result<Assembled, JitError> {
+    match cpu {
+        Cpu::X64(features) => assemble(unit, x64::X64::new(features)),
+        Cpu::Arm64(features) => aarch64::assemble(unit, features),
+    }
+}
+
 /// Assembles one function with a whole frame of stack.
-fn assemble_main(ops: &[Op], features: Features, runtime: Runtime<'_>) -> Result<Assembled, JitError> {
+fn assemble_main(ops: &[Op], cpu: Cpu, runtime: Runtime<'_>) -> Result<Assembled, JitError> {
     let functions = [Function { start: 0, end: ops.len() as u32, stack: 512 }];
-    assemble(&Unit { ops, functions: &functions, lookups: &[], runtime }, X64::new(features))
+    assemble_for(&Unit { ops, functions: &functions, lookups: &[], runtime }, cpu)
 }
 
 /// R0 to R9.

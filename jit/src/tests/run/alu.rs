@@ -14,9 +14,9 @@ fn check(op: Op, code: &Code, before: [u64; 10]) {
 #[test]
 fn every_form_computes_what_eval_says() {
     let mut runs = 0;
-    for features in features() {
+    for cpu in cpus() {
         for op in alu_ops() {
-            let code = compile(&[op], features);
+            let code = compile(&[op], cpu);
             let inputs = inputs(op);
             for a in VALUES {
                 for b in VALUES {
@@ -44,10 +44,10 @@ fn every_form_computes_what_eval_says() {
 fn sequences_compute_what_eval_says() {
     let ops: Vec<Op> = alu_ops().collect();
     // Steps that share no factor with the number of operations visit all of them.
-    for features in features() {
+    for cpu in cpus() {
         for (round, chunk) in (0..ops.len()).collect::<Vec<_>>().chunks(32).enumerate() {
             let body: Vec<Op> = chunk.iter().map(|i| ops[(i * 7919 + round) % ops.len()]).collect();
-            let code = compile(&body, features);
+            let code = compile(&body, cpu);
             let before = distinct();
             let done = run(&code, before);
             let mut want = [0; 11];

@@ -7,7 +7,7 @@ fn every_comparison_decides_as_eval_says() {
     // Two behind the end of the body, which is one operation: see `around`.
     for branch in branch_ops(3) {
         let Op::Branch { width, op, lhs, rhs, .. } = branch else { unreachable!("a branch") };
-        let code = compile(&[branch], FEATURES[0]);
+        let code = compile(&[branch], this_cpu());
         for a in VALUES {
             for b in VALUES {
                 let mut before = distinct();
@@ -39,7 +39,7 @@ fn jumps_go_far() {
     body.extend((0..FILL).map(|_| add));
     body.push(Op::Jump { target: FILL + 3 });
     body.push(Op::Jump { target: 1 });
-    let done = run(&compile(&body, FEATURES[0]), [0; 10]);
+    let done = run(&compile(&body, this_cpu()), [0; 10]);
     assert_eq!(done.after[2], u64::from(FILL));
 }
 
@@ -53,7 +53,7 @@ fn loops_end() {
     ];
     let mut before = distinct();
     (before[2], before[3]) = (0, 1000);
-    let done = run(&compile(&body, FEATURES[0]), before);
+    let done = run(&compile(&body, this_cpu()), before);
     assert_eq!(done.after[2], 3000);
 }
 
@@ -72,7 +72,7 @@ fn may_goto_counts_down() {
         far,
         Op::Exit,
     ];
-    let done = assemble_main(&ops, FEATURES[0], no_runtime(&[])).unwrap();
+    let done = assemble_main(&ops, this_cpu(), no_runtime(&[])).unwrap();
     // SAFETY: the code does not use its arguments.
     let ret = unsafe { Code::new(&done).call(std::ptr::null_mut(), std::ptr::null_mut()) };
     assert_eq!(ret, 1100);

@@ -43,7 +43,7 @@ fn check(op: Op, code: &Code, mut before: [u64; 10], bytes: [u8; BYTES]) {
 #[test]
 fn loads_and_stores() {
     for op in plain_mem_ops().filter(|op| place(*op).0 != Reg::FP) {
-        let code = compile(&[op], FEATURES[0]);
+        let code = compile(&[op], this_cpu());
         check(op, &code, distinct(), pattern());
         check(op, &code, [0x7766_5544_3322_1100; 10], pattern().map(|byte| !byte));
     }
@@ -53,7 +53,7 @@ fn loads_and_stores() {
 fn offsets_of_run_time_contexts() {
     for off in [40_000, -70_000, i32::MAX, i32::MIN] {
         let op = Op::Load { size: Size::H, signed: true, dst: Reg::R3, base: Reg::R4, off };
-        check(op, &compile(&[op], FEATURES[0]), distinct(), pattern());
+        check(op, &compile(&[op], this_cpu()), distinct(), pattern());
     }
 }
 
@@ -62,7 +62,7 @@ fn read_modify_write() {
     const OLD: [u64; 6] = [0, 1, 0x7fff_ffff, 0xffff_ffff, 0x8000_0000_0000_0000, 0x0123_4567_89ab_cdef];
     for op in atomic_ops() {
         let Op::Atomic { src, .. } = op else { unreachable!("an atomic operation") };
-        let code = compile(&[op], FEATURES[0]);
+        let code = compile(&[op], this_cpu());
         for old in OLD {
             for value in VALUES {
                 let mut bytes = pattern();
@@ -93,7 +93,7 @@ fn the_stack() {
                     Op::Load { size, signed: size != Size::Dw, dst, base: Reg::FP, off },
                 ];
                 let before = distinct();
-                let done = run(&compile(&body, FEATURES[0]), before);
+                let done = run(&compile(&body, this_cpu()), before);
                 assert_eq!(done.after[dst.index()], eval::sign_extend(size, before[src.index()]), "{body:?}");
             }
         }
@@ -102,7 +102,7 @@ fn the_stack() {
             Op::Atomic { op: AtomicOp::FetchAdd, size: Size::Dw, base: Reg::FP, off, src: Reg::R2 },
             load(Reg::R3, Reg::FP, off),
         ];
-        let done = run(&compile(&body, FEATURES[0]), [7; 10]);
+        let done = run(&compile(&body, this_cpu()), [7; 10]);
         assert_eq!((done.after[2], done.after[3]), (-5i64 as u64, 2));
     }
 }
@@ -124,7 +124,7 @@ fn atomic_between_threads() {
             Op::LoadImm { dst: Reg::R0, value: 0 },
             Op::Exit,
         ];
-        let code = Code::new(&assemble_main(&ops, FEATURES[0], no_runtime(&[])).unwrap());
+        let code = Code::new(&assemble_main(&ops, this_cpu(), no_runtime(&[])).unwrap());
         let word = std::sync::atomic::AtomicU64::new(0);
         std::thread::scope(|scope| {
             for _ in 0..2 {

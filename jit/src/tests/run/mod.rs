@@ -35,9 +35,22 @@ const VALUES: [u64; 18] = [
     u64::MAX,
 ];
 
-/// The features that this machine has.
-fn features() -> impl Iterator<Item = Features> {
-    FEATURES.into_iter().filter(|features| !features.bmi2 || Features::detect().bmi2)
+/// This machine, and without what not every machine of its kind has.
+fn cpus() -> Vec<Cpu> {
+    let all = if cfg!(target_arch = "aarch64") { ARM64 } else { X64 };
+    let mut cpus = vec![all[0]];
+    cpus.extend(all.into_iter().filter(|cpu| *cpu == this_cpu()));
+    cpus.dedup();
+    cpus
+}
+
+/// This machine.
+fn this_cpu() -> Cpu {
+    if cfg!(target_arch = "aarch64") {
+        Cpu::Arm64(aarch64::Features::detect())
+    } else {
+        Cpu::X64(x64::Features::detect())
+    }
 }
 
 /// Code in executable memory.
@@ -102,8 +115,8 @@ fn around(body: &[Op]) -> Vec<Op> {
 }
 
 /// `body` between the loads and stores of the registers.
-fn compile(body: &[Op], features: Features) -> Code {
-    Code::new(&assemble_main(&around(body), features, no_runtime(&[])).unwrap())
+fn compile(body: &[Op], cpu: Cpu) -> Code {
+    Code::new(&assemble_main(&around(body), cpu, no_runtime(&[])).unwrap())
 }
 
 /// Runs what `compile` gave.

@@ -1,0 +1,324 @@
+//! Arithmetic, moves and byte swaps. 32-bit instructions of the machine zero-extend as those of BPF do, its shifts mask their
+//! count, and its divisions give what BPF wants where others fault: 0 for a division by zero, the minimum for that by -1.
+
+use dynasmrt::DynasmApi;
+use dynasmrt::aarch64::{encode_logical_immediate_32bit, encode_logical_immediate_64bit};
+use ring3_isa::{AluOp, EndianOp, Operand, Reg, Size, Width};
+
+use super::regs::{self, X16, X17, XZR};
+use super::{A64, emit, sized};
+
+/// The three operations whose immediates are patterns of bits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Logic {
+    And,
+    Or,
+    Xor,
+    /// `and` that only sets flags.
+    Test,
+}
+
+#[derive(Clone, Copy)]
+enum Shift {
+    Left,
+    Right,
+    Arithmetic,
+}
+
+/// What of a division is wanted, and how its operands are read.
+#[derive(Clone, Copy)]
+struct Division {
+    width: Width,
+    signed: bool,
+    /// The remainder, not the quotient.
+    rest: bool,
+}
+
+/// The immediate as the operation reads it, in the low bits of the width.
+pub(super) fn immediate(width: Width, imm: i32) -> u64 {
+    match width {
+        Width::W64 => i64::from(imm) as u64,
+        Width::W32 => u64::from(imm as u32),
+    }
+}
+
+/// An immediate of `add` and its kin: 12 bits, shifted by 0 or 12.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Imm12 {
+    Low(u32),
+    High(u32),
+}
+
+impl Imm12 {
+    /// `None` if the number has no such form.
+    pub(super) const fn new(value: u32) -> Option<Imm12> {
+        if value < 1 << 12 {
+            Some(Imm12::Low(value))
+        } else if value < 1 << 24 && value & 0xfff == 0 {
+            Some(Imm12::High(value >> 12))
+        } else {
+            None
+        }
+    }
+}
+
+impl A64 {
+    pub(super) fn emit_alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand) {
+        let d = regs::of(dst);
+        match op {
+            AluOp::Add => self.add_sub(width, d, src, false),
+            AluOp::Sub => self.add_sub(width, d, src, true),
+            AluOp::Or => self.logic(width, Logic::Or, d, src),
+            AluOp::And => self.logic(width, Logic::And, d, src),
+            AluOp::Xor => self.logic(width, Logic::Xor, d, src),
+            AluOp::Mul => self.mul(width, d, src),
+            AluOp::Lsh => self.shift(width, Shift::Left, d, src),
+            AluOp::Rsh => self.shift(width, Shift::Right, d, src),
+            AluOp::Arsh => self.shift(width, Shift::Arithmetic, d, src),
+            AluOp::Div => self.divide(Division { width, signed: false, rest: false }, d, src),
+            AluOp::Mod => self.divide(Division { width, signed: false, rest: true }, d, src),
+            AluOp::SDiv => self.divide(Division { width, signed: true, rest: false }, d, src),
+            AluOp::SMod => self.divide(Division { width, signed: true, rest: true }, d, src),
+        }
+    }
+
+    /// The register of an operand; an immediate is loaded into X17.
+    pub(super) fn operand(&mut self, width: Width, operand: Operand) -> u8 {
+        match operand {
+            Operand::Reg(reg) => regs::of(reg),
+            Operand::Imm(0) => XZR,
+            Operand::Imm(imm) => {
+                self.emit_load_imm(X17, immediate(width, imm));
+                X17
+            }
+        }
+    }
+
+    fn add_sub(&mut self, width: Width, d: u8, src: Operand, subtract: bool) {
+        if let Operand::Imm(imm) = src
+            && let Some(value) = Imm12::new(imm.unsigned_abs())
+        {
+            return self.add_imm(width, d, d, value, subtract != (imm < 0));
+        }
+        let s = self.operand(width, src);
+        if subtract {
+            sized!(self, sub, width, d, d, s);
+        } else {
+            sized!(self, add, width, d, d, s);
+        }
+    }
+
+    fn add_imm(&mut self, width: Width, d: u8, n: u8, value: Imm12, subtract: bool) {
+        match (width, value, subtract) {
+            (Width::W64, Imm12::Low(imm), false) => emit!(self, add XSP(d), XSP(n), imm),
+            (Width::W64, Imm12::Low(imm), true) => emit!(self, sub XSP(d), XSP(n), imm),
+            (Width::W64, Imm12::High(imm), false) => emit!(self, add XSP(d), XSP(n), imm, lsl 12),
+            (Width::W64, Imm12::High(imm), true) => emit!(self, sub XSP(d), XSP(n), imm, lsl 12),
+            (Width::W32, Imm12::Low(imm), false) => emit!(self, add WSP(d), WSP(n), imm),
+            (Width::W32, Imm12::Low(imm), true) => emit!(self, sub WSP(d), WSP(n), imm),
+            (Width::W32, Imm12::High(imm), false) => emit!(self, add WSP(d), WSP(n), imm, lsl 12),
+            (Width::W32, Imm12::High(imm), true) => emit!(self, sub WSP(d), WSP(n), imm, lsl 12),
+        }
+    }
+
+    /// `d = base + off`, by way of X17 if the offset is large. `base` may be the frame pointer.
+    pub(super) fn emit_address(&mut self, d: u8, base: u8, off: i32) {
+        match Imm12::new(off.unsigned_abs()) {
+            Some(value) => self.add_imm(Width::W64, d, base, value, off < 0),
+            None => {
+                self.emit_load_imm(X17, i64::from(off) as u64);
+                emit!(self, add X(d), X(base), x17);
+            }
+        }
+    }
+
+    fn logic(&mut self, width: Width, op: Logic, d: u8, src: Operand) {
+        if let Operand::Imm(imm) = src
+            && self.logic_imm(width, op, d, immediate(width, imm))
+        {
+            return;
+        }
+        let s = self.operand(width, src);
+        match op {
+            Logic::And => sized!(self, and, width, d, d, s),
+            Logic::Or => sized!(self, orr, width, d, d, s),
+            Logic::Xor => sized!(self, eor, width, d, d, s),
+            Logic::Test => sized!(self, tst, width, d, s),
+        }
+    }
+
+    /// Sets the flags to those of `d & src`.
+    pub(super) fn emit_test(&mut self, width: Width, d: u8, src: Operand) {
+        self.logic(width, Logic::Test, d, src);
+    }
+
+    /// False if the value is no repeated run of ones: nothing is emitted then. `value` is as [`immediate`] gives it.
+    fn logic_imm(&mut self, width: Width, op: Logic, d: u8, value: u64) -> bool {
+        match width {
+            Width::W64 if encode_logical_immediate_64bit(value).is_some() => match op {
+                Logic::And => emit!(self, and XSP(d), X(d), value),
+                Logic::Or => emit!(self, orr XSP(d), X(d), value),
+                Logic::Xor => emit!(self, eor XSP(d), X(d), value),
+                Logic::Test => emit!(self, tst X(d), value),
+            },
+            Width::W32 if encode_logical_immediate_32bit(value as u32).is_some() => match op {
+                Logic::And => emit!(self, and WSP(d), W(d), value as u32),
+                Logic::Or => emit!(self, orr WSP(d), W(d), value as u32),
+                Logic::Xor => emit!(self, eor WSP(d), W(d), value as u32),
+                Logic::Test => emit!(self, tst W(d), value as u32),
+            },
+            Width::W64 | Width::W32 => return false,
+        }
+        true
+    }
+
+    fn mul(&mut self, width: Width, d: u8, src: Operand) {
+        match src {
+            Operand::Imm(imm) if imm.is_positive() && imm & (imm - 1) == 0 => {
+                self.shift_by(width, Shift::Left, d, imm.trailing_zeros());
+            }
+            Operand::Reg(_) | Operand::Imm(_) => {
+                let s = self.operand(width, src);
+                sized!(self, mul, width, d, d, s);
+            }
+        }
+    }
+
+    fn shift(&mut self, width: Width, shift: Shift, d: u8, src: Operand) {
+        let count = match src {
+            Operand::Imm(imm) => return self.shift_by(width, shift, d, imm as u32 & (width.bits() - 1)),
+            Operand::Reg(src) => regs::of(src),
+        };
+        match shift {
+            Shift::Left => sized!(self, lsl, width, d, d, count),
+            Shift::Right => sized!(self, lsr, width, d, d, count),
+            Shift::Arithmetic => sized!(self, asr, width, d, d, count),
+        }
+    }
+
+    /// The count is less than the width.
+    fn shift_by(&mut self, width: Width, shift: Shift, d: u8, count: u32) {
+        match (width, shift) {
+            // The alias for a shift by 0 has no encoding of its own.
+            (Width::W64, _) if count == 0 => {}
+            (Width::W32, _) if count == 0 => emit!(self, mov W(d), W(d)),
+            (Width::W64, Shift::Left) => emit!(self, lsl X(d), X(d), count),
+            (Width::W64, Shift::Right) => emit!(self, lsr X(d), X(d), count),
+            (Width::W64, Shift::Arithmetic) => emit!(self, asr X(d), X(d), count),
+            (Width::W32, Shift::Left) => emit!(self, lsl W(d), W(d), count),
+            (Width::W32, Shift::Right) => emit!(self, lsr W(d), W(d), count),
+            (Width::W32, Shift::Arithmetic) => emit!(self, asr W(d), W(d), count),
+        }
+    }
+
+    /// The remainder is what the quotient leaves: by zero that is all of it, by -1 nothing.
+    fn divide(&mut self, division: Division, d: u8, src: Operand) {
+        let Division { width, signed, rest } = division;
+        if let Operand::Imm(imm @ 1..) = src
+            && !signed
+            && imm & (imm - 1) == 0
+        {
+            return if rest {
+                self.logic(width, Logic::And, d, Operand::Imm(imm - 1));
+            } else {
+                self.shift_by(width, Shift::Right, d, imm.trailing_zeros());
+            };
+        }
+        let s = self.operand(width, src);
+        let quotient = if rest { X16 } else { d };
+        if signed {
+            sized!(self, sdiv, width, quotient, d, s);
+        } else {
+            sized!(self, udiv, width, quotient, d, s);
+        }
+        if rest {
+            sized!(self, msub, width, d, X16, s, d);
+        }
+    }
+
+    pub(super) fn emit_mov(&mut self, width: Width, dst: Reg, src: Operand) {
+        let d = regs::of(dst);
+        match (width, src) {
+            (Width::W64, Operand::Reg(src)) if src == dst => {}
+            (_, Operand::Reg(src)) => sized!(self, mov, width, d, regs::of(src)),
+            (_, Operand::Imm(imm)) => self.emit_load_imm(d, immediate(width, imm)),
+        }
+    }
+
+    /// The fewest instructions for the value: one if it is a repeated run of ones, else one for each 16 bits that are neither
+    /// what all the others can be set to at once.
+    pub(super) fn emit_load_imm(&mut self, d: u8, value: u64) {
+        let halves = [0, 16, 32, 48].map(|shift| (value >> shift) as u16);
+        let other_than = |filler: u16| halves.iter().filter(|half| **half != filler).count();
+        let inverted = other_than(u16::MAX) < other_than(0);
+        let filler = if inverted { u16::MAX } else { 0 };
+        if other_than(filler) > 1 && encode_logical_immediate_64bit(value).is_some() {
+            return emit!(self, orr XSP(d), xzr, value);
+        }
+        let mut first = true;
+        for (index, half) in halves.into_iter().enumerate() {
+            // The last one is emitted if none was.
+            if half == filler && !(first && index == 3) {
+                continue;
+            }
+            match (first, inverted) {
+                (true, true) => self.move_half(Half::Inverted, d, !half, index),
+                (true, false) => self.move_half(Half::Zeroed, d, half, index),
+                (false, _) => self.move_half(Half::Kept, d, half, index),
+            }
+            first = false;
+        }
+    }
+
+    fn move_half(&mut self, rest: Half, d: u8, half: u16, index: usize) {
+        let (half, shift) = (u32::from(half), 16 * index as u32);
+        match rest {
+            Half::Zeroed => emit!(self, movz X(d), half, lsl shift),
+            Half::Inverted => emit!(self, movn X(d), half, lsl shift),
+            Half::Kept => emit!(self, movk X(d), half, lsl shift),
+        }
+    }
+
+    pub(super) fn emit_mov_sx(&mut self, width: Width, from: Size, dst: Reg, src: Reg) {
+        let (d, s) = (regs::of(dst), regs::of(src));
+        match (width, from) {
+            (Width::W64, Size::B) => emit!(self, sxtb X(d), W(s)),
+            (Width::W64, Size::H) => emit!(self, sxth X(d), W(s)),
+            (Width::W64, Size::W) => emit!(self, sxtw X(d), W(s)),
+            (Width::W64, Size::Dw) => emit!(self, mov X(d), X(s)),
+            (Width::W32, Size::B) => emit!(self, sxtb W(d), W(s)),
+            (Width::W32, Size::H) => emit!(self, sxth W(d), W(s)),
+            (Width::W32, Size::W | Size::Dw) => emit!(self, mov W(d), W(s)),
+        }
+    }
+
+    pub(super) fn emit_neg(&mut self, width: Width, d: u8) {
+        sized!(self, neg, width, d, d);
+    }
+
+    pub(super) fn emit_endian(&mut self, op: EndianOp, size: Size, dst: Reg) {
+        let d = regs::of(dst);
+        let swap = match op {
+            EndianOp::ToLe => false,
+            EndianOp::ToBe | EndianOp::Swap => true,
+        };
+        match (size, swap) {
+            (Size::B, _) => emit!(self, uxtb W(d), W(d)),
+            (Size::H, true) => emit!(self, rev16 W(d), W(d); uxth W(d), W(d)),
+            (Size::H, false) => emit!(self, uxth W(d), W(d)),
+            (Size::W, true) => emit!(self, rev W(d), W(d)),
+            (Size::W, false) => emit!(self, mov W(d), W(d)),
+            (Size::Dw, true) => emit!(self, rev X(d), X(d)),
+            (Size::Dw, false) => {}
+        }
+    }
+}
+
+/// What becomes of the other 48 bits when 16 are set.
+#[derive(Clone, Copy)]
+enum Half {
+    Zeroed,
+    /// They are ones, and so the 16 bits are given inverted.
+    Inverted,
+    Kept,
+}

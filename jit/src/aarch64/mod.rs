@@ -1,0 +1,210 @@
+//! arm64: the Arm Architecture Reference Manual for the instructions, AAPCS64 for the calls.
+//!
+//! Each file emits one class of operations; this one holds the assembler and wires them to [`Target`]. dynasm panics where an
+//! immediate that is known at run time only does not fit its instruction, so every such immediate is checked here before.
+
+mod abi;
+mod alu;
+mod atomic;
+mod branch;
+mod call;
+mod mem;
+mod regs;
+
+use dynasmrt::aarch64::Aarch64Relocation;
+use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, VecAssembler};
+use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
+
+use crate::JitError;
+use crate::compile::{Assembled, Unit};
+use crate::target::{Array, Callee, Frame, Target};
+
+/// One instruction or several, in Arm's syntax.
+macro_rules! emit {
+    ($a64:ident, $($code:tt)*) => {
+        dynasmrt::dynasm!($a64.asm ; .arch aarch64 ; $($code)*)
+    };
+}
+use emit;
+
+/// An instruction on registers of the width.
+macro_rules! sized {
+    ($a64:ident, $name:ident, $width:expr, $($reg:expr),+) => {
+        match $width {
+            Width::W64 => emit!($a64, $name $(X($reg)),+),
+            Width::W32 => emit!($a64, $name $(W($reg)),+),
+        }
+    };
+}
+use sized;
+
+/// Instructions that not every arm64 processor has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Features {
+    /// Read-modify-write in one instruction (FEAT_LSE).
+    pub(crate) lse: bool,
+}
+
+impl Features {
+    /// Those of this machine; none if it is not an arm64.
+    pub(crate) fn detect() -> Features {
+        #[cfg(target_arch = "aarch64")]
+        let features = Features { lse: std::arch::is_aarch64_feature_detected!("lse") };
+        #[cfg(not(target_arch = "aarch64"))]
+        let features = Features::default();
+        features
+    }
+}
+
+/// How far conditional branches are to reach.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reach {
+    /// 1 MiB, which is what one instruction does.
+    Near,
+    /// 128 MiB: around an unconditional one.
+    Far,
+}
+
+/// Emits arm64 code.
+pub(crate) struct A64 {
+    asm: VecAssembler<Aarch64Relocation>,
+    features: Features,
+    reach: Reach,
+}
+
+impl A64 {
+    /// An empty assembler.
+    pub(crate) fn new(features: Features, reach: Reach) -> A64 {
+        // Displacements are relative, so the code does not care where it ends up.
+        A64 { asm: VecAssembler::new(0), features, reach }
+    }
+}
+
+/// Emits the code of a program: with short branches, and where one of them does not reach its target with far ones.
+pub(crate) fn assemble(unit: &Unit<'_>, features: Features) -> Result<Assembled, JitError> {
+    match crate::compile::assemble(unit, A64::new(features, Reach::Near)) {
+        Err(JitError::Assembler(_)) => crate::compile::assemble(unit, A64::new(features, Reach::Far)),
+        done => done,
+    }
+}
+
+/// Processors fetch instructions in blocks of this size.
+const LOOP_ALIGNMENT: usize = 16;
+
+impl Target for A64 {
+    type Label = DynamicLabel;
+
+    fn label(&mut self) -> DynamicLabel {
+        self.asm.new_dynamic_label()
+    }
+
+    fn place(&mut self, label: DynamicLabel) {
+        self.asm.dynamic_label(label);
+    }
+
+    fn align_loop(&mut self) {
+        while !self.asm.offset().0.is_multiple_of(LOOP_ALIGNMENT) {
+            emit!(self, nop);
+        }
+    }
+
+    fn offset(&self) -> usize {
+        self.asm.offset().0
+    }
+
+    fn prologue(&mut self, frame: &Frame) {
+        self.emit_prologue(frame);
+    }
+
+    fn exit(&mut self, frame: &Frame) {
+        self.emit_exit(frame, regs::X7);
+    }
+
+    fn guard(&mut self) {
+        emit!(self, brk 0);
+    }
+
+    fn callback_trampoline(&mut self) {
+        self.emit_callback_trampoline();
+    }
+
+    fn alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand) {
+        self.emit_alu(width, op, dst, src);
+    }
+
+    fn mov(&mut self, width: Width, dst: Reg, src: Operand) {
+        self.emit_mov(width, dst, src);
+    }
+
+    fn mov_sx(&mut self, width: Width, from: Size, dst: Reg, src: Reg) {
+        self.emit_mov_sx(width, from, dst, src);
+    }
+
+    fn neg(&mut self, width: Width, dst: Reg) {
+        self.emit_neg(width, regs::of(dst));
+    }
+
+    fn endian(&mut self, op: EndianOp, size: Size, dst: Reg) {
+        self.emit_endian(op, size, dst);
+    }
+
+    fn load_imm(&mut self, dst: Reg, value: u64) {
+        self.emit_load_imm(regs::of(dst), value);
+    }
+
+    fn load(&mut self, size: Size, signed: bool, dst: Reg, base: Reg, off: i32) {
+        self.emit_load(size, signed, dst, base, off);
+    }
+
+    fn store(&mut self, size: Size, base: Reg, off: i32, src: Operand) {
+        self.emit_store(size, base, off, src);
+    }
+
+    fn atomic(&mut self, op: AtomicOp, width: Width, base: Reg, off: i32, src: Reg) {
+        self.emit_atomic(op, width, base, off, src);
+    }
+
+    fn load_acquire(&mut self, size: Size, dst: Reg, base: Reg, off: i32) {
+        self.emit_load_acquire(size, dst, base, off);
+    }
+
+    fn store_release(&mut self, size: Size, base: Reg, off: i32, src: Reg) {
+        self.emit_store_release(size, base, off, src);
+    }
+
+    fn jump(&mut self, target: DynamicLabel) {
+        emit!(self, b =>target);
+    }
+
+    fn branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: DynamicLabel) {
+        self.emit_branch(width, op, lhs, rhs, target);
+    }
+
+    fn may_goto(&mut self, frame: &Frame, target: DynamicLabel) {
+        self.emit_may_goto(frame, target);
+    }
+
+    fn call_helper(&mut self, callee: Callee) {
+        self.emit_call_helper(callee);
+    }
+
+    fn lookup(&mut self, array: Array) {
+        self.emit_lookup(array);
+    }
+
+    fn call_local(&mut self, function: DynamicLabel) {
+        emit!(self, bl =>function);
+    }
+
+    fn tail_call(&mut self, frame: &Frame, callee: Callee) {
+        self.emit_tail_call(frame, callee);
+    }
+
+    fn legacy_packet(&mut self, frame: &Frame, callee: Callee, size: Size, index: Option<Reg>, imm: i32) {
+        self.emit_legacy_packet(frame, callee, size, index, imm);
+    }
+
+    fn finish(self) -> Result<Vec<u8>, JitError> {
+        self.asm.finalize().map_err(|error| JitError::Assembler(error.to_string()))
+    }
+}
