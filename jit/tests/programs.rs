@@ -1,5 +1,5 @@
 //! Verified programs as machine code: what the interpreter does is what the code does.
-#![cfg(all(target_arch = "x86_64", unix))]
+#![cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), unix))]
 
 use std::sync::Arc;
 

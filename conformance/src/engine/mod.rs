@@ -11,6 +11,7 @@ mod vm;
 use std::fmt;
 use std::str::FromStr;
 
+use ring3_jit::Arch;
 use ring3_platform::Errno;
 
 use crate::Error;
@@ -188,9 +189,8 @@ pub fn open(name: &EngineName) -> Result<Box<dyn Engine>, String> {
     match name {
         EngineName::Checked => Ok(Box::new(vm::Vm::new(vm::Backend::Checked))),
         EngineName::Interp => Ok(Box::new(vm::Vm::new(vm::Backend::Interp))),
-        EngineName::JitX64 if ring3_jit::Jit::is_supported() => Ok(Box::new(vm::Vm::new(vm::Backend::Jit))),
-        EngineName::JitX64 => Err(format!("this machine is {}", std::env::consts::ARCH)),
-        EngineName::JitArm64 => Err("no arm64 JIT in this build".to_owned()),
+        EngineName::JitX64 => jit(Arch::X64),
+        EngineName::JitArm64 => jit(Arch::Arm64),
         EngineName::Kernel => Ok(Box::new(kernel::Kernel::open()?)),
         EngineName::Eval => Ok(Box::new(eval::Eval)),
         #[cfg(feature = "rbpf")]
@@ -201,5 +201,14 @@ pub fn open(name: &EngineName) -> Result<Box<dyn Engine>, String> {
             Some(plugin) => Ok(Box::new(plugin)),
             None => Err("the plugin has no command".to_owned()),
         },
+    }
+}
+
+/// Machine code, if this is the machine for it.
+fn jit(arch: Arch) -> Result<Box<dyn Engine>, String> {
+    if Arch::HOST == Some(arch) {
+        Ok(Box::new(vm::Vm::new(vm::Backend::Jit)))
+    } else {
+        Err(format!("this machine is {}", std::env::consts::ARCH))
     }
 }

@@ -7,7 +7,7 @@ use super::*;
 #[derive(Default)]
 struct Log {
     args: Vec<[u64; 5]>,
-    /// RSP modulo 16 as a helper finds it.
+    /// The stack pointer modulo 16 as a helper finds it.
     alignment: Vec<u64>,
     /// Function and trampoline that `callback` calls.
     entry: u64,
@@ -15,12 +15,21 @@ struct Log {
 }
 
 /// Gives (RSP + 8) % 16, which is 0 where the ABI is kept.
+#[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
 extern "C" fn misalignment() -> u64 {
     core::arch::naked_asm!("lea rax, [rsp + 8]", "and rax, 15", "ret")
 }
 
+/// Gives SP % 16, which is 0 where the ABI is kept.
+#[cfg(target_arch = "aarch64")]
+#[unsafe(naked)]
+extern "C" fn misalignment() -> u64 {
+    core::arch::naked_asm!("mov x0, sp", "and x0, x0, 15", "ret")
+}
+
 /// Overwrites every register that a callee may, and gives the sum of its arguments.
+#[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
 unsafe extern "C" fn clobber(_: u64, _: u64, _: u64, _: u64, _: u64, _: *mut Log) -> u64 {
     core::arch::naked_asm!(
@@ -36,6 +45,36 @@ unsafe extern "C" fn clobber(_: u64, _: u64, _: u64, _: u64, _: u64, _: *mut Log
         "mov r9, rcx",
         "mov r10, rcx",
         "mov r11, rcx",
+        "ret"
+    )
+}
+
+/// Overwrites every register that a callee may, and gives the sum of its arguments.
+#[cfg(target_arch = "aarch64")]
+#[unsafe(naked)]
+unsafe extern "C" fn clobber(_: u64, _: u64, _: u64, _: u64, _: u64, _: *mut Log) -> u64 {
+    core::arch::naked_asm!(
+        "add x0, x0, x1",
+        "add x0, x0, x2",
+        "add x0, x0, x3",
+        "add x0, x0, x4",
+        "mov x1, -1",
+        "mov x2, -1",
+        "mov x3, -1",
+        "mov x4, -1",
+        "mov x5, -1",
+        "mov x6, -1",
+        "mov x7, -1",
+        "mov x8, -1",
+        "mov x9, -1",
+        "mov x10, -1",
+        "mov x11, -1",
+        "mov x12, -1",
+        "mov x13, -1",
+        "mov x14, -1",
+        "mov x15, -1",
+        "mov x16, -1",
+        "mov x17, -1",
         "ret"
     )
 }
