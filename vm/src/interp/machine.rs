@@ -144,8 +144,8 @@ impl<'m, 'h> Machine<'m, 'h> {
         let subprogs = self.linked.subprogs();
         let bytes = subprogs.get(subprog).map_or(FRAME_BYTES, |s| s.stack_depth.next_multiple_of(8).min(FRAME_BYTES));
         let top = self.stack.top(self.depth);
-        // SAFETY: the frame is within the stack, and the bytes within the frame.
         if bytes > 0 {
+            // SAFETY: the frame is within the stack, and the bytes within the frame.
             unsafe {
                 let end = self.stack.start.add((self.depth as usize + 1) * FRAME_BYTES as usize);
                 end.sub(bytes as usize).write_bytes(0, bytes as usize);
