@@ -13,6 +13,7 @@ pub mod engine;
 mod error;
 pub mod format;
 mod judge;
+pub mod kernel;
 pub mod public;
 pub mod report;
 pub mod select;

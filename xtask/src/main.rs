@@ -3,6 +3,7 @@
 mod arrows;
 #[cfg(test)]
 mod docs;
+mod parity;
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -39,9 +40,14 @@ const STEPS: &[Step] = &[
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((first, rest)) = wanted.split_first()
+        && first == "parity"
+    {
+        return parity::run(rest);
+    }
     let run = |name: &str| wanted.iter().any(|w| w == "ci" || w == name);
     if !STEPS.iter().map(|s| s.name).chain(["ci", "arrows"]).any(|name| wanted.iter().any(|w| w == name)) {
-        eprintln!("usage: cargo xtask ci | fmt | clippy | doc | test | plain-loop | arrows");
+        eprintln!("usage: cargo xtask ci | fmt | clippy | doc | test | plain-loop | arrows | parity [OPTIONS]");
         return ExitCode::from(2);
     }
     if run("arrows") {

@@ -83,17 +83,17 @@ pub(crate) fn need(tool: &'static str, package: &'static str) -> Result<(), Abse
 
 /// Runs a command to its end and gives what it printed.
 pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>, Absent> {
-    let name = || command_name(command);
+    let name = command_name(command);
     let out = match command.stdin(Stdio::null()).output() {
         Ok(out) => out,
-        Err(error) => return Err(Absent::Command { command: name(), why: error.to_string() }),
+        Err(error) => return Err(Absent::Command { command: name, why: error.to_string() }),
     };
     if out.status.success() {
         return Ok(out.stdout);
     }
     let text = String::from_utf8_lossy(&out.stderr);
     let why = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("failed").to_owned();
-    Err(Absent::Command { command: name(), why })
+    Err(Absent::Command { command: name, why })
 }
 
 fn command_name(command: &Command) -> String {
@@ -150,7 +150,9 @@ pub(crate) fn download(package: &str, into: &Path) -> Result<PathBuf, Absent> {
     if !has("apt-get") {
         return Err(absent("there is no apt".to_owned()));
     }
-    let get = |what: &[&str]| output(Command::new("apt-get").args(["-q", "-o", "APT::Sandbox::User=root"]).args(what).current_dir(into));
+    let get = |what: &[&str]| {
+        output(Command::new("apt-get").args(["-q", "-o", "APT::Sandbox::User=root"]).args(what).current_dir(into))
+    };
     get(&["download", package]).map_err(|error| absent(error.to_string()))?;
     here().ok_or_else(|| absent("apt-get wrote no file".to_owned()))
 }

@@ -17,11 +17,20 @@ const CLANG: &str = "clang-19";
 /// Where the kernel has its types.
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 /// What is taken out of the package.
-const PARTS: &[&str] = &["tools/testing/selftests/bpf", "tools/lib", "tools/include", "tools/arch/x86/include", "scripts/bpf_doc.py"];
+const PARTS: &[&str] =
+    &["tools/testing/selftests/bpf", "tools/lib", "tools/include", "tools/arch/x86/include", "scripts/bpf_doc.py"];
 /// Flags of the compiler, but for folders.
 const FLAGS: &[&str] = &[
-    "-g", "-w", "-O2", "-std=gnu11", "-fno-strict-aliasing", "-mlittle-endian", "--target=bpf", "-mcpu=v3",
-    "-D__TARGET_ARCH_x86", "-DENABLE_ATOMICS_TESTS",
+    "-g",
+    "-w",
+    "-O2",
+    "-std=gnu11",
+    "-fno-strict-aliasing",
+    "-mlittle-endian",
+    "--target=bpf",
+    "-mcpu=v3",
+    "-D__TARGET_ARCH_x86",
+    "-DENABLE_ATOMICS_TESTS",
 ];
 /// Folders of C headers of the system.
 const SYSTEM: &[&str] = &["/usr/local/include", "/usr/include/x86_64-linux-gnu", "/usr/include"];
@@ -67,7 +76,8 @@ pub fn tree(cache: &Path) -> Result<Tree, Absent> {
 /// The package holds an archive that holds the source; neither is written to the disk whole.
 fn unpack(deb: &Path, into: &Path) -> Result<(), Absent> {
     let failed = |error: std::io::Error| Absent::Command { command: "dpkg-deb".to_owned(), why: error.to_string() };
-    let mut package = Command::new("dpkg-deb").arg("--fsys-tarfile").arg(deb).stdout(Stdio::piped()).spawn().map_err(failed)?;
+    let mut package =
+        Command::new("dpkg-deb").arg("--fsys-tarfile").arg(deb).stdout(Stdio::piped()).spawn().map_err(failed)?;
     let mut archive = Command::new("tar")
         .args(["-xO", &format!("./usr/src/{PACKAGE}.tar.xz")])
         .stdin(package.stdout.take().map_or_else(Stdio::null, Stdio::from))

@@ -1,0 +1,151 @@
+//! `ring3-kernel`: ring3 beside the running kernel over corpora of real programs; `cargo xtask parity` runs it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use ring3_conformance::kernel::corpus::{Absent, Corpus, selftests};
+use ring3_conformance::kernel::report::{self, About};
+use ring3_conformance::kernel::run::{Settings, run};
+use ring3_conformance::kernel::{Entry, html};
+use ring3_parity::Bounds;
+use serde_json::Value;
+
+/// ring3 beside the running kernel: every program of the corpora, judged by both.
+#[derive(Parser)]
+struct Args {
+    /// Folder for corpora and the report.
+    #[arg(long, default_value = "target/parity")]
+    target: PathBuf,
+    /// What the report is compared with.
+    #[arg(long, default_value = "conformance/kernel/baseline.json")]
+    baseline: PathBuf,
+    /// Writes the baseline anew.
+    #[arg(long)]
+    accept: bool,
+    /// Uses recorded verdicts even where the kernel could be asked.
+    #[arg(long)]
+    recorded: bool,
+    /// Makes the corpora, and judges nothing.
+    #[arg(long)]
+    prepare: bool,
+    /// Only files whose names have this in them.
+    #[arg(long)]
+    only: Option<String>,
+    /// Threads; as many as there are processors, if it is not said.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Seconds that a verification here may take.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Mebibytes that it may take.
+    #[arg(long, default_value_t = 2048)]
+    memory: u64,
+}
+
+fn main() -> ExitCode {
+    match work(&Args::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("parity: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn work(args: &Args) -> Result<ExitCode, Absent> {
+    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let mut about = About::default();
+    let corpora = prepare(args, threads, &mut about);
+    if corpora.is_empty() {
+        println!("parity: skipped: there is no corpus on this machine");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.prepare {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let live = !args.recorded && available(&mut about);
+    let bounds = Bounds { time: Duration::from_secs(args.seconds), memory: args.memory << 20 };
+    let start = Instant::now();
+    let entries = run(&corpora, &Settings { threads, bounds, live }, &progress("judged"));
+    about.seconds = start.elapsed().as_secs();
+    write(args, &entries, &about)
+}
+
+/// Makes the corpora; what cannot be had is told in a line.
+fn prepare(args: &Args, threads: usize, about: &mut About) -> Vec<Corpus> {
+    let cache = args.target.join("corpus");
+    let cache = std::path::absolute(&cache).unwrap_or(cache);
+    let made = [("selftests", selftests::prepare(&cache, threads, &progress("compiled")))];
+    let mut corpora = Vec::new();
+    for (name, made) in made {
+        match made {
+            Ok(mut corpus) => {
+                println!("parity: {name}: {}", corpus.note);
+                if let Some(only) = &args.only {
+                    corpus
+                        .files
+                        .retain(|file| file.file_name().is_some_and(|name| name.to_string_lossy().contains(only)));
+                }
+                about.add(&corpus);
+                corpora.push(corpus);
+            }
+            Err(why) => {
+                println!("parity: {name}: skipped: {why}");
+                about.skipped.push(format!("{name}: {why}"));
+            }
+        }
+    }
+    corpora
+}
+
+/// Can the kernel be asked?
+fn available(about: &mut About) -> bool {
+    match ring3_linux::available() {
+        Ok(()) => {
+            let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+            about.kernel = Some(release.trim().to_owned());
+            true
+        }
+        Err(why) => {
+            println!("parity: the kernel: skipped: {why}; recorded verdicts of Linux 6.18 serve in its place");
+            about.skipped.push(format!("the kernel: {why}"));
+            false
+        }
+    }
+}
+
+/// Tells of every hundredth.
+fn progress(what: &'static str) -> impl Fn(usize, usize) + Sync {
+    let last = AtomicUsize::new(0);
+    move |done, all| {
+        if (done % 100 == 0 || done == all) && last.fetch_max(done, Ordering::Relaxed) < done {
+            eprintln!("parity: {done} of {all} files {what}");
+        }
+    }
+}
+
+/// Writes report and page, prints totals; fails on a false accept.
+fn write(args: &Args, entries: &[Entry], about: &About) -> Result<ExitCode, Absent> {
+    let file = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Absent::File { path, source }
+    };
+    if args.accept {
+        let text = report::baseline_text(&report::baseline(entries));
+        fs::write(&args.baseline, text).map_err(file(&args.baseline))?;
+    }
+    let baseline = fs::read_to_string(&args.baseline).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let report = report::report(entries, about, baseline.as_ref());
+    let (data, page) = (args.target.join("report.json"), args.target.join("report.html"));
+    let text = serde_json::to_string_pretty(&report).unwrap_or_default();
+    fs::write(&data, text).map_err(file(&data))?;
+    fs::write(&page, html::page(&report)).map_err(file(&page))?;
+    println!("{}", report::summary(&report));
+    println!("parity: {} and {}", data.display(), page.display());
+    let bad = report["totals"]["false_accept"].as_u64() != Some(0);
+    Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

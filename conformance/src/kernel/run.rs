@@ -1,0 +1,119 @@
+//! All programs of some corpora, judged on several threads.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use ring3_object::Object;
+use ring3_parity::{Answer, Bounds, Kernel, Nobody, Ours, Pair, Row, judge_object};
+use ring3_platform::Target;
+
+use super::corpus::{Corpus, expect};
+use super::recorded::Recorded;
+use super::{Entry, Source};
+
+/// Bytes of stack of a thread that judges.
+const STACK: usize = 64 << 20;
+
+/// How to judge.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Threads.
+    pub threads: usize,
+    /// What a verification here may use.
+    pub bounds: Bounds,
+    /// Is the running kernel asked? If not, what was recorded serves.
+    pub live: bool,
+}
+
+/// Judges all programs of these corpora. `progress` is told how many of how many files are done.
+pub fn run(corpora: &[Corpus], settings: &Settings, progress: &(dyn Fn(usize, usize) + Sync)) -> Vec<Entry> {
+    let all: Vec<(&'static str, &Path)> =
+        corpora.iter().flat_map(|corpus| corpus.files.iter().map(|file| (corpus.name, file.as_path()))).collect();
+    let (next, entries) = (Mutex::new(0usize), Mutex::new(Vec::new()));
+    let recorded = Recorded::v6_18();
+    let work = || {
+        let judge = Judge::new(settings, &recorded);
+        let Ok(mut judge) = judge else { return };
+        loop {
+            let at = {
+                let Ok(mut next) = next.lock() else { return };
+                *next += 1;
+                *next - 1
+            };
+            let Some((set, path)) = all.get(at) else { return };
+            let found = judge.file(set, path);
+            if let Ok(mut entries) = entries.lock() {
+                entries.extend(found);
+            }
+            progress(at + 1, all.len());
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..settings.threads.max(1) {
+            // A thread that cannot be started leaves its part to the others.
+            let _ = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+        }
+    });
+    let mut entries = entries.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    entries.sort_by(|a, b| (a.set, &a.row.file, &a.row.program).cmp(&(b.set, &b.row.file, &b.row.program)));
+    entries
+}
+
+/// What a thread needs.
+struct Judge<'a> {
+    kernel: Option<Kernel>,
+    target: Arc<Target>,
+    recorded: &'a Recorded,
+    bounds: Bounds,
+}
+
+impl<'a> Judge<'a> {
+    fn new(settings: &Settings, recorded: &'a Recorded) -> Result<Judge<'a>, ring3_linux::Unavailable> {
+        let kernel = if settings.live { Some(Kernel::open()?) } else { None };
+        let target = kernel.as_ref().map_or_else(|| Arc::new(Target::default()), Kernel::target);
+        Ok(Judge { kernel, target, recorded, bounds: settings.bounds })
+    }
+
+    /// All programs of an object.
+    fn file(&mut self, set: &'static str, path: &Path) -> Vec<Entry> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let broken = |why: String| {
+            let pair = Pair { kernel: Answer::Nothing, ours: Ours::Failed(why) };
+            let row = Row { file: name.clone(), program: "-".to_owned(), pair };
+            vec![self.entry(set, row, None)]
+        };
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => return broken(error.to_string()),
+        };
+        let object = match Object::parse(&name, &bytes) {
+            Ok(object) => object,
+            Err(error) => return broken(error.to_string()),
+        };
+        let rows = match &mut self.kernel {
+            Some(kernel) => judge_object(&object, &self.target, kernel, &self.bounds, |_| true),
+            None => judge_object(&object, &self.target, &mut Nobody, &self.bounds, |_| true),
+        };
+        let expected = object.btf().map(|btf| expect::expectations(btf)).unwrap_or_default();
+        rows.into_iter().map(|row| self.entry(set, row, Some(&expected))).collect()
+    }
+
+    /// Where the running kernel was not asked, what was recorded counts.
+    fn entry(&self, set: &'static str, row: Row, expected: Option<&BTreeMap<String, expect::Expected>>) -> Entry {
+        let expected = expected.and_then(|all| all.get(&row.program)?.accepted);
+        let recorded = match row.pair.kernel {
+            Answer::Nothing => self.recorded.get(&row.file, &row.program),
+            Answer::Judged(_) | Answer::Refused { .. } => None,
+        };
+        match recorded.cloned() {
+            Some(kernel) => {
+                let row = Row { pair: Pair { kernel, ours: row.pair.ours }, ..row };
+                Entry { set, row, source: Source::Recorded, expected }
+            }
+            None => Entry { set, row, source: Source::Live, expected },
+        }
+    }
+}
