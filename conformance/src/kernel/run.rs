@@ -98,15 +98,22 @@ impl<'a> Judge<'a> {
             None => judge_object(&object, &self.target, &mut Nobody, &self.bounds, |_| true),
         };
         let expected = object.btf().map(|btf| expect::expectations(btf)).unwrap_or_default();
-        rows.into_iter().map(|row| self.entry(set, row, Some(&expected))).collect()
+        // Functions for others to call are no programs.
+        let is_program =
+            |name: &str| object.programs().iter().any(|entry| entry.name == name && entry.section != ".text");
+        let rows = rows.into_iter().filter(|row| is_program(&row.program));
+        rows.map(|row| self.entry(set, row, Some(&expected))).collect()
     }
 
-    /// Where the running kernel was not asked, what was recorded counts.
+    /// What was recorded counts where the running kernel was not asked, where it did not come as far as its verifier, and
+    /// where ring3 knows too little of a program to load it as its author meant.
     fn entry(&self, set: &'static str, row: Row, expected: Option<&BTreeMap<String, expect::Expected>>) -> Entry {
         let expected = expected.and_then(|all| all.get(&row.program)?.accepted);
-        let recorded = match row.pair.kernel {
-            Answer::Nothing => self.recorded.get(&row.file, &row.program),
-            Answer::Judged(_) | Answer::Refused { .. } => None,
+        let known = self.recorded.get(&row.file, &row.program);
+        let recorded = match (&row.pair.kernel, &row.pair.ours) {
+            (Answer::Nothing, _) | (_, Ours::Unjudged { .. }) => known,
+            (Answer::Refused { .. }, _) => known.filter(|answer| answer.verdict().is_some()),
+            (Answer::Judged(_), _) => None,
         };
         match recorded.cloned() {
             Some(kernel) => {
