@@ -115,7 +115,9 @@ impl Walk<'_> {
                 }
                 check_packet(reg, ptr, off, size, zero_ok)
             }
-            PtrKind::MapKey(_) if access == Access::Write => Err(Reject::KeyWrite { reg: reg.number() }),
+            PtrKind::MapKey(_) if access == Access::Write => {
+                Err(Reject::WriteReadOnly { reg: reg.number(), ty: type_name(&Value::Ptr(*ptr)) })
+            }
             PtrKind::MapKey(map) => {
                 let limit = self.program.maps[map as usize].key_size;
                 check_region(reg, ptr, off, size, Bounds::MapKey(limit), zero_ok)

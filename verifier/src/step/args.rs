@@ -7,7 +7,7 @@ use ring3_platform::{ArgFlags, ArgKind, ArgType, MapFlags, MapType, Proto};
 use super::MAX_OFF;
 use super::call::Args;
 use super::memory::{Access, At};
-use crate::diag::reject::Reject;
+use crate::diag::reject::{Reject, unsupported};
 use crate::state::{Byte, Ptr, PtrKind, ScalarValue, Value, locate, type_name};
 use crate::walk::Walk;
 
@@ -54,6 +54,7 @@ impl Walk<'_> {
         }
         let reg = argument(index);
         let value = self.read(reg)?;
+        let arg = self.by_map(arg, args);
         if arg.kind == ArgKind::Anything {
             return Ok(());
         }
@@ -116,6 +117,17 @@ impl Walk<'_> {
             | ArgKind::Dynptr => {}
         }
         Ok(())
+    }
+
+    /// The argument as it is for the map that an earlier one named: the values of maps of sockets are given as sockets.
+    fn by_map(&self, arg: ArgType, args: &Args) -> ArgType {
+        let kind = args.map.map(|map| self.program.maps[map as usize].kind);
+        match (arg.kind, kind) {
+            (ArgKind::MapValue, Some(MapType::Sockmap | MapType::Sockhash)) => {
+                ArgType { kind: ArgKind::BtfSockCommon, ..arg }
+            }
+            _ => arg,
+        }
     }
 
     fn check_offset(&self, reg: Reg, value: &Value, arg: ArgType) -> Result<(), Reject> {
@@ -366,6 +378,9 @@ fn check_type(reg: Reg, value: &Value, arg: ArgType) -> Result<(), Reject> {
         }
         other @ (Value::Scalar(_) | Value::Uninit) => other,
     };
+    if let (ArgKind::BtfSockCommon, Value::Ptr(Ptr { kind: PtrKind::Btf(_), .. })) = (arg.kind, &folded) {
+        return unsupported("a structure of the kernel given as a socket");
+    }
     let expected = accepted(arg.kind);
     if expected.contains(&type_name(&folded).as_str()) {
         return Ok(());

@@ -99,15 +99,21 @@ impl Walk<'_> {
         Ok(())
     }
 
+    fn check_global_args(&mut self, subprog: usize) -> Result<(), Reject> {
+        let params = self.params(subprog)?;
+        params.iter().enumerate().try_for_each(|(index, param)| self.check_global_arg(index, *param))
+    }
+
     fn call_global(&mut self, subprog: usize) -> Result<Next, Reject> {
         let name = self.subprog_name(subprog);
-        let params = self.params(subprog)?;
-        for (index, param) in params.iter().enumerate() {
-            if let Err(reject) = self.check_global_arg(index, *param) {
-                self.log.push(&reject.text());
-                self.log.push("\n");
-                return Err(Reject::GlobalArgs { subprog, name });
+        if let Err(reject) = self.check_global_args(subprog) {
+            // What ring3 cannot judge is not the caller's fault.
+            if matches!(reject, Reject::Unsupported { .. }) {
+                return Err(reject);
             }
+            self.log.push(&reject.text());
+            self.log.push("\n");
+            return Err(Reject::GlobalArgs { subprog, name });
         }
         if self.log.on() {
             self.log.push(&format!("Func#{subprog} ('{name}') is global and assumed valid.\n"));
