@@ -74,12 +74,13 @@ const PARITY_EXAMPLES: &str = "\
 Examples:
   ring3 parity *.bpf.o                                    do ring3 and the running kernel say the same?
   ring3 parity -o json --programs 'xdp_*' *.bpf.o         one JSON document: totals, ratios, programs
+  ring3 parity --run --pcap mixed.pcap lb.bpf.o           do all engines and the kernel do the same to these packets?
 
 Needs root, or CAP_BPF with CAP_NET_ADMIN and CAP_PERFMON: the kernel loads each program with its maps, and lets go of \
 it again. Nothing is attached. Where bpf(2) cannot be used, ring3 judges alone.
 
-Exit status: 0 no false accept, 1 ring3 accepts a program that the kernel's verifier rejects, 2 wrong usage or a file \
-that could not be read.";
+Exit status: 0 no false accept, or with --run no difference; 1 ring3 accepts a program that the kernel's verifier rejects, \
+or two engines differ; 2 wrong usage or a file that could not be read.";
 
 const FILTER_EXAMPLES: &str = "\
 Examples:
@@ -251,6 +252,15 @@ pub struct ParityArgs {
     /// Only programs of these names, separated by commas; * stands for any characters
     #[arg(long, value_name = "FILTER", value_delimiter = ',')]
     pub programs: Vec<String>,
+    /// Run the programs, on the kernel (BPF_PROG_TEST_RUN) and on every engine, on given and generated inputs
+    #[arg(long)]
+    pub run: bool,
+    /// A packet, or for types without one a context, in hexadecimal digits; may be given several times
+    #[arg(long, value_name = "HEX", requires = "run")]
+    pub data: Vec<String>,
+    /// A capture whose packets are inputs
+    #[arg(long, value_name = "FILE", requires = "run")]
+    pub pcap: Vec<PathBuf>,
     /// How to print; json is one document
     #[arg(short = 'o', long = "output", value_enum, default_value_t = Format::Table)]
     pub output: Format,
@@ -393,6 +403,8 @@ pub enum RunFormat {
 pub enum EngineArg {
     /// The interpreter
     Interp,
+    /// The interpreter that checks every access, which no verified program should need
+    Checked,
     /// Machine code
     Jit,
     /// The running kernel, which needs root: nothing is attached, what is printed goes to its trace
@@ -405,6 +417,7 @@ impl EngineArg {
         match choice {
             None => Backend::best(),
             Some(EngineArg::Interp) => Backend::Interpreter,
+            Some(EngineArg::Checked) => Backend::Checked,
             Some(EngineArg::Jit) => Backend::Jit,
             Some(EngineArg::Kernel) => Backend::Kernel,
         }

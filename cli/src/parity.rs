@@ -3,13 +3,17 @@
 use std::io::Write;
 use std::path::Path;
 
-use ring3::Object;
+use ring3::{Engine, Object};
+use ring3_parity::run::{self, RunRow, run_object};
 use ring3_parity::{Answer, Bounds, Class, Kernel, Nobody, Ours, Ratios, Referee, Report, Row, Verdict, judge_object};
+
+use serde_json::json;
 
 use crate::Outcome;
 use crate::args::{Format, ParityArgs};
+use crate::capture::{self, Capture, Links};
 use crate::error::CliError;
-use crate::output::{Ink, Out, printable};
+use crate::output::{Ink, Out, hex, printable};
 use crate::table::{Column, csv, line};
 use crate::verify::time;
 
@@ -35,6 +39,9 @@ const FIELDS: [&str; 18] = [
     "ours_time_us",
 ];
 
+/// Packets that may be given, at most.
+const MAX_GIVEN: usize = 10_000;
+
 /// Judges the programs, or runs them, and prints what differs.
 pub fn parity(args: &ParityArgs, out: &mut Out) -> Result<Outcome, CliError> {
     let mut bad = Outcome::Good;
@@ -55,7 +62,10 @@ pub fn parity(args: &ParityArgs, out: &mut Out) -> Result<Outcome, CliError> {
             None
         }
     };
-    let outcome = verdicts(args, &objects, kernel.as_mut(), out)?;
+    let outcome = match args.run {
+        false => verdicts(args, &objects, kernel.as_mut(), out)?,
+        true => runs(args, &objects, kernel.as_ref(), out)?,
+    };
     Ok(outcome.max(bad))
 }
 
@@ -83,6 +93,118 @@ fn verdicts(
         Format::Table => print_table(&report, out)?,
     }
     Ok(outcome(&report))
+}
+
+/// Packets or contexts of the command line.
+fn given(args: &ParityArgs) -> Result<Vec<Vec<u8>>, CliError> {
+    let bytes = |text: &String| {
+        let bytes = ring3::text::hex_bytes(text).filter(|bytes| bytes.len() <= capture::MAX_PACKET);
+        bytes.ok_or_else(|| CliError::Input(format!("--data {text}: not pairs of hexadecimal digits")))
+    };
+    let mut all = args.data.iter().map(bytes).collect::<Result<Vec<_>, _>>()?;
+    for path in &args.pcap {
+        let mut capture = Capture::open(path, Links::Ethernet)?;
+        while let Some(packet) = capture.next()? {
+            if all.len() >= MAX_GIVEN {
+                return Err(CliError::file(path, format!("more than {MAX_GIVEN} packets")));
+            }
+            all.push(packet.data);
+        }
+    }
+    Ok(all)
+}
+
+/// Runs all programs on every engine.
+fn runs(args: &ParityArgs, objects: &[Object], kernel: Option<&Kernel>, out: &mut Out) -> Result<Outcome, CliError> {
+    let given = given(args)?;
+    let target = kernel.map(Kernel::target).unwrap_or_default();
+    let mut engine = Engine::new().cpus(target.cpus);
+    if let Some(types) = &target.btf {
+        engine = engine.btf((**types).clone());
+    }
+    let mut rows = Vec::new();
+    for object in objects {
+        let of_object = run_object(object, &engine, kernel.is_some(), &given, |name| args.selects(name));
+        if args.output == Format::Table {
+            of_object.iter().try_for_each(|row| print_run(row, out))?;
+        }
+        rows.extend(of_object);
+    }
+    let differences: usize = rows.iter().map(|row| row.differences().len()).sum();
+    let ran = rows.iter().filter(|row| matches!(row.outcome, run::Outcome::Ran(_))).count();
+    let totals = json!({ "programs": rows.len(), "ran": ran, "differences": differences });
+    match args.output {
+        Format::Table => writeln!(out, "\n{} programs, {ran} of them run: {differences} differences", rows.len())?,
+        Format::Json => {
+            let programs: Vec<_> = rows.iter().map(RunRow::json).collect();
+            writeln!(out, "{}", json!({ "totals": totals, "programs": programs }))?;
+        }
+        Format::Csv => {
+            writeln!(out, "{}", csv(&RUN_FIELDS))?;
+            for row in &rows {
+                print_run_csv(row, out)?;
+            }
+        }
+    }
+    Ok(if differences > 0 { Outcome::Rejected } else { Outcome::Good })
+}
+
+/// Columns of the CSV form of runs: a line for each difference, and one for each program without.
+const RUN_FIELDS: [&str; 9] = ["file", "program", "inputs", "what", "engine", "has", "others", "others_have", "input"];
+
+fn print_run_csv(row: &RunRow, out: &mut Out) -> Result<(), CliError> {
+    let inputs = match &row.outcome {
+        run::Outcome::NotRun(_) => String::new(),
+        run::Outcome::Ran(comparison) => comparison.inputs.to_string(),
+    };
+    let (file, program) = (row.file.as_str(), row.program.as_str());
+    if row.differences().is_empty() {
+        writeln!(out, "{}", csv(&[file, program, &inputs, "", "", "", "", "", ""]))?;
+    }
+    for difference in row.differences() {
+        let ((one, this), (others, that)) = (&difference.one, &difference.others);
+        let (others, input) = (others.join(" "), hex(&difference.input));
+        writeln!(out, "{}", csv(&[file, program, &inputs, &difference.what, one, this, &others, that, &input]))?;
+    }
+    Ok(())
+}
+
+fn print_run(row: &RunRow, out: &mut Out) -> Result<(), CliError> {
+    let (file, program) = (printable(file_name(&row.file)), printable(&row.program));
+    let ran = match &row.outcome {
+        run::Outcome::NotRun(why) => {
+            let text = format!("{file} {program}: not run: {}", printable(why));
+            return Ok(writeln!(out, "{}", out.ink(Ink::Faint, &text))?);
+        }
+        run::Outcome::Ran(ran) => ran,
+    };
+    let mut text = format!("{file} {program}: {} inputs on {}", ran.inputs, ran.engines.join(", "));
+    if ran.refused > 0 {
+        text += &format!("; {} not taken by {}", ran.refused, ran.engines[0]);
+    }
+    if ran.only_here > 0 {
+        text += &format!(", {} of them taken here", ran.only_here);
+    }
+    if ran.fragments > 0 {
+        text += &format!("; {} run here alone, as the kernel takes them in fragments", ran.fragments);
+    }
+    if !ran.depends.is_empty() {
+        let words: Vec<&str> = ran.depends.iter().map(|depends| depends.words()).collect();
+        let unlike = if ran.engines.contains(&"kernel") { "not compared" } else { "not compared with the kernel" };
+        text += &format!("; {unlike}, as it depends on: {}", words.join(", "));
+    }
+    let ink = if ran.differences.is_empty() { Ink::Good } else { Ink::Bad };
+    writeln!(out, "{}", out.ink(ink, &text))?;
+    for difference in &ran.differences {
+        let ((one, this), (others, that)) = (&difference.one, &difference.others);
+        let others = others.join(", ");
+        let width = one.len().max(others.len());
+        writeln!(out, "    {} differs", printable(&difference.what))?;
+        writeln!(out, "        {one:width$}  {}", printable(this))?;
+        writeln!(out, "        {others:width$}  {}", printable(that))?;
+        writeln!(out, "        {:width$}  {}", "input", hex(&difference.input))?;
+    }
+    Ok(())
 }
 
 /// A false accept is what must never happen; everything else is a matter of what is built.

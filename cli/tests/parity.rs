@@ -67,3 +67,37 @@ fn forms_and_filters() {
     assert!(ran.stdout.contains("     1 not read or linked by ring3"), "{}", ran.stdout);
     assert_eq!(parity(&[], &["no_such.bpf.o".to_owned()]).code, Some(2));
 }
+
+#[test]
+fn engines_and_kernel_do_the_same() {
+    let objects = [
+        "drop_icmp",
+        "flows",
+        "hello_func",
+        "lb",
+        "loop",
+        "maps",
+        "openat",
+        "ping",
+        "socket_filter",
+        "subprogs",
+        "tail",
+    ];
+    let objects: Vec<String> = objects.iter().map(|name| format!("{name}.bpf.o")).collect();
+    let capture = common::example("captures/mixed.pcap");
+    let ran = parity(&["--run", "--pcap", capture.to_str().unwrap(), "--data", "00", "-o", "json"], &objects);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((ran.code, &report["totals"]["differences"]), (Some(0), &0.into()), "{}", ran.stdout);
+    let programs = report["programs"].as_array().unwrap();
+    let of = |name: &str| programs.iter().find(|row| row["program"] == name).unwrap();
+    assert!(programs.iter().all(|row| row["inputs"].as_u64().unwrap() > 5), "{}", ran.stdout);
+    assert_eq!((&of("lb")["depends"][0], &of("openat")["depends"][0]), (&"chance".into(), &"process".into()));
+    assert!(of("drop_icmp")["refused"].as_u64().unwrap() >= 4);
+    if comparable(&ran) {
+        assert_eq!(of("drop_icmp")["engines"][0], "kernel");
+        assert_eq!(of("keep")["engines"][0], "kernel");
+        assert!(of("drop_icmp")["fragments"].as_u64().unwrap() > 0);
+    }
+    assert_eq!(parity(&["--run", "--data", "0g"], &objects[..1]).code, Some(2));
+    assert_eq!(parity(&["--data", "00"], &objects[..1]).code, Some(2));
+}

@@ -8,6 +8,7 @@
 //! - [`judge_object`]: all programs of an object, a [`Row`] each; those that cannot be linked have a row, too.
 //! - [`Report`]: rows, their [`Totals`], [`Ratios`] of effort, [what is not judged yet](Report::unjudged) and by how many
 //!   programs; [`json`] is the form for scripts.
+//! - [`run`]: one program and its inputs on the kernel, the interpreters and the JIT.
 //! - [`Verdict`] and [`Difference`]: two verdicts in detail, down to the counts.
 //!
 //! ```no_run
@@ -30,6 +31,7 @@ mod judge;
 mod kernel;
 mod pair;
 mod report;
+pub mod run;
 mod verdict;
 
 pub use judge::{Bounds, judge, judge_object, ours};

@@ -19,6 +19,9 @@ use crate::{Error, Instance};
 pub enum Backend {
     /// The interpreter: on every machine.
     Interpreter,
+    /// The interpreter that looks every access up in the live memory of the run, and stops the program where it is not there. For
+    /// verified programs it is an oracle: one that it stops shows a mistake of the verifier.
+    Checked,
     /// Machine code, on machines that there is a compiler for.
     Jit,
     /// The running kernel, by BPF_PROG_TEST_RUN, with the crate's feature `kernel`. Programs are verified here first, then by
@@ -27,10 +30,11 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// As the command line names it: `interp`, `jit` or `kernel`.
+    /// As the command line names it: `interp`, `checked`, `jit` or `kernel`.
     pub const fn name(self) -> &'static str {
         match self {
             Backend::Interpreter => "interp",
+            Backend::Checked => "checked",
             Backend::Jit => "jit",
             Backend::Kernel => "kernel",
         }
@@ -189,7 +193,7 @@ impl Engine {
     /// With as many CPUs as the backend has.
     pub(crate) fn for_backend(self) -> Engine {
         match self.backend {
-            Backend::Interpreter | Backend::Jit => self,
+            Backend::Interpreter | Backend::Checked | Backend::Jit => self,
             Backend::Kernel => {
                 let cpus = kernel_cpus().unwrap_or(self.target.cpus);
                 self.cpus(cpus)

@@ -290,12 +290,17 @@ impl Instance {
         let verified = self.engine.verify_program(self.linked_program(name)?, LogLevel::default())?;
         let program = name.to_owned();
         let maps = verified.program().maps.iter().map(|def| self.map_of(def)).collect::<Result<Vec<_>, _>>()?;
-        let linked = ring3_vm::link(&verified, &maps, self.engine.helpers())
-            .map_err(|source| Error::Link { program: program.clone(), source })?;
-        let linked = Arc::new(linked);
-        let backend = self.engine.executes_by();
+        let (backend, helpers) = (self.engine.executes_by(), self.engine.helpers());
+        let linked = match backend {
+            Backend::Checked => {
+                let judged = verified.program();
+                ring3_vm::link_unverified(&judged.code, judged.kind, &maps, helpers)
+            }
+            Backend::Interpreter | Backend::Jit | Backend::Kernel => ring3_vm::link(&verified, &maps, helpers),
+        };
+        let linked = Arc::new(linked.map_err(|source| Error::Link { program: program.clone(), source })?);
         let (execute, compiled): (Arc<dyn Execute>, _) = match backend {
-            Backend::Interpreter | Backend::Kernel => (Arc::new(Interp::new(linked)), None),
+            Backend::Interpreter | Backend::Checked | Backend::Kernel => (Arc::new(Interp::new(linked)), None),
             Backend::Jit => {
                 let compiled = Jit::compile(linked).map_err(|source| Error::Jit { program, source })?;
                 let compiled = Arc::new(compiled);

@@ -144,8 +144,15 @@ impl KernelSide {
         Ok(())
     }
 
-    /// Runs a program so often on this input.
-    pub(crate) fn run(&self, name: &str, kind: ProgType, input: Input<'_>, times: u32) -> Result<Output, Error> {
+    /// Runs a program so often on this input. With `contexts`, metadata and context come back, too.
+    pub(crate) fn run(
+        &self,
+        name: &str,
+        kind: ProgType,
+        input: Input<'_>,
+        times: u32,
+        contexts: bool,
+    ) -> Result<Output, Error> {
         let missing = || Error::NoSuchProgram { file: "".into(), program: name.to_owned() };
         let prog = self.programs.get(name).ok_or_else(missing)?;
         let framed;
@@ -161,15 +168,35 @@ impl KernelSide {
         };
         // Raw tracepoints run once; the kernel refuses any number.
         let repeat = if takes_packet(kind) { times } else { 0 };
-        let run = TestRun { data, ctx, repeat, ..TestRun::default() };
+        let wants_ctx = contexts && takes_packet(kind);
+        let md = data.filter(|_| wants_ctx && kind == ProgType::Xdp).map(xdp_md);
+        let ctx = ctx.or(md.as_ref().map(<[u8; XDP_MD]>::as_slice));
+        let run = TestRun { data, ctx, wants_ctx, repeat, ..TestRun::default() };
         let output = prog.test_run(&run).map_err(wrap(name))?;
-        let mut packet = output.data;
+        let (mut packet, context) = (output.data, output.ctx.unwrap_or_default());
         if kind == ProgType::SocketFilter {
             packet.drain(..ETH_HLEN.min(packet.len()));
         }
         let duration = Duration::from_nanos(output.duration_ns.into());
-        Ok(Output::of_kernel(kind, output.retval, packet, duration))
+        // The metadata come in front of the packet; where that begins, the context says.
+        let meta = match context.first_chunk() {
+            Some(data) if kind == ProgType::Xdp => (u32::from_ne_bytes(*data) as usize).min(packet.len()),
+            Some(_) | None => 0,
+        };
+        let meta = packet.drain(..meta).collect();
+        let context = if kind == ProgType::Xdp { Vec::new() } else { crate::run::given_back(&context) };
+        Ok(Output::of_kernel(kind, output.retval, (meta, packet, context), duration))
     }
+}
+
+/// Bytes of `struct xdp_md`.
+const XDP_MD: usize = 24;
+
+/// A context of XDP for this packet: the kernel wants to be told where its end is.
+fn xdp_md(packet: &[u8]) -> [u8; XDP_MD] {
+    let mut md = [0; XDP_MD];
+    md[4..8].copy_from_slice(&u32::try_from(packet.len()).unwrap_or(u32::MAX).to_ne_bytes());
+    md
 }
 
 const fn is_array(kind: MapType) -> bool {

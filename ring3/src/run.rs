@@ -15,8 +15,12 @@ use crate::{Error, Executable};
 const ETH_HLEN: usize = 14;
 /// Bytes of an IPv4 header without options.
 const IPV4_HLEN: usize = 20;
+/// Bytes of an IPv6 header without extensions.
+const IPV6_HLEN: usize = 40;
 /// The Ethernet type of IPv4.
 const ETH_P_IP: [u8; 2] = [0x08, 0x00];
+/// The Ethernet type of IPv6.
+const ETH_P_IPV6: [u8; 2] = [0x86, 0xdd];
 /// Strings of `bpf_printk` that an instance keeps; later ones are dropped.
 pub const MAX_TRACE_LINES: usize = 1 << 16;
 
@@ -81,6 +85,11 @@ pub struct Output {
     pub retval: u32,
     /// The packet afterwards; empty for types without one.
     pub packet: Vec<u8>,
+    /// The metadata in front of the packet, of XDP programs; of runs on the kernel only if contexts are kept.
+    pub meta: Vec<u8>,
+    /// What BPF_PROG_TEST_RUN gives back of `struct __sk_buff`, the rest zero; if contexts are kept
+    /// ([`Runner::keep_contexts`]), and empty for other types.
+    pub context: Vec<u8>,
     /// Where the last redirect helper sent it, if the return value says so.
     pub redirect: Option<Redirect>,
     /// Packets that were sent beside it (`bpf_clone_redirect`).
@@ -92,8 +101,14 @@ pub struct Output {
 
 #[cfg(feature = "kernel")]
 impl Output {
-    pub(crate) fn of_kernel(kind: ProgType, retval: u32, packet: Vec<u8>, duration: Duration) -> Output {
-        Output { retval, packet, redirect: None, clones: Vec::new(), duration, kind }
+    /// `bytes`: metadata, packet, context.
+    pub(crate) fn of_kernel(
+        kind: ProgType,
+        retval: u32,
+        (meta, packet, context): (Vec<u8>, Vec<u8>, Vec<u8>),
+        duration: Duration,
+    ) -> Output {
+        Output { retval, packet, meta, context, redirect: None, clones: Vec::new(), duration, kind }
     }
 }
 
@@ -146,6 +161,7 @@ pub struct Runner<'i> {
     env: Env<'i>,
     trace: &'i mut TraceLog,
     kind: ProgType,
+    contexts: bool,
     #[cfg(feature = "kernel")]
     kernel: Option<OnKernel<'i>>,
 }
@@ -197,6 +213,7 @@ impl<'i> Runner<'i> {
             env,
             trace,
             kind,
+            contexts: false,
             #[cfg(feature = "kernel")]
             kernel: None,
         })
@@ -211,6 +228,12 @@ impl<'i> Runner<'i> {
     ) -> Runner<'i> {
         self.kernel = Some(OnKernel { side, slots, is_done: false });
         self
+    }
+
+    /// From now on runs give contexts back, as BPF_PROG_TEST_RUN does if it is asked to: [`Output::context`] and
+    /// [`Output::meta`]. As there, `wire_len` is then the packet's length.
+    pub fn keep_contexts(&mut self) {
+        self.contexts = true;
     }
 
     /// Where the kernel runs the program: brings the content of its maps to those of the instance, which dropping the runner
@@ -243,12 +266,17 @@ impl<'i> Runner<'i> {
         let input = input.into();
         #[cfg(feature = "kernel")]
         if let Some(kernel) = &self.kernel {
-            if let Input::Packet(frame) = input {
+            // The kernel looks at packets itself, but sees those of socket filters with a header in front.
+            if let (Input::Packet(frame), ProgType::SocketFilter) = (input, self.kind) {
                 self.check(frame)?;
             }
-            return kernel.side.run(&self.program.program().name, self.kind, input, times);
+            return kernel.side.run(&self.program.program().name, self.kind, input, times, self.contexts);
         }
         self.load(input)?;
+        if let (true, Context::Skb(skb)) = (self.contexts, &mut self.env.ctx) {
+            let len = skb.packet().len() as u64;
+            skb.fields().set("wire_len", len);
+        }
         self.env.clones.clear();
         let execute = self.program.execute().clone();
         let started = Instant::now();
@@ -266,8 +294,17 @@ impl<'i> Runner<'i> {
             Context::Skb(skb) => skb.data_out(),
             other => other.packet().map_or_else(Vec::new, |packet| packet.bytes().to_vec()),
         };
-        let clones = std::mem::take(&mut self.env.clones);
-        Ok(Output { retval, packet, redirect: self.env.redirect, clones, duration, kind: self.kind })
+        let meta = match &self.env.ctx {
+            Context::Xdp(xdp) => xdp.packet().meta().to_vec(),
+            Context::None | Context::Skb(_) | Context::Raw(_) | Context::Fields(_) => Vec::new(),
+        };
+        let context = if let (true, Context::Skb(skb)) = (self.contexts, &mut self.env.ctx) {
+            given_back(&skb.fields().image())
+        } else {
+            Vec::new()
+        };
+        let (redirect, clones) = (self.env.redirect, std::mem::take(&mut self.env.clones));
+        Ok(Output { retval, packet, meta, context, redirect, clones, duration, kind: self.kind })
     }
 
     fn error(&self, source: RunError) -> Error {
@@ -325,9 +362,29 @@ impl<'i> Runner<'i> {
         if needs_ip && frame[12..ETH_HLEN] == ETH_P_IP && len < ETH_HLEN + IPV4_HLEN {
             return refuse("IPv4, but shorter than an IPv4 header");
         }
+        if needs_ip && frame[12..ETH_HLEN] == ETH_P_IPV6 && len < ETH_HLEN + IPV6_HLEN {
+            return refuse("IPv6, but shorter than an IPv6 header");
+        }
         Ok(())
     }
 }
+
+/// Fields of `struct __sk_buff` that BPF_PROG_TEST_RUN gives back and programs can change: offset and bytes.
+const GIVEN_BACK: [(usize, usize); 4] = [(8, 4), (32, 4), (48, 20), (152, 8)];
+
+/// An image of `struct __sk_buff` with only those.
+pub(crate) fn given_back(image: &[u8]) -> Vec<u8> {
+    let mut out = vec![0; image.len().min(GIVEN_BACK_BYTES)];
+    for (at, len) in GIVEN_BACK {
+        if let (Some(to), Some(from)) = (out.get_mut(at..at + len), image.get(at..at + len)) {
+            to.copy_from_slice(from);
+        }
+    }
+    out
+}
+
+/// Bytes up to the last of them.
+const GIVEN_BACK_BYTES: usize = 160;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PacketKind {

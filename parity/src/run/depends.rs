@@ -1,0 +1,155 @@
+//! Programs whose results depend on more than their input, told by the helpers that they call.
+
+use std::collections::BTreeSet;
+
+use ring3_isa::{Callee, Insn};
+use ring3_object::{Object, Options};
+use ring3_platform::Program;
+use ring3_platform::helpers::id;
+
+/// What a result depends on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Depends {
+    /// The clock.
+    Time,
+    /// The processor that runs it.
+    Cpu,
+    /// Chance.
+    Random,
+    /// The process that runs it.
+    Task,
+    /// The kernel's memory.
+    Memory,
+    /// Interfaces, routes and sockets.
+    Network,
+    /// Who reads perf events.
+    Readers,
+    /// Addresses, which the program gives away: two runs on one engine differ. No helper tells this.
+    Addresses,
+}
+
+impl Depends {
+    /// In words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Depends::Time => "time",
+            Depends::Cpu => "processor",
+            Depends::Random => "chance",
+            Depends::Task => "process",
+            Depends::Memory => "memory of the kernel",
+            Depends::Network => "network",
+            Depends::Readers => "readers of perf events",
+            Depends::Addresses => "addresses",
+        }
+    }
+}
+
+/// Helpers by what their results depend on.
+const ROWS: &[(Depends, &[u32])] = &[
+    (
+        Depends::Time,
+        &[
+            id::KTIME_GET_NS,
+            id::KTIME_GET_BOOT_NS,
+            id::KTIME_GET_COARSE_NS,
+            id::KTIME_GET_TAI_NS,
+            id::JIFFIES64,
+            id::TIMER_START,
+            id::TCP_GEN_SYNCOOKIE,
+            id::TCP_RAW_GEN_SYNCOOKIE_IPV4,
+            id::TCP_RAW_GEN_SYNCOOKIE_IPV6,
+        ],
+    ),
+    (Depends::Cpu, &[id::GET_SMP_PROCESSOR_ID, id::GET_NUMA_NODE_ID]),
+    (Depends::Random, &[id::GET_PRANDOM_U32, id::GET_HASH_RECALC]),
+    (
+        Depends::Task,
+        &[
+            id::GET_CURRENT_PID_TGID,
+            id::GET_CURRENT_UID_GID,
+            id::GET_CURRENT_COMM,
+            id::GET_CURRENT_TASK,
+            id::GET_CURRENT_TASK_BTF,
+            id::GET_CURRENT_CGROUP_ID,
+            id::GET_CURRENT_ANCESTOR_CGROUP_ID,
+            id::GET_NS_CURRENT_PID_TGID,
+            id::CURRENT_TASK_UNDER_CGROUP,
+            id::GET_CGROUP_CLASSID,
+            id::TASK_PT_REGS,
+            id::TASK_STORAGE_GET,
+            id::COPY_FROM_USER,
+            id::PROBE_READ_USER,
+            id::PROBE_READ_USER_STR,
+        ],
+    ),
+    (
+        Depends::Memory,
+        &[
+            id::PROBE_READ,
+            id::PROBE_READ_STR,
+            id::PROBE_READ_KERNEL,
+            id::PROBE_READ_KERNEL_STR,
+            id::GET_STACK,
+            id::GET_STACKID,
+            id::GET_TASK_STACK,
+            id::KALLSYMS_LOOKUP_NAME,
+            id::PER_CPU_PTR,
+            id::THIS_CPU_PTR,
+            id::SNPRINTF_BTF,
+            id::GET_FUNC_IP,
+            id::BTF_FIND_BY_NAME_KIND,
+        ],
+    ),
+    (
+        Depends::Network,
+        &[
+            id::CLONE_REDIRECT,
+            id::FIB_LOOKUP,
+            id::CHECK_MTU,
+            id::SK_LOOKUP_TCP,
+            id::SK_LOOKUP_UDP,
+            id::SKC_LOOKUP_TCP,
+            id::GET_SOCKET_COOKIE,
+            id::GET_SOCKET_UID,
+            id::GET_NETNS_COOKIE,
+            id::GET_ROUTE_REALM,
+            id::SKB_CGROUP_ID,
+            id::SKB_CGROUP_CLASSID,
+            id::SKB_ANCESTOR_CGROUP_ID,
+            id::SKB_UNDER_CGROUP,
+        ],
+    ),
+    (
+        Depends::Readers,
+        &[
+            id::PERF_EVENT_OUTPUT,
+            id::PERF_EVENT_READ,
+            id::PERF_EVENT_READ_VALUE,
+            id::SKB_OUTPUT,
+            id::XDP_OUTPUT,
+            id::USER_RINGBUF_DRAIN,
+        ],
+    ),
+];
+
+/// What the results of a program, and of those that it can go on to by tail calls, depend on beside its input.
+pub fn depends(object: &Object, program: &Program) -> Vec<Depends> {
+    let mut helpers = BTreeSet::new();
+    let mut known = BTreeSet::from([program.name.clone()]);
+    let mut todo = vec![program.clone()];
+    while let Some(program) = todo.pop() {
+        helpers.extend(program.code.insns().iter().filter_map(|insn| match insn {
+            Ok(Insn::Call(Callee::Helper(id))) => u32::try_from(*id).ok(),
+            Ok(_) | Err(_) => None,
+        }));
+        for slot in program.maps.iter().flat_map(|map| &map.slots) {
+            if known.insert(slot.symbol.clone())
+                && let Ok(next) = object.program(&slot.symbol, &Options::default())
+            {
+                todo.push(next);
+            }
+        }
+    }
+    let calls = |ids: &[u32]| ids.iter().any(|id| helpers.contains(id));
+    ROWS.iter().filter(|(_, ids)| calls(ids)).map(|(depends, _)| *depends).collect()
+}
