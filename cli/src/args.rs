@@ -56,6 +56,7 @@ Examples:
   ring3 dump asm --dialect mnemonic lb.bpf.o                  the same, as ubpf and rbpf write it
   ring3 dump xlated lb.bpf.o --program lb                 after verification, as the engines see them
   ring3 dump jited lb.bpf.o --program lb                  the machine code
+  ring3 dump jited lb.bpf.o --program lb --arch arm64     the machine code of another machine
   ring3 dump maps -o json flows.bpf.o                     the definitions of the maps
   ring3 dump btf /sys/kernel/btf/vmlinux | less           types; also of a raw BTF file";
 
@@ -210,9 +211,34 @@ pub struct DumpArgs {
     /// The language of asm
     #[arg(long, value_enum, default_value_t = Dialect::Kernel)]
     pub dialect: Dialect,
+    /// The machine of jited
+    #[arg(long, value_enum, default_value_t = Machine::Host)]
+    pub arch: Machine,
     /// How to print; json is for maps
     #[arg(short = 'o', long = "output", value_enum, default_value_t = RunFormat::Table)]
     pub output: RunFormat,
+}
+
+/// A machine to emit code for.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Machine {
+    /// That of this run
+    Host,
+    /// x86-64
+    #[value(name = "x86_64")]
+    X64,
+    /// arm64
+    Arm64,
+}
+
+impl From<Machine> for ring3::jit::Arch {
+    fn from(machine: Machine) -> ring3::jit::Arch {
+        match machine {
+            Machine::Host => ring3::jit::Arch::HOST.unwrap_or(ring3::jit::Arch::X64),
+            Machine::X64 => ring3::jit::Arch::X64,
+            Machine::Arm64 => ring3::jit::Arch::Arm64,
+        }
+    }
 }
 
 /// `ring3 load`.

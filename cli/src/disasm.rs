@@ -1,27 +1,14 @@
 //! Machine code as text.
 
 use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter};
+use ring3::jit::Arch;
 use yaxpeax_arch::{Decoder as _, U8Reader};
-
-/// Machines that there is a disassembler for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Arch {
-    /// x86-64
-    X64,
-    /// arm64
-    Aarch64,
-}
-
-impl Arch {
-    /// The machine that this runs on; of others no code is ever shown.
-    pub const HOST: Arch = if cfg!(target_arch = "aarch64") { Arch::Aarch64 } else { Arch::X64 };
-}
 
 /// Each instruction of a piece of code: its offset, bytes and text. Bytes that are none are shown as such.
 pub fn machine_code(arch: Arch, code: &[u8], start: u64) -> Vec<(u64, &[u8], String)> {
     match arch {
         Arch::X64 => x64(code, start),
-        Arch::Aarch64 => aarch64(code, start),
+        Arch::Arm64 => aarch64(code, start),
     }
 }
 
@@ -63,7 +50,7 @@ mod tests {
         assert_eq!(texts, ["push %rbp", "mov %rsp, %rbp", "ret"]);
         assert_eq!(lines[1].0, 0x11);
         assert_eq!(lines[1].1, [0x48, 0x89, 0xe5]);
-        let lines = machine_code(Arch::Aarch64, &[0xc0, 0x03, 0x5f, 0xd6, 0x1f, 0x20, 0x03, 0xd5], 0);
+        let lines = machine_code(Arch::Arm64, &[0xc0, 0x03, 0x5f, 0xd6, 0x1f, 0x20, 0x03, 0xd5], 0);
         let texts: Vec<&str> = lines.iter().map(|(_, _, text)| text.as_str()).collect();
         assert_eq!(texts, ["ret", "nop"]);
     }

@@ -1,14 +1,16 @@
 //! `ring3 dump`: what is in an object.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use ring3::btf::{Btf, TypeId};
+use ring3::jit::{Arch, Jit};
 use ring3::platform::maps::Pinning;
 use ring3::{Backend, Engine, MapDef, Object, Options};
 use serde_json::{Value as Json, json};
 
 use crate::Outcome;
-use crate::args::{Dialect, DumpArgs, RunFormat, What};
+use crate::args::{Dialect, DumpArgs, Machine, RunFormat, What};
 use crate::error::CliError;
 use crate::listing;
 use crate::output::{Ink, Out, hex, printable};
@@ -26,6 +28,9 @@ pub fn dump(args: &DumpArgs, out: &mut Out) -> Result<Outcome, CliError> {
     if args.dialect == Dialect::Mnemonic && args.what != What::Asm {
         return Err(CliError::input("--dialect mnemonic is for 'dump asm'"));
     }
+    if args.arch != Machine::Host && args.what != What::Jited {
+        return Err(CliError::input("--arch is for 'dump jited'"));
+    }
     let bytes = ring3::read(&args.object, ring3::object::MAX_FILE)?;
     if args.what == What::Btf && BTF_MAGIC.iter().any(|magic| bytes.starts_with(magic)) {
         let btf = Btf::parse(&bytes).map_err(|e| CliError::file(&args.object, e))?;
@@ -34,8 +39,8 @@ pub fn dump(args: &DumpArgs, out: &mut Out) -> Result<Outcome, CliError> {
     let object = Object::parse(&args.object.to_string_lossy(), &bytes).map_err(CliError::input)?;
     match args.what {
         What::Asm => asm(args, &object, out),
-        What::Xlated => translated(args, &object, Backend::Interpreter, out),
-        What::Jited => translated(args, &object, Backend::Jit, out),
+        What::Xlated => translated(args, &object, None, out),
+        What::Jited => translated(args, &object, Some(args.arch.into()), out),
         What::Maps => maps(args, &object, out),
         What::Btf => match object.btf() {
             Some(btf) => btf_text(btf, out),
@@ -79,16 +84,20 @@ fn asm(args: &DumpArgs, object: &Object, out: &mut Out) -> Result<Outcome, CliEr
     Ok(worst)
 }
 
-fn translated(args: &DumpArgs, object: &Object, backend: Backend, out: &mut Out) -> Result<Outcome, CliError> {
-    let mut instance = Engine::new().backend(backend).load_with(object, &options(args))?;
+/// What the engines see, or the code for a machine.
+fn translated(args: &DumpArgs, object: &Object, arch: Option<Arch>, out: &mut Out) -> Result<Outcome, CliError> {
+    let mut instance = Engine::new().backend(Backend::Interpreter).load_with(object, &options(args))?;
     let mut worst = Outcome::Good;
     for (at, name) in programs(args, object)?.iter().enumerate() {
         if at > 0 {
             writeln!(out)?;
         }
         match instance.program(name) {
-            Ok(program) => match program.compiled() {
-                Some(compiled) => listing::jited(&program, compiled, out)?,
+            Ok(program) => match arch {
+                Some(arch) => {
+                    let emitted = Jit::emit(Arc::clone(program.linked()), arch).map_err(CliError::input)?;
+                    listing::jited(&program, &emitted, arch, out)?;
+                }
                 None => listing::xlated(&program, out)?,
             },
             Err(error) => {

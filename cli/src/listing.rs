@@ -5,13 +5,13 @@ use std::io::Write;
 
 use ring3::btf::ProgramInfo;
 use ring3::isa::{self, Callee, Insn, Names, NoNames, Wide, disasm};
-use ring3::jit::{Compiled, Origin};
+use ring3::jit::{Arch, Emitted, Origin};
 use ring3::platform::helper_name;
 use ring3::vm::{Callback, Linked, Op};
 use ring3::{Executable, Program};
 
 use crate::args::Dialect;
-use crate::disasm::{Arch, machine_code};
+use crate::disasm::machine_code;
 use crate::error::CliError;
 use crate::output::{Ink, Out, hex, printable};
 
@@ -126,14 +126,14 @@ pub fn xlated(program: &Executable, out: &mut Out) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The machine code, under the instructions that it was made of.
-pub fn jited(program: &Executable, compiled: &Compiled, out: &mut Out) -> Result<(), CliError> {
+/// The machine code for a machine, under the instructions that it was made of.
+pub fn jited(program: &Executable, emitted: &Emitted, arch: Arch, out: &mut Out) -> Result<(), CliError> {
     let source = program.program();
     heading(source, out)?;
     let names = ProgramNames(source);
     let mut margin = Margin::new(source);
     let mut last = None;
-    for piece in compiled.listing() {
+    for piece in emitted.listing() {
         match piece.origin {
             Origin::Prologue { function } => {
                 let linked = program.linked();
@@ -150,8 +150,8 @@ pub fn jited(program: &Executable, compiled: &Compiled, out: &mut Out) -> Result
                 last = Some(slot);
             }
         }
-        let code = compiled.code().get(piece.code.clone()).unwrap_or_default();
-        for (offset, bytes, text) in machine_code(Arch::HOST, code, piece.code.start as u64) {
+        let code = emitted.code().get(piece.code.clone()).unwrap_or_default();
+        for (offset, bytes, text) in machine_code(arch, code, piece.code.start as u64) {
             writeln!(out, "{offset:6x}:  {:24} {text}", hex(bytes))?;
         }
     }

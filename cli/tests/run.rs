@@ -142,11 +142,14 @@ fn dumps_of_a_proved_program() {
     assert!(ran.stdout.contains("call bpf_map_lookup_elem#1\n") || ran.stdout.contains("r0"), "{}", ran.stdout);
     let ran = words("dump xlated errors/data_end_moved.bpf.o");
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    if ring3::jit::Jit::is_supported() {
-        let ran = words("dump jited hello_func.bpf.o");
+    for arch in ["", " --arch host", " --arch x86_64", " --arch arm64"] {
+        let ran = words(&format!("dump jited hello_func.bpf.o{arch}"));
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert!(ran.stdout.contains("ret\n"), "{}", ran.stdout);
         assert!(ran.stdout.contains("get_opcode:\n"), "{}", ran.stdout);
         assert!(!ran.stdout.contains("(bad)"), "{}", ran.stdout);
+        assert_eq!(ran.stdout.contains("%r"), !ran.stdout.contains("x29"), "{}", ran.stdout);
+        assert!(!arch.ends_with("arm64") || ran.stdout.contains("x29"), "{}", ran.stdout);
     }
+    assert_eq!(words("dump xlated hello_func.bpf.o --arch arm64").code, Some(2));
 }

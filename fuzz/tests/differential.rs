@@ -8,10 +8,10 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use ring3_fuzz::{Entropy, Generated, agree, generate, judge};
 use ring3_isa::NoNames;
 
-/// Accepted programs that are run.
+/// Accepted programs that are run, unless `RING3_FUZZ_PROGRAMS` says how many.
 const PROGRAMS: u32 = 100_000;
-/// Programs that may be refused beside them: the generator aims at more than nine in ten that are accepted.
-const REFUSED: u32 = PROGRAMS / 10;
+/// Programs that may be refused beside them, one in so many: the generator aims at more than nine in ten that are accepted.
+const REFUSED: u32 = 10;
 /// Bytes that a program is made of, at most.
 const BYTES: usize = 320;
 const SEED: [u8; 32] = *b"ring3: interpreter against JIT\0\0";
@@ -24,8 +24,13 @@ fn listing(generated: &Generated) -> String {
 
 #[test]
 fn engines_agree_on_verified_programs() {
-    let config =
-        Config { cases: PROGRAMS, max_global_rejects: REFUSED, failure_persistence: None, ..Config::default() };
+    let programs = std::env::var("RING3_FUZZ_PROGRAMS").map_or(PROGRAMS, |number| number.parse().unwrap());
+    let config = Config {
+        cases: programs,
+        max_global_rejects: programs / REFUSED,
+        failure_persistence: None,
+        ..Config::default()
+    };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &SEED));
     let accepted = Cell::new(0u32);
     let outcome = runner.run(&vec(any::<u8>(), 16..BYTES), |bytes| {
@@ -37,7 +42,7 @@ fn engines_agree_on_verified_programs() {
         Ok(())
     });
     match outcome {
-        Ok(()) => assert_eq!(accepted.get(), PROGRAMS),
+        Ok(()) => assert_eq!(accepted.get(), programs),
         Err(TestError::Fail(reason, bytes)) => panic!("{reason}\nfrom {bytes:?}"),
         Err(TestError::Abort(reason)) => panic!("{reason} after {} accepted programs", accepted.get()),
     }

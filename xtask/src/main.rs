@@ -1,5 +1,6 @@
-//! `cargo xtask ci`: exactly what continuous integration runs, and its parts one by one.
+//! `cargo xtask ci`: exactly what continuous integration runs, and its parts one by one. `cargo xtask arm64`: see `arm64`.
 
+mod arm64;
 mod arrows;
 #[cfg(test)]
 mod docs;
@@ -46,8 +47,8 @@ fn main() -> ExitCode {
         return parity::run(rest);
     }
     let run = |name: &str| wanted.iter().any(|w| w == "ci" || w == name);
-    if !STEPS.iter().map(|s| s.name).chain(["ci", "arrows"]).any(|name| wanted.iter().any(|w| w == name)) {
-        eprintln!("usage: cargo xtask ci | fmt | clippy | doc | test | plain-loop | arrows | parity [OPTIONS]");
+    if !STEPS.iter().map(|s| s.name).chain(["ci", "arrows", "arm64"]).any(|name| wanted.iter().any(|w| w == name)) {
+        eprintln!("usage: cargo xtask ci | fmt | clippy | doc | test | plain-loop | arrows | arm64 | parity [OPTIONS]");
         return ExitCode::from(2);
     }
     if run("arrows") {
@@ -56,6 +57,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
         println!("arrows: ok");
+    }
+    if wanted.iter().any(|w| w == "arm64") && !on_arm64() {
+        return ExitCode::FAILURE;
     }
     for step in STEPS.iter().filter(|s| run(s.name)) {
         let start = Instant::now();
@@ -75,4 +79,20 @@ fn main() -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Runs the tests of arm64; true if they pass, or if they cannot be run here.
+fn on_arm64() -> bool {
+    let start = Instant::now();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(std::path::Path::new("."));
+    match arm64::run(cargo.as_ref(), root) {
+        Ok(()) => println!("arm64: ok in {:.0?}", start.elapsed()),
+        Err(arm64::Stop::Skipped(why)) => println!("arm64: skipped: {why}"),
+        Err(arm64::Stop::Failed(why)) => {
+            eprintln!("arm64: {why}");
+            return false;
+        }
+    }
+    true
 }

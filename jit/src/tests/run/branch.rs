@@ -43,6 +43,26 @@ fn jumps_go_far() {
     assert_eq!(done.after[2], u64::from(FILL));
 }
 
+/// Further than a conditional branch of arm64 reaches, forward and back, taken and not.
+#[test]
+fn branches_go_far() {
+    const FILL: u32 = 300_000;
+    let branch = |op, target| Op::Branch { width: Width::W64, op, lhs: Reg::R2, rhs: Operand::Imm(i32::MAX), target };
+    let neg = Op::Neg { width: Width::W32, dst: Reg::R3 };
+    let mut body = vec![branch(CmpOp::Eq, FILL + 4), branch(CmpOp::Ne, FILL + 3), branch(CmpOp::Ne, FILL + 4)];
+    body.extend((0..FILL).map(|_| neg));
+    body.push(branch(CmpOp::Lt, 2));
+    body.push(Op::Neg { width: Width::W64, dst: Reg::R2 });
+    let code = compile(&body, this_cpu());
+    for (r2, want) in [(5, -5i64 as u64), (i32::MAX as u64, (i32::MAX as u64).wrapping_neg())] {
+        let mut before = distinct();
+        before[2] = r2;
+        let after = run(&code, before).after;
+        assert_eq!(after[2], want);
+        assert_eq!(after[3], before[3], "what is in between is not executed");
+    }
+}
+
 #[test]
 fn loops_end() {
     let add = |dst, imm| Op::Alu { width: Width::W64, op: AluOp::Add, dst, src: Operand::Imm(imm) };

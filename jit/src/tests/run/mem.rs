@@ -60,9 +60,9 @@ fn offsets_of_run_time_contexts() {
 #[test]
 fn read_modify_write() {
     const OLD: [u64; 6] = [0, 1, 0x7fff_ffff, 0xffff_ffff, 0x8000_0000_0000_0000, 0x0123_4567_89ab_cdef];
-    for op in atomic_ops() {
+    for (op, cpu) in atomic_ops().flat_map(|op| cpus().into_iter().map(move |cpu| (op, cpu))) {
         let Op::Atomic { src, .. } = op else { unreachable!("an atomic operation") };
-        let code = compile(&[op], this_cpu());
+        let code = compile(&[op], cpu);
         for old in OLD {
             for value in VALUES {
                 let mut bytes = pattern();
@@ -124,14 +124,16 @@ fn atomic_between_threads() {
             Op::LoadImm { dst: Reg::R0, value: 0 },
             Op::Exit,
         ];
-        let code = Code::new(&assemble_main(&ops, this_cpu(), no_runtime(&[])).unwrap());
-        let word = std::sync::atomic::AtomicU64::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..2 {
-                // SAFETY: the code accesses the word atomically.
-                scope.spawn(|| unsafe { code.call(word.as_ptr().cast(), std::ptr::null_mut()) });
-            }
-        });
-        assert_eq!(word.into_inner(), want, "{op:?}");
+        for cpu in cpus() {
+            let code = Code::new(&assemble_main(&ops, cpu, no_runtime(&[])).unwrap());
+            let word = std::sync::atomic::AtomicU64::new(0);
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    // SAFETY: the code accesses the word atomically.
+                    scope.spawn(|| unsafe { code.call(word.as_ptr().cast(), std::ptr::null_mut()) });
+                }
+            });
+            assert_eq!(word.into_inner(), want, "{op:?} on {cpu:?}");
+        }
     }
 }
