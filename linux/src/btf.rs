@@ -1,5 +1,7 @@
 //! Types that the kernel has loaded.
 
+use std::collections::BTreeSet;
+
 use ring3_btf::{Btf, Endian, Linkage, Type, TypeId};
 
 use crate::Error;
@@ -57,6 +59,9 @@ pub(crate) const fn native() -> Endian {
 /// A log that says nothing.
 pub(crate) const NO_LOG: Log = Log { text: String::new(), is_whole: true };
 
+/// The name of parameters that have none.
+const PARAMETER: &str = "arg";
+
 /// What the kernel refuses although compilers write it: external symbols, and sections of them.
 pub(crate) fn for_kernel(btf: &mut Btf) {
     let is_extern = |id: TypeId| {
@@ -73,10 +78,21 @@ pub(crate) fn for_kernel(btf: &mut Btf) {
         .iter()
         .map(|ty| matches!(ty, Type::Datasec { size, vars, .. } if *size == 0 || outside(vars)))
         .collect();
-    // Functions that are global must have names for their parameters, those that are static need none.
     let externs: Vec<bool> = (0..btf.types().len()).map(|id| is_extern(TypeId(id as u32))).collect();
+    // Parameters of functions must have names, which declarations often lack.
+    let protos: BTreeSet<TypeId> = (btf.types().iter().zip(&externs))
+        .filter_map(|(ty, external)| match ty {
+            Type::Func { proto, .. } if *external => Some(*proto),
+            _ => None,
+        })
+        .collect();
+    let name = if protos.is_empty() { None } else { btf.add_string(PARAMETER) };
     let mut is_changed = sections.iter().zip(&externs).map(|(section, external)| (*section, *external));
-    btf.for_each_mut(|_, ty| match (ty, is_changed.next()) {
+    btf.for_each_mut(|id, ty| match (ty, is_changed.next()) {
+        (Type::FuncProto { params, .. }, _) if protos.contains(&id) => {
+            let nameless = params.iter_mut().filter(|param| param.name.0 == 0 && param.ty != TypeId(0));
+            nameless.for_each(|param| param.name = name.unwrap_or(param.name));
+        }
         (Type::Datasec { size, vars, .. }, Some((true, _))) => (*size, *vars) = ((*size).max(1), Box::default()),
         (Type::Var { linkage, .. }, Some((_, true))) => *linkage = Linkage::Global,
         (Type::Func { linkage, .. }, Some((_, true))) => *linkage = Linkage::Static,

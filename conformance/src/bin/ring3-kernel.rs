@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use ring3_conformance::kernel::corpus::{Absent, Corpus, selftests};
+use ring3_conformance::kernel::corpus::{Absent, Corpus, selftests, tables};
 use ring3_conformance::kernel::report::{self, About};
 use ring3_conformance::kernel::run::{Settings, run};
 use ring3_conformance::kernel::{Entry, html};
@@ -70,7 +70,7 @@ fn work(args: &Args) -> Result<ExitCode, Absent> {
     let live = !args.recorded && available(&mut about);
     let bounds = Bounds { time: Duration::from_secs(args.seconds), memory: args.memory << 20 };
     let start = Instant::now();
-    let entries = run(&corpora, &Settings { threads, bounds, live }, &progress("judged"));
+    let entries = run(&corpora, &Settings { threads, bounds, live }, &progress("files and programs judged"));
     about.seconds = start.elapsed().as_secs();
     write(args, &entries, &about)
 }
@@ -79,7 +79,11 @@ fn work(args: &Args) -> Result<ExitCode, Absent> {
 fn prepare(args: &Args, threads: usize, about: &mut About) -> Vec<Corpus> {
     let cache = args.target.join("corpus");
     let cache = std::path::absolute(&cache).unwrap_or(cache);
-    let made = [("selftests", selftests::prepare(&cache, threads, &progress("compiled")))];
+    let types = ring3_linux::KernelTypes::read().ok();
+    let made = [
+        ("selftests", selftests::prepare(&cache, threads, &progress("files compiled"))),
+        ("tables", tables::prepare(&cache, types.as_ref().map(ring3_linux::KernelTypes::btf))),
+    ];
     let mut corpora = Vec::new();
     for (name, made) in made {
         match made {
@@ -123,7 +127,7 @@ fn progress(what: &'static str) -> impl Fn(usize, usize) + Sync {
     let last = AtomicUsize::new(0);
     move |done, all| {
         if (done % 100 == 0 || done == all) && last.fetch_max(done, Ordering::Relaxed) < done {
-            eprintln!("parity: {done} of {all} files {what}");
+            eprintln!("parity: {done} of {all} {what}");
         }
     }
 }

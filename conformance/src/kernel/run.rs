@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use ring3_object::Object;
-use ring3_parity::{Answer, Bounds, Kernel, Nobody, Ours, Pair, Row, judge_object};
+use ring3_parity::{Answer, Bounds, Kernel, Nobody, Ours, Pair, Row, judge, judge_object};
 use ring3_platform::Target;
 
-use super::corpus::{Corpus, expect};
+use super::corpus::{Corpus, RawProgram, expect};
 use super::recorded::Recorded;
 use super::{Entry, Source};
 
@@ -29,9 +29,12 @@ pub struct Settings {
 }
 
 /// Judges all programs of these corpora. `progress` is told how many of how many files are done.
-pub fn run(corpora: &[Corpus], settings: &Settings, progress: &(dyn Fn(usize, usize) + Sync)) -> Vec<Entry> {
-    let all: Vec<(&'static str, &Path)> =
-        corpora.iter().flat_map(|corpus| corpus.files.iter().map(|file| (corpus.name, file.as_path()))).collect();
+pub fn run<'a>(corpora: &'a [Corpus], settings: &Settings, progress: &(dyn Fn(usize, usize) + Sync)) -> Vec<Entry> {
+    let items = |corpus: &'a Corpus| {
+        let files = corpus.files.iter().map(|file| Item::File(file));
+        files.chain(corpus.programs.iter().map(Item::Program)).map(|item| (corpus.name, item))
+    };
+    let all: Vec<(&'static str, Item<'_>)> = corpora.iter().flat_map(items).collect();
     let (next, entries) = (Mutex::new(0usize), Mutex::new(Vec::new()));
     let recorded = Recorded::v6_18();
     let work = || {
@@ -43,8 +46,11 @@ pub fn run(corpora: &[Corpus], settings: &Settings, progress: &(dyn Fn(usize, us
                 *next += 1;
                 *next - 1
             };
-            let Some((set, path)) = all.get(at) else { return };
-            let found = judge.file(set, path);
+            let Some((set, item)) = all.get(at) else { return };
+            let found = match item {
+                Item::File(path) => judge.file(set, path),
+                Item::Program(program) => vec![judge.program(set, program)],
+            };
             if let Ok(mut entries) = entries.lock() {
                 entries.extend(found);
             }
@@ -60,6 +66,13 @@ pub fn run(corpora: &[Corpus], settings: &Settings, progress: &(dyn Fn(usize, us
     let mut entries = entries.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     entries.sort_by(|a, b| (a.set, &a.row.file, &a.row.program).cmp(&(b.set, &b.row.file, &b.row.program)));
     entries
+}
+
+/// What is judged at a time.
+#[derive(Clone, Copy)]
+enum Item<'a> {
+    File(&'a Path),
+    Program(&'a RawProgram),
 }
 
 /// What a thread needs.
@@ -103,6 +116,17 @@ impl<'a> Judge<'a> {
             |name: &str| object.programs().iter().any(|entry| entry.name == name && entry.section != ".text");
         let rows = rows.into_iter().filter(|row| is_program(&row.program));
         rows.map(|row| self.entry(set, row, Some(&expected))).collect()
+    }
+
+    /// A program without an object.
+    fn program(&mut self, set: &'static str, raw: &RawProgram) -> Entry {
+        let pair = match &mut self.kernel {
+            Some(kernel) => judge(&raw.file, &raw.program, &self.target, kernel, &self.bounds),
+            None => judge(&raw.file, &raw.program, &self.target, &mut Nobody, &self.bounds),
+        };
+        let row = Row { file: raw.file.clone(), program: raw.name.clone(), pair };
+        let entry = self.entry(set, row, None);
+        Entry { expected: raw.expected, ..entry }
     }
 
     /// What was recorded counts where the running kernel was not asked, where it did not come as far as its verifier, and

@@ -7,11 +7,12 @@ mod maps;
 mod scc;
 mod subprogs;
 
+use ring3_btf::Type;
 use ring3_isa::{Code, Insn, Malformed};
 use ring3_platform::helpers::id;
 use ring3_platform::{Program, Target};
 
-use crate::diag::reject::Reject;
+use crate::diag::reject::{Reject, unsupported};
 
 pub use scc::{CALLBACK_LOOP, successors};
 pub use subprogs::Subprog;
@@ -64,10 +65,27 @@ impl Structure {
 /// A broken rule, and where.
 pub type At = (Reject, Option<usize>);
 
+/// What precedes the name of the function in the tag of a program that wants it to be called when it throws.
+const EXCEPTION_CALLBACK: &str = "exception_callback:";
+
+/// Tags make a function a part of the program that no instruction refers to.
+fn no_exception_callback(program: &Program) -> Result<(), Reject> {
+    let Some(info) = program.info.as_deref() else { return Ok(()) };
+    let is_callback = |ty: &Type| match ty {
+        Type::DeclTag { name, target, component: -1 } => {
+            let is_main = info.funcs.first().is_some_and(|main| main.type_id == *target);
+            is_main && info.btf.string(*name).starts_with(EXCEPTION_CALLBACK)
+        }
+        _ => false,
+    };
+    if info.btf.types().iter().any(is_callback) { unsupported("a callback for exceptions") } else { Ok(()) }
+}
+
 /// Finds the functions of a program: the first of the passes.
 pub fn functions(program: &Program) -> Result<Vec<Subprog>, At> {
     let code = &program.code;
     attach::check_type(program).map_err(|reject| (reject, None))?;
+    no_exception_callback(program).map_err(|reject| (reject, None))?;
     if code.is_empty() {
         return Err((Reject::NoInstructions {}, None));
     }

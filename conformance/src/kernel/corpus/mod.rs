@@ -5,25 +5,49 @@
 
 pub mod expect;
 pub mod selftests;
+pub mod tables;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use ring3_platform::Program;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 /// A corpus that is there.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Corpus {
     /// Its name in the report.
     pub name: &'static str,
-    /// Its files, in order.
+    /// Its objects, in order.
     pub files: Vec<PathBuf>,
+    /// Programs that come without an object.
+    pub programs: Vec<RawProgram>,
     /// What there is to say about it.
     pub note: String,
+}
+
+impl Corpus {
+    /// An empty one.
+    pub fn new(name: &'static str, note: String) -> Corpus {
+        Corpus { name, files: Vec::new(), programs: Vec::new(), note }
+    }
+}
+
+/// A program without an object.
+#[derive(Clone, Debug)]
+pub struct RawProgram {
+    /// What it is listed under.
+    pub file: String,
+    /// Its name, as long as it likes.
+    pub name: String,
+    /// The program.
+    pub program: Arc<Program>,
+    /// What its author says of it: is it to be accepted?
+    pub expected: Option<bool>,
 }
 
 /// Why a corpus is not to be had.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{Absent, Corpus, digest, download, each, folder, list, need, output, write};
 
 /// The package.
-const PACKAGE: &str = "linux-source-6.12";
+pub(super) const PACKAGE: &str = "linux-source-6.12";
 /// The compiler.
 const CLANG: &str = "clang-19";
 /// Where the kernel has its types.
@@ -96,13 +96,14 @@ fn unpack(deb: &Path, into: &Path) -> Result<(), Absent> {
     if status.success() { Ok(()) } else { Err(Absent::Command { command: "tar".to_owned(), why: status.to_string() }) }
 }
 
-/// What is generated before anything is compiled: the running kernel's types as C, and declarations of helpers.
-fn headers(tree: &Tree, home: &Path) -> Result<PathBuf, Absent> {
+/// What is generated before anything is compiled: the running kernel's types as C if they are wanted, and declarations of
+/// helpers.
+pub(super) fn headers(tree: &Tree, home: &Path, with_types: bool) -> Result<PathBuf, Absent> {
     let include = home.join("include");
     let bpf = include.join("bpf");
     folder(&bpf)?;
     let vmlinux = include.join("vmlinux.h");
-    if !vmlinux.is_file() {
+    if with_types && !vmlinux.is_file() {
         let text = output(Command::new("bpftool").args(["btf", "dump", "file", VMLINUX, "format", "c"]))?;
         write(&vmlinux, &text)?;
     }
@@ -134,7 +135,7 @@ pub fn prepare(cache: &Path, threads: usize, progress: &(dyn Fn(usize, usize) + 
     let flags = FLAGS.join(" ");
     let key = digest([tree.version.as_bytes(), &types, &compiler, flags.as_bytes()]);
     let home = cache.join(format!("selftests-{key}"));
-    let include = headers(&tree, &home)?;
+    let include = headers(&tree, &home, true)?;
     let sources = list(&tree.tests().join("progs"), ".c")?;
     let objects = home.join("objects");
     folder(&objects)?;
@@ -145,7 +146,7 @@ pub fn prepare(cache: &Path, threads: usize, progress: &(dyn Fn(usize, usize) + 
     });
     let files = list(&objects, ".bpf.o")?;
     let note = format!("{PACKAGE} {}: {} of {all} sources compile", tree.version, files.len());
-    Ok(Corpus { name: "selftests", files, note })
+    Ok(Corpus { files, ..Corpus::new("selftests", note) })
 }
 
 /// One object, or a file with what the compiler says, unless one of them is there.

@@ -41,7 +41,8 @@ pub fn prepare(cache: &Path, kernel: Option<&Btf>) -> Result<Corpus, Absent> {
     }
     let text = fs::read_to_string(&printed).map_err(Absent::file(&printed))?;
     let (programs, left_out) = read(&text, kernel);
-    let mut note = format!("{} {}: {} programs of test_verifier", super::selftests::PACKAGE, tree.version, programs.len());
+    let mut note =
+        format!("{} {}: {} programs of test_verifier", super::selftests::PACKAGE, tree.version, programs.len());
     if left_out > 0 {
         note.push_str(&format!(", {left_out} of types that ring3 does not know"));
     }
@@ -54,7 +55,10 @@ fn print(tree: &Tree, home: &Path, printed: &Path) -> Result<(), Absent> {
     let mut all = String::new();
     for file in list(&tests.join("verifier"), ".c")? {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        all.push_str(&format!("{{ .descr = \"{name}\", .errstr = \"\\001file\" }},\n#include \"{}\"\n", file.display()));
+        all.push_str(&format!(
+            "{{ .descr = \"{name}\", .errstr = \"\\001file\" }},\n#include \"{}\"\n",
+            file.display()
+        ));
     }
     write(&home.join("verifier/tests.h"), all.as_bytes())?;
     let (source, binary) = (home.join("tables.c"), home.join("tables"));
@@ -115,7 +119,12 @@ fn read(text: &str, kernel: Option<&Btf>) -> (Vec<RawProgram>, usize) {
                 Some(program) => {
                     let is_plain = facts.options & 3 == 0;
                     let expected = is_plain.then_some(facts.is_good);
-                    programs.push(RawProgram { file: format!("verifier/{file}"), name: facts.name.to_owned(), program: Arc::new(program), expected });
+                    programs.push(RawProgram {
+                        file: format!("verifier/{file}"),
+                        name: facts.name.to_owned(),
+                        program: Arc::new(program),
+                        expected,
+                    });
                 }
                 None => left_out += 1,
             },
@@ -135,7 +144,14 @@ fn map(value: &str, before: &[(i32, MapDef)]) -> Option<(i32, MapDef)> {
     let (key_type, value_type, extra) = (next()?, next()?, next()?);
     let inner = before.iter().find(|(fd, _)| u32::try_from(*fd) == Ok(inner)).map(|(_, def)| Box::new(def.clone()));
     let name = format!("map{}", before.len());
-    let def = MapDef { flags, inner, key_type, value_type, extra: extra.into(), ..MapDef::new(&name, kind, key, value, entries) };
+    let def = MapDef {
+        flags,
+        inner,
+        key_type,
+        value_type,
+        extra: extra.into(),
+        ..MapDef::new(&name, kind, key, value, entries)
+    };
     Some((fd, def))
 }
 
@@ -147,7 +163,7 @@ impl Facts<'_> {
         let mut raw = Vec::from_iter(unhex(self.insns)?.chunks_exact(RawInsn::BYTES).map(raw_insn));
         let mut maps: Vec<Arc<MapDef>> = Vec::new();
         let mut at_of: BTreeMap<i32, i32> = BTreeMap::new();
-        for insn in raw.iter_mut().filter(|insn| insn.opcode == WIDE_LOAD && MAP_SOURCES.contains(&insn.src())) {
+        for insn in raw.iter_mut().filter(|insn| insn.code == WIDE_LOAD && MAP_SOURCES.contains(&insn.src)) {
             let Some((fd, def)) = self.maps.iter().find(|(fd, _)| *fd == insn.imm) else { continue };
             insn.imm = match at_of.get(fd) {
                 Some(at) => *at,
@@ -161,7 +177,7 @@ impl Facts<'_> {
         }
         for (at, name) in &self.kfuncs {
             let id = kernel.and_then(|btf| btf.find(name, Kind::Func)).map_or(0, |id| id.0);
-            if let Some(insn) = raw.get_mut(*at).filter(|insn| insn.src() == KFUNC_CALL) {
+            if let Some(insn) = raw.get_mut(*at).filter(|insn| insn.src == KFUNC_CALL) {
                 insn.imm = i32::try_from(id).ok()?;
             }
         }
@@ -221,7 +237,10 @@ mod tests {
         let (programs, left_out) = read(text, None);
         assert_eq!((programs.len(), left_out), (1, 1));
         let RawProgram { file, name, program, expected } = &programs[0];
-        assert_eq!((file.as_str(), name.as_str(), *expected), ("verifier/calls.c", "a map, and a good end", Some(true)));
+        assert_eq!(
+            (file.as_str(), name.as_str(), *expected),
+            ("verifier/calls.c", "a map, and a good end", Some(true))
+        );
         assert_eq!((program.maps.len(), program.maps[0].value_size), (1, 48));
         assert_eq!(program.code.raw(0).map(|raw| raw.imm), Some(0));
         assert_eq!(unhex("0g"), None);
