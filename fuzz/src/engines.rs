@@ -144,7 +144,7 @@ pub fn check(generated: &Generated) -> Result<Outcome, Failure> {
     let program = &generated.program;
     let maps = fresh_maps(generated, Target::default().cpus)?;
     let linked = link_unverified(&program.code, program.kind, &maps, &Helpers::new())?;
-    Ok(run_all(&Interp::new(Arc::new(linked)), generated, &maps, Some(MAX_INSNS)))
+    Ok(run_all(&Interp::new(Arc::new(linked)), generated, &maps, [Some(MAX_INSNS); RUNS]))
 }
 
 /// Runs an accepted program.
@@ -153,8 +153,9 @@ pub fn execute(engine: Engine, generated: &Generated, verified: &VerifiedProgram
     let linked = || link(verified, &maps, &Helpers::new()).map(Arc::new);
     match engine {
         Engine::Checked => check(generated),
-        Engine::Interp => Ok(run_all(&Interp::new(linked()?), generated, &maps, None)),
-        Engine::Jit => Ok(run_all(&Jit::compile(linked()?)?, generated, &maps, None)),
+        // Once counted and once not.
+        Engine::Interp => Ok(run_all(&Interp::new(linked()?), generated, &maps, [Some(MAX_INSNS), None])),
+        Engine::Jit => Ok(run_all(&Jit::compile(linked()?)?, generated, &maps, [None; RUNS])),
     }
 }
 
@@ -163,11 +164,16 @@ fn fresh_maps(generated: &Generated, cpus: u32) -> Result<Vec<Arc<dyn Map>>, Fai
 }
 
 /// Runs the program a few times, with a clock and random numbers that are the same each time.
-fn run_all(program: &dyn Execute, generated: &Generated, maps: &[Arc<dyn Map>], budget: Option<u64>) -> Outcome {
+fn run_all(
+    program: &dyn Execute,
+    generated: &Generated,
+    maps: &[Arc<dyn Map>],
+    budgets: [Option<u64>; RUNS],
+) -> Outcome {
     let mut host = TestHost::default();
     let mut env = Env::new(&mut host);
-    env.budget = budget;
-    let one = |_| {
+    let one = |budget| {
+        env.budget = budget;
         if let Some(mut xdp) = XdpContext::new() {
             xdp.load(&generated.packet);
             env.ctx = Context::Xdp(xdp);
@@ -176,7 +182,7 @@ fn run_all(program: &dyn Execute, generated: &Generated, maps: &[Arc<dyn Map>], 
         let packet = env.ctx.packet().map(|packet| packet.bytes().to_vec()).unwrap_or_default();
         Seen { result, packet, trace: env.trace.take() }
     };
-    let runs = (0..RUNS).map(one).collect();
+    let runs = budgets.into_iter().map(one).collect();
     let content = |map: &Arc<dyn Map>| {
         map.keys().into_iter().map(|key| (key.clone(), map.read(&key).unwrap_or_default())).collect()
     };

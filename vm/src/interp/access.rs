@@ -51,7 +51,7 @@ handler! {
     /// A read-modify-write operation: which, is in the immediate.
     fn atomic[M: Memory, const SIZE: usize](pc, cell, machine, hot) {
         machine.spill(&hot);
-        let [dst, src] = [cell.dst, cell.src].map(|number| usize::from(number & 15));
+        let (dst, src) = (usize::from(cell.dst & 15), usize::from(cell.src & 15));
         let place = place!(M, machine.regs[dst], SIZES[SIZE], Access::Atomic, pc, cell, machine);
         let op = ATOMICS[cell.imm as usize % ATOMICS.len()];
         // SAFETY: `at` vouches for these bytes.
@@ -84,7 +84,7 @@ handler! {
 handler! {
     fn release[M: Memory, const SIZE: usize](pc, cell, machine, hot) {
         machine.spill(&hot);
-        let [base, value] = [cell.dst, cell.src].map(|number| machine.regs[usize::from(number & 15)]);
+        let (base, value) = (machine.regs[usize::from(cell.dst & 15)], machine.regs[usize::from(cell.src & 15)]);
         fence(Ordering::Release);
         let place = place!(M, base, SIZES[SIZE], Access::Write, pc, cell, machine);
         // SAFETY: `at` vouches for these bytes.

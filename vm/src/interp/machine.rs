@@ -120,7 +120,7 @@ impl<'m, 'h> Machine<'m, 'h> {
     /// The hot registers, after what was written to `regs`.
     #[inline(always)]
     pub(super) fn reload(&self) -> Hot {
-        // Not `map`: if that is not inlined, the array comes back on the native stack (`dispatch`).
+        // Not `map`, here and in handlers: if that is not inlined, the array comes back on the native stack.
         let [a, b, c, d] = self.code.interp.places.hot;
         let register = |number: u8| self.regs[usize::from(number & 15)];
         [register(a), register(b), register(c), register(d)]
