@@ -146,11 +146,16 @@ fn snippet() -> impl Strategy<Value = Vec<String>> {
         (reg(), off(), 0..8i32, size()).prop_map(|(d, off, more, size)| {
             vec![format!("r{d} = r1"), format!("r{d} += {more}"), format!("r{d} = *({size} *)(r{d} +{off})")]
         }),
-        // Loads that are compared.
-        (reg(), off(), size(), branch.clone(), any::<bool>()).prop_map(|(d, off, size, (w, op, l, s, to), same)| {
-            let l = if same { d } else { l };
-            vec![format!("r{d} = *({size} *)(r1 +{off})"), format!("if {w}{l} {op} {} goto @{to}", print(w, s))]
-        }),
+        // Loads that are compared, with what may just have been stored there.
+        (reg(), off(), size(), branch.clone(), any::<(bool, bool, bool)>()).prop_map(
+            |(d, off, size, (w, op, l, s, to), (same, stored, half))| {
+                let l = if same { d } else { l };
+                let half = if half { "u32" } else { "u64" };
+                let store = s.err().filter(|_| stored).map(|imm| format!("*({half} *)(r1 +{off}) = {imm}"));
+                let load = format!("r{d} = *({size} *)(r1 +{off})");
+                store.into_iter().chain([load, format!("if {w}{l} {op} {} goto @{to}", print(w, s))]).collect()
+            }
+        ),
         // Counters in memory.
         (reg(), off(), size(), wide(), operand(), prop_oneof![4 => Just(0), 1 => 0..4i32], size()).prop_map(
             |(d, off, size, w, s, more, other)| {

@@ -441,6 +441,7 @@ mod tests {
             ("r1 = *(u64 *)(r10 -8)\nr1 += 1\n*(u64 *)(r10 -16) = r1", 0),
             ("r1 = *(u8 *)(r10 -8)\nif r1 == 3 goto pc+0", 2),
             ("r1 = *(u8 *)(r10 -8)\nif w1 == -3 goto pc+0", 0),
+            ("r1 = *(u64 *)(r10 -8)\nif w1 == 3 goto pc+0", 0),
             ("r1 = *(s8 *)(r10 -8)\nif r1 == 3 goto pc+0", 0),
             ("r1 += 1\nif r1 != r2 goto pc+0", 2),
             ("r1 += 1\nif w1 != w2 goto pc+0", 0),
