@@ -44,8 +44,8 @@ impl Forms {
         (ret.clone(), raw.to_vec()[..MEMORY].to_vec(), env.executed().filter(|_| ret.is_ok()))
     }
 
-    /// Runs all forms around the budget that the program needs; what it gives, unless it goes where it may not.
-    fn agree(&self, text: &str) -> Option<Result<u64, RunError>> {
+    /// Runs all forms around the budget that the program needs. Its R0 and how many instructions it takes, if it ends.
+    fn agree(&self, text: &str) -> Option<(u64, u64)> {
         let mut host = TestHost::default();
         let mut env = Env::new(&mut host);
         env.ctx = crate::ctx::from_image(KIND, &[]).unwrap();
@@ -56,7 +56,7 @@ impl Forms {
             return None;
         }
         assert_eq!(Forms::run(&self.fused, &mut env, Some(MUCH)), checked, "{text}");
-        let Some(need) = checked.2 else { return Some(checked.0) };
+        let need = checked.2?;
         let free = Forms::run(&self.fused, &mut env, None);
         assert_eq!((&free.0, &free.1), (&checked.0, &checked.1), "{text}");
         for program in [&self.fused, &self.checked] {
@@ -72,7 +72,7 @@ impl Forms {
             few[0].0
         );
         assert_eq!(few[0], few[1], "{text}");
-        Some(checked.0)
+        Some((checked.0.ok()?, need))
     }
 }
 
@@ -222,7 +222,8 @@ proptest! {
     }
 }
 
-fn agreed(text: &str) -> Result<u64, RunError> {
+/// R0 and the number of instructions.
+fn agreed(text: &str) -> (u64, u64) {
     Forms::of(text, &[]).agree(text).unwrap_or_else(|| panic!("{text}"))
 }
 
@@ -231,12 +232,12 @@ fn callbacks_share_the_budget() {
     // 12 calls of `f`, three instructions each, but for the last one, which has four.
     let text = "r1 = 100\nr2 = subprog[f]\nr3 = 0\nr4 = 0\ncall unknown#181\nexit\n\
                 f: r0 = 0\nif r1 != 11 goto out\nr0 = 1\nout: exit";
-    assert_eq!(agreed(text), Ok(12));
+    assert_eq!(agreed(text), (12, 6 + 11 * 3 + 4));
     let nested = "r6 = 0\ncall g\nr0 += 1\nexit\n\
                   g: r1 = 3\nr2 = subprog[f]\nr3 = 0\nr4 = 0\ncall unknown#181\ncall h\nexit\n\
                   f: r1 = 2\nr2 = subprog[h]\nr3 = 0\nr4 = 0\ncall unknown#181\nr0 = 0\nexit\n\
                   h: r0 = 0\nexit";
-    assert_eq!(agreed(nested), Ok(1));
+    assert_eq!(agreed(nested), (1, 4 + 7 + 2 + 3 * (7 + 2 * 2)));
 }
 
 #[test]
@@ -249,23 +250,23 @@ fn tail_calls_share_the_budget() {
     let forms = Forms::of(text, &maps);
     let target = link_trusted(&ring3_isa::assemble("r0 = 1\nr0 += 1\nexit").unwrap(), KIND, &[]).unwrap();
     maps[0].set_program(0, Some(Arc::new(Interp::new(target.into())))).unwrap();
-    assert_eq!(forms.agree(text), Some(Ok(3)));
+    assert_eq!(forms.agree(text), Some((3, 2 + 3 * 6 + 3 + 4 + 3)));
     maps[0].clear();
 }
 
 /// A load outside of the packet ends the function, as `exit` does.
 #[test]
 fn packet_loads_that_end_the_program_are_counted() {
-    for text in ["r6 = r1\nr0 = *(u8 *)skb[0]\nexit", "r6 = r1\ncall f\nr0 += 3\nexit\nf: r0 = *(u8 *)skb[0]\nexit"] {
-        assert!(agreed(text).is_ok());
-    }
+    assert_eq!(agreed("r6 = r1\nr0 = *(u8 *)skb[0]\nexit"), (0, 2));
+    assert_eq!(agreed("r6 = r1\ncall f\nr0 += 3\nexit\nf: r0 = *(u8 *)skb[0]\nexit"), (3, 5));
 }
 
 #[test]
-fn straight_code_ends_when_the_budget_does() {
-    assert_eq!(agreed("r0 = 1\nr0 += 2\nr0 *= 3\nexit"), Ok(9));
-    assert_eq!(agreed("r0 = 5\nif r0 == 5 goto pc+1\nr0 = 0\nexit"), Ok(5));
-    assert_eq!(agreed("r0 = 5\nr0 += 1\nif r0 == 6 goto pc+1\ngoto pc-2\nexit"), Ok(6));
+fn instructions_are_counted_one_by_one() {
+    assert_eq!(agreed("r0 = 1\nr0 += 2\nr0 *= 3\nexit"), (9, 4));
+    assert_eq!(agreed("r0 = 5\nif r0 == 5 goto pc+1\nr0 = 0\nexit"), (5, 3));
+    assert_eq!(agreed("r0 = 5\nr0 += 1\nif r0 == 6 goto pc+1\ngoto pc-2\nexit"), (6, 4));
+    assert_eq!(agreed("r0 = 0\nagain: r0 += 1\nif r0 != 5 goto again\nexit"), (5, 12));
 }
 
 /// Whatever is done, a hundred thousand times, on a native stack that is far too small for a frame each time.
