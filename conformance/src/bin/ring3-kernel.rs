@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use ring3_conformance::kernel::corpus::{Absent, Corpus, selftests, tables};
+use ring3_conformance::kernel::corpus::{Absent, Corpus, packages, selftests, tables};
 use ring3_conformance::kernel::report::{self, About};
 use ring3_conformance::kernel::run::{Settings, run};
 use ring3_conformance::kernel::{Entry, html};
@@ -83,6 +83,7 @@ fn prepare(args: &Args, threads: usize, about: &mut About) -> Vec<Corpus> {
     let made = [
         ("selftests", selftests::prepare(&cache, threads, &progress("files compiled"))),
         ("tables", tables::prepare(&cache, types.as_ref().map(ring3_linux::KernelTypes::btf))),
+        ("packages", packages::prepare(&cache)),
     ];
     let mut corpora = Vec::new();
     for (name, made) in made {

@@ -4,6 +4,7 @@
 //! not made again, so a preparation that was interrupted goes on where it was.
 
 pub mod expect;
+pub mod packages;
 pub mod selftests;
 pub mod tables;
 
