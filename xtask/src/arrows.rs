@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vm", &["ring3-isa", "ring3-btf", "ring3-platform", "ring3-verifier"]),
     ("jit", &["ring3-isa", "ring3-verifier", "ring3-vm"]),
     ("linux", &["ring3-isa", "ring3-btf", "ring3-platform", "ring3-object"]),
+    ("parity", &["ring3", "ring3-isa", "ring3-btf", "ring3-platform", "ring3-object", "ring3-verifier", "ring3-linux"]),
 ];
 
 /// Reads the manifests; says the first dependency that points the wrong way.
