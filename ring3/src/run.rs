@@ -9,7 +9,7 @@ use ring3_vm::{
     ctx as vm_ctx,
 };
 
-use crate::{Error, Executable};
+use crate::{Backend, Error, Executable};
 
 /// Bytes of an Ethernet header.
 const ETH_HLEN: usize = 14;
@@ -276,6 +276,10 @@ impl<'i> Runner<'i> {
         if let (true, Context::Skb(skb)) = (self.contexts, &mut self.env.ctx) {
             let len = skb.packet().len() as u64;
             skb.fields().set("wire_len", len);
+        }
+        // Of a program that is run with checks nobody else would ask.
+        if self.program.backend() == Backend::Checked && !self.env.ctx.suits(self.kind) {
+            return Err(self.error(RunError::WrongContext { kind: self.kind }));
         }
         self.env.clones.clear();
         let execute = self.program.execute().clone();
