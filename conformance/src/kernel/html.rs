@@ -112,6 +112,8 @@ fn tiles(report: &Value, out: &mut String) {
     let expected = &report["expected"];
     let met = share(number(&expected["ours_as_expected"]), number(&expected["ours_judged"]));
     tile("", format!("{met:.1} %"), format!("of {} as their authors expect", number(&expected["ours_judged"])));
+    let time = report["time"]["geometric_mean"].as_f64().unwrap_or(0.0);
+    tile("", format!("{time:.2}×"), "the kernel's time, in the geometric mean".to_owned());
     wrap(out, "<div class=\"tiles\">", "</div>");
     let _ = writeln!(out, "{}", bar(totals, "bar big"));
     out.push_str("<div class=\"legend\">");

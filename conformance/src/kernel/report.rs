@@ -102,15 +102,15 @@ impl Group {
 
 /// What ring3 does not know yet, the most wanted first: those count that the kernel accepts.
 fn missing(entries: &[Entry]) -> Value {
-    let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
     for entry in entries {
         if let Ours::Unjudged { what, .. } = &entry.row.pair.ours {
-            groups.entry(what).or_default().add(entry);
+            groups.entry(without_names(what)).or_default().add(entry);
         }
     }
     let mut groups: Vec<_> = groups.into_iter().collect();
-    groups.sort_by_key(|(what, group)| (std::cmp::Reverse((group.accepted, group.programs)), *what));
-    let row = |(what, group): (&str, Group)| json!({ "what": what, "programs": group.programs, "kernel_accepts": group.accepted, "examples": group.examples });
+    groups.sort_by(|(a, x), (b, y)| (y.accepted, y.programs, a).cmp(&(x.accepted, x.programs, b)));
+    let row = |(what, group): (String, Group)| json!({ "what": what, "programs": group.programs, "kernel_accepts": group.accepted, "examples": group.examples });
     groups.into_iter().map(row).collect()
 }
 
@@ -137,6 +137,16 @@ fn messages(entries: &[Entry]) -> Value {
     });
     let row = |((class, kernel, ours), group): ((Class, String, String), Group)| json!({ "class": class.name(), "kernel": kernel, "ours": ours, "programs": group.programs, "examples": group.examples });
     groups.into_iter().map(row).collect()
+}
+
+/// What stands before a name or number that differs from program to program.
+const BEFORE_NAMES: &[&str] = &["the map '", "the global function ", "with BTF id "];
+
+/// What is missing, without the names of the program's own things.
+fn without_names(what: &str) -> String {
+    let cut = |before: &&str| what.find(before).map(|at| &what[..at + before.len()]);
+    let start = BEFORE_NAMES.iter().find_map(cut);
+    start.map_or_else(|| what.to_owned(), |start| format!("{}…", start.trim_end_matches('\'')))
 }
 
 /// A message with `N` for each number, so that messages of one kind are the same.
@@ -208,18 +218,23 @@ fn key(entry: &Entry) -> String {
 
 /// What is other than in the baseline: programs whose class changed, those that it does not know, those that are gone.
 fn change(entries: &[Entry], baseline: &Value) -> Value {
-    let mut before: BTreeMap<(String, String), String> = BTreeMap::new();
+    // Several programs of a file may have one name.
+    let mut before: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
     for (file, classes) in baseline["files"].as_object().into_iter().flatten() {
         for (class, programs) in classes.as_object().into_iter().flatten() {
             for program in programs.as_array().into_iter().flatten().filter_map(Value::as_str) {
-                before.insert((file.clone(), program.to_owned()), class.clone());
+                before.entry((file.clone(), program.to_owned())).or_default().push(class.clone());
             }
         }
     }
     let (mut changed, mut new) = (Vec::new(), 0);
     for entry in entries {
         let now = entry.row.pair.class().name();
-        match before.remove(&(key(entry), entry.row.program.clone())) {
+        let then = before.get_mut(&(key(entry), entry.row.program.clone())).and_then(|classes| {
+            let same = classes.iter().position(|class| class == now);
+            same.or(classes.len().checked_sub(1)).map(|at| classes.remove(at))
+        });
+        match then {
             Some(then) if then != now => changed.push(json!({
                 "set": entry.set,
                 "file": entry.row.file,
@@ -235,7 +250,8 @@ fn change(entries: &[Entry], baseline: &Value) -> Value {
     }
     // What cannot be had on this machine is not gone.
     let sets: Vec<String> = entries.iter().map(|entry| format!("{}/", entry.set)).collect();
-    let gone = before.keys().filter(|(file, _)| sets.iter().any(|set| file.starts_with(set.as_str()))).count();
+    let is_here = |file: &str| sets.iter().any(|set| file.starts_with(set.as_str()));
+    let gone = before.iter().filter(|((file, _), _)| is_here(file)).map(|(_, classes)| classes.len()).sum::<usize>();
     json!({ "totals": baseline["totals"], "programs": changed, "new": new, "gone": gone })
 }
 
@@ -302,6 +318,15 @@ pub fn summary(report: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_do_not_count_in_what_is_missing() {
+        assert_eq!(
+            without_names("bpf_timer in the values of the map 'timers'"),
+            "bpf_timer in the values of the map …"
+        );
+        assert_eq!(without_names("helper bpf_set_retval#187"), "helper bpf_set_retval#187");
+    }
 
     #[test]
     fn numbers_in_messages_do_not_count() {

@@ -83,8 +83,11 @@ fn objects(package: &str, cache: &Path) -> Result<Vec<PathBuf>, Absent> {
     list(&home, ".o")
 }
 
+/// Takes a file and what is in it.
+type Show<'a> = dyn FnMut(&Path, &[u8]) -> Result<(), Absent> + 'a;
+
 /// Shows all files below a folder, in order; links are not followed.
-fn search(path: &Path, depth: usize, show: &mut dyn FnMut(&Path, &[u8]) -> Result<(), Absent>) -> Result<(), Absent> {
+fn search(path: &Path, depth: usize, show: &mut Show<'_>) -> Result<(), Absent> {
     let entries = fs::read_dir(path).map_err(Absent::file(path))?;
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();
