@@ -27,7 +27,7 @@ const TESTS: [&[&str]; 3] = [
 ];
 
 /// Random programs of the last of them: qemu takes some ten times what the machine itself does.
-const PROGRAMS: &str = "5000";
+const PROGRAMS: &str = "10000";
 
 /// Why the tests do not run.
 pub enum Stop {
