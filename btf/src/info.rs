@@ -1,5 +1,6 @@
 //! What BTF says of one assembled program.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -43,6 +44,8 @@ pub struct ProgramInfo {
     pub funcs: Vec<FuncEntry>,
     /// Source lines.
     pub lines: Vec<LineEntry>,
+    /// Slots of instructions whose CO-RE relocation found nothing, and the relocation as loaders print it.
+    pub unresolved: Vec<(u32, String)>,
 }
 
 impl ProgramInfo {
@@ -61,6 +64,6 @@ impl ProgramInfo {
 
 impl Default for ProgramInfo {
     fn default() -> Self {
-        ProgramInfo { btf: Arc::new(Btf::empty()), funcs: Vec::new(), lines: Vec::new() }
+        ProgramInfo { btf: Arc::new(Btf::empty()), funcs: Vec::new(), lines: Vec::new(), unresolved: Vec::new() }
     }
 }

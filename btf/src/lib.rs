@@ -1,7 +1,7 @@
 //! BPF Type Format: parse, look up, dump, and print values by type.
 //!
 //! [`Btf`] is the `.BTF` section (or a raw BTF file), [`BtfExt`] is `.BTF.ext`, [`ProgramInfo`] is what both say of one
-//! assembled program. The format is documented in the kernel's `Documentation/bpf/btf.rst`; both byte orders are read.
+//! assembled program, [`CoreResolver`] answers CO-RE relocations against a kernel's types. The format is documented in the kernel's `Documentation/bpf/btf.rst`; both byte orders are read.
 //!
 //! Input is hostile: every offset is checked, every type reference points at a type that is there, and chains and trees
 //! are walked under the limits named here. Deliberately absent for now: split BTF, dumping as C.
@@ -16,6 +16,7 @@ mod ext;
 mod info;
 mod parse;
 mod query;
+mod relo;
 mod types;
 mod value;
 mod write;
@@ -24,6 +25,10 @@ pub use error::BtfError;
 pub use ext::{BtfExt, CoreRelo, CoreReloKind, ExtFunc, ExtLine, ExtSection};
 pub use info::{FuncEntry, LineEntry, ProgramInfo};
 pub use query::Btf;
+pub use relo::{
+    CoreAccess, CoreAnswer, CoreError, CoreResolver, CoreTarget, CoreValue, MAX_CORE_PATH, MAX_CORE_STEPS,
+    describe_core_relo,
+};
 pub use types::*;
 pub use value::{Value, format_value};
 

@@ -63,7 +63,7 @@ fn programs(args: &DumpArgs, object: &Object) -> Result<Vec<String>, CliError> {
 }
 
 fn options(args: &DumpArgs) -> Options {
-    Options { kind: args.kind, attach: None }
+    Options { kind: args.kind, attach: None, core: None }
 }
 
 fn asm(args: &DumpArgs, object: &Object, out: &mut Out) -> Result<Outcome, CliError> {

@@ -139,7 +139,7 @@ fn judge<'a>(
     object: &Object,
     entry: &'a ring3::object::ProgramEntry,
 ) -> Row<'a> {
-    let options = Options { kind: args.kind, attach: None };
+    let options = Options { kind: args.kind, attach: None, core: None };
     let kind = args.kind.or(entry.matched.map(|matched| matched.kind));
     let row = |verdict, errno, stats, message: String, log: String| Row {
         file,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ring3_btf::BtfError;
+use ring3_btf::{BtfError, CoreError};
 
 /// A place in an object: its file, section, and offset in bytes within the section (without a section: within the file).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -131,8 +131,12 @@ pub enum ObjectError {
     #[error("{at}: program '{program}': failed to guess program type from ELF section '{}'",
             .at.section.as_deref().unwrap_or(""))]
     UnknownType { at: Place, program: String },
-    #[error("{at}: program '{program}' needs {count} CO-RE relocations against a kernel's BTF, which are not done yet")]
-    NeedsCoRe { at: Place, program: String, count: usize },
+    #[error("{at}: program '{program}' needs a kernel's BTF for CO-RE relocation {relocation}")]
+    NeedsCoRe { at: Place, program: String, relocation: String },
+    #[error("{at}: program '{program}': CO-RE relocation {relocation} {source}")]
+    CoRe { at: Place, program: String, relocation: String, source: Box<CoreError> },
+    #[error("{at}: program '{program}': CO-RE relocation {relocation} {problem}")]
+    CoRePatch { at: Place, program: String, relocation: String, problem: &'static str },
     #[error("{at}: program '{program}' uses the {kind} '{symbol}', which cannot be provided yet")]
     Extern { at: Place, program: String, symbol: String, kind: ExternKind },
     #[error("{file}: global variable '{name}': {problem}")]

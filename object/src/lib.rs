@@ -5,9 +5,11 @@
 //! line information. The ELF relocations of BPF are described in the kernel's `Documentation/bpf/llvm_reloc.rst`.
 //!
 //! Files are hostile: every error names file, section and offset, and sizes are limited by the constants here.
-//! Deliberately absent for now, and refused by name: CO-RE, `.kconfig` and `.ksyms` externs, struct_ops maps.
+//! CO-RE relocations are answered against the kernel's types that [`Options::core`] gives.
+//! Deliberately absent for now, and refused by name: `.kconfig` and `.ksyms` externs, struct_ops maps.
 #![forbid(unsafe_code)]
 
+mod core;
 mod elf;
 mod error;
 mod globals;
@@ -15,6 +17,7 @@ mod link;
 mod maps;
 mod object;
 
+pub use core::UNRESOLVED_CALL;
 pub use error::{ExternKind, GlobalProblem, MapProblem, ObjectError, Place};
 pub use globals::Global;
 pub use object::{Object, Options, ProgramEntry};

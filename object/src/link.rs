@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ring3_btf::{Btf, FuncEntry, LineEntry, Linkage, ProgramInfo, Type};
+use ring3_btf::{Btf, CoreTarget, FuncEntry, LineEntry, Linkage, ProgramInfo, Type};
 use ring3_isa::{Callee, Code, Insn, RawInsn, Reg, Wide, encode};
 
+use crate::core::Core;
 use crate::error::ObjectError;
 use crate::object::{CodeSection, Function, Object, in_range, is_func};
 use crate::{ExternKind, MAX_SLOTS};
@@ -40,6 +41,7 @@ pub(crate) struct Linker<'o> {
     slot_of: BTreeMap<usize, u32>,
     /// The same in the order of slots.
     placed: Vec<(usize, u32)>,
+    core: Core<'o>,
 }
 
 /// A function whose instructions are being gone through.
@@ -60,9 +62,18 @@ struct Reference {
 }
 
 impl<'o> Linker<'o> {
-    pub fn new(object: &'o Object, program: &'o str) -> Linker<'o> {
+    pub fn new(object: &'o Object, program: &'o str, target: Option<&'o CoreTarget>) -> Linker<'o> {
         let (code, maps, placed) = (Vec::new(), Vec::new(), Vec::new());
-        Linker { object, program, code, maps, map_at: BTreeMap::new(), slot_of: BTreeMap::new(), placed }
+        Linker {
+            object,
+            program,
+            code,
+            maps,
+            map_at: BTreeMap::new(),
+            slot_of: BTreeMap::new(),
+            placed,
+            core: Core::new(object, program, target),
+        }
     }
 
     /// Links the function at this position of the object's functions, and all that it reaches.
@@ -103,16 +114,12 @@ impl<'o> Linker<'o> {
             return Err(ObjectError::Limit { at, what: "number of instructions", found, limit });
         }
         let range = function.range();
-        let core = in_range(&section.core, |r| r.insn_off, &range);
-        if let Some(first) = core.first() {
-            let at = self.object.at(function.section, u64::from(first.insn_off));
-            return Err(ObjectError::NeedsCoRe { at, program: self.program.to_owned(), count: core.len() });
-        }
         // The range was checked against the section when the function was found.
         let bytes = section.bytes.get(range.start as usize..range.end as usize).unwrap_or(&[]);
         let (slots, _) = bytes.as_chunks::<{ RawInsn::BYTES }>();
         let base = self.code.len() as u32;
         self.code.extend(slots.iter().map(|slot| RawInsn::from_bytes(*slot, self.object.endian())));
+        self.core.apply(function, &mut self.code[base as usize..], base)?;
         self.slot_of.insert(position, base);
         self.placed.push((position, base));
         let code = Code::decode(self.code[base as usize..].to_vec());
@@ -249,7 +256,12 @@ impl<'o> Linker<'o> {
 
     /// Function and line information of all that was placed. `None` if there is none for the program itself.
     fn info(&self, btf: &Arc<Btf>) -> Result<Option<ProgramInfo>, ObjectError> {
-        let mut info = ProgramInfo { btf: btf.clone(), funcs: Vec::new(), lines: Vec::new() };
+        let mut info = ProgramInfo {
+            btf: btf.clone(),
+            funcs: Vec::new(),
+            lines: Vec::new(),
+            unresolved: self.core.unresolved.clone(),
+        };
         let mut strings = Strings { btf, known: BTreeMap::new() };
         for &(position, base) in &self.placed {
             let function = &self.object.functions[position];
@@ -282,7 +294,8 @@ impl<'o> Linker<'o> {
                 info.lines.push(LineEntry { slot, file, text, line: record.line, col: record.col });
             }
         }
-        Ok((!info.funcs.is_empty() || !info.lines.is_empty()).then_some(info))
+        let is_some = !info.funcs.is_empty() || !info.lines.is_empty() || !info.unresolved.is_empty();
+        Ok(is_some.then_some(info))
     }
 }
 
@@ -298,7 +311,7 @@ struct Spot {
 
 impl Function {
     /// Bytes from the start of the section.
-    fn range(&self) -> std::ops::Range<u64> {
+    pub fn range(&self) -> std::ops::Range<u64> {
         self.offset..self.offset + self.slots as u64 * SLOT
     }
 }

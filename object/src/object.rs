@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ring3_btf::{Btf, BtfError, BtfExt, CoreRelo, CoreReloKind, ExtFunc, ExtLine, ExtSection, Type};
+use ring3_btf::{Btf, BtfError, BtfExt, CoreRelo, CoreTarget, ExtFunc, ExtLine, ExtSection, Type};
 use ring3_isa::{Endianness, RawInsn};
 use ring3_platform::maps::MapDef;
 use ring3_platform::program::{License, Program};
@@ -41,6 +41,9 @@ pub struct Options {
     pub kind: Option<ProgType>,
     /// The expected attach type, whatever the section's name.
     pub attach: Option<AttachType>,
+    /// The kernel's types, for CO-RE relocations. Without them only programs link that have none, or only ask for
+    /// numbers of the object's own types.
+    pub core: Option<Arc<CoreTarget>>,
 }
 
 /// Where a map is defined.
@@ -175,8 +178,9 @@ impl Object {
 
     /// Links a program: its function, then each subprogram that it reaches, with maps and calls resolved.
     ///
-    /// Errors: no such program; a section name that says no type (unless `options` gives one); CO-RE relocations and
-    /// external symbols in the instructions that it reaches; calls and references that lead nowhere.
+    /// Errors: no such program; a section name that says no type (unless `options` gives one); CO-RE relocations
+    /// that have no target or no single answer (one that the kernel's types have nothing for becomes a call of
+    /// [`crate::UNRESOLVED_CALL`]); external symbols in the instructions that it reaches; calls and references that lead nowhere.
     pub fn program(&self, name: &str, options: &Options) -> Result<Program, ObjectError> {
         let at = self.programs.iter().position(|p| p.name == name);
         let at = at.ok_or_else(|| ObjectError::NoSuchProgram { file: self.file.clone(), program: name.to_owned() })?;
@@ -187,7 +191,7 @@ impl Object {
             let at = self.at(function.section, function.offset);
             return Err(ObjectError::UnknownType { at, program: name.to_owned() });
         };
-        let linked = Linker::new(self, name).link(main)?;
+        let linked = Linker::new(self, name, options.core.as_deref()).link(main)?;
         Ok(Program {
             name: entry.name.clone(),
             section: entry.section.clone(),
@@ -301,8 +305,6 @@ fn read_code(elf: &Elf<'_>, ext: Option<(&Btf, BtfExt)>) -> BTreeMap<usize, Code
         section.funcs = funcs.remove(index).unwrap_or_default();
         section.lines = lines.remove(index).unwrap_or_default();
         section.core = core.remove(index).unwrap_or_default();
-        // The id of a local type is in the instruction already and needs no kernel.
-        section.core.retain(|r| r.kind != CoreReloKind::TypeIdLocal);
         section.funcs.sort_by_key(|r| r.insn_off);
         section.lines.sort_by_key(|r| r.insn_off);
         section.core.sort_by_key(|r| r.insn_off);

@@ -250,8 +250,9 @@ fn what_is_not_there_yet_is_refused_by_name() {
     for object in both!("refused") {
         assert_eq!(link(&object, "plain").code.len(), 2);
         let refused = |name: &str| object.program(name, &Options::default()).unwrap_err();
-        let ObjectError::NeedsCoRe { count, at, program } = refused("core") else { panic!("{}", refused("core")) };
-        assert_eq!((count, at.section.as_deref(), program.as_str()), (2, Some("xdp"), "core"));
+        let ObjectError::NeedsCoRe { relocation, at, program } = refused("core") else { panic!("{}", refused("core")) };
+        assert_eq!((at.section.as_deref(), program.as_str()), (Some("xdp"), "core"));
+        assert!(relocation.starts_with("<byte_off> [") && relocation.ends_with("] struct task.tgid (0:1 @ offset 4)"));
         for (program, expected, symbol) in [
             ("kconfig", ExternKind::Kconfig, "CONFIG_HZ"),
             ("ksym", ExternKind::Ksym, "runqueues"),
@@ -264,7 +265,7 @@ fn what_is_not_there_yet_is_refused_by_name() {
         }
         let text = refused("unknown").to_string();
         assert!(text.ends_with("failed to guess program type from ELF section 'liz'"), "{text}");
-        let given = Options { kind: Some(ProgType::SchedCls), attach: None };
+        let given = Options { kind: Some(ProgType::SchedCls), attach: None, core: None };
         assert_eq!(object.program("unknown", &given).unwrap().kind, ProgType::SchedCls);
         assert!(matches!(refused("absent"), ObjectError::NoSuchProgram { .. }));
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ring3_btf::CoreTarget;
 use ring3_object::{Object, ObjectError, Options};
 use ring3_platform::{Errno, Program, Target};
 use ring3_verifier::{LogLevel, verify_watched};
@@ -88,9 +89,11 @@ pub fn judge_object(
     bounds: &Bounds,
     wanted: impl Fn(&str) -> bool,
 ) -> Vec<Row> {
+    let core = target.btf.clone().map(|btf| Arc::new(CoreTarget::new(btf)));
+    let options = Options { core, ..Options::default() };
     let entries = object.programs().iter().filter(|entry| wanted(&entry.name));
     let row = |entry: &ring3_object::ProgramEntry| {
-        let pair = match object.program(&entry.name, &Options::default()) {
+        let pair = match object.program(&entry.name, &options) {
             Ok(program) => judge(object.file(), &Arc::new(program), target, referee, bounds),
             Err(error) => Pair { kernel: Answer::Nothing, ours: unlinked(object.file(), &error) },
         };
@@ -109,6 +112,8 @@ fn unlinked(file: &str, error: &ObjectError) -> Ours {
         | ObjectError::Limit { .. }
         | ObjectError::Btf { .. }
         | ObjectError::Map { .. }
+        | ObjectError::CoRe { .. }
+        | ObjectError::CoRePatch { .. }
         | ObjectError::MapsWithoutBtf { .. }
         | ObjectError::Function { .. }
         | ObjectError::Relocation { .. }

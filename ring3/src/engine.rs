@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ring3_btf::CoreTarget;
 use ring3_classic::{Filter, Style};
 use ring3_isa::Endianness;
 use ring3_jit::Jit;
@@ -59,11 +60,19 @@ pub struct Engine {
     backend: Backend,
     helpers: Helpers,
     maps: BTreeMap<String, Arc<dyn Map>>,
+    /// The same types as the target's, for CO-RE relocations.
+    core: Option<Arc<CoreTarget>>,
 }
 
 impl Default for Engine {
     fn default() -> Engine {
-        Engine { target: Target::default(), backend: Backend::best(), helpers: Helpers::new(), maps: BTreeMap::new() }
+        Engine {
+            target: Target::default(),
+            backend: Backend::best(),
+            helpers: Helpers::new(),
+            maps: BTreeMap::new(),
+            core: None,
+        }
     }
 }
 
@@ -81,10 +90,12 @@ impl Engine {
     }
 
     /// The kernel's own types, as in `/sys/kernel/btf/vmlinux`: what programs that get pointers to its structures are
-    /// judged by.
+    /// judged by, and what CO-RE relocations are answered with.
     #[must_use]
     pub fn btf(mut self, btf: ring3_btf::Btf) -> Engine {
-        self.target.btf = Some(Arc::new(btf));
+        let btf = Arc::new(btf);
+        self.core = Some(Arc::new(CoreTarget::new(btf.clone())));
+        self.target.btf = Some(btf);
         self
     }
 
@@ -127,6 +138,11 @@ impl Engine {
         self
     }
 
+    /// These options, with the engine's types for CO-RE where they name none.
+    pub(crate) fn options(&self, given: &Options) -> Options {
+        Options { core: given.core.clone().or_else(|| self.core.clone()), ..given.clone() }
+    }
+
     /// What programs are judged against.
     pub fn target(&self) -> &Target {
         &self.target
@@ -148,7 +164,7 @@ impl Engine {
         level: LogLevel,
     ) -> Result<VerifiedProgram, Error> {
         check_order(object)?;
-        self.verify_program(object.program(program, options)?, level)
+        self.verify_program(object.program(program, &self.options(options))?, level)
     }
 
     /// Verifies a program that comes from anywhere.

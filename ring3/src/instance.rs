@@ -271,7 +271,7 @@ impl Instance {
     /// The program, with the definitions that its maps were created by.
     fn linked_program(&self, name: &str) -> Result<Program, Error> {
         let mut program = match &self.source {
-            Source::Object(object, options) => object.program(name, options)?,
+            Source::Object(object, options) => object.program(name, &self.engine.options(options))?,
             Source::Program(program) if program.name == name => (**program).clone(),
             Source::Program(program) => {
                 return Err(Error::NoSuchProgram { file: program.name.as_str().into(), program: name.to_owned() });
