@@ -4,14 +4,15 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use ring3_btf::{Btf, Linkage, ProgramInfo};
-use ring3_isa::{Endianness, RawInsn};
-use ring3_platform::{ProgType, Program};
+use ring3_btf::{Btf, Kind, Linkage, ProgramInfo};
+use ring3_isa::{Endianness, Mention, RawInsn};
+use ring3_platform::kfuncs::base_name;
+use ring3_platform::{KfuncRef, ProgType, Program};
 
 use crate::btf::{NO_LOG, for_kernel, native};
 use crate::sys::attr::{self, FuncInfo, LineInfo};
 use crate::sys::{self, AsFd, BorrowedFd, Command, Failure, Load, Logged, OwnedFd};
-use crate::{BtfObject, Errno, Error, Map};
+use crate::{BtfObject, Errno, Error, KernelTypes, Map};
 
 /// First size of the buffer for a log, in bytes.
 const FIRST_LOG: usize = 64 << 10;
@@ -239,8 +240,13 @@ pub(crate) fn load_code(
     }
     let fds: Vec<i32> = maps.iter().map(|map| sys::fd_number(map.as_fd()).cast_signed()).collect();
     let order = if cfg!(target_endian = "little") { Endianness::Little } else { Endianness::Big };
-    let insns: Vec<[u8; 8]> =
-        program.code.raw_slice().iter().map(|insn| with_map(*insn, &fds).to_bytes(order)).collect();
+    let kfuncs = kfunc_ids(program)?;
+    let insns: Vec<[u8; 8]> = program
+        .code
+        .raw_slice()
+        .iter()
+        .map(|insn| with_kfunc(with_map(*insn, &fds), program, &kfuncs).to_bytes(order))
+        .collect();
     let by_index = program.code.raw_slice().iter().any(|insn| insn.is_wide() && INDEX_SOURCES.contains(&insn.src));
     // The kernel reads it up to a zero.
     let license: Vec<u8> = program.license.0.bytes().take_while(|b| *b != 0).chain([0]).collect();
@@ -318,6 +324,40 @@ pub(crate) fn grown(call: impl Fn(&mut [u8]) -> Logged) -> (Result<OwnedFd, Fail
 }
 
 /// The descriptor of a map in place of its index.
+/// The numbers of a program's kernel functions in the running kernel's types; `None` for a weak one that is not there.
+///
+/// Errors: [`Error::Program`] with `ESRCH` for one that has to be there. Functions of modules are not looked for.
+fn kfunc_ids(program: &Program) -> Result<Vec<Option<i32>>, Error> {
+    if program.kfuncs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let kernel = KernelTypes::read()?;
+    let find = |kfunc: &KfuncRef| {
+        let id = kernel.btf().find(base_name(&kfunc.name), Kind::Func).map(|id| id.0.cast_signed());
+        if id.is_some() || kfunc.weak {
+            return Ok(id);
+        }
+        let text = format!("kernel function '{}' is not among the kernel's own\n", kfunc.name);
+        let log = Log { text, is_whole: true };
+        Err(Error::Program { program: program.name.clone(), errno: Errno::ESRCH, log })
+    };
+    program.kfuncs.iter().map(find).collect()
+}
+
+/// A call by name gets this kernel's number; a call of what is missing becomes the one that libbpf makes of it.
+fn with_kfunc(mut insn: RawInsn, program: &Program, ids: &[Option<i32>]) -> RawInsn {
+    let Some(Mention::Kfunc { id, off }) = insn.mention() else { return insn };
+    if program.kfunc(id, off).is_none() {
+        return insn;
+    }
+    insn.off = 0;
+    match usize::try_from(id).ok().and_then(|at| ids.get(at)).copied().flatten() {
+        Some(number) => insn.imm = number,
+        None => (insn.src, insn.imm) = (0, Program::MISSING_KFUNC.saturating_add(id)),
+    }
+    insn
+}
+
 fn with_map(mut insn: RawInsn, fds: &[i32]) -> RawInsn {
     if insn.is_wide()
         && MAP_SOURCES.contains(&insn.src)

@@ -8,7 +8,7 @@ use goblin::elf::reloc::RelocSection;
 use goblin::elf::section_header::{
     SHF_EXECINSTR, SHT_NOBITS, SHT_NULL, SHT_PROGBITS, SHT_REL, SHT_SYMTAB, SectionHeader,
 };
-use goblin::elf::sym::{STB_LOCAL, STT_FUNC, STT_SECTION, STV_DEFAULT, STV_PROTECTED, Symtab};
+use goblin::elf::sym::{STB_LOCAL, STB_WEAK, STT_FUNC, STT_SECTION, STV_DEFAULT, STV_PROTECTED, Symtab};
 use ring3_isa::Endianness;
 
 use crate::error::{ObjectError, Place};
@@ -60,6 +60,8 @@ pub(crate) struct Symbol {
     pub is_func: bool,
     pub is_section: bool,
     pub is_local: bool,
+    /// May be missing.
+    pub weak: bool,
     /// Not to be seen outside of the object.
     pub hidden: bool,
 }
@@ -229,6 +231,7 @@ impl<'a> Input<'a> {
                 is_func: sym.st_type() == STT_FUNC,
                 is_section,
                 is_local: sym.st_bind() == STB_LOCAL,
+                weak: sym.st_bind() == STB_WEAK,
                 hidden: !matches!(sym.st_visibility(), STV_DEFAULT | STV_PROTECTED),
             });
         }

@@ -6,7 +6,8 @@
 //!
 //! Files are hostile: every error names file, section and offset, and sizes are limited by the constants here.
 //! CO-RE relocations are answered against the kernel's types that [`Options::core`] gives.
-//! Deliberately absent for now, and refused by name: `.kconfig` and `.ksyms` externs, struct_ops maps.
+//! Calls of kernel functions go by name. Deliberately absent for now, and refused by name: `.kconfig` externs, kernel
+//! variables and addresses of kernel functions (`.ksyms`), struct_ops maps.
 #![forbid(unsafe_code)]
 
 mod core;

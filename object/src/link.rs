@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use ring3_btf::{Btf, CoreTarget, FuncEntry, LineEntry, Linkage, ProgramInfo, Type};
 use ring3_isa::{Callee, Code, Insn, RawInsn, Reg, Wide, encode};
+use ring3_platform::{KfuncRef, Program};
 
 use crate::core::Core;
 use crate::error::ObjectError;
@@ -26,6 +27,8 @@ pub(crate) struct Linked {
     pub code: Code,
     /// Indexes into the object's maps, in the order of first reference.
     pub maps: Vec<usize>,
+    /// Functions of the kernel, in the order of first reference.
+    pub kfuncs: Vec<KfuncRef>,
     pub info: Option<ProgramInfo>,
 }
 
@@ -35,6 +38,7 @@ pub(crate) struct Linker<'o> {
     program: &'o str,
     code: Vec<RawInsn>,
     maps: Vec<usize>,
+    kfuncs: Vec<KfuncRef>,
     /// Position in `maps`, by index into the object's maps.
     map_at: BTreeMap<usize, i32>,
     /// First slot of each function that is placed, by position in the object's functions.
@@ -63,12 +67,13 @@ struct Reference {
 
 impl<'o> Linker<'o> {
     pub fn new(object: &'o Object, program: &'o str, target: Option<&'o CoreTarget>) -> Linker<'o> {
-        let (code, maps, placed) = (Vec::new(), Vec::new(), Vec::new());
+        let (code, maps, kfuncs, placed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Linker {
             object,
             program,
             code,
             maps,
+            kfuncs,
             map_at: BTreeMap::new(),
             slot_of: BTreeMap::new(),
             placed,
@@ -100,7 +105,7 @@ impl<'o> Linker<'o> {
             Some(btf) => self.info(btf)?,
             None => None,
         };
-        Ok(Linked { code, maps: self.maps, info })
+        Ok(Linked { code, maps: self.maps, kfuncs: self.kfuncs, info })
     }
 
     /// Appends a function's instructions, as they are.
@@ -139,6 +144,10 @@ impl<'o> Linker<'o> {
             let is_call = matches!(walk.code.get(slot), Some(Ok(Insn::Call(Callee::Local(_)))));
             let target = match reloc {
                 Some(reloc) if raw.is_wide() && reloc.kind == R_BPF_64_64 => self.load(&at, reloc.symbol)?,
+                Some(reloc) if is_call && reloc.kind == R_BPF_64_32 && self.is_kfunc(reloc.symbol) => {
+                    self.kfunc(at.index, reloc.symbol);
+                    None
+                }
                 Some(reloc) if is_call && reloc.kind == R_BPF_64_32 => Some(self.call(&at, reloc.symbol)?),
                 Some(reloc) => {
                     let problem = "is of a kind that its instruction cannot have";
@@ -182,7 +191,7 @@ impl<'o> Linker<'o> {
             let target = self.object.by_offset.get(&(section, offset)).copied();
             let target = target.filter(|_| !code.bytes.is_empty());
             let target = target.ok_or_else(|| self.bad_relocation(at, symbol_at, "is not the start of a function"))?;
-            self.write(at.index, dst, Wide::Func(0));
+            self.write(at.index, Insn::LoadImm { dst, value: Wide::Func(0) });
             return Ok(Some(target));
         } else if let Some(map) = self.data_map(section) {
             let off = u32::try_from(offset);
@@ -193,7 +202,7 @@ impl<'o> Linker<'o> {
         } else {
             return Err(self.bad_relocation(at, symbol_at, "is neither a map, nor global data, nor a function"));
         };
-        self.write(at.index, dst, value);
+        self.write(at.index, Insn::LoadImm { dst, value });
         Ok(None)
     }
 
@@ -205,6 +214,24 @@ impl<'o> Linker<'o> {
         self.function_at(at, section, symbol.value.wrapping_add(SLOT), at.raw.imm)
     }
 
+    /// External, and a function of the kernel as BTF says.
+    fn is_kfunc(&self, symbol: usize) -> bool {
+        let symbol = &self.object.symbols[symbol];
+        symbol.section.is_none() && self.object.extern_kind(&symbol.name) == ExternKind::Kfunc
+    }
+
+    /// Makes a call one of a function of the kernel. It goes by name, as its number is not the same on any two kernels.
+    fn kfunc(&mut self, index: u32, symbol: usize) {
+        let symbol = &self.object.symbols[symbol];
+        let known = self.kfuncs.iter().position(|kfunc| kfunc.name == symbol.name);
+        // No more than there are slots.
+        let id = known.unwrap_or(self.kfuncs.len()) as i32;
+        if known.is_none() {
+            self.kfuncs.push(KfuncRef { name: symbol.name.clone(), weak: symbol.weak });
+        }
+        self.write(index, Insn::Call(Callee::Kfunc { id, off: Program::KFUNC_BY_NAME }));
+    }
+
     /// The function `slots` from `offset`.
     fn function_at(&self, at: &Spot, section: usize, offset: u64, slots: i32) -> Result<usize, ObjectError> {
         let offset = offset.wrapping_add((i64::from(slots) * SLOT as i64).cast_unsigned());
@@ -214,8 +241,8 @@ impl<'o> Linker<'o> {
         })
     }
 
-    fn write(&mut self, index: u32, dst: Reg, value: Wide) {
-        let encoded = encode(Insn::LoadImm { dst, value });
+    fn write(&mut self, index: u32, insn: Insn) {
+        let encoded = encode(insn);
         for (to, from) in self.code[index as usize..].iter_mut().zip(encoded.iter()) {
             *to = *from;
         }

@@ -197,6 +197,7 @@ impl Object {
             section: entry.section.clone(),
             code: linked.code,
             maps: linked.maps.into_iter().map(|map| self.maps[map].clone()).collect(),
+            kfuncs: linked.kfuncs,
             kind,
             attach: options.attach.or(same.and_then(|m| m.attach)),
             sleepable: same.is_some_and(|m| m.sleepable),

@@ -246,6 +246,17 @@ fn what_libbpf_takes_no_more() {
 }
 
 #[test]
+fn functions_of_the_kernel_are_called_by_name() {
+    for object in both!("refused") {
+        let program = link(&object, "kfunc");
+        let named = program.kfuncs.iter().map(|kfunc| (kfunc.name.as_str(), kfunc.weak)).collect::<Vec<_>>();
+        assert_eq!(named, [("some_kfunc", false)]);
+        let call = ring3_isa::Callee::Kfunc { id: 0, off: ring3_platform::Program::KFUNC_BY_NAME };
+        assert!(program.code.insns().contains(&Ok(ring3_isa::Insn::Call(call))));
+    }
+}
+
+#[test]
 fn what_is_not_there_yet_is_refused_by_name() {
     for object in both!("refused") {
         assert_eq!(link(&object, "plain").code.len(), 2);
@@ -256,7 +267,6 @@ fn what_is_not_there_yet_is_refused_by_name() {
         for (program, expected, symbol) in [
             ("kconfig", ExternKind::Kconfig, "CONFIG_HZ"),
             ("ksym", ExternKind::Ksym, "runqueues"),
-            ("kfunc", ExternKind::Kfunc, "some_kfunc"),
         ] {
             let ObjectError::Extern { kind, symbol: found, .. } = refused(program) else {
                 panic!("{}", refused(program))

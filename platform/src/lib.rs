@@ -6,6 +6,7 @@
 pub mod ctx;
 pub mod errno;
 pub mod helpers;
+pub mod kfuncs;
 pub mod maps;
 pub mod program;
 pub mod programs;
@@ -16,8 +17,9 @@ mod version;
 pub use ctx::{CtxField, CtxLayout, Widths, Yields};
 pub use errno::Errno;
 pub use helpers::{ArgFlags, ArgKind, ArgType, HelperId, Proto, RetKind, RetType, helper_name};
+pub use kfuncs::{Kfunc, KfuncFlags, kfunc};
 pub use maps::{MapDef, MapFlags, MapType};
-pub use program::{License, Program, Target};
+pub use program::{KfuncRef, License, Program, Target};
 pub use programs::{AttachType, ProgSet, ProgType, return_name, return_range};
 pub use sections::{SectionMatch, section};
 pub use tag::{Tag, tag, tag_of};

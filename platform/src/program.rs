@@ -18,6 +18,15 @@ impl License {
     }
 }
 
+/// A function of the kernel that a program calls, by name: its number in the kernel's types is another one on each kernel.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KfuncRef {
+    /// Its name, perhaps with a flavour (`___` and what follows).
+    pub name: String,
+    /// The program may be loaded where there is no such function; calling it is then an error.
+    pub weak: bool,
+}
+
 /// One program with its subprograms, relocated: map references are indexes into `maps`.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -29,6 +38,8 @@ pub struct Program {
     pub code: Code,
     /// Maps that the code refers to.
     pub maps: Vec<Arc<MapDef>>,
+    /// Functions of the kernel that the code calls; see [`Program::KFUNC_BY_NAME`].
+    pub kfuncs: Vec<KfuncRef>,
     /// Type.
     pub kind: ProgType,
     /// Expected attach type.
@@ -44,6 +55,20 @@ pub struct Program {
 }
 
 impl Program {
+    /// The `off` of a call whose `imm` is an index into [`Program::kfuncs`]. Linux takes none below 0, so that no
+    /// program of numbers (BTF ids of one kernel) means this.
+    pub const KFUNC_BY_NAME: i16 = -1;
+    /// What libbpf makes of a call of a weak function that is not there: one of a helper with this number or a higher one.
+    pub const MISSING_KFUNC: i32 = 2_002_000_000;
+
+    /// The function that a call with these fields names. `None`: the fields are numbers of some kernel, or nothing.
+    pub fn kfunc(&self, id: i32, off: i16) -> Option<&KfuncRef> {
+        if off != Self::KFUNC_BY_NAME {
+            return None;
+        }
+        usize::try_from(id).ok().and_then(|at| self.kfuncs.get(at))
+    }
+
     /// A program of bare instructions, GPL, without maps or BTF.
     pub fn new(name: &str, kind: ProgType, code: Code) -> Program {
         Program {
@@ -51,6 +76,7 @@ impl Program {
             section: String::new(),
             code,
             maps: Vec::new(),
+            kfuncs: Vec::new(),
             kind,
             attach: None,
             sleepable: false,

@@ -35,6 +35,15 @@ pub fn discover(program: &Program) -> Result<Vec<Subprog>, At> {
             Some(Mention::Address(off)) => (off, true),
             // Linux forgives this one as long as nothing visits it.
             Some(Mention::Kfunc { id: 0, off: 0 } | Mention::Helper(_)) | None => continue,
+            Some(Mention::Kfunc { id, off }) if program.kfunc(id, off).is_some() => {
+                let missing =
+                    program.kfunc(id, off).is_some_and(|f| f.weak && ring3_platform::kfunc(&f.name).is_none());
+                // The loader makes a call of a function that is not there something else.
+                if !missing && !program.license.is_gpl_compatible() {
+                    return Err((Reject::KfuncNotGpl {}, Some(slot)));
+                }
+                continue;
+            }
             Some(Mention::Kfunc { id, .. }) => {
                 let what = format!("the kernel function with BTF id {id}");
                 return Err((Reject::Unsupported { what }, Some(slot)));

@@ -114,6 +114,8 @@ rejects! {
     NoSuchType { id: i32 } ENOENT "ldimm64 insn specifies invalid btf_id {id}.";
     NoArena {} EINVAL "addr_space_cast insn can only be used in a program that has an associated arena";
     // Calls.
+    KfuncNotAllowed { name: &'static str } EACCES "calling kernel function {name} is not allowed";
+    KfuncNotGpl {} EINVAL "cannot call kernel function from non-GPL compatible program";
     NoKfunc {} EINVAL "invalid kernel function call not eliminated in verifier pass";
     InvalidHelper { name: String, id: i32 } EINVAL "invalid func {name}#{id}";
     HelperNotForProgram { name: String, id: i32 } EINVAL "program of this type cannot use helper {name}#{id}";

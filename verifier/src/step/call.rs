@@ -1,9 +1,10 @@
 //! Calls of helpers: who may call what, and in which order the rules apply.
 
 use ring3_isa::{Callee, Reg};
+use ring3_platform::Program;
 use ring3_platform::helpers::{Lookup, changes_packet, id};
 use ring3_platform::maps::{allows_helper, may_update_sockmap};
-use ring3_platform::{ArgFlags, ArgKind, MapType, Proto, RetKind, helper_name};
+use ring3_platform::{ArgFlags, ArgKind, MapType, Proto, RetKind, helper_name, kfunc};
 
 use crate::diag::reject::{Reject, unsupported};
 use crate::facts::MapUse;
@@ -39,7 +40,26 @@ impl Walk<'_> {
             Callee::Local(off) => self.call_subprog(off),
             // Linux waits whether anything reaches it.
             Callee::Kfunc { id: 0, off: 0 } => Err(Reject::NoKfunc {}),
-            Callee::Kfunc { id, .. } => unsupported(format!("the kernel function with BTF id {id}")),
+            Callee::Kfunc { id, off } => self.call_kfunc(id, off),
+        }
+    }
+
+    /// A function of the kernel: refused by name, as none is judged yet.
+    fn call_kfunc(&mut self, id: i32, off: i16) -> Result<Next, Reject> {
+        let Some(named) = self.program.kfunc(id, off) else {
+            return unsupported(format!("the kernel function with BTF id {id}"));
+        };
+        let Some(row) = kfunc(&named.name) else {
+            if named.weak {
+                // The loader makes it a call of a helper that there is not.
+                let id = Program::MISSING_KFUNC.saturating_add(id);
+                return Err(Reject::InvalidHelper { name: display_name(id), id });
+            }
+            return unsupported(format!("kernel function {}", named.name));
+        };
+        match row.allows(self.program.kind) {
+            Some(false) => Err(Reject::KfuncNotAllowed { name: row.name }),
+            Some(true) | None => unsupported(format!("kernel function {}", row.name)),
         }
     }
 

@@ -377,7 +377,7 @@ impl<'p> Walk<'p> {
 
     /// An instruction as the log writes it.
     pub fn text(&self, slot: usize) -> String {
-        match self.program.code.text(slot, &LogNames) {
+        match self.program.code.text(slot, &LogNames(self.program)) {
             Some(text) => text.with_opcode().to_string(),
             None => String::new(),
         }
@@ -394,9 +394,14 @@ fn display(slot: Option<usize>) -> String {
 }
 
 /// Names as the verifier's log has them: addresses are not shown.
-struct LogNames;
+struct LogNames<'p>(&'p Program);
 
-impl Names for LogNames {
+impl Names for LogNames<'_> {
+    fn kfunc(&self, id: i32, off: i16) -> Option<Cow<'_, str>> {
+        let kfunc = self.0.kfunc(id, off)?;
+        Some(Cow::Borrowed(ring3_platform::kfuncs::base_name(&kfunc.name)))
+    }
+
     fn helper(&self, id: i32) -> Option<Cow<'_, str>> {
         let name = helper_name(u32::try_from(id).ok()?)?;
         Some(Cow::Owned(format!("bpf_{name}")))

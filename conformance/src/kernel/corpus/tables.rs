@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ring3_btf::{Btf, FuncEntry, Kind, ProgramInfo, Type, TypeId};
 use ring3_isa::{Code, Endianness, RawInsn};
 use ring3_platform::maps::MapFlags;
-use ring3_platform::{AttachType, MapDef, MapType, ProgType, Program};
+use ring3_platform::{AttachType, KfuncRef, MapDef, MapType, ProgType, Program};
 
 use super::selftests::{Tree, headers, tree};
 use super::{Absent, Corpus, RawProgram, digest, folder, list, need, output, write};
@@ -175,15 +175,19 @@ impl Facts<'_> {
                 }
             };
         }
+        let mut kfuncs = Vec::new();
         for (at, name) in &self.kfuncs {
-            let id = kernel.and_then(|btf| btf.find(name, Kind::Func)).map_or(0, |id| id.0);
-            if let Some(insn) = raw.get_mut(*at).filter(|insn| insn.src == KFUNC_CALL) {
-                insn.imm = i32::try_from(id).ok()?;
+            let Some(insn) = raw.get_mut(*at).filter(|insn| insn.src == KFUNC_CALL) else { continue };
+            // A call of what the kernel lacks is one of number 0, as its own tests have it.
+            insn.imm = 0;
+            if kernel.is_some_and(|btf| btf.find(name, Kind::Func).is_some()) {
+                (insn.imm, insn.off) = (i32::try_from(kfuncs.len()).ok()?, Program::KFUNC_BY_NAME);
+                kfuncs.push(KfuncRef { name: (*name).to_owned(), weak: false });
             }
         }
         let mut program = Program::new(self.name, kind, Code::decode(raw));
         program.section = self.section(kind, attach);
-        (program.maps, program.attach, program.info) = (maps, attach, self.info());
+        (program.maps, program.kfuncs, program.attach, program.info) = (maps, kfuncs, attach, self.info());
         Some(program)
     }
 
