@@ -251,8 +251,8 @@ fn functions_of_the_kernel_are_called_by_name() {
         let program = link(&object, "kfunc");
         let named = program.kfuncs.iter().map(|kfunc| (kfunc.name.as_str(), kfunc.weak)).collect::<Vec<_>>();
         assert_eq!(named, [("some_kfunc", false)]);
-        let call = ring3_isa::Callee::Kfunc { id: 0, off: ring3_platform::Program::KFUNC_BY_NAME };
-        assert!(program.code.insns().contains(&Ok(ring3_isa::Insn::Call(call))));
+        let call = Callee::Kfunc { id: 0, off: Program::KFUNC_BY_NAME };
+        assert!(program.code.insns().contains(&Ok(Insn::Call(call))));
     }
 }
 
