@@ -264,10 +264,9 @@ fn what_is_not_there_yet_is_refused_by_name() {
         let ObjectError::NeedsCoRe { relocation, at, program } = refused("core") else { panic!("{}", refused("core")) };
         assert_eq!((at.section.as_deref(), program.as_str()), (Some("xdp"), "core"));
         assert!(relocation.starts_with("<byte_off> [") && relocation.ends_with("] struct task.tgid (0:1 @ offset 4)"));
-        for (program, expected, symbol) in [
-            ("kconfig", ExternKind::Kconfig, "CONFIG_HZ"),
-            ("ksym", ExternKind::Ksym, "runqueues"),
-        ] {
+        for (program, expected, symbol) in
+            [("kconfig", ExternKind::Kconfig, "CONFIG_HZ"), ("ksym", ExternKind::Ksym, "runqueues")]
+        {
             let ObjectError::Extern { kind, symbol: found, .. } = refused(program) else {
                 panic!("{}", refused(program))
             };
