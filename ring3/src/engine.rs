@@ -9,7 +9,7 @@ use ring3_isa::Endianness;
 use ring3_jit::Jit;
 use ring3_object::{Object, Options};
 use ring3_platform::{Errno, HelperId, KernelVersion, Program, Proto, Target};
-use ring3_verifier::{LogLevel, VerifiedProgram};
+use ring3_verifier::{LogLevel, Rejection, VerifiedProgram};
 use ring3_vm::maps::Map;
 use ring3_vm::{Call, Helpers};
 
@@ -170,8 +170,11 @@ impl Engine {
     /// Verifies a program that comes from anywhere.
     pub fn verify_program(&self, program: Program, level: LogLevel) -> Result<VerifiedProgram, Error> {
         let (name, target) = (program.name.clone(), Arc::new(self.target.clone()));
-        ring3_verifier::verify(Arc::new(program), target, level)
-            .map_err(|rejection| Error::Rejected { program: name, rejection })
+        let program = Arc::new(program);
+        ring3_verifier::verify(program.clone(), target, level).map_err(|mut rejection| {
+            name_relocation(&program, &mut rejection);
+            Error::Rejected { program: name, rejection }
+        })
     }
 
     /// Creates the maps of an object. Programs are verified when they are asked for.
@@ -248,4 +251,16 @@ fn check_order(object: &Object) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::ByteOrder { file: object.file().into(), object: name(object.endian()), host: name(host) })
+}
+
+/// Says, as libbpf does, which CO-RE relocation found nothing where the verifier saw a call of a helper that is none.
+fn name_relocation(program: &Program, rejection: &mut Rejection) {
+    let call = format!("invalid func unknown#{}", ring3_object::UNRESOLVED_CALL);
+    let (Some(info), Some(at)) = (&program.info, rejection.at) else { return };
+    let found = info.unresolved.iter().find(|(slot, _)| *slot as usize == at);
+    if let Some((_, relocation)) = found.filter(|_| rejection.message == call) {
+        let text = format!("{at}: <invalid CO-RE relocation>\nfailed to resolve CO-RE relocation {relocation}");
+        rejection.log = rejection.log.replace(&call, &text);
+        rejection.message = format!("<invalid CO-RE relocation> failed to resolve {relocation}");
+    }
 }
