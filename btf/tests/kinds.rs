@@ -121,7 +121,12 @@ fn datasec_is_placed() {
 #[test]
 fn info_finds_by_slot() {
     let line = |slot, line| ring3_btf::LineEntry { slot, file: "f".into(), text: "t".into(), line, col: 1 };
-    let info = ProgramInfo { btf: Arc::new(Btf::empty()), funcs: vec![], lines: vec![line(0, 7), line(3, 8)], unresolved: vec![] };
+    let info = ProgramInfo {
+        btf: Arc::new(Btf::empty()),
+        funcs: vec![],
+        lines: vec![line(0, 7), line(3, 8)],
+        unresolved: vec![],
+    };
     assert_eq!(info.line_at(2).map(|l| l.line), Some(7));
     assert_eq!(info.line_at(3).map(|l| l.line), Some(8));
     assert_eq!(info.func_at(3), None);
