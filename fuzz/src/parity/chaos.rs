@@ -694,7 +694,7 @@ impl Chaos<'_, '_> {
         let program = Program::new("chaos", self.kind, Code::decode(Vec::new()));
         let proto = match target.helper(&program, id) {
             Lookup::Found(proto) => *proto,
-            Lookup::Invalid | Lookup::NotForProgram => {
+            Lookup::Invalid | Lookup::NotForProgram | Lookup::Unmodelled(_) => {
                 if self.entropy.one_in(8) {
                     line!(self, "call unknown#{id}");
                 }

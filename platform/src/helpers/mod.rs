@@ -118,7 +118,9 @@ pub enum Condition {
     Trampoline,
     Attach(&'static [AttachType]),
     NotAttach(&'static [AttachType]),
-    /// Never offered: the condition cannot be met in what ring3 models; the text says what it is.
+    /// Never offered: the kernels whose rules ring3 has are built without the option that is named.
+    Config(&'static str),
+    /// Whether it is offered depends on what ring3 does not know yet; the text says what.
     Unmodelled(&'static str),
 }
 
@@ -160,6 +162,8 @@ pub enum Lookup<'a> {
     Invalid,
     /// It exists, but not for this program (EINVAL, "program of this type cannot use helper").
     NotForProgram,
+    /// It may be for this program; what decides that is not known here.
+    Unmodelled(&'static str),
     /// The prototype that holds for the program.
     Found(&'a Proto),
 }
@@ -185,7 +189,7 @@ impl Condition {
             ),
             Condition::Attach(of) => of.contains(&attach),
             Condition::NotAttach(of) => !of.contains(&attach),
-            Condition::Unmodelled(_) => false,
+            Condition::Config(_) | Condition::Unmodelled(_) => false,
         }
     }
 }
@@ -202,11 +206,16 @@ impl Target {
             return rows.find(offered).map_or_else(|| Lookup::absent(known), Lookup::Found);
         }
         let first = table::PROTOS.partition_point(|proto| proto.id < id);
-        let mut rows = table::PROTOS[first..].iter().take_while(|proto| proto.id == id);
+        let rows = || table::PROTOS[first..].iter().take_while(|proto| proto.id == id);
         known = helper_since(id).is_some_and(|since| since <= self.kernel);
-        match rows.find(offered) {
+        let unmodelled = || {
+            let mut here = rows().filter(|proto| proto.progs.has(program.kind));
+            here.find_map(|proto| if let Condition::Unmodelled(what) = proto.condition { Some(what) } else { None })
+        };
+        match rows().find(offered) {
             Some(proto) if known => Lookup::Found(proto),
-            _ => Lookup::absent(known),
+            None if known => unmodelled().map_or(Lookup::NotForProgram, Lookup::Unmodelled),
+            Some(_) | None => Lookup::absent(known),
         }
     }
 }

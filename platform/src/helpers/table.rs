@@ -297,7 +297,7 @@ pub(super) const PROTOS: &[Proto] = &[
     row(id::GETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.uninit(), SIZE], INTEGER, of(&[CgroupSockopt])).when(Condition::Attach(&[AttachType::CgroupSetsockopt])),
     row(id::GETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.uninit(), SIZE], INTEGER, of(&[Lsm])).when(Condition::Unmodelled("a control group LSM hook that holds the socket lock")),
     row(id::GETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.uninit(), SIZE], INTEGER, of(&[Lsm])).when(Condition::Unmodelled("a control group LSM hook that does not hold the socket lock")),
-    row(id::OVERRIDE_RETURN, &[CTX, ANY], INTEGER, of(&[Kprobe])).gpl().when(Condition::Unmodelled("a kernel with CONFIG_BPF_KPROBE_OVERRIDE")),
+    row(id::OVERRIDE_RETURN, &[CTX, ANY], INTEGER, of(&[Kprobe])).gpl().when(Condition::Config("CONFIG_BPF_KPROBE_OVERRIDE")),
     row(id::SOCK_OPS_CB_FLAGS_SET, &[CTX, ANY], INTEGER, of(&[SockOps])),
     row(id::MSG_REDIRECT_MAP, &[CTX, MAP, ANY, ANY], INTEGER, of(&[SkMsg])),
     row(id::MSG_APPLY_BYTES, &[CTX, ANY], INTEGER, of(&[SkMsg])),

@@ -104,6 +104,16 @@ fn unknown_numbers_and_releases() {
 }
 
 #[test]
+fn what_cannot_be_told_is_not_denied() {
+    let target = Target::default();
+    let tracing = program(ProgType::Tracing, Some(AttachType::TraceRawTp));
+    assert!(matches!(target.helper(&tracing, id::SK_STORAGE_GET), Lookup::Unmodelled(_)));
+    assert_eq!(target.helper(&program(ProgType::Xdp, None), id::SK_STORAGE_GET), Lookup::NotForProgram);
+    // The option is off in the kernel whose rules these are.
+    assert_eq!(target.helper(&program(ProgType::Kprobe, None), id::OVERRIDE_RETURN), Lookup::NotForProgram);
+}
+
+#[test]
 fn helpers_of_an_embedder() {
     let id = Target::FIRST_CUSTOM_HELPER + 7;
     let own = Proto { id, name: "own", progs: ProgSet::of(&[ProgType::Xdp]), ..protos()[0] };

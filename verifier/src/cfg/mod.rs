@@ -118,7 +118,9 @@ pub fn calls_back(helper: i32) -> bool {
 pub fn proto<'t>(program: &Program, target: &'t Target, id: i32) -> Option<&'t ring3_platform::Proto> {
     match target.helper(program, u32::try_from(id).ok()?) {
         ring3_platform::helpers::Lookup::Found(proto) => Some(proto),
-        ring3_platform::helpers::Lookup::Invalid | ring3_platform::helpers::Lookup::NotForProgram => None,
+        ring3_platform::helpers::Lookup::Invalid
+        | ring3_platform::helpers::Lookup::NotForProgram
+        | ring3_platform::helpers::Lookup::Unmodelled(_) => None,
     }
 }
 

@@ -71,6 +71,7 @@ impl Walk<'_> {
             Lookup::Invalid if id == 0 => return Err(Reject::HelperNotForProgram { name, id: number }),
             Lookup::Invalid => return Err(Reject::InvalidHelper { name, id: number }),
             Lookup::NotForProgram => return Err(Reject::HelperNotForProgram { name, id: number }),
+            Lookup::Unmodelled(_) => return unsupported(format!("helper {name}#{number} in such a program")),
             Lookup::Found(proto) => proto,
         };
         if proto.gpl_only && !self.program.license.is_gpl_compatible() {
