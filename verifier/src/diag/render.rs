@@ -2,17 +2,36 @@
 
 use std::fmt::Write;
 
-use ring3_platform::Program;
+use ring3_btf::TypeId;
+use ring3_platform::{Program, Target};
 
 use crate::domain::Scalar;
-use crate::state::{Delta, Ptr, PtrKind, ScalarValue, Slot, State, Value, type_name};
+use crate::state::{BtfPtr, Delta, Ptr, PtrKind, ScalarValue, Slot, State, Trust, Value, type_name};
+
+/// Whose names appear in states.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// Has maps, and types of its own.
+    pub program: &'a Program,
+    /// Has the kernel's types.
+    pub target: &'a Target,
+}
+
+impl Names<'_> {
+    /// The name of the structure that a pointer leads to.
+    pub fn structure(self, to: BtfPtr) -> String {
+        let own = self.program.info.as_ref().map(|info| &info.btf);
+        let btf = if to.is_kernel() { self.target.btf.as_ref() } else { own };
+        btf.map_or_else(String::new, |btf| btf.name(TypeId(to.id)).to_owned())
+    }
+}
 
 /// A value: `5`, `scalar(id=1,umin=101)`, `map_value(map=hsh,ks=4,vs=8)`.
-pub fn value(out: &mut String, program: &Program, frame: usize, value: &Value) {
+pub fn value(out: &mut String, names: Names<'_>, frame: usize, value: &Value) {
     match value {
         Value::Uninit => out.push('?'),
         Value::Scalar(s) => scalar(out, s),
-        Value::Ptr(p) => pointer(out, program, frame, value, p),
+        Value::Ptr(p) => pointer(out, names, frame, value, p),
     }
 }
 
@@ -55,8 +74,11 @@ impl Attrs<'_> {
     }
 }
 
-fn pointer(out: &mut String, program: &Program, frame: usize, whole: &Value, ptr: &Ptr) {
+fn pointer(out: &mut String, names: Names<'_>, frame: usize, whole: &Value, ptr: &Ptr) {
     out.push_str(&type_name(whole));
+    if let PtrKind::Btf(to) = ptr.kind {
+        out.push_str(&names.structure(to));
+    }
     if let PtrKind::Stack(owner) = ptr.kind {
         if owner as usize != frame {
             let _ = write!(out, "[{owner}]");
@@ -74,8 +96,13 @@ fn pointer(out: &mut String, program: &Program, frame: usize, whole: &Value, ptr
     if ptr.ref_id != 0 {
         attrs.add(format_args!("ref_obj_id={}", ptr.ref_id));
     }
+    if let PtrKind::Btf(BtfPtr { trust, .. }) = ptr.kind
+        && trust.has(Trust::NON_OWNING)
+    {
+        attrs.add(format_args!("non_own_ref"));
+    }
     if let PtrKind::ConstMap(map) | PtrKind::MapValue(map) | PtrKind::MapKey(map) = ptr.kind
-        && let Some(def) = program.maps.get(map as usize)
+        && let Some(def) = names.program.maps.get(map as usize)
     {
         if !def.name.is_empty() {
             attrs.add(format_args!("map={}", kernel_name(&def.name)));
@@ -112,13 +139,13 @@ pub fn kernel_name(name: &str) -> &str {
 }
 
 /// A stack slot: the letters of its bytes, and what is spilled there.
-fn slot(out: &mut String, program: &Program, frame: usize, index: usize, slot: &Slot) {
+fn slot(out: &mut String, names: Names<'_>, frame: usize, index: usize, slot: &Slot) {
     let _ = write!(out, " fp-{}=", (index + 1) * 8);
     for byte in slot.bytes.iter().filter(|b| !slot.is_spill() || **b != crate::state::Byte::Spill) {
         out.push(byte.letter());
     }
     if slot.is_spill() {
-        value(out, program, frame, &slot.spill);
+        value(out, names, frame, &slot.spill);
     }
 }
 
@@ -139,7 +166,7 @@ impl Scratched {
 }
 
 /// The state of one frame, as ` frame1: R0=5 fp-8=0 refs=2`.
-pub fn frame(program: &Program, state: &State, index: usize, which: Scratched) -> String {
+pub fn frame(names: Names<'_>, state: &State, index: usize, which: Scratched) -> String {
     let mut out = String::new();
     let frame = &state.frames[index];
     if index > 0 {
@@ -150,11 +177,11 @@ pub fn frame(program: &Program, state: &State, index: usize, which: Scratched) -
             continue;
         }
         let _ = write!(out, " R{i}=");
-        value(&mut out, program, index, reg);
+        value(&mut out, names, index, reg);
     }
     for (i, s) in frame.stack.slots().iter().enumerate() {
         if which.slots >> i & 1 != 0 && !s.is_invalid() {
-            slot(&mut out, program, index, i, s);
+            slot(&mut out, names, index, i, s);
         }
     }
     if !state.refs.is_empty() {

@@ -2,6 +2,7 @@
 
 mod stack;
 pub mod subsume;
+mod typed;
 mod value;
 
 use std::rc::Rc;
@@ -9,6 +10,7 @@ use std::rc::Rc;
 use ring3_isa::Reg;
 
 pub use stack::{Byte, SLOT, STACK_LIMIT, Slot, Stack, locate};
+pub use typed::{BtfPtr, Trust};
 pub use value::{Delta, Link, Ptr, PtrKind, ScalarValue, Value, type_name};
 
 /// A register or a stack slot of a frame.

@@ -1,5 +1,6 @@
 //! What is known about one register or one spilled stack slot.
 
+use super::typed::BtfPtr;
 use crate::domain::Scalar;
 
 /// How a scalar differs from the other members of its link set.
@@ -74,8 +75,8 @@ pub enum PtrKind {
     TcpSock,
     /// Argument of a writable raw tracepoint.
     TpBuffer,
-    /// A structure of the kernel: type id in the kernel's BTF.
-    Btf(u32),
+    /// A structure that BTF describes.
+    Btf(BtfPtr),
     /// A subprogram, to be called back.
     Func(u32),
 }
@@ -192,7 +193,10 @@ pub fn type_name(value: &Value) -> String {
         PtrKind::TcpSock => "tcp_sock",
         PtrKind::TpBuffer => "tp_buffer",
         PtrKind::Func(_) => "func",
-        PtrKind::Btf(_) => "trusted_ptr_",
+        // The word for null stands in front of the structure's name, which only states have.
+        PtrKind::Btf(to) => {
+            return format!("{}ptr_{}", to.trust.prefix(), if ptr.nullable { "or_null_" } else { "" });
+        }
     };
     format!("{base}{}", if ptr.nullable { "_or_null" } else { "" })
 }

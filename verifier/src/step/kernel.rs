@@ -7,7 +7,7 @@ use ring3_btf::{Btf, Kind, Type, TypeId};
 
 use super::memory::At;
 use crate::diag::reject::{Reject, unsupported};
-use crate::state::{Ptr, PtrKind, Value};
+use crate::state::{BtfPtr, Ptr, PtrKind, Trust, Value};
 use crate::walk::Walk;
 
 /// The start of the names of the types that describe tracepoints.
@@ -51,7 +51,9 @@ impl Walk<'_> {
         };
         match btf.resolved(*param) {
             Ok(Type::Ptr { to }) if at.bytes() == 8 => match btf.resolve(*to) {
-                Ok(id) if btf.get(id).is_some_and(|ty| ty.kind() == Kind::Struct) => Ok(Value::ptr(PtrKind::Btf(id.0))),
+                Ok(id) if btf.get(id).is_some_and(|ty| ty.kind() == Kind::Struct) => {
+                    Ok(Value::ptr(PtrKind::Btf(BtfPtr::kernel(id.0, Trust::TRUSTED))))
+                }
                 Ok(_) | Err(_) => unsupported("an argument that points to something that is not a structure"),
             },
             Ok(ty) if matches!(ty.kind(), Kind::Int | Kind::Enum | Kind::Enum64) => Ok(Value::unknown()),
@@ -60,7 +62,8 @@ impl Walk<'_> {
     }
 
     /// An access to a structure of the kernel.
-    pub(super) fn check_kernel_struct(&self, at: At, ptr: &Ptr, off: i64, id: u32) -> Result<(), Reject> {
+    pub(super) fn check_kernel_struct(&self, at: At, ptr: &Ptr, off: i64, to: BtfPtr) -> Result<(), Reject> {
+        let id = to.id;
         let btf = self.kernel_types()?;
         let name = btf.name(TypeId(id)).to_owned();
         if off < 0 {

@@ -314,9 +314,14 @@ impl<'p> Walk<'p> {
         self.log.push(&text);
     }
 
+    /// Names for states in the log.
+    pub fn names(&self) -> render::Names<'p> {
+        render::Names { program: self.program, target: self.target }
+    }
+
     /// The whole state of a frame, as it stands in the log.
     pub fn render(&self, frame: usize) -> String {
-        render::frame(self.program, &self.path.state, frame, Scratched::ALL)
+        render::frame(self.names(), &self.path.state, frame, Scratched::ALL)
     }
 
     fn log_insn(&mut self, full: &mut bool) {
@@ -356,7 +361,7 @@ impl<'p> Walk<'p> {
             return;
         }
         let current = self.path.state.current();
-        let text = render::frame(self.program, &self.path.state, current, self.scratched);
+        let text = render::frame(self.names(), &self.path.state, current, self.scratched);
         self.log.state_after(at, &text);
         self.scratched = Scratched::NONE;
     }

@@ -228,7 +228,7 @@ impl Walk<'_> {
                 let frames = self.store.get(id).state.frames.len();
                 let state = &self.store.get(id).state;
                 let state = if index < frames {
-                    render::frame(self.program, state, index, Scratched::ALL)
+                    render::frame(self.names(), state, index, Scratched::ALL)
                 } else {
                     String::new()
                 };

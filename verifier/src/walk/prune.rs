@@ -261,7 +261,7 @@ impl Walk<'_> {
 
     fn infinite_loop(&self, id: StoredId) -> Reject {
         let old = &self.store.get(id).state;
-        let text = |state: &State| crate::diag::render::frame(self.program, state, state.current(), Scratched::ALL);
+        let text = |state: &State| crate::diag::render::frame(self.names(), state, state.current(), Scratched::ALL);
         let states = format!("cur state:{}\nold state:{}", text(&self.path.state), text(old));
         Reject::InfiniteLoop { at: self.at, states }
     }
