@@ -81,7 +81,7 @@ impl LogLevel {
 pub struct LoadOptions {
     /// What the verifier writes. [`LogLevel::NONE`]: nothing, but if it refuses, it is asked again with [`LogLevel::PATH`].
     pub log: LogLevel,
-    /// Further flags (`BPF_F_*` of BPF_PROG_LOAD); those for sleepable programs and for fragments come from the program.
+    /// Further flags (`BPF_F_*` of BPF_PROG_LOAD), to those that come from the program.
     pub flags: u32,
     /// The kernel's type number of the function to attach to (`fentry` and the like), 0 for none.
     pub attach_btf_id: u32,
@@ -256,7 +256,7 @@ pub(crate) fn load_code(
         insns: &insns,
         license: &license,
         log_level: options.log.0,
-        flags: own | options.flags,
+        flags: own | program.flags.0 | options.flags,
         name: attr::name(&program.name),
         attach_type: program.attach.map_or(0, |attach| attach.number()),
         btf: info.types.as_deref().map(|types| types.as_fd()),

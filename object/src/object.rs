@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ring3_btf::{Btf, BtfError, BtfExt, CoreRelo, CoreTarget, ExtFunc, ExtLine, ExtSection, Type};
 use ring3_isa::{Endianness, RawInsn};
 use ring3_platform::maps::MapDef;
-use ring3_platform::program::{License, Program};
+use ring3_platform::program::{License, LoadFlags, Program};
 use ring3_platform::{AttachType, ProgType, SectionMatch};
 
 use crate::elf::{Elf, Reloc, Symbol};
@@ -202,6 +202,7 @@ impl Object {
             attach: options.attach.or(same.and_then(|m| m.attach)),
             sleepable: same.is_some_and(|m| m.sleepable),
             frags: same.is_some_and(|m| m.frags),
+            flags: LoadFlags::default(),
             license: self.license.clone(),
             info: linked.info.map(Arc::new),
         })

@@ -18,6 +18,35 @@ impl License {
     }
 }
 
+/// Flags of BPF_PROG_LOAD that change how a program is judged, as bits; those that say what a program is have fields of
+/// their own ([`Program::sleepable`], [`Program::frags`]).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct LoadFlags(pub u32);
+
+impl LoadFlags {
+    /// BPF_F_STRICT_ALIGNMENT: every access has to be aligned, as on machines that do nothing else.
+    pub const STRICT_ALIGNMENT: LoadFlags = LoadFlags(1);
+    /// BPF_F_ANY_ALIGNMENT: none has to be; takes the former back.
+    pub const ANY_ALIGNMENT: LoadFlags = LoadFlags(1 << 1);
+    /// BPF_F_TEST_RND_HI32: for tests of code generation. No verdict depends on it.
+    pub const TEST_RND_HI32: LoadFlags = LoadFlags(1 << 2);
+    /// BPF_F_TEST_STATE_FREQ: a state is stored wherever states are compared.
+    pub const TEST_STATE_FREQ: LoadFlags = LoadFlags(1 << 3);
+    /// BPF_F_TEST_REG_INVARIANTS: bounds that contradict one another are an error.
+    pub const TEST_REG_INVARIANTS: LoadFlags = LoadFlags(1 << 7);
+
+    /// True if every bit of `other` is set.
+    pub const fn has(self, other: LoadFlags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both.
+    #[must_use]
+    pub const fn or(self, other: LoadFlags) -> LoadFlags {
+        LoadFlags(self.0 | other.0)
+    }
+}
+
 /// A function of the kernel that a program calls, by name: its number in the kernel's types is another one on each kernel.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KfuncRef {
@@ -48,6 +77,8 @@ pub struct Program {
     pub sleepable: bool,
     /// Understands multi-buffer packets (BPF_F_XDP_HAS_FRAGS).
     pub frags: bool,
+    /// How it is judged.
+    pub flags: LoadFlags,
     /// Licence.
     pub license: License,
     /// Function and line information.
@@ -81,6 +112,7 @@ impl Program {
             attach: None,
             sleepable: false,
             frags: false,
+            flags: LoadFlags::default(),
             license: License("GPL".to_owned()),
             info: None,
         }

@@ -1,6 +1,7 @@
 //! Loads, stores and atomic operations.
 
 use ring3_isa::{AtomicOp, Operand, Reg, Size};
+use ring3_platform::LoadFlags;
 
 use super::alu::sane;
 use crate::diag::reject::{Reject, unsupported};
@@ -211,9 +212,12 @@ impl Walk<'_> {
         Err(Reject::InvalidMem { reg: at.reg.number(), ty: type_name(value) })
     }
 
-    /// Only the stack and atomic operations need natural alignment: x86-64 and arm64 do the rest in hardware.
+    /// Only the stack and atomic operations need natural alignment, unless the program is to be judged strictly: x86-64 and
+    /// arm64 do the rest in hardware.
     pub(super) fn check_alignment(&self, at: At, ptr: &Ptr, aligned: bool) -> Result<(), Reject> {
-        let strict = aligned || matches!(ptr.kind, PtrKind::Stack(_));
+        let flags = self.program.flags;
+        let everywhere = flags.has(LoadFlags::STRICT_ALIGNMENT) && !flags.has(LoadFlags::ANY_ALIGNMENT);
+        let strict = aligned || everywhere || matches!(ptr.kind, PtrKind::Stack(_));
         if !strict {
             return Ok(());
         }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use ring3_isa::Reg;
+use ring3_platform::LoadFlags;
 
 use super::Walk;
 use super::path::{Path, StoredId, Trail};
@@ -128,7 +129,8 @@ impl Walk<'_> {
     /// Looks for a stored state that covers the current one; stores the current one if it is time.
     pub(super) fn visited(&mut self) -> Result<bool, Reject> {
         let fixed = self.structure.insns[self.at];
-        let force = fixed.force_checkpoint || self.path.trail.past.len() > MAX_TRAIL;
+        let always = self.program.flags.has(LoadFlags::TEST_STATE_FREQ);
+        let force = always || fixed.force_checkpoint || self.path.trail.past.len() > MAX_TRAIL;
         let (jumps, insns) = (self.store.jumps - self.store.since.0, self.processed - self.store.since.1);
         let mut add = force || (jumps >= 2 && insns >= 8);
         let bucket = self.bucket();

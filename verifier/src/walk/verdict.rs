@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ring3_platform::{KernelVersion, Program, Target};
+use ring3_platform::{KernelVersion, LoadFlags, Program, Target};
 
 use super::Walk;
 use crate::cfg::{self, Structure};
@@ -12,6 +12,12 @@ use crate::diag::reject::Reject;
 use crate::state::State;
 use crate::step::subprog;
 use crate::{Facts, LogLevel, Rejection, Stats, VerifiedProgram};
+
+/// Flags whose meaning is here.
+const KNOWN_FLAGS: LoadFlags = LoadFlags::STRICT_ALIGNMENT
+    .or(LoadFlags::ANY_ALIGNMENT)
+    .or(LoadFlags::TEST_RND_HI32)
+    .or(LoadFlags::TEST_STATE_FREQ);
 
 /// See [`crate::verify_watched`].
 pub fn judge(
@@ -48,6 +54,10 @@ pub fn judge(
 fn structure(program: &Program, target: &Target, log: &mut Log) -> Result<Structure, cfg::At> {
     if target.kernel != KernelVersion::V6_18 {
         return Err((Reject::Unsupported { what: format!("judging by the rules of Linux {}", target.kernel) }, None));
+    }
+    let unknown = program.flags.0 & !KNOWN_FLAGS.0;
+    if unknown != 0 {
+        return Err((Reject::Unsupported { what: format!("the load flag {unknown:#x}") }, None));
     }
     let functions = cfg::functions(program)?;
     if log.verbose() {
