@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use ring3::verifier::Stats;
+use ring3::verifier::{Code, Stats};
 use ring3::{Engine, Errno, Error, LogLevel, Object, Options, ProgType};
 use serde_json::json;
 
@@ -75,6 +75,7 @@ struct Row<'a> {
     verdict: Verdict,
     errno: Option<Errno>,
     stats: Stats,
+    code: Option<Code>,
     message: String,
     log: String,
 }
@@ -149,6 +150,7 @@ fn judge<'a>(
         verdict,
         errno,
         stats,
+        code: None,
         message,
         log,
     };
@@ -156,7 +158,8 @@ fn judge<'a>(
         Ok(proof) => row(Verdict::Accept, None, proof.stats(), String::new(), proof.log().to_owned()),
         Err(Error::Rejected { rejection, .. }) => {
             let (errno, stats) = (Some(rejection.errno), rejection.stats);
-            row(Verdict::Reject, errno, stats, rejection.message, rejection.log)
+            let code = Some(rejection.code);
+            Row { code, ..row(Verdict::Reject, errno, stats, rejection.message, rejection.log) }
         }
         Err(error) => {
             let text = error.to_string();
@@ -303,6 +306,7 @@ impl<'a> Printer<'a> {
             "states": stats.total_states,
             "peak_states": stats.peak_states,
             "duration_us": stats.duration_us,
+            "code": row.code.map(|code| code.to_string()),
             "message": row.message,
         });
         if self.log {

@@ -13,6 +13,7 @@ mod state;
 mod step;
 mod walk;
 
+pub use diag::codes::{Category, Code};
 pub use facts::{Direction, Facts, InsnFacts, MapUse, Region, SubprogFacts};
 pub use step::result::has_bounded_result;
 
@@ -79,6 +80,8 @@ impl VerifiedProgram {
 pub struct Rejection {
     /// What BPF_PROG_LOAD would return.
     pub errno: Errno,
+    /// The rule that is broken.
+    pub code: Code,
     /// The log's last line before the statistics.
     pub message: String,
     /// Slot of the offending instruction, where there is one.

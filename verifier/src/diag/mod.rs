@@ -1,5 +1,6 @@
 //! What a person reads: rejections and the kernel-style log. Write-only for the rest of the crate.
 
+pub mod codes;
 pub mod log;
 pub mod reject;
 pub mod render;

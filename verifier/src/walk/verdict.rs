@@ -117,5 +117,5 @@ fn rejection(reject: Reject, at: Option<usize>, mut log: Log, stats: Stats, star
     log.push("\n");
     let stats = finish(&mut log, stats, start, &Facts::default());
     let message = text.lines().last().unwrap_or_default().to_owned();
-    Box::new(Rejection { errno: reject.errno(), message, at, stats, log: log.finish() })
+    Box::new(Rejection { errno: reject.errno(), code: reject.code(), message, at, stats, log: log.finish() })
 }
