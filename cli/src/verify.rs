@@ -15,7 +15,7 @@ use crate::output::{Ink, Out, printable};
 use crate::table::{Column, csv, line};
 
 /// Columns of the CSV form, which are also the names of the JSON fields.
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 12] = [
     "file",
     "program",
     "section",
@@ -26,6 +26,7 @@ const FIELDS: [&str; 11] = [
     "states",
     "peak_states",
     "duration_us",
+    "code",
     "message",
 ];
 
@@ -288,6 +289,7 @@ impl<'a> Printer<'a> {
             &stats.total_states.to_string(),
             &stats.peak_states.to_string(),
             &stats.duration_us.to_string(),
+            &row.code.map_or_else(String::new, |code| code.to_string()),
             &row.message,
         ];
         Ok(writeln!(self.out, "{}", csv(&fields))?)

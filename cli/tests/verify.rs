@@ -5,7 +5,7 @@ mod common;
 use common::{ring3, words};
 use serde_json::Value;
 
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 12] = [
     "file",
     "program",
     "section",
@@ -16,6 +16,7 @@ const FIELDS: [&str; 11] = [
     "states",
     "peak_states",
     "duration_us",
+    "code",
     "message",
 ];
 
@@ -48,6 +49,7 @@ fn a_rejection_has_errno_message_and_log() {
     assert_eq!((code, rows.len()), (Some(1), 1));
     assert_eq!(rows[0]["verdict"], "reject");
     assert_eq!(rows[0]["errno"], -13);
+    assert_eq!(rows[0]["code"], "R3-2009");
     assert_eq!(rows[0]["message"], "R1 pointer arithmetic on pkt_end prohibited");
     let log = rows[0]["log"].as_str().unwrap();
     assert!(log.contains("\nR1 pointer arithmetic on pkt_end prohibited\nprocessed 3 insns (limit 1000000)"), "{log}");
