@@ -90,14 +90,14 @@ fn instructions(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("insn");
     for workload in workload::compiled().expect("the objects are there") {
         let subject = Subject::new(workload).expect("a program that the tests have run");
-        for engine in Engine::ALL {
+        for engine in Engine::INTERPRETERS {
             let Some(mut runner) = subject.runner(engine) else {
                 eprintln!("{} is not run on {}", subject.name(), engine.name());
                 continue;
             };
             group.throughput(Throughput::Elements(runner.executed));
             group.bench_function(BenchmarkId::new(subject.name(), engine.name()), |bencher| {
-                bencher.iter(&mut runner.run)
+                bencher.iter(|| runner.run(1))
             });
         }
     }

@@ -1,8 +1,12 @@
 // What the measured programs share: each gets a packet of SIZE bytes and returns 32 bits that depend on all of its work.
 #pragma once
 #include <stddef.h>
+#ifdef NATIVE
+#include "native.h"
+#else
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#endif
 
 #define SIZE 1024
 
@@ -19,6 +23,9 @@
 #define WORD64(bytes, off) (*(__u64 *)((bytes) + (off)))
 #define ROTL32(x, n) (((x) << (n)) | ((x) >> (32 - (n))))
 #define ROTL64(x, n) (((x) << (n)) | ((x) >> (64 - (n))))
+
+// The compiler forgets what it knows of this memory.
+#define HIDE(memory) asm volatile("" : "+m"(memory))
 
 static __always_inline __u32 fold(__u64 x)
 {

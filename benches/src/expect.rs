@@ -202,3 +202,93 @@ pub(crate) fn decimal(packet: &[u8]) -> u32 {
     let text: Vec<String> = words32(packet).take(64).map(|number| format!("{number:010}")).collect();
     mixed(text.iter().flat_map(|text| text.bytes().rev()).map(u32::from))
 }
+
+pub(crate) fn byte_order(packet: &[u8]) -> u32 {
+    fold(packet.chunks_exact(30).fold(0u64, |mix, record| {
+        let number =
+            |range: std::ops::Range<usize>| record[range].iter().fold(0u64, |n, byte| n << 8 | u64::from(*byte));
+        let cookie = record[22..30].iter().rev().fold(0u64, |n, byte| n << 8 | u64::from(*byte));
+        let kind = u64::from(record[0] ^ record[19]);
+        let sum = u64::from((number(3..7) as u32).wrapping_add(number(7..11) as u32));
+        let port = u64::from((number(1..3) as u16).wrapping_add(number(20..22) as u16));
+        [kind, sum, number(11..19).wrapping_add(cookie), port].into_iter().fold(mix.wrapping_mul(31), u64::wrapping_add)
+    }))
+}
+
+pub(crate) fn automaton(packet: &[u8]) -> u32 {
+    let text: Vec<u8> = packet.iter().map(|byte| byte & 0x7f).collect();
+    let (mut names, mut numbers, mut strings, mut comments, mut other) = (0u32, 0u32, 0u32, 0u32, 0u32);
+    let mut rest = text.as_slice();
+    let skip = |rest: &[u8], keep: fn(&u8) -> bool| rest.iter().position(|byte| !keep(byte)).unwrap_or(rest.len());
+    while let Some((first, after)) = rest.split_first() {
+        rest = match first {
+            b'a'..=b'z' => {
+                names += 1;
+                &after[skip(after, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())..]
+            }
+            b'0'..=b'9' => {
+                numbers += 1;
+                &after[skip(after, u8::is_ascii_digit)..]
+            }
+            b'"' => {
+                strings += 1;
+                let mut escaped = false;
+                let end = after.iter().position(|byte| {
+                    let ends = *byte == b'"' && !escaped;
+                    escaped = *byte == b'\\' && !escaped;
+                    ends
+                });
+                end.map_or(&[][..], |end| &after[end + 1..])
+            }
+            b'/' if after.first() == Some(&b'/') => {
+                comments += 1;
+                after.iter().skip(1).position(|byte| *byte < 8).map_or(&[][..], |end| &after[end + 2..])
+            }
+            // The slash that is the last byte is still waited for.
+            b'/' if after.is_empty() => after,
+            byte => {
+                other += u32::from(*byte >= b'!');
+                after
+            }
+        };
+    }
+    names << 20 ^ numbers << 15 ^ strings << 10 ^ comments << 5 ^ other
+}
+
+pub(crate) fn select(packet: &[u8]) -> u32 {
+    let (mut before, mut track, mut sum) = (0u32, 0i32, 0u64);
+    for word in words32(packet) {
+        track += if (word as i32) < 0 { -3 } else { 2 };
+        if track < 0 {
+            track = 7;
+        }
+        sum += u64::from(word.abs_diff(before).clamp(1000, 1 << 30) + track as u32);
+        before = word;
+    }
+    let (low, high) = words32(packet).fold((u32::MAX, 0), |(low, high), word| (low.min(word), high.max(word)));
+    fold(sum.wrapping_mul(31).wrapping_add((low ^ high).into()))
+}
+
+pub(crate) fn percpu_map(packet: &[u8]) -> u32 {
+    let mut values: [u64; 64] = std::array::from_fn(|i| i as u64);
+    fold(packet.iter().enumerate().take(512).fold(0u64, |sum, (i, byte)| {
+        let value = &mut values[if i < 64 { i } else { usize::from(*byte) % 64 }];
+        *value += u64::from(*byte);
+        sum + *value
+    }))
+}
+
+pub(crate) fn rotates(packet: &[u8]) -> u32 {
+    let (mut a, mut b) = (0x9e37_79b9_7f4a_7c15_u64, 1u32);
+    for word in words64(packet) {
+        a = (a ^ word).rotate_left(27).wrapping_mul(5);
+        b = b.wrapping_add((a >> 13) as u32 & 0x7ff).rotate_left(11) ^ a as u32;
+        if word >> 37 & 1 == 1 {
+            b = b.wrapping_add((word >> 40) as u32 & 0xff);
+        }
+        if b >> 6 & 1 == 1 {
+            a = a.wrapping_add(b.into());
+        }
+    }
+    fold(a) ^ b
+}

@@ -31,6 +31,7 @@ pub mod count;
 pub mod engine;
 pub mod expect;
 pub mod measure;
+pub mod native;
 pub mod peer;
 pub mod sbpf;
 pub mod workload;
@@ -38,7 +39,7 @@ pub mod workload;
 #[cfg(test)]
 mod tests {
     use super::engine::{self, BenchHost};
-    use super::{count, peer, sbpf, workload};
+    use super::{count, native, peer, sbpf, workload};
 
     /// The programs in C give what Rust says that they should, on everything that runs them.
     #[test]
@@ -68,9 +69,30 @@ mod tests {
             assert_eq!(peer::interpret(&peer::load(&prepared).unwrap(), &mut input), want, "{name}, rbpf");
             let translated = sbpf::Program::new(&prepared).unwrap();
             for checks in [sbpf::Checks::None, sbpf::Checks::Regions] {
-                let mut vm = translated.load(&prepared, &workload.packet, checks).unwrap();
-                assert_eq!(vm.run(), want, "{name}, solana-sbpf");
-                assert!(vm.executed() >= counted.executed, "{name}, solana-sbpf");
+                for mode in [sbpf::Mode::Interpreted, sbpf::Mode::Compiled] {
+                    let mut vm = translated.load(&prepared, &workload.packet, checks, mode).unwrap();
+                    assert_eq!(vm.run(), want, "{name}, solana-sbpf");
+                    assert!(vm.executed() >= counted.executed, "{name}, solana-sbpf");
+                }
+            }
+        }
+    }
+
+    /// The same C gives the same as machine code.
+    #[test]
+    fn compiled_programs_are_the_same_natively() {
+        for workload in workload::compiled().unwrap() {
+            match native::Native::new(&workload) {
+                Ok(mut native) => {
+                    for _ in 0..2 {
+                        assert_eq!(Some(native.run()), workload.want, "{}", workload.name);
+                    }
+                }
+                Err(native::NativeError::Clang(missing)) => {
+                    println!("skipped: no clang: {missing}");
+                    return;
+                }
+                Err(error) => panic!("{}: {error}", workload.name),
             }
         }
     }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ring3_linux::{LoadOptions, Loaded, TestRun};
 use ring3_verifier::VerifiedProgram;
 use ring3_vm::{Execute, Linked};
 
 use crate::count::{self, Counted};
 use crate::engine::{self, BenchHost, EngineError};
+use crate::native::Native;
 use crate::peer::{self, Input, Prepared};
-use crate::sbpf::{self, Checks};
+use crate::sbpf::{self, Checks, Mode};
 use crate::workload::Workload;
 
 /// What runs a program.
@@ -29,12 +31,49 @@ pub enum Engine {
     Sbpf,
     /// The same with translation turned off: accesses are not checked, as in `Interp`.
     SbpfPlain,
+    /// The same C as machine code of `clang -O2`.
+    Native,
+    /// The running kernel's machine code (`BPF_PROG_TEST_RUN`).
+    Kernel,
+    /// The machine code of `rbpf`, which checks nothing.
+    RbpfJit,
+    /// The machine code of `solana-sbpf`, which translates every address.
+    SbpfJit,
+    /// The same with translation turned off.
+    SbpfPlainJit,
 }
 
 impl Engine {
-    /// All, in the order of the columns of a table.
-    pub const ALL: [Engine; 7] =
+    /// All.
+    pub const ALL: [Engine; 12] = [
+        Engine::Interp,
+        Engine::Budgeted,
+        Engine::Checked,
+        Engine::Jit,
+        Engine::Rbpf,
+        Engine::Sbpf,
+        Engine::SbpfPlain,
+        Engine::Native,
+        Engine::Kernel,
+        Engine::RbpfJit,
+        Engine::SbpfJit,
+        Engine::SbpfPlainJit,
+    ];
+
+    /// What the interpreter is compared with, in the order of the columns of a table.
+    pub const INTERPRETERS: [Engine; 7] =
         [Engine::Interp, Engine::Budgeted, Engine::Checked, Engine::Jit, Engine::Rbpf, Engine::Sbpf, Engine::SbpfPlain];
+
+    /// What machine code is compared with, in the order of the columns of a table.
+    pub const COMPILERS: [Engine; 7] = [
+        Engine::Native,
+        Engine::Jit,
+        Engine::Interp,
+        Engine::Kernel,
+        Engine::RbpfJit,
+        Engine::SbpfJit,
+        Engine::SbpfPlainJit,
+    ];
 
     /// A short name.
     pub fn name(self) -> &'static str {
@@ -46,6 +85,11 @@ impl Engine {
             Engine::Rbpf => "rbpf",
             Engine::Sbpf => "sbpf",
             Engine::SbpfPlain => "sbpf_plain",
+            Engine::Native => "native",
+            Engine::Kernel => "kernel",
+            Engine::RbpfJit => "rbpf_jit",
+            Engine::SbpfJit => "sbpf_jit",
+            Engine::SbpfPlainJit => "sbpf_plain_jit",
         }
     }
 
@@ -53,7 +97,14 @@ impl Engine {
     pub fn is_peer(self) -> bool {
         match self {
             Engine::Interp | Engine::Budgeted | Engine::Checked | Engine::Jit => false,
-            Engine::Rbpf | Engine::Sbpf | Engine::SbpfPlain => true,
+            Engine::Rbpf
+            | Engine::Sbpf
+            | Engine::SbpfPlain
+            | Engine::Native
+            | Engine::Kernel
+            | Engine::RbpfJit
+            | Engine::SbpfJit
+            | Engine::SbpfPlainJit => true,
         }
     }
 }
@@ -71,6 +122,7 @@ pub struct Subject {
     prepared: Prepared,
     counted: Counted,
     sbpf: Option<sbpf::Program>,
+    kernel: Option<Loaded>,
 }
 
 /// A workload on one engine.
@@ -79,8 +131,24 @@ pub struct Runner<'a> {
     pub engine: Engine,
     /// Instructions that one run executes on it. `solana-sbpf` gets a few more than the others.
     pub executed: u64,
-    /// One run: R0.
-    pub run: Box<dyn FnMut() -> Option<u64> + 'a>,
+    run: Box<dyn FnMut(u32) -> Option<u64> + 'a>,
+}
+
+impl Runner<'_> {
+    /// So many runs, at least one: R0 of the last.
+    pub fn run(&mut self, times: u32) -> Option<u64> {
+        (self.run)(times)
+    }
+}
+
+/// Runs something so often.
+fn repeated<'a>(mut once: impl FnMut() -> Option<u64> + 'a) -> Box<dyn FnMut(u32) -> Option<u64> + 'a> {
+    Box::new(move |times| {
+        for _ in 1..times {
+            std::hint::black_box(once());
+        }
+        once()
+    })
 }
 
 impl std::fmt::Debug for Runner<'_> {
@@ -98,7 +166,9 @@ impl Subject {
         let prepared = peer::prepare(&verified).ok_or(EngineError::Uncounted)?;
         let counted = count::count(&prepared, &mut Input::new(&workload.packet)).ok_or(EngineError::Uncounted)?;
         let sbpf = sbpf::Program::new(&prepared).ok();
-        Ok(Subject { workload, verified, linked, checked, prepared, counted, sbpf })
+        // Whoever may not load programs has no such column.
+        let kernel = ring3_linux::load(&workload.program, &LoadOptions::default()).ok();
+        Ok(Subject { workload, verified, linked, checked, prepared, counted, sbpf, kernel })
     }
 
     /// Name of the workload.
@@ -130,7 +200,7 @@ impl Subject {
     pub fn runner(&self, engine: Engine) -> Option<Runner<'_>> {
         let packet = &self.workload.packet;
         let mut executed = self.counted.executed;
-        let run: Box<dyn FnMut() -> Option<u64>> = match engine {
+        let run = match engine {
             Engine::Interp => ring3_run(Own(engine::interp(&self.linked)), packet, None),
             Engine::Budgeted => ring3_run(Own(engine::interp(&self.linked)), packet, Some(BUDGET)),
             Engine::Checked => ring3_run(Lent(self.checked.as_ref()), packet, Some(BUDGET)),
@@ -138,16 +208,38 @@ impl Subject {
             Engine::Rbpf => {
                 let vm = peer::load(&self.prepared).ok()?;
                 let mut input = Input::new(packet);
-                Box::new(move || peer::interpret(&vm, &mut input))
+                repeated(move || peer::interpret(&vm, &mut input))
             }
-            Engine::Sbpf | Engine::SbpfPlain => {
-                let checks = if engine == Engine::Sbpf { Checks::Regions } else { Checks::None };
-                let mut vm = self.sbpf.as_ref()?.load(&self.prepared, packet, checks).ok()?;
-                executed = vm.executed();
-                Box::new(move || vm.run())
+            Engine::RbpfJit => {
+                let mut vm = peer::load(&self.prepared).ok()?;
+                vm.jit_compile().ok()?;
+                let mut input = Input::new(packet);
+                // SAFETY: the verifier accepted the program.
+                repeated(move || unsafe { peer::execute(&vm, &mut input) })
+            }
+            Engine::Sbpf => self.sbpf(Checks::Regions, Mode::Interpreted, &mut executed)?,
+            Engine::SbpfPlain => self.sbpf(Checks::None, Mode::Interpreted, &mut executed)?,
+            Engine::SbpfJit => self.sbpf(Checks::Regions, Mode::Compiled, &mut executed)?,
+            Engine::SbpfPlainJit => self.sbpf(Checks::None, Mode::Compiled, &mut executed)?,
+            Engine::Native => {
+                let mut native = Native::new(&self.workload).ok()?;
+                repeated(move || Some(native.run().into()))
+            }
+            Engine::Kernel => {
+                let prog = &self.kernel.as_ref()?.prog;
+                Box::new(move |times| {
+                    let run = TestRun { data: Some(packet), repeat: times, ..TestRun::default() };
+                    prog.test_run(&run).ok().map(|output| output.retval.into())
+                })
             }
         };
         Some(Runner { engine, executed, run })
+    }
+
+    fn sbpf(&self, checks: Checks, mode: Mode, executed: &mut u64) -> Option<Box<dyn FnMut(u32) -> Option<u64> + '_>> {
+        let mut vm = self.sbpf.as_ref()?.load(&self.prepared, &self.workload.packet, checks, mode).ok()?;
+        *executed = vm.executed();
+        Some(repeated(move || vm.run()))
     }
 }
 
@@ -157,12 +249,12 @@ enum Program<'a> {
 }
 use Program::{Lent, Own};
 
-fn ring3_run<'a>(program: Program<'a>, packet: &[u8], budget: Option<u64>) -> Box<dyn FnMut() -> Option<u64> + 'a> {
+fn ring3_run<'a>(program: Program<'a>, packet: &[u8], budget: Option<u64>) -> Box<dyn FnMut(u32) -> Option<u64> + 'a> {
     // Without any size, so that nothing is leaked.
     let host: &'static mut BenchHost = Box::leak(Box::new(BenchHost));
     let mut env = engine::env(host, packet);
     env.budget = budget;
-    Box::new(move || {
+    repeated(move || {
         let program = match &program {
             Own(program) => program.as_ref(),
             Lent(program) => *program,
@@ -204,7 +296,7 @@ pub fn measure(subjects: &[Subject], engines: &[Engine], effort: Effort) -> Vec<
     for _ in 0..effort.rounds {
         for (runner, runs, times) in cells.iter_mut().flatten() {
             // The first run finds the caches as another program left them.
-            (runner.run)();
+            runner.run(1);
             let took = time(runner, *runs);
             times.push(took.as_secs_f64() * 1e9 / f64::from(*runs) / runner.executed as f64);
         }
@@ -223,9 +315,7 @@ pub fn measure(subjects: &[Subject], engines: &[Engine], effort: Effort) -> Vec<
 /// How long so many runs take.
 fn time(runner: &mut Runner<'_>, runs: u32) -> Duration {
     let start = thread_time();
-    for _ in 0..runs {
-        std::hint::black_box((runner.run)());
-    }
+    std::hint::black_box(runner.run(runs));
     thread_time().saturating_sub(start)
 }
 

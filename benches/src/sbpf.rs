@@ -49,6 +49,15 @@ pub enum Checks {
     None,
 }
 
+/// How it runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// One instruction at a time.
+    Interpreted,
+    /// As machine code.
+    Compiled,
+}
+
 /// A program in its instruction set.
 #[derive(Debug)]
 pub struct Program {
@@ -80,7 +89,13 @@ impl Program {
     }
 
     /// A machine with the program and a packet.
-    pub fn load<'a>(&self, prepared: &'a Prepared, packet: &[u8], checks: Checks) -> Result<Machine<'a>, SbpfError> {
+    pub fn load<'a>(
+        &self,
+        prepared: &'a Prepared,
+        packet: &[u8],
+        checks: Checks,
+        code: Mode,
+    ) -> Result<Machine<'a>, SbpfError> {
         let mut counting = Machine::new(self, prepared, packet, Checks::None, true)?;
         // The second run is like all later ones.
         counting.run();
@@ -90,6 +105,10 @@ impl Program {
         // By now the program has put into its maps what it ever will, so that the places of values are known.
         let mut machine = Machine::new(self, prepared, packet, checks, false)?;
         machine.executed = executed;
+        if code == Mode::Compiled {
+            machine.executable.jit_compile()?;
+            machine.mode = ExecutionMode::Jit;
+        }
         Ok(machine)
     }
 }
@@ -173,6 +192,7 @@ pub struct Machine<'a> {
     stack: Box<[u8]>,
     input: Box<Input>,
     executed: u64,
+    mode: ExecutionMode,
     /// The program holds addresses of its maps.
     _prepared: &'a Prepared,
 }
@@ -188,6 +208,9 @@ impl<'a> Machine<'a> {
         let config = Config {
             enable_instruction_meter: count,
             enable_address_translation: checks == Checks::Regions,
+            // What its compiler adds against programs that spray code has nothing to do with speed.
+            noop_instruction_rate: 0,
+            sanitize_user_provided_values: false,
             ..Config::default()
         };
         let mut stack = vec![0; config.stack_size()].into_boxed_slice();
@@ -209,7 +232,8 @@ impl<'a> Machine<'a> {
         let executable = Executable::from_text_bytes(&program.code, loader, VERSION, FunctionRegistry::default())?;
         executable.verify::<RequisiteVerifier>()?;
         let surroundings = Box::new(Surroundings { mapping, remaining: 0 });
-        Ok(Machine { executable, surroundings, frames, stack, input, executed: 0, _prepared: prepared })
+        let mode = ExecutionMode::Interpreted;
+        Ok(Machine { executable, surroundings, frames, stack, input, executed: 0, mode, _prepared: prepared })
     }
 
     /// Instructions that a run executes.
@@ -217,7 +241,7 @@ impl<'a> Machine<'a> {
         self.executed
     }
 
-    /// One run of the interpreter: R0, `None` if it failed.
+    /// One run: R0, `None` if it failed.
     pub fn run(&mut self) -> Option<u64> {
         self.input.refresh();
         self.surroundings.remaining = u64::MAX >> 1;
@@ -227,8 +251,7 @@ impl<'a> Machine<'a> {
         let mut vm = EbpfVm::new(loader, VERSION, self.surroundings.as_mut(), self.stack.len());
         vm.registers[1] = context;
         vm.registers[10] = stack + self.executable.get_config().stack_frame_size as u64;
-        let (executed, result) =
-            vm.execute_program(&self.executable, &mut ExecutionMode::Interpreted, &mut self.frames);
+        let (executed, result) = vm.execute_program(&self.executable, &mut self.mode, &mut self.frames);
         if self.executable.get_config().enable_instruction_meter {
             self.executed = executed;
         }

@@ -34,6 +34,8 @@ pub struct Workload {
     pub packet: Vec<u8>,
     /// What it returns, where that was computed without it.
     pub want: Option<u32>,
+    /// The C that it was compiled from, where that compiles for this machine too (`native`).
+    pub source: Option<PathBuf>,
 }
 
 /// What a program of `bpf/` gets.
@@ -48,7 +50,7 @@ enum Payload {
 }
 
 /// Objects of `bpf`, their programs, what they get and what they are to return.
-const COMPILED: [(&str, &str, Payload, Expect); 18] = [
+const COMPILED: [(&str, &str, Payload, Expect); 23] = [
     ("alu_chain", "alu_chain", Payload::Noise, expect::alu_chain),
     ("byte_sum", "byte_sum", Payload::Noise, expect::byte_sum),
     ("checksum", "checksum", Payload::Noise, expect::checksum),
@@ -67,6 +69,11 @@ const COMPILED: [(&str, &str, Payload, Expect); 18] = [
     ("words", "words", Payload::Text, expect::words),
     ("calls", "calls", Payload::Noise, expect::calls),
     ("decimal", "decimal", Payload::Noise, expect::decimal),
+    ("byte_order", "byte_order", Payload::Noise, expect::byte_order),
+    ("automaton", "automaton", Payload::Noise, expect::automaton),
+    ("select", "select", Payload::Noise, expect::select),
+    ("rotates", "rotates", Payload::Noise, expect::rotates),
+    ("percpu_map", "percpu_map", Payload::Noise, expect::percpu_map),
 ];
 
 /// Bytes of the packet of a compiled program (`SIZE` in `bpf/bench.h`).
@@ -180,11 +187,13 @@ pub fn all() -> Result<Vec<Workload>, WorkloadError> {
 /// The programs compiled from C that run for thousands of instructions each: what an instruction costs is measured on these.
 pub fn compiled() -> Result<Vec<Workload>, WorkloadError> {
     let load = |&(object, name, payload, expect): &(&str, &str, Payload, Expect)| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("bpf").join(format!("{object}.bpf.o"));
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("bpf");
+        let path = folder.join(format!("{object}.bpf.o"));
         let parsed = Object::parse(&path.display().to_string(), &read(&path)?)?;
         let program = Arc::new(parsed.program(name, &Options::default())?);
         let packet = payload.bytes();
-        Ok(Workload { name: name.to_owned(), program, want: Some(expect(&packet)), packet })
+        let source = Some(folder.join(format!("{object}.bpf.c")));
+        Ok(Workload { name: name.to_owned(), program, want: Some(expect(&packet)), packet, source })
     };
     COMPILED.iter().map(load).collect()
 }
@@ -257,7 +266,7 @@ fn example(object: &str, program: &str, capture: &str, packet: usize) -> Result<
     let path = root().join("bpf").join(format!("{object}.bpf.o"));
     let parsed = Object::parse(&path.display().to_string(), &read(&path)?)?;
     let program = Arc::new(parsed.program(program, &Options::default())?);
-    Ok(Workload { name: object.to_owned(), program, packet: nth_packet(capture, packet)?, want: None })
+    Ok(Workload { name: object.to_owned(), program, packet: nth_packet(capture, packet)?, want: None, source: None })
 }
 
 /// A packet of a capture file of this machine's byte order, as `examples/captures/make.py` writes them.
@@ -283,7 +292,7 @@ fn nth_packet(capture: &str, packet: usize) -> Result<Vec<u8>, WorkloadError> {
 fn written(name: &str, text: &str) -> Result<Workload, WorkloadError> {
     let mut program = Program::new(name, ProgType::Xdp, assemble(text)?);
     program.maps.push(Arc::new(MapDef::new("counters", MapType::Array, 4, 8, 16)));
-    Ok(Workload { name: name.to_owned(), program: Arc::new(program), packet: segment(), want: None })
+    Ok(Workload { name: name.to_owned(), program: Arc::new(program), packet: segment(), want: None, source: None })
 }
 
 /// A TCP segment to port 443 of 1100 bytes.

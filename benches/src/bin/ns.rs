@@ -77,7 +77,7 @@ fn main() -> ExitCode {
 
 impl Args {
     fn engines(&self) -> &[Engine] {
-        if self.engines.is_empty() { &Engine::ALL } else { &self.engines }
+        if self.engines.is_empty() { &Engine::INTERPRETERS } else { &self.engines }
     }
 
     fn number(&self, cost: Cost) -> f64 {
@@ -99,9 +99,9 @@ fn rows(args: &Args) -> Result<Vec<Row>, String> {
         let subject = Subject::new(workload).map_err(|error| format!("{name}: {error}"))?;
         for engine in args.engines() {
             let Some(mut runner) = subject.runner(*engine) else { continue };
-            let ret = (runner.run)();
+            let ret = runner.run(1);
             for _ in 1..args.runs.unwrap_or(1) {
-                (runner.run)();
+                runner.run(1);
             }
             if ret != Some(subject.want()) {
                 return Err(format!("{name} on {} gives {ret:?} instead of {:#x}", engine.name(), subject.want()));
