@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ring3_btf::{Btf, Kind, Linkage, Member, Type, TypeId};
 use ring3_isa::Endianness;
 use ring3_platform::MapFlags;
-use ring3_platform::maps::{MapDef, MapType, Pinning, SlotInit};
+use ring3_platform::maps::{Fields, MapDef, MapType, Pinning, SlotInit};
 
 use crate::MAX_BSS;
 use crate::elf::{Elf, Reloc};
@@ -43,7 +43,20 @@ pub(crate) fn find_maps(elf: &Elf<'_>, stem: &str, btf: Option<&Btf>) -> Result<
         btf_maps(elf, index, btf, &mut maps)?;
     }
     data_maps(elf, stem, btf, &mut maps)?;
+    for found in &mut maps {
+        find_fields(&mut found.def, btf);
+    }
     Ok(maps)
+}
+
+/// What only helpers may touch, in the values of a map and of the maps in it.
+fn find_fields(def: &mut MapDef, btf: Option<&Btf>) {
+    if let Some(btf) = btf {
+        def.fields = Fields::of(btf, def);
+    }
+    if let Some(inner) = &mut def.inner {
+        find_fields(inner, btf);
+    }
 }
 
 /// Reads the definitions of `.maps`.

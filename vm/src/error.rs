@@ -41,6 +41,8 @@ pub enum LinkError {
     MapMismatch { index: usize, name: String, field: &'static str, wanted: String, given: String },
     #[error("map {index} ('{name}') has no value at offset {off} that an instruction can address")]
     NoDirectValue { index: usize, name: String, off: u32 },
+    #[error("map {index} ('{name}'): a {what} in its values, which this machine does not keep")]
+    SpecialField { index: usize, name: String, what: &'static str },
     #[error("helper {id} ({name}) has no implementation")]
     NoHelper { id: u32, name: String },
     #[error("helper {id} is registered twice")]

@@ -296,6 +296,11 @@ fn check_maps(wanted: &[Arc<MapDef>], given: &[Arc<dyn Map>], cpus: u32) -> Resu
         return Err(LinkError::MapCount { wanted: wanted.len(), given: given.len() });
     }
     for (index, (wanted, given)) in wanted.iter().zip(given).enumerate() {
+        let fields = wanted.inner.as_ref().map_or(&wanted.fields, |inner| &inner.fields);
+        if let Some(field) = fields.list.first() {
+            let (name, what) = (wanted.name.clone(), field.kind.name());
+            return Err(LinkError::SpecialField { index, name, what });
+        }
         let found = difference(wanted, given.def()).or_else(|| content_differs(wanted, given.as_ref()));
         // A lookup that cannot fail must not fail for want of a value for the CPU.
         let few = || {

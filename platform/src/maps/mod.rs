@@ -1,7 +1,9 @@
 //! Map types: numbers, definitions, flags; their rules are in `rules`.
 
+mod fields;
 mod rules;
 
+pub use fields::{Field, FieldKind, Fields};
 pub use rules::{PAGE_SIZE, Unusable, allows_helper, may_update_sockmap, usable_in};
 
 /// Flags of BPF_MAP_CREATE (`BPF_F_*` of the UAPI header), as bits.
@@ -85,6 +87,8 @@ pub struct MapDef {
     pub key_type: u32,
     /// See `key_type`.
     pub value_type: u32,
+    /// Parts of a value that only helpers may touch: what a loader made of the types ([`Fields::of`]).
+    pub fields: Fields,
     /// Content of a global-data map.
     pub data: Option<std::sync::Arc<[u8]>>,
     /// Frozen after initialisation: no writes from user space, so that the verifier may read constants.
@@ -108,6 +112,7 @@ impl MapDef {
             pinning: Pinning::None,
             key_type: 0,
             value_type: 0,
+            fields: Fields::default(),
             data: None,
             frozen: false,
             slots: Vec::new(),

@@ -34,6 +34,8 @@ rejects! {
     TooManySubprogs {} E2BIG "too many subprograms";
     Malformed { text: String } EINVAL "{text}";
     MapStructOps {} EINVAL "bpf_struct_ops map cannot be used in prog";
+    TracingField { what: &'static str } EINVAL "tracing progs cannot use {what} yet";
+    SocketFilterLock {} EINVAL "socket filter progs cannot use bpf_spin_lock yet";
     MapSleepable {} EINVAL "Sleepable programs can only use array, hash, ringbuf and local storage maps";
     NoSuchMap { index: i32 } EBADF "fd {index} is not pointing to valid bpf_map";
     JumpOutOfRange { from: usize, to: i64 } EINVAL "jump out of range from insn {from} to {to}";
@@ -82,6 +84,11 @@ rejects! {
     PacketWrite {} EACCES "cannot write into packet";
     MapWriteForbidden { vs: u32, off: i64, size: u64 } EACCES "write into map forbidden, value_size={vs} off={off} size={size}";
     MapReadForbidden { vs: u32, off: i64, size: u64 } EACCES "read from map forbidden, value_size={vs} off={off} size={size}";
+    FieldDirect { what: &'static str } EACCES "{what} cannot be accessed directly by load/store";
+    FieldHelper { what: &'static str } EACCES "{what} cannot be accessed indirectly by helper";
+    FieldVariable { what: &'static str } EACCES "{what} access cannot have variable offset";
+    FieldMisaligned { what: &'static str, expected: u32, off: i64 } EACCES "{what} access misaligned expected={expected} off={off}";
+    FieldSize { what: &'static str } EACCES "{what} access size must be BPF_DW";
     WriteReadOnly { reg: u8, ty: String } EACCES "R{reg} cannot write into {ty}";
     CtxModified { ty: String, reg: u8, off: i64 } EACCES "dereference of modified {ty} ptr R{reg} off={off} disallowed";
     CtxVariable { ty: String, var: String } EACCES "variable {ty} access var_off={var} disallowed";

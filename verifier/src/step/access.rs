@@ -1,11 +1,12 @@
 //! Whether an access stays inside the memory that a pointer leads to.
 
 use ring3_isa::Reg;
-use ring3_platform::{CtxLayout, MapFlags, ctx};
+use ring3_platform::maps::Field;
+use ring3_platform::{CtxLayout, MapDef, MapFlags, ctx};
 
 use super::MAX_OFF;
 use super::memory::{Access, At};
-use crate::diag::reject::Reject;
+use crate::diag::reject::{Reject, unsupported};
 use crate::state::{Ptr, PtrKind, Value, type_name};
 use crate::walk::Walk;
 
@@ -28,7 +29,10 @@ impl Walk<'_> {
         let size = u64::from(at.bytes());
         let read_only = || Reject::WriteReadOnly { reg: reg.number(), ty: type_name(&Value::Ptr(*ptr)) };
         match ptr.kind {
-            PtrKind::MapValue(_) => self.check_map_value(reg, ptr, off, size, access, false),
+            PtrKind::MapValue(map) => {
+                self.check_map_value(reg, ptr, off, size, access, false)?;
+                check_fields(&self.program.maps[map as usize], ptr, off, size, true)
+            }
             PtrKind::MapKey(_) if access == Access::Write => Err(Reject::KeyWrite { reg: reg.number() }),
             PtrKind::MapKey(map) => {
                 let limit = self.program.maps[map as usize].key_size;
@@ -122,7 +126,10 @@ impl Walk<'_> {
                 let limit = self.program.maps[map as usize].key_size;
                 check_region(reg, ptr, off, size, Bounds::MapKey(limit), zero_ok)
             }
-            PtrKind::MapValue(_) => self.check_map_value(reg, ptr, off, size, access, zero_ok),
+            PtrKind::MapValue(map) => {
+                self.check_map_value(reg, ptr, off, size, access, zero_ok)?;
+                check_fields(&self.program.maps[map as usize], ptr, off, size, false)
+            }
             PtrKind::Mem { rdonly: true, .. } if access == Access::Write => {
                 Err(Reject::WriteReadOnly { reg: reg.number(), ty: type_name(&Value::Ptr(*ptr)) })
             }
@@ -158,6 +165,33 @@ impl Walk<'_> {
 
 fn layout_end(layout: &CtxLayout) -> u32 {
     layout.fields.iter().map(ring3_platform::CtxField::end).max().unwrap_or(0)
+}
+
+/// What only helpers may touch is not touched; `direct` where an instruction does it, not a helper.
+pub(super) fn check_fields(def: &MapDef, ptr: &Ptr, off: i64, size: u64, direct: bool) -> Result<(), Reject> {
+    let first = ptr.var.smin().saturating_add(off);
+    let end = ptr.var.umax().saturating_add_signed(off).saturating_add(size);
+    let touched = |field: &Field| first < i64::from(field.end()) && u64::from(field.off) < end;
+    let mut pointer = false;
+    for field in def.fields.list.iter().filter(|field| touched(field)) {
+        let what = field.kind.name();
+        if !field.kind.is_pointer() {
+            return Err(Reject::FieldDirect { what });
+        }
+        if !direct {
+            return Err(Reject::FieldHelper { what });
+        }
+        let Some(var) = ptr.var.const_value() else { return Err(Reject::FieldVariable { what }) };
+        let at = off.wrapping_add(ring3_isa::num::s64(var));
+        if at != i64::from(field.off) {
+            return Err(Reject::FieldMisaligned { what, expected: field.off, off: at });
+        }
+        if size != 8 {
+            return Err(Reject::FieldSize { what });
+        }
+        pointer = true;
+    }
+    if pointer { unsupported("an access to a pointer to a kernel object in a map") } else { Ok(()) }
 }
 
 fn check_region(reg: Reg, ptr: &Ptr, off: i64, size: u64, bounds: Bounds, zero_ok: bool) -> Result<(), Reject> {

@@ -289,6 +289,7 @@ impl Walk<'_> {
         let Some(off) = ptr.const_off() else { return Err(Reject::StrNotConst { reg: number }) };
         let rest = u64::from(def.value_size).saturating_sub(u64::try_from(off).unwrap_or(u64::MAX));
         self.check_map_value(reg, ptr, ptr.off.into(), rest, Access::Read, false)?;
+        super::access::check_fields(def, ptr, ptr.off.into(), rest, false)?;
         let data = def.data.as_deref().unwrap_or_default();
         let start = usize::try_from(off).unwrap_or(usize::MAX);
         let ends = data.get(start..).is_some_and(|rest| rest.contains(&0)) || data.len() < def.value_size as usize;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use ring3_btf::{Btf, FuncEntry, Kind, ProgramInfo, Type, TypeId};
 use ring3_isa::{Code, Endianness, RawInsn};
-use ring3_platform::maps::MapFlags;
+use ring3_platform::maps::{Fields, MapFlags};
 use ring3_platform::{AttachType, KfuncRef, MapDef, MapType, ProgType, Program};
 
 use super::selftests::{Tree, headers, tree};
@@ -161,6 +161,7 @@ impl Facts<'_> {
         let kind = ProgType::from_number(self.kind)?;
         let attach = if self.attach == 0 { None } else { Some(AttachType::from_number(self.attach)?) };
         let mut raw = Vec::from_iter(unhex(self.insns)?.chunks_exact(RawInsn::BYTES).map(raw_insn));
+        let info = self.info();
         let mut maps: Vec<Arc<MapDef>> = Vec::new();
         let mut at_of: BTreeMap<i32, i32> = BTreeMap::new();
         for insn in raw.iter_mut().filter(|insn| insn.code == WIDE_LOAD && MAP_SOURCES.contains(&insn.src)) {
@@ -169,7 +170,11 @@ impl Facts<'_> {
                 Some(at) => *at,
                 None => {
                     let at = i32::try_from(maps.len()).ok()?;
-                    maps.push(Arc::new(def.clone()));
+                    let mut def = def.clone();
+                    if let Some(info) = &info {
+                        def.fields = Fields::of(&info.btf, &def);
+                    }
+                    maps.push(Arc::new(def));
                     at_of.insert(*fd, at);
                     at
                 }
@@ -187,7 +192,7 @@ impl Facts<'_> {
         }
         let mut program = Program::new(self.name, kind, Code::decode(raw));
         program.section = self.section(kind, attach);
-        (program.maps, program.kfuncs, program.attach, program.info) = (maps, kfuncs, attach, self.info());
+        (program.maps, program.kfuncs, program.attach, program.info) = (maps, kfuncs, attach, info);
         Some(program)
     }
 
