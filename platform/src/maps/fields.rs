@@ -291,7 +291,8 @@ impl Search<'_> {
                     seen.push(kind);
                 }
                 let (size, align) = kind.map_or((8, 8), |kind| (kind.size(), kind.align()));
-                if at.size.is_some_and(|bytes| Some(bytes) != size.checked_mul(count)) || at.off % align != 0 {
+                if at.size.is_some_and(|bytes| Some(bytes) != size.checked_mul(count)) || !at.off.is_multiple_of(align)
+                {
                     return Ok(());
                 }
                 (self.field(at, ty, kind)?.into_iter().collect(), size)

@@ -145,6 +145,7 @@ codes! {
     StackUninit = 3016 Memory "stack bytes that were never written";
     PartialSpill = 3017 Memory "part of a pointer on the stack";
     SpillToCaller = 3018 Memory "a pointer is stored into the stack of the caller";
+    SpecialField = 3019 Memory "a part of a map value that only helpers may touch";
     UnknownHelper = 4001 Call "a helper that does not exist";
     HelperForProgram = 4002 Call "a helper that programs of this type cannot call";
     KernelFunction = 4003 Call "a kernel function that this program cannot call";
@@ -226,7 +227,15 @@ impl Reject {
             Reject::NotVariable { .. } | Reject::NoSuchType { .. } => Code::KernelVariable,
             Reject::AttachType { .. } => Code::AttachType,
             Reject::SyscallSleepable {} | Reject::NotSleepable {} => Code::SleepableType,
-            Reject::MapStructOps {} | Reject::MapSleepable {} => Code::MapForProgram,
+            Reject::MapStructOps {}
+            | Reject::MapSleepable {}
+            | Reject::TracingField { .. }
+            | Reject::SocketFilterLock {} => Code::MapForProgram,
+            Reject::FieldDirect { .. }
+            | Reject::FieldHelper { .. }
+            | Reject::FieldVariable { .. }
+            | Reject::FieldMisaligned { .. }
+            | Reject::FieldSize { .. } => Code::SpecialField,
             Reject::GplOnly {} | Reject::KfuncNotGpl {} => Code::GplOnly,
             Reject::NotReadable { .. } => Code::UninitRegister,
             Reject::FramePointerReadOnly {} => Code::FramePointer,
