@@ -169,6 +169,9 @@ codes! {
     ManyReferences = 5003 Resource "a call with several resources";
     ReturnRange = 5004 Resource "a return value that this type of program must not have";
     ReturnType = 5005 Resource "a result that is not a number";
+    CallUnderLock = 5101 Context "a call that is not allowed while a lock is held";
+    LockOrder = 5102 Context "locks that are not taken and given back one within the other";
+    OpenRegion = 5103 Context "the program ends, or leaves, inside a locked region";
     InfiniteLoop = 6001 Limit "a loop that does not end";
     TooComplex = 6002 Limit "the verifier has seen 1,000,000 instructions and is not done";
     TooManyBranches = 6003 Limit "too many branches are open at once";
@@ -235,7 +238,18 @@ impl Reject {
             | Reject::FieldHelper { .. }
             | Reject::FieldVariable { .. }
             | Reject::FieldMisaligned { .. }
-            | Reject::FieldSize { .. } => Code::SpecialField,
+            | Reject::FieldSize { .. }
+            | Reject::FieldNotConstant { .. }
+            | Reject::FieldNoBtf { .. }
+            | Reject::FieldMissing { .. }
+            | Reject::FieldElsewhere { .. } => Code::SpecialField,
+            Reject::CallUnderLock {} | Reject::GlobalUnderLock {} => Code::CallUnderLock,
+            Reject::TwoLocks {}
+            | Reject::LockAgain {}
+            | Reject::NoLock { .. }
+            | Reject::OtherLock { .. }
+            | Reject::LockOrder { .. } => Code::LockOrder,
+            Reject::Region { .. } => Code::OpenRegion,
             Reject::GplOnly {} | Reject::KfuncNotGpl {} => Code::GplOnly,
             Reject::NotReadable { .. } => Code::UninitRegister,
             Reject::FramePointerReadOnly {} => Code::FramePointer,

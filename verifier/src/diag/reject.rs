@@ -89,6 +89,10 @@ rejects! {
     FieldVariable { what: &'static str } EACCES "{what} access cannot have variable offset";
     FieldMisaligned { what: &'static str, expected: u32, off: i64 } EACCES "{what} access misaligned expected={expected} off={off}";
     FieldSize { what: &'static str } EACCES "{what} access size must be BPF_DW";
+    FieldNotConstant { reg: u8, what: &'static str } EINVAL "R{reg} doesn't have constant offset. {what} has to be at the constant offset";
+    FieldNoBtf { name: String, what: &'static str } EINVAL "map '{name}' has to have BTF in order to use {what}";
+    FieldMissing { name: String, what: &'static str } EINVAL "map '{name}' has no valid {what}";
+    FieldElsewhere { off: i64, what: &'static str, at: u32 } EINVAL "off {off} doesn't point to 'struct {what}' that is at {at}";
     WriteReadOnly { reg: u8, ty: String } EACCES "R{reg} cannot write into {ty}";
     CtxModified { ty: String, reg: u8, off: i64 } EACCES "dereference of modified {ty} ptr R{reg} off={off} disallowed";
     CtxVariable { ty: String, var: String } EACCES "variable {ty} access var_off={var} disallowed";
@@ -165,6 +169,15 @@ rejects! {
     GlobalArgNull { index: usize } EINVAL "arg#{index} is expected to be non-NULL";
     GlobalReturn { name: String } EINVAL "Global function {name}() doesn't return scalar. Only those are supported.";
     GlobalManyArgs { name: String, count: usize } EINVAL "Global function {name}() with {count} > 5 args. Buggy compiler.";
+    // Locks.
+    CallUnderLock {} EINVAL "function calls are not allowed while holding a lock";
+    GlobalUnderLock {} EINVAL "global function calls are not allowed while holding a lock,\nuse static function instead";
+    TwoLocks {} EINVAL "Locking two bpf_spin_locks are not allowed";
+    LockAgain {} EINVAL "Acquiring the same lock again, AA deadlock detected";
+    NoLock { what: &'static str } EINVAL "{what}_unlock without taking a lock";
+    OtherLock { what: &'static str } EINVAL "{what}_unlock of different lock";
+    LockOrder { what: &'static str } EINVAL "{what}_unlock cannot be out of order";
+    Region { what: &'static str, region: &'static str } EINVAL "{what} cannot be used inside {region}-ed region";
     // Exit.
     RefLeak { lines: String } EINVAL "{lines}";
     ReturnRange { what: &'static str, reg: u8, has: String, lo: i32, hi: i32 } EINVAL "{what} the register R{reg} has{has} should have been in [{lo}, {hi}]";

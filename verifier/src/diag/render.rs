@@ -184,8 +184,9 @@ pub fn frame(names: Names<'_>, state: &State, index: usize, which: Scratched) ->
             slot(&mut out, names, index, i, s);
         }
     }
-    if !state.refs.is_empty() {
-        let ids: Vec<String> = state.refs.iter().map(|r| r.id.to_string()).collect();
+    // As in Linux: the lock of a global value has no id, and hides what follows if it is the first.
+    if state.refs.first().is_some_and(|first| first.id != 0) {
+        let ids: Vec<String> = state.refs.iter().filter(|r| r.id != 0).map(|r| r.id.to_string()).collect();
         let _ = write!(out, " refs={}", ids.join(","));
     }
     if let Some(callback) = frame.callback {

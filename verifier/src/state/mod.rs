@@ -37,6 +37,15 @@ pub enum Place {
 pub struct Callback {
     /// Called again until it converges (bpf_loop, for_each); otherwise run later on its own (timers).
     pub sync: bool,
+    /// What it may return.
+    pub range: (i32, i32),
+    /// How many callbacks that run later led here, this one included.
+    pub entries: u32,
+}
+
+impl Callback {
+    /// Called by a helper before that returns.
+    pub const SYNC: Callback = Callback { sync: true, range: (0, 1), entries: 0 };
 }
 
 /// One function call.
@@ -68,6 +77,35 @@ impl Frame {
     }
 }
 
+/// What a lock is a part of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LockHome {
+    /// The values of a map: index into the program's maps.
+    Map(u32),
+    /// An object that the program made.
+    Object,
+}
+
+/// Kinds of locks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LockKind {
+    /// `struct bpf_spin_lock`.
+    Spin,
+    /// `struct bpf_res_spin_lock`.
+    Res,
+    /// The same, with interrupts off.
+    ResIrq,
+}
+
+/// What kind of resource is held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Held {
+    /// An object that pointers lead to.
+    Object,
+    /// A lock. The reference's id is that of the pointer to its value, 0 for global data.
+    Lock(LockKind, LockHome),
+}
+
 /// A resource that has to be given back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reference {
@@ -75,6 +113,18 @@ pub struct Reference {
     pub id: u32,
     /// Slot of the instruction that acquired it.
     pub insn: usize,
+    /// What it is.
+    pub held: Held,
+}
+
+impl Reference {
+    /// Whether it is a lock.
+    pub fn is_lock(&self) -> bool {
+        match self.held {
+            Held::Lock(..) => true,
+            Held::Object => false,
+        }
+    }
 }
 
 /// Everything that is known on a path. Frames are shared with stored states until they are written.
@@ -88,6 +138,8 @@ pub struct State {
     pub callback_unroll_depth: u32,
     /// How often may_goto was unrolled on this path.
     pub may_goto_depth: u32,
+    /// It may sleep here: the program may, or a callback that runs later on its own.
+    pub sleepable: bool,
 }
 
 impl State {
@@ -105,7 +157,18 @@ impl State {
             refs: Vec::new(),
             callback_unroll_depth: 0,
             may_goto_depth: 0,
+            sleepable: false,
         }
+    }
+
+    /// Whether some lock is held.
+    pub fn is_locked(&self) -> bool {
+        self.refs.iter().any(Reference::is_lock)
+    }
+
+    /// The lock that was taken last.
+    pub fn last_lock(&self) -> Option<&Reference> {
+        self.refs.iter().rfind(|reference| reference.is_lock())
     }
 
     /// Number of the innermost frame.

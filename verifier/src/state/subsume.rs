@@ -65,8 +65,8 @@ impl IdMap {
 /// Whether everything reachable from `cur` was proved when `old` was walked. `live` gives the registers that are read
 /// before they are written, by frame.
 pub fn covers(old: &State, cur: &State, mode: Mode, live: &dyn Fn(usize) -> u16) -> bool {
-    let State { frames, refs, callback_unroll_depth: _, may_goto_depth: _ } = old;
-    if frames.len() != cur.frames.len() {
+    let State { frames, refs, callback_unroll_depth: _, may_goto_depth: _, sleepable } = old;
+    if frames.len() != cur.frames.len() || *sleepable != cur.sleepable {
         return false;
     }
     let mut ids = IdMap::default();
@@ -83,14 +83,16 @@ pub fn covers(old: &State, cur: &State, mode: Mode, live: &dyn Fn(usize) -> u16)
 fn same_refs(old: &[Reference], cur: &[Reference], ids: &mut IdMap) -> bool {
     old.len() == cur.len()
         && old.iter().zip(cur).all(|(old, cur)| {
-            let Reference { id, insn: _ } = old;
-            ids.same(*id, cur.id)
+            let Reference { id, insn: _, held } = old;
+            ids.same(*id, cur.id) && *held == cur.held
         })
 }
 
 fn frame_covers(old: &Frame, cur: &Frame, mode: Mode, live: u16, ids: &mut IdMap) -> bool {
     let Frame { regs, stack, callsite: _, subprog, callback, callback_depth } = old;
-    let same_callback = |a: &Option<Callback>, b: &Option<Callback>| a.map(|c| c.sync) == b.map(|c| c.sync);
+    // How often callbacks that run later led here makes no difference to what they may do.
+    let same_callback =
+        |a: &Option<Callback>, b: &Option<Callback>| a.map(|c| (c.sync, c.range)) == b.map(|c| (c.sync, c.range));
     if *subprog != cur.subprog || !same_callback(callback, &cur.callback) || *callback_depth > cur.callback_depth {
         return false;
     }

@@ -8,7 +8,7 @@ use super::MAX_OFF;
 use super::call::Args;
 use super::memory::{Access, At};
 use crate::diag::reject::{Reject, unsupported};
-use crate::state::{Byte, Ptr, PtrKind, ScalarValue, Value, locate, type_name};
+use crate::state::{Byte, LockKind, Ptr, PtrKind, ScalarValue, Value, locate, type_name};
 use crate::walk::Walk;
 
 /// Register types that an argument takes, by the kernel's names and in its order.
@@ -29,9 +29,9 @@ fn accepted(kind: ArgKind) -> &'static [&'static str] {
         ArgKind::Func => &["func"],
         ArgKind::ConstStr => &["map_value"],
         ArgKind::Stack => &["fp"],
+        ArgKind::SpinLock => &["map_value", "ptr_"],
         ArgKind::None
         | ArgKind::Anything
-        | ArgKind::SpinLock
         | ArgKind::BtfId(_)
         | ArgKind::PercpuBtfId
         | ArgKind::Timer
@@ -100,11 +100,12 @@ impl Walk<'_> {
                 }
             }
             ArgKind::ConstStr => self.check_string(reg, &value)?,
+            ArgKind::SpinLock if proto.id == id::SPIN_LOCK => self.take_lock(reg, LockKind::Spin)?,
+            ArgKind::SpinLock => self.give_lock(reg, LockKind::Spin)?,
             ArgKind::None
             | ArgKind::Anything
             | ArgKind::Scalar
             | ArgKind::Ctx
-            | ArgKind::SpinLock
             | ArgKind::SockCommon
             | ArgKind::BtfSockCommon
             | ArgKind::Socket

@@ -6,7 +6,7 @@ use super::alu::sane;
 use crate::diag::reject::Reject;
 use crate::domain::{self, Scalar};
 use crate::facts::Direction;
-use crate::state::{Delta, Place, Ptr, PtrKind, ScalarValue, State, Value};
+use crate::state::{Delta, Held, Place, Ptr, PtrKind, ScalarValue, State, Value};
 use crate::walk::{Linked, MAX_LINKED, Next, Walk};
 
 /// The farthest that packet offsets are tracked (MAX_PACKET_OFF).
@@ -196,9 +196,10 @@ impl Walk<'_> {
                 self.learn_packet(op, (lhs, a), (rhs, b));
             }
             (Value::Ptr(ptr), Value::Scalar(scalar), None) if is_equality && ptr.nullable && scalar.num.is_zero() => {
+                let has_lock = self.has_lock(ptr.kind);
                 for taken in [false, true] {
                     let is_null = taken == equal_taken;
-                    know_null(self.side(taken), &ptr, is_null);
+                    know_null(self.side(taken), &ptr, is_null, has_lock);
                 }
             }
             (Value::Ptr(_) | Value::Scalar(_) | Value::Uninit, _, _) => {}
@@ -289,14 +290,16 @@ fn update_linked(state: &mut State, known: &ScalarValue, linked: &Linked) {
 }
 
 /// Every copy of a pointer that was tested: null is the number 0, and nothing is held; otherwise it can be used.
-fn know_null(state: &mut State, tested: &Ptr, is_null: bool) {
+fn know_null(state: &mut State, tested: &Ptr, is_null: bool, has_lock: bool) {
     let (id, ref_id) = (tested.id, tested.ref_id);
     if is_null && ref_id != 0 && ref_id == id {
-        state.refs.retain(|reference| reference.id != id);
+        state.refs.retain(|reference| reference.id != id || reference.held != Held::Object);
     }
+    // Locks are known by the id of the pointer to their value.
+    let kept = if has_lock { id } else { 0 };
     state.map_values(|value| match value {
         Value::Ptr(ptr) if ptr.nullable && ptr.id == id && ptr.off == 0 && ptr.var.is_zero() => {
-            Some(if is_null { Value::constant(0) } else { Value::Ptr(Ptr { nullable: false, id: 0, ..*ptr }) })
+            Some(if is_null { Value::constant(0) } else { Value::Ptr(Ptr { nullable: false, id: kept, ..*ptr }) })
         }
         Value::Ptr(_) | Value::Scalar(_) | Value::Uninit => None,
     });

@@ -8,7 +8,7 @@ use ring3_platform::{ArgFlags, ArgKind, MapType, Proto, RetKind, helper_name, kf
 
 use crate::diag::reject::{Reject, unsupported};
 use crate::facts::MapUse;
-use crate::state::{PtrKind, Value};
+use crate::state::{Held, PtrKind, Value};
 use crate::walk::{Next, Walk};
 
 /// What the arguments of one call say.
@@ -35,6 +35,7 @@ pub(super) struct Args {
 impl Walk<'_> {
     /// A call.
     pub(super) fn call(&mut self, callee: Callee) -> Result<Next, Reject> {
+        self.check_call_under_lock(callee)?;
         match callee {
             Callee::Helper(id) => self.call_helper(id),
             Callee::Local(off) => self.call_subprog(off),
@@ -77,7 +78,7 @@ impl Walk<'_> {
         if proto.gpl_only && !self.program.license.is_gpl_compatible() {
             return Err(Reject::GplOnly {});
         }
-        if proto.might_sleep && !self.program.sleepable {
+        if proto.might_sleep && !self.path.state.sleepable {
             return Err(Reject::SleepableHelper {});
         }
         check_modelled(proto)?;
@@ -139,7 +140,7 @@ impl Walk<'_> {
     fn release_reference(&mut self, ref_id: u32) -> bool {
         let refs = &mut self.path.state.refs;
         let before = refs.len();
-        refs.retain(|reference| reference.id != ref_id);
+        refs.retain(|reference| reference.id != ref_id || reference.held != Held::Object);
         if refs.len() == before {
             return false;
         }
@@ -153,7 +154,7 @@ impl Walk<'_> {
     /// What single helpers do before their result is known.
     fn before_result(&mut self, helper: u32, args: &Args) -> Result<(), Reject> {
         match helper {
-            id::TAIL_CALL => self.check_leak("tail_call"),
+            id::TAIL_CALL => self.check_leak("tail_call", true),
             id::GET_LOCAL_STORAGE if !self.path.state.reg(Reg::R2).is_zero() => Err(Reject::LocalStorageFlags {}),
             id::LOOP => self.loop_callback(args),
             id::FOR_EACH_MAP_ELEM => self.for_each_callback(args),
@@ -240,14 +241,10 @@ fn check_modelled(proto: &Proto) -> Result<(), Reject> {
         | ArgKind::Socket
         | ArgKind::RingbufMem
         | ArgKind::Stack
+        | ArgKind::SpinLock
         | ArgKind::ConstStr => true,
         ArgKind::Func => matches!(proto.id, id::LOOP | id::FOR_EACH_MAP_ELEM),
-        ArgKind::SpinLock
-        | ArgKind::BtfId(_)
-        | ArgKind::PercpuBtfId
-        | ArgKind::Timer
-        | ArgKind::KptrXchgDest
-        | ArgKind::Dynptr => false,
+        ArgKind::BtfId(_) | ArgKind::PercpuBtfId | ArgKind::Timer | ArgKind::KptrXchgDest | ArgKind::Dynptr => false,
     };
     let ret = match proto.ret.kind {
         RetKind::Integer

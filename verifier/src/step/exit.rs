@@ -5,7 +5,7 @@ use ring3_platform::{ProgType, return_range};
 
 use crate::diag::reject::Reject;
 use crate::domain::Scalar;
-use crate::state::{PtrKind, ScalarValue, Value, type_name};
+use crate::state::{Held, PtrKind, ScalarValue, Value, type_name};
 use crate::walk::{Next, Walk};
 
 impl Walk<'_> {
@@ -14,20 +14,26 @@ impl Walk<'_> {
         if self.path.state.current() > 0 {
             return self.leave_frame();
         }
-        self.check_leak("BPF_EXIT instruction in main prog")?;
+        self.check_leak("BPF_EXIT instruction in main prog", true)?;
         self.check_return()?;
         Ok(Next::End)
     }
 
-    /// Nothing may be held here.
-    pub(super) fn check_leak(&self, what: &str) -> Result<(), Reject> {
+    /// Nothing may be held here, and no region may be open.
+    pub(super) fn check_leak(&self, what: &'static str, regions: bool) -> Result<(), Reject> {
+        if regions && self.path.state.is_locked() {
+            return Err(Reject::Region { what, region: "bpf_spin_lock" });
+        }
         // What a function holds its caller may still give back.
-        let refs = &self.path.state.refs;
-        if refs.is_empty() || self.path.state.current() > 0 {
+        if self.path.state.current() > 0 {
             return Ok(());
         }
+        let objects = self.path.state.refs.iter().filter(|r| r.held == Held::Object);
         let mut lines: String =
-            refs.iter().map(|r| format!("Unreleased reference id={} alloc_insn={}\n", r.id, r.insn)).collect();
+            objects.map(|r| format!("Unreleased reference id={} alloc_insn={}\n", r.id, r.insn)).collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
         lines.push_str(&format!("{what} would lead to reference leak"));
         Err(Reject::RefLeak { lines })
     }
@@ -35,6 +41,9 @@ impl Walk<'_> {
     fn check_return(&mut self) -> Result<(), Reject> {
         let value = self.read(Reg::R0)?;
         let reg = 0;
+        if let Some(callback) = self.path.state.frame().callback {
+            return self.check_returned(value, callback.range, "At async callback return");
+        }
         if self.root != 0 {
             return match value {
                 Value::Scalar(_) => Ok(()),
@@ -43,9 +52,12 @@ impl Walk<'_> {
         }
         let attach = self.program.kind.effective_attach(self.program.attach);
         let Some(range) = return_range(self.program.kind, attach) else { return Ok(()) };
-        let what = "At program exit";
+        self.check_returned(value, range, "At program exit")
+    }
+
+    fn check_returned(&mut self, value: Value, range: (i32, i32), what: &'static str) -> Result<(), Reject> {
         let Value::Scalar(scalar) = value else {
-            return Err(Reject::ReturnNotScalar { what, reg, ty: type_name(&value) });
+            return Err(Reject::ReturnNotScalar { what, reg: 0, ty: type_name(&value) });
         };
         self.mark_precise(Reg::R0)?;
         check_range(&scalar, range, what)
@@ -58,10 +70,10 @@ impl Walk<'_> {
         if matches!(result, Value::Ptr(ptr) if matches!(ptr.kind, PtrKind::Stack(_))) {
             return Err(Reject::ReturnStackPtr {});
         }
-        let next = if callee.callback.is_some() {
+        let next = if let Some(callback) = callee.callback {
             let Value::Scalar(scalar) = result else { return Err(Reject::CallbackNotScalar {}) };
             self.mark_precise(Reg::R0)?;
-            check_range(&scalar, (0, 1), "At callback return")?;
+            check_range(&scalar, callback.range, "At callback return")?;
             callee.callsite
         } else {
             callee.callsite + 1
@@ -98,7 +110,7 @@ impl Walk<'_> {
     pub(super) fn legacy_packet(&mut self, index: Option<Reg>) -> Result<(), Reject> {
         self.allows_legacy()?;
         let context = self.read(Reg::R6)?;
-        self.check_leak("BPF_LD_[ABS|IND]")?;
+        self.check_leak("BPF_LD_[ABS|IND]", true)?;
         let Value::Ptr(ptr) = context else { return Err(Reject::LegacyContext {}) };
         if ptr.kind != PtrKind::Ctx {
             return Err(Reject::LegacyContext {});

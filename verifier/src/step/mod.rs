@@ -7,6 +7,7 @@ mod branch;
 mod call;
 mod exit;
 mod kernel;
+mod lock;
 mod memory;
 mod pointer;
 pub mod result;

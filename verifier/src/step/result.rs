@@ -7,7 +7,7 @@ use ring3_platform::{MapType, Proto, RetKind};
 use super::call::Args;
 use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
-use crate::state::{Ptr, PtrKind, Reference, Value};
+use crate::state::{Held, Ptr, PtrKind, Reference, Value};
 use crate::walk::Walk;
 
 /// The largest error number in results (MAX_ERRNO).
@@ -15,7 +15,7 @@ const MAX_ERRNO: i32 = 4095;
 
 /// References that a path may hold. Only what a register or stack slot of the eight frames points to can ever be given back,
 /// which is less than that, so no program with more is accepted in the end; but every stored state would have a copy.
-const MAX_REFERENCES: usize = 1024;
+pub(super) const MAX_REFERENCES: usize = 1024;
 
 impl Walk<'_> {
     /// Sets R0.
@@ -41,7 +41,8 @@ impl Walk<'_> {
         };
         let mut ptr = Ptr::new(kind);
         ptr.nullable = proto.ret.maybe_null && !self.lookup_cannot_fail(proto.id, args);
-        if ptr.nullable {
+        // Copies of a pointer to a value with a lock must stay recognisable.
+        if ptr.nullable || self.has_lock(kind) {
             ptr.id = self.new_id();
         }
         if is_cast(proto.id) {
@@ -52,11 +53,19 @@ impl Walk<'_> {
             }
             let id = self.new_id();
             let insn = self.at;
-            self.path.state.refs.push(Reference { id, insn });
+            self.path.state.refs.push(Reference { id, insn, held: Held::Object });
             (ptr.id, ptr.ref_id) = (id, id);
         }
         self.write(Reg::R0, Value::Ptr(ptr));
         Ok(())
+    }
+
+    /// Whether there is a lock in what a pointer leads to.
+    pub(super) fn has_lock(&self, kind: PtrKind) -> bool {
+        match kind {
+            PtrKind::MapValue(map) => self.program.maps[map as usize].fields.has_lock(),
+            _ => false,
+        }
     }
 
     fn value_kind(&self, args: &Args) -> Result<PtrKind, Reject> {

@@ -90,7 +90,7 @@ impl Walk<'_> {
         state.callback_unroll_depth += 1;
         push_frame(state, subprog, callsite, |callee| {
             callee.regs[1..=regs.len()].copy_from_slice(regs);
-            callee.callback = Some(Callback { sync: true });
+            callee.callback = Some(Callback::SYNC);
         })
         .ok_or(Reject::CallDepth { frames: depth + 1 })?;
         state.frame_at(depth - 1).callback_depth += 1;
@@ -106,7 +106,11 @@ impl Walk<'_> {
 
     fn call_global(&mut self, subprog: usize) -> Result<Next, Reject> {
         let name = self.subprog_name(subprog);
-        if let Err(reject) = self.check_global_args(subprog) {
+        let checked = self.check_global_args(subprog);
+        if self.path.state.is_locked() {
+            return Err(Reject::GlobalUnderLock {});
+        }
+        if let Err(reject) = checked {
             // What ring3 cannot judge is not the caller's fault.
             if matches!(reject, Reject::Unsupported { .. }) {
                 return Err(reject);

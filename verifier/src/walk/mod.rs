@@ -134,7 +134,8 @@ impl<'p> Walk<'p> {
     }
 
     /// Walks function `root` from this state at its entry.
-    pub fn run(&mut self, root: usize, entry: State) -> Result<(), Reject> {
+    pub fn run(&mut self, root: usize, mut entry: State) -> Result<(), Reject> {
+        entry.sleepable = self.program.sleepable;
         self.root = root;
         self.stack_live = stack_live::StackLive::default();
         self.at = self.structure.subprogs[root].start;
