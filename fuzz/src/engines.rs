@@ -11,14 +11,14 @@ use ring3_platform::{Errno, Target};
 use ring3_verifier::{LogLevel, Rejection, VerifiedProgram, verify};
 use ring3_vm::maps::{self, Map};
 use ring3_vm::{
-    Context, Env, Execute, Helpers, Interp, LinkError, RunError, TestHost, Trap, TrapKind, XdpContext, link,
-    link_unverified, run,
+    Context, Env, Execute, Helpers, Interp, LinkError, RunError, TestHost, Trap, TrapKind, WatchError, XdpContext,
+    link, link_unverified, run,
 };
 
 use crate::generate::Generated;
 
 /// Instructions of one run of the checked interpreter, at most. Programs of the generator need far fewer.
-const MAX_INSNS: u64 = 1 << 22;
+pub(crate) const MAX_INSNS: u64 = 1 << 22;
 
 /// How often a program runs, each time on what it left in its maps.
 const RUNS: usize = 2;
@@ -63,6 +63,12 @@ pub enum Failure {
     /// The program cannot be lowered or linked.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// The program cannot be followed.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    /// Nothing here makes a context for programs of this type.
+    #[error("no context for the program")]
+    NoContext,
     /// The program cannot be compiled.
     #[error(transparent)]
     Jit(#[from] JitError),
@@ -89,8 +95,12 @@ impl Failure {
     /// long, or has something in it that ring3 does not run, be it in code that is never reached.
     pub fn is_inconclusive(&self) -> bool {
         match self {
-            Failure::TooLong | Failure::Link(_) => true,
-            Failure::Map(_) | Failure::Jit(_) | Failure::Unsound(_) | Failure::Differ { .. } => false,
+            Failure::TooLong | Failure::Link(_) | Failure::Watch(WatchError::Link(_)) | Failure::NoContext => true,
+            Failure::Map(_)
+            | Failure::Watch(WatchError::Structure(_))
+            | Failure::Jit(_)
+            | Failure::Unsound(_)
+            | Failure::Differ { .. } => false,
         }
     }
 }

@@ -12,8 +12,10 @@ mod entropy;
 mod generate;
 mod mutate;
 pub mod parity;
+mod states;
 
 pub use engines::{Difference, Engine, Failure, Outcome, Seen, agree, check, check_accepted, execute, judge};
 pub use entropy::Entropy;
 pub use generate::{FIRST_FUNC, Generated, function_types, generate, program_info};
 pub use mutate::mutate;
+pub use states::check_states;

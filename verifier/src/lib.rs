@@ -9,6 +9,7 @@ mod cfg;
 mod diag;
 pub mod domain;
 mod facts;
+pub mod follow;
 mod state;
 mod step;
 mod walk;

@@ -48,6 +48,8 @@ pub enum TrapKind {
     Unsupported { what: &'static str },
     #[error("execution runs off the end of the program")]
     FellOff,
+    #[error("the run is outside of every state that the verifier has here")]
+    OutsideStates,
 }
 
 /// A stopped run.

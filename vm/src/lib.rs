@@ -45,7 +45,7 @@ pub use env::{
 pub use error::{LinkError, LowerError, RunError};
 pub use exec::{Execute, MAY_GOTO_BUDGET, PacketLoad, TailCall, legacy_packet, run, tail_call};
 pub use host::{DefaultHost, Host, Task, TestHost};
-pub use interp::Interp;
+pub use interp::{Interp, StateReport, WatchError, Watched};
 pub use link::{
     CustomHelper, HelperFn, HelperRef, Helpers, Linked, MAX_CUSTOM_HELPERS, MapHandle, link, link_unverified,
 };

@@ -230,6 +230,22 @@ pub fn link_unverified(
     finish(lowered, (String::new(), kind, CtxRules::of(kind, None)), maps, helpers, None)
 }
 
+/// Links a program that was proved safe for the checked interpreter, as if it had not been: nothing of the proof is spent.
+pub(crate) fn link_checked(
+    program: &VerifiedProgram,
+    maps: &[Arc<dyn Map>],
+    helpers: &Helpers,
+) -> Result<Linked, LinkError> {
+    let source = program.program();
+    check_maps(&source.maps, maps, program.target().cpus)?;
+    let lowered = lower_unverified(&source.code, maps.len())?;
+    for id in &lowered.helpers {
+        check_custom(program, helpers, *id)?;
+    }
+    let rules = CtxRules::of(source.kind, source.attach);
+    finish(lowered, (source.name.clone(), source.kind, rules), maps, helpers, None)
+}
+
 fn finish(
     lowered: Lowered,
     (name, kind, rules): (String, ProgType, CtxRules),

@@ -77,6 +77,11 @@ impl Regions {
         self.list.retain(|r| r.kind != kind);
     }
 
+    /// All pieces, by address.
+    pub fn iter(&self) -> impl Iterator<Item = Region> {
+        self.list.iter().copied()
+    }
+
     /// The piece that has all of these bytes, if they may be accessed so.
     #[inline]
     pub fn find(&self, addr: u64, len: u64, write: bool) -> Option<Region> {

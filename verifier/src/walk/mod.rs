@@ -14,7 +14,7 @@ use ring3_platform::{Program, Target, helper_name};
 
 pub use path::{Linked, MAX_LINKED, Past, Path, Pending, Trail};
 pub use prune::{Store, widen};
-pub use verdict::judge;
+pub use verdict::{judge, structure_of};
 
 use crate::cfg::{Structure, malformed};
 use crate::diag::log::Log;
@@ -84,6 +84,8 @@ pub struct Walk<'p> {
     watch: &'p mut dyn FnMut() -> Option<String>,
     /// Source line that was printed last: file and line.
     line: Option<(std::sync::Arc<str>, u32)>,
+    /// No state is stored nor looked for, and so nothing has to be known of what was precise.
+    pub(crate) plain: bool,
 }
 
 impl<'p> Walk<'p> {
@@ -124,6 +126,7 @@ impl<'p> Walk<'p> {
             has_entry: false,
             watch,
             line: None,
+            plain: false,
         }
     }
 
@@ -182,7 +185,7 @@ impl<'p> Walk<'p> {
         }
         self.path.trail.last = self.from;
         let fixed = self.structure.insns[self.at];
-        if fixed.prune_point && self.visited()? {
+        if fixed.prune_point && !self.plain && self.visited()? {
             if self.log.on() {
                 self.log_safe(*full);
             }
@@ -194,6 +197,11 @@ impl<'p> Walk<'p> {
         if self.log.on() {
             self.log_insn(full);
         }
+        self.execute()
+    }
+
+    /// What the current instruction does to the state.
+    fn execute(&mut self) -> Result<Next, Reject> {
         self.facts.insns[self.at].seen = true;
         match self.program.code.insns()[self.at] {
             Ok(insn) => {
@@ -227,6 +235,9 @@ impl<'p> Walk<'p> {
 
     /// Adds to the trail's entry of the current instruction.
     pub fn remember(&mut self, change: impl FnOnce(&mut Past)) {
+        if self.plain {
+            return;
+        }
         if !self.has_entry {
             self.has_entry = true;
             self.path.trail.past.push(Past { at: self.at, from: self.from, ..Past::default() });
@@ -247,6 +258,25 @@ impl<'p> Walk<'p> {
         }
         let last = self.pending.len() - 1;
         Ok(&mut self.pending[last].path.state)
+    }
+
+    /// Executes the instruction at `at` in this state, in a walk over function `root` that stores nothing: where it can lead,
+    /// each place with the state there. Ends of the program lead nowhere.
+    pub(crate) fn successors(&mut self, root: usize, at: usize, state: State) -> Result<Vec<(usize, State)>, Reject> {
+        (self.root, self.at, self.from, self.has_entry) = (root, at, None, false);
+        self.path = Path { state, trail: Trail { first: at, ..Trail::default() } };
+        self.stack_live.forget_path();
+        self.pending.clear();
+        let next = self.execute()?;
+        let to = match next {
+            Next::Fall => Some(self.program.code.next(at)),
+            Next::Goto(slot) | Next::Enter(slot) => Some(slot),
+            Next::End => None,
+        };
+        let aside = std::mem::take(&mut self.pending);
+        let mut all: Vec<_> = aside.into_iter().map(|pending| (pending.at, pending.path.state)).collect();
+        all.extend(to.map(|to| (to, self.path.state.clone())));
+        Ok(all)
     }
 
     /// A frame was entered or left.

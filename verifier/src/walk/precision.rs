@@ -104,7 +104,7 @@ impl Request {
 impl Walk<'_> {
     /// The value of a register of the current frame decided something.
     pub fn mark_precise(&mut self, reg: Reg) -> Result<(), Reject> {
-        if self.path.state.reg(reg).as_scalar().is_none() {
+        if self.plain || self.path.state.reg(reg).as_scalar().is_none() {
             return Ok(());
         }
         let mut request = Request::new(&self.path.state);
@@ -115,6 +115,9 @@ impl Walk<'_> {
 
     /// The value spilled in a slot of a frame decided something.
     pub fn mark_slot_precise(&mut self, frame: usize, slot: usize) {
+        if self.plain {
+            return;
+        }
         let mut request = Request::new(&self.path.state);
         request.frames[frame].slots |= 1 << slot;
         self.trace(request, self.path.trail.clone(), self.at);
@@ -302,9 +305,20 @@ impl Walk<'_> {
                 }
             }
             Insn::Store { base, src, .. } => back_over_store(request, entry, base, src)?,
-            Insn::StoreRelease { base, src, .. } | Insn::Atomic { base, src, .. } => {
-                back_over_store(request, entry, base, Operand::Reg(src))?;
-            }
+            Insn::StoreRelease { base, src, .. } => back_over_store(request, entry, base, Operand::Reg(src))?,
+            Insn::Atomic { op, base, src, .. } => match op.fetches_into(src) {
+                // Linux 6.18 takes this for a store alone, and so forgets what the slot held before.
+                Some(result) if request.has(result) => {
+                    request.remove(result);
+                    if request.has(base) {
+                        return Err(GiveUp);
+                    }
+                    if let Some((frame, slot)) = entry.and_then(|e| e.spill) {
+                        request.add_place(Place::Slot { frame, slot })?;
+                    }
+                }
+                Some(_) | None => back_over_store(request, entry, base, Operand::Reg(src))?,
+            },
             Insn::Branch { lhs, rhs: Operand::Reg(rhs), .. } => {
                 if request.has(lhs) || request.has(rhs) {
                     if !entry.is_some_and(|e| e.rhs_stack) {

@@ -51,6 +51,13 @@ pub fn judge(
     }
 }
 
+/// The skeleton of a program that was judged before.
+pub fn structure_of(program: &Program, target: &Target) -> Result<Structure, Box<Rejection>> {
+    let mut log = Log::new(0);
+    let start = Instant::now();
+    structure(program, target, &mut log).map_err(|(reject, at)| rejection(reject, at, log, Stats::default(), start))
+}
+
 fn structure(program: &Program, target: &Target, log: &mut Log) -> Result<Structure, cfg::At> {
     if target.kernel != KernelVersion::V6_18 {
         return Err((Reject::Unsupported { what: format!("judging by the rules of Linux {}", target.kernel) }, None));

@@ -38,12 +38,12 @@ pub(super) struct Machine<'m, 'h> {
     limit: i64,
     /// How often `may_goto` still goes on in this frame.
     pub(super) may_goto: u32,
-    depth: u32,
+    pub(super) depth: u32,
     base: u32,
     pub(super) env: &'m mut Env<'h>,
     pub(super) code: Code<'m>,
     pub(super) linked: &'m Linked,
-    stack: Stack<'m>,
+    pub(super) stack: Stack<'m>,
     saved: [MaybeUninit<Saved>; MAX_FRAMES],
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Stack<'m> {
 
 impl Stack<'_> {
     /// R10 of a frame.
-    fn top(&self, depth: u32) -> u64 {
+    pub(super) fn top(&self, depth: u32) -> u64 {
         self.start as u64 + (u64::from(depth) + 1) * u64::from(FRAME_BYTES)
     }
 }

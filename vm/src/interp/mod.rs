@@ -18,6 +18,7 @@ mod memory;
 mod place;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -31,6 +32,7 @@ use machine::{Machine, Stack};
 pub(crate) use machine::{instructions, steps};
 use memory::{Checked, Host, Memory};
 use place::Places;
+pub use watch::{StateReport, WatchError, Watched};
 
 /// Frames of a program, callbacks included (`MAX_CALL_FRAMES`).
 pub const MAX_FRAMES: usize = 8;
@@ -110,6 +112,8 @@ struct Active<'a> {
 struct Code<'a> {
     interp: &'a Interp,
     cells: &'a [Cell],
+    /// Who is shown every moment of the run.
+    watch: Option<&'a dyn watch::Watch>,
 }
 
 impl Code<'_> {
@@ -127,8 +131,15 @@ impl Interp {
     ///
     /// As of `execute`; the cells were decoded for `M`, which is checked unless the program was verified.
     unsafe fn start<M: Memory>(&self, cells: &[Cell], env: &mut Env<'_>, ctx: u64) -> u64 {
+        // SAFETY: passed on.
+        unsafe { self.start_code::<M>(Code { interp: self, cells, watch: None }, env, ctx) }
+    }
+
+    /// # Safety
+    ///
+    /// As of `start`; the cells are those of this program.
+    unsafe fn start_code<M: Memory>(&self, code: Code<'_>, env: &mut Env<'_>, ctx: u64) -> u64 {
         let mut stack = MaybeUninit::<[u64; STACK_WORDS]>::uninit();
-        let code = Code { interp: self, cells };
         let active = Active { code, stack: stack.as_mut_ptr().cast(), used: std::cell::Cell::new(0) };
         let hook = CallHook { call: callback::<M>, data: (&raw const active).cast() };
         let entered = env.enter(&self.linked, hook);

@@ -56,7 +56,7 @@ fn around<M: Memory>(interp: &Interp, handler: dispatch::Handler, values: [u64; 
     let mut regions = Regions::default();
     regions.insert(values.into_iter().fold(u64::MAX, u64::min), 256, RegionKind::Mem);
     env.regions = M::CHECKED.then_some(regions);
-    let mut machine = Machine::new(Code { interp, cells: &cells }, &mut env, stack, 0);
+    let mut machine = Machine::new(Code { interp, cells: &cells, watch: None }, &mut env, stack, 0);
     machine.regs = values;
     machine.set_limit(cells.as_ptr());
     let mut hot = [0; HOT];
