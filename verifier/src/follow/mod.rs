@@ -274,7 +274,7 @@ impl Follower<'_, '_> {
             [] => "no state that the rules have leads here".to_owned(),
             [(miss, _), ..] => miss.to_string(),
         };
-        let current = |state: &State| render::frame(self.walk.program, state, state.current(), Scratched::ALL);
+        let current = |state: &State| render::frame(self.walk.names(), state, state.current(), Scratched::ALL);
         Err(Violation { slot, what, states: misses.iter().map(|(_, state)| current(state)).collect() })
     }
 
