@@ -34,7 +34,8 @@ pub(super) struct Seen<'a> {
 impl Seen<'_> {
     /// The whole state.
     pub(super) fn state(&mut self, state: &State) -> Result<(), Miss> {
-        let State { frames, refs: _, callback_unroll_depth: _, may_goto_depth: _ } = state;
+        let State { frames, refs: _, callback_unroll_depth: _, may_goto_depth: _, sleepable: _ } =
+            state;
         let mut tied = Vec::new();
         for reg in Reg::all() {
             let value = self.moment.reg(reg.index());
