@@ -378,7 +378,9 @@ impl MapDef {
 
     /// Whether a map made by `self` may stand in a slot whose template is `template` (`map_meta_equal`).
     pub fn fits_template(&self, template: &MapDef) -> bool {
-        let entries_differ = matches!(self.kind, MapType::Array)
+        // Linux lets per-CPU arrays of other lengths in, though its verifier takes a constant index below the template's length
+        // as one that is always there.
+        let entries_differ = matches!(self.kind, MapType::Array | MapType::PercpuArray)
             && !template.flags.has(MapFlags::INNER_MAP)
             && self.max_entries != template.max_entries;
         self.kind == template.kind

@@ -31,6 +31,26 @@ pub fn check_wide(program: &Program, value: Wide) -> Result<(), Reject> {
     }
 }
 
+/// The map that an index of the walk stands for: one of the program's, or behind those the template of the inner maps of one.
+pub fn map(program: &Program, index: u32) -> &MapDef {
+    let (index, len) = (index as usize, program.maps.len());
+    match index.checked_sub(len) {
+        None => &program.maps[index],
+        Some(outer) => program.maps[outer].inner.as_deref().unwrap_or(&program.maps[outer]),
+    }
+}
+
+/// The index of the template of a map's inner maps. `None`: it has none.
+pub fn inner(program: &Program, outer: u32) -> Option<u32> {
+    program.maps.get(outer as usize)?.inner.as_ref()?;
+    u32::try_from(program.maps.len()).ok()?.checked_add(outer)
+}
+
+/// Whether an index is that of a template, whose name and content say nothing of the maps that there will be.
+pub fn is_inner(program: &Program, index: u32) -> bool {
+    index as usize >= program.maps.len()
+}
+
 fn check_direct(def: &MapDef, off: u32) -> Result<(), Reject> {
     if off >= MAX_DIRECT_OFF {
         Err(Reject::DirectOffset { off })

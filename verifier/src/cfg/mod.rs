@@ -3,11 +3,11 @@
 mod attach;
 mod graph;
 mod live;
-mod maps;
+pub mod maps;
 mod scc;
 mod subprogs;
 
-use ring3_btf::Type;
+use ring3_btf::{Btf, Type, TypeId};
 use ring3_isa::{Code, Insn, Malformed};
 use ring3_platform::helpers::id;
 use ring3_platform::{Program, Target};
@@ -100,6 +100,7 @@ pub fn build(program: &Program, target: &Target, mut subprogs: Vec<Subprog>) -> 
     let code = &program.code;
     subprogs::check_borders(code, &mut subprogs)?;
     check_without_btf(program, &subprogs)?;
+    check_abnormal_returns(program, &subprogs)?;
     check_wide_and_opcodes(program)?;
     let mut structure = Structure { subprogs, insns: vec![Static::default(); code.len()] };
     graph::walk(program, &mut structure)?;
@@ -157,6 +158,30 @@ fn check_without_btf(program: &Program, subprogs: &[Subprog]) -> Result<(), At> 
         }
     }
     Ok(())
+}
+
+/// Functions that may end where they do not say so, with a number, return numbers.
+fn check_abnormal_returns(program: &Program, subprogs: &[Subprog]) -> Result<(), At> {
+    let Some(info) = &program.info else { return Ok(()) };
+    for subprog in subprogs.iter().skip(1).filter(|s| s.has_legacy || s.has_tail_call) {
+        let func = info.funcs.iter().find(|func| func.slot as usize == subprog.start);
+        if func.is_none_or(|func| returns_number(&info.btf, func.type_id)) {
+            continue;
+        }
+        let reject = if subprog.has_legacy { Reject::LegacyReturn {} } else { Reject::TailCallReturn {} };
+        return Err((reject, Some(subprog.start)));
+    }
+    Ok(())
+}
+
+fn returns_number(btf: &Btf, func: TypeId) -> bool {
+    let Some(Type::Func { proto, .. }) = btf.get(func) else { return false };
+    let Ok(Type::FuncProto { ret, .. }) = btf.resolved(*proto) else { return false };
+    match btf.resolved(*ret) {
+        Ok(Type::Int(_)) => btf.size_of(*ret).is_ok_and(|size| matches!(size, 1 | 2 | 4 | 8)),
+        Ok(Type::Enum(_) | Type::Enum64(_)) => true,
+        Ok(_) | Err(_) => false,
+    }
 }
 
 /// The kernel's complaint about an instruction that cannot be decoded.

@@ -46,6 +46,8 @@ rejects! {
     BadCallTarget {} EINVAL "call to invalid destination";
     LegacyContext {} EINVAL "at the time of BPF_LD_ABS|IND R6 != pointer to skb";
     TailCallNoBtf {} EINVAL "tail_call is not allowed in subprogs without BTF";
+    TailCallReturn {} EINVAL "tail_call is only allowed in functions that return 'int'.";
+    LegacyReturn {} EINVAL "LD_ABS is only allowed in functions that return 'int'.";
     LegacyNoBtf {} EINVAL "LD_ABS is not allowed in subprogs without BTF";
     DirectOffset { off: u32 } EINVAL "direct value offset of {off} is not allowed";
     DirectEntries { vs: u32, off: u32 } ENOTSUPP "invalid access to map value pointer, value_size={vs} off={off}";
@@ -151,6 +153,10 @@ rejects! {
     StrNoDirectValue {} EACCES "no direct value access support for this map type";
     StrNotConst { reg: u8 } EACCES "R{reg} is not a constant address'";
     ConstStrEnd {} EINVAL "string is not zero-terminated";
+    FormatData {} EINVAL "";
+    Format {} EINVAL "Invalid format string";
+    BufferAccess { reg: u8, off: i64, size: u32 } EACCES "R{reg} invalid tracepoint buffer access: off={off}, size={size}";
+    BufferVariable { reg: u8, off: i64, var: String } EACCES "R{reg} invalid variable buffer offset: off={off}, var_off={var}";
     MapInnerNull { what: &'static str } EACCES "invalid map_ptr to access map->{what}";
     ReturnStackPtr {} EINVAL "cannot return stack pointer to the caller";
     CallDepth { frames: usize } E2BIG "the call stack of {frames} frames is too deep";

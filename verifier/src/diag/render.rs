@@ -5,6 +5,7 @@ use std::fmt::Write;
 use ring3_btf::TypeId;
 use ring3_platform::{Program, Target};
 
+use crate::cfg::maps;
 use crate::domain::Scalar;
 use crate::state::{BtfPtr, Delta, Ptr, PtrKind, ScalarValue, Slot, State, Trust, Value, type_name};
 
@@ -101,10 +102,9 @@ fn pointer(out: &mut String, names: Names<'_>, frame: usize, whole: &Value, ptr:
     {
         attrs.add(format_args!("non_own_ref"));
     }
-    if let PtrKind::ConstMap(map) | PtrKind::MapValue(map) | PtrKind::MapKey(map) = ptr.kind
-        && let Some(def) = names.program.maps.get(map as usize)
-    {
-        if !def.name.is_empty() {
+    if let PtrKind::ConstMap(map) | PtrKind::MapValue(map) | PtrKind::MapKey(map) = ptr.kind {
+        let def = maps::map(names.program, map);
+        if !def.name.is_empty() && !maps::is_inner(names.program, map) {
             attrs.add(format_args!("map={}", kernel_name(&def.name)));
         }
         attrs.add(format_args!("ks={},vs={}", def.key_size, def.value_size));

@@ -164,6 +164,7 @@ fn ptr_covers(old: &Ptr, cur: &Ptr, mode: Mode, ids: &mut IdMap) -> bool {
             | PtrKind::SockCommon
             | PtrKind::Sock
             | PtrKind::TcpSock
+            | PtrKind::XdpSock
             | PtrKind::Func(_)
             | PtrKind::Btf(_),
             _,

@@ -73,6 +73,8 @@ pub enum PtrKind {
     Sock,
     /// `struct bpf_tcp_sock`.
     TcpSock,
+    /// `struct bpf_xdp_sock`.
+    XdpSock,
     /// Argument of a writable raw tracepoint.
     TpBuffer,
     /// A structure that BTF describes.
@@ -191,6 +193,7 @@ pub fn type_name(value: &Value) -> String {
         PtrKind::SockCommon => "sock_common",
         PtrKind::Sock => "sock",
         PtrKind::TcpSock => "tcp_sock",
+        PtrKind::XdpSock => "xdp_sock",
         PtrKind::TpBuffer => "tp_buffer",
         PtrKind::Func(_) => "func",
         // The word for null stands in front of the structure's name, which only states have.

@@ -31,11 +31,11 @@ impl Walk<'_> {
         match ptr.kind {
             PtrKind::MapValue(map) => {
                 self.check_map_value(reg, ptr, off, size, access, false)?;
-                check_fields(&self.program.maps[map as usize], ptr, off, size, true)
+                check_fields(self.map(map), ptr, off, size, true)
             }
             PtrKind::MapKey(_) if access == Access::Write => Err(Reject::KeyWrite { reg: reg.number() }),
             PtrKind::MapKey(map) => {
-                let limit = self.program.maps[map as usize].key_size;
+                let limit = self.map(map).key_size;
                 check_region(reg, ptr, off, size, Bounds::MapKey(limit), false)
             }
             PtrKind::Mem { rdonly: true, .. } if access == Access::Write => Err(read_only()),
@@ -57,9 +57,13 @@ impl Walk<'_> {
             PtrKind::SockCommon => self.check_sock(at, ptr, off, access, ctx::sock_common()),
             PtrKind::Sock => self.check_sock(at, ptr, off, access, ctx::socket()),
             PtrKind::TcpSock => self.check_sock(at, ptr, off, access, ctx::tcp_sock()),
-            PtrKind::TpBuffer => {
-                Err(Reject::Unsupported { what: "access to the buffer of a writable tracepoint".into() })
+            PtrKind::XdpSock => self.check_sock(at, ptr, off, access, ctx::xdp_sock()),
+            // How long it is, the tracepoint says when the program is attached.
+            PtrKind::TpBuffer if off < 0 => Err(Reject::BufferAccess { reg: reg.number(), off, size: at.bytes() }),
+            PtrKind::TpBuffer if !ptr.var.is_zero() => {
+                Err(Reject::BufferVariable { reg: reg.number(), off, var: ptr.var.bits().to_string() })
             }
+            PtrKind::TpBuffer => Ok(()),
             PtrKind::Btf(id) => self.check_kernel_struct(at, ptr, off, id),
             PtrKind::ConstMap(_) => Err(Reject::Unsupported { what: "access to the fields of a map".into() }),
             PtrKind::Ctx | PtrKind::Stack(_) | PtrKind::PacketEnd | PtrKind::Func(_) => Err(invalid()),
@@ -91,7 +95,7 @@ impl Walk<'_> {
         zero_ok: bool,
     ) -> Result<(), Reject> {
         let PtrKind::MapValue(map) = ptr.kind else { return Ok(()) };
-        let def = &self.program.maps[map as usize];
+        let def = self.map(map);
         let vs = def.value_size;
         if access == Access::Write && def.is_read_only_to_programs() {
             return Err(Reject::MapWriteForbidden { vs, off, size });
@@ -123,12 +127,12 @@ impl Walk<'_> {
                 Err(Reject::WriteReadOnly { reg: reg.number(), ty: type_name(&Value::Ptr(*ptr)) })
             }
             PtrKind::MapKey(map) => {
-                let limit = self.program.maps[map as usize].key_size;
+                let limit = self.map(map).key_size;
                 check_region(reg, ptr, off, size, Bounds::MapKey(limit), zero_ok)
             }
             PtrKind::MapValue(map) => {
                 self.check_map_value(reg, ptr, off, size, access, zero_ok)?;
-                check_fields(&self.program.maps[map as usize], ptr, off, size, false)
+                check_fields(self.map(map), ptr, off, size, false)
             }
             PtrKind::Mem { rdonly: true, .. } if access == Access::Write => {
                 Err(Reject::WriteReadOnly { reg: reg.number(), ty: type_name(&Value::Ptr(*ptr)) })
@@ -142,6 +146,7 @@ impl Walk<'_> {
             | PtrKind::SockCommon
             | PtrKind::Sock
             | PtrKind::TcpSock
+            | PtrKind::XdpSock
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
             | PtrKind::Btf(_) => Err(Reject::InvalidMem { reg: reg.number(), ty: type_name(&Value::Ptr(*ptr)) }),

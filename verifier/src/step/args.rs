@@ -77,7 +77,7 @@ impl Walk<'_> {
             ArgKind::MapValue if is_null => {}
             ArgKind::MapValue => {
                 let Some(map) = args.map else { return Err(Reject::MapInnerNull { what: "value" }) };
-                let size = self.program.maps[map as usize].value_size;
+                let size = self.map(map).value_size;
                 self.check_memory(reg, size.into(), false, arg.flags, args)?;
             }
             ArgKind::Mem => {}
@@ -122,7 +122,7 @@ impl Walk<'_> {
 
     /// The argument as it is for the map that an earlier one named: the values of maps of sockets are given as sockets.
     fn by_map(&self, arg: ArgType, args: &Args) -> ArgType {
-        let kind = args.map.map(|map| self.program.maps[map as usize].kind);
+        let kind = args.map.map(|map| self.map(map).kind);
         match (arg.kind, kind) {
             (ArgKind::MapValue, Some(MapType::Sockmap | MapType::Sockhash)) => {
                 ArgType { kind: ArgKind::BtfSockCommon, ..arg }
@@ -153,6 +153,7 @@ impl Walk<'_> {
             | PtrKind::SockCommon
             | PtrKind::Sock
             | PtrKind::TcpSock
+            | PtrKind::XdpSock
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
             | PtrKind::Btf(_) => self.check_plain_pointer(reg, ptr),
@@ -178,9 +179,11 @@ impl Walk<'_> {
 
     fn check_key(&mut self, reg: Reg, args: &mut Args) -> Result<(), Reject> {
         let Some(map) = args.map else { return Err(Reject::MapInnerNull { what: "key" }) };
-        let (size, kind) = (self.program.maps[map as usize].key_size, self.program.maps[map as usize].kind);
+        let def = self.map(map);
+        let size = def.key_size;
         self.check_memory(reg, size.into(), false, ArgFlags::NONE, args)?;
-        if matches!(kind, MapType::Array | MapType::PercpuArray) {
+        // Arrays of any length may stand in for a template with that flag.
+        if matches!(def.kind, MapType::Array | MapType::PercpuArray) && !def.flags.has(MapFlags::INNER_MAP) {
             args.key = self.constant_key(reg, size as usize)?;
         }
         Ok(())
@@ -264,6 +267,7 @@ impl Walk<'_> {
             | PtrKind::SockCommon
             | PtrKind::Sock
             | PtrKind::TcpSock
+            | PtrKind::XdpSock
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
             | PtrKind::Btf(_) => no_memory(reg, &value, size, zero_ok),
@@ -280,8 +284,9 @@ impl Walk<'_> {
         let number = reg.number();
         let Value::Ptr(ptr) = value else { return Err(Reject::ConstStr { reg: number }) };
         let PtrKind::MapValue(map) = ptr.kind else { return Err(Reject::ConstStr { reg: number }) };
-        let def = &self.program.maps[map as usize];
-        if !(def.frozen && def.flags.has(MapFlags::RDONLY_PROG)) {
+        let def = self.map(map);
+        let is_known = def.frozen && !crate::cfg::maps::is_inner(self.program, map);
+        if !(is_known && def.flags.has(MapFlags::RDONLY_PROG)) {
             return Err(Reject::StrNotReadOnly { reg: number });
         }
         if !def.has_direct_value() {
@@ -295,6 +300,21 @@ impl Walk<'_> {
         let start = usize::try_from(off).unwrap_or(usize::MAX);
         let ends = data.get(start..).is_some_and(|rest| rest.contains(&0)) || data.len() < def.value_size as usize;
         if ends { Ok(()) } else { Err(Reject::ConstStrEnd {}) }
+    }
+
+    /// `bpf_snprintf`: the arguments are words, and the format takes so many.
+    pub(super) fn check_format(&self) -> Result<(), Reject> {
+        let length = self.path.state.reg(Reg::R5).as_scalar().map_or(0, |len| len.num.bits().value());
+        if length % 8 != 0 {
+            return Err(Reject::FormatData {});
+        }
+        // That it is a string in a map was checked with the arguments.
+        let Value::Ptr(ptr) = self.path.state.reg(Reg::R3) else { return Err(Reject::Format {}) };
+        let (PtrKind::MapValue(map), Some(off)) = (ptr.kind, ptr.const_off()) else { return Err(Reject::Format {}) };
+        let data = self.map(map).data.as_deref().unwrap_or_default();
+        let rest = usize::try_from(off).ok().and_then(|off| data.get(off..)).unwrap_or_default();
+        let format = rest.split(|byte| *byte == 0).next().unwrap_or_default();
+        if super::format::takes(format, length / 8) { Ok(()) } else { Err(Reject::Format {}) }
     }
 
     /// The callback runs before the helper returns.
@@ -317,7 +337,7 @@ impl Walk<'_> {
     /// The callback runs for each element.
     pub(super) fn for_each_callback(&mut self, args: &Args) -> Result<(), Reject> {
         let Some(map) = args.map else { return Err(Reject::MapInnerNull { what: "key" }) };
-        if !self.program.maps[map as usize].kind.supports_for_each() {
+        if !self.map(map).kind.supports_for_each() {
             return Err(Reject::ForEachMap {});
         }
         let context = *self.path.state.reg(Reg::R3);
@@ -331,7 +351,7 @@ impl Walk<'_> {
     /// Whether a lookup in an array cannot fail.
     pub(super) fn lookup_cannot_fail(&self, helper: u32, args: &Args) -> bool {
         let (Some(map), Some(key)) = (args.map, args.key) else { return false };
-        let def = &self.program.maps[map as usize];
+        let def = self.map(map);
         helper == id::MAP_LOOKUP_ELEM && key < u64::from(def.max_entries)
     }
 }

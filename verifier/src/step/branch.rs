@@ -2,7 +2,10 @@
 
 use ring3_isa::{CmpOp, Operand, Reg, Width};
 
+use ring3_platform::Program;
+
 use super::alu::sane;
+use super::result::unwrapped;
 use crate::diag::reject::Reject;
 use crate::domain::{self, Scalar};
 use crate::facts::Direction;
@@ -187,9 +190,10 @@ impl Walk<'_> {
             (Value::Ptr(a), Value::Ptr(b), Some(rhs)) => {
                 if is_equality && a.nullable != b.nullable {
                     let which = if a.nullable { lhs } else { rhs };
+                    let program = self.program;
                     let state = self.side(equal_taken);
                     if let Value::Ptr(ptr) = state.reg(which) {
-                        let known = Ptr { nullable: false, ..*ptr };
+                        let known = Ptr { nullable: false, kind: unwrapped(program, ptr.kind), ..*ptr };
                         state.set(which, Value::Ptr(known));
                     }
                 }
@@ -199,7 +203,8 @@ impl Walk<'_> {
                 let has_lock = self.has_lock(ptr.kind);
                 for taken in [false, true] {
                     let is_null = taken == equal_taken;
-                    know_null(self.side(taken), &ptr, is_null, has_lock);
+                    let program = self.program;
+                    know_null(program, self.side(taken), &ptr, is_null, has_lock);
                 }
             }
             (Value::Ptr(_) | Value::Scalar(_) | Value::Uninit, _, _) => {}
@@ -290,7 +295,7 @@ fn update_linked(state: &mut State, known: &ScalarValue, linked: &Linked) {
 }
 
 /// Every copy of a pointer that was tested: null is the number 0, and nothing is held; otherwise it can be used.
-fn know_null(state: &mut State, tested: &Ptr, is_null: bool, has_lock: bool) {
+fn know_null(program: &Program, state: &mut State, tested: &Ptr, is_null: bool, has_lock: bool) {
     let (id, ref_id) = (tested.id, tested.ref_id);
     if is_null && ref_id != 0 && ref_id == id {
         state.refs.retain(|reference| reference.id != id || reference.held != Held::Object);
@@ -298,9 +303,10 @@ fn know_null(state: &mut State, tested: &Ptr, is_null: bool, has_lock: bool) {
     // Locks are known by the id of the pointer to their value.
     let kept = if has_lock { id } else { 0 };
     state.map_values(|value| match value {
-        Value::Ptr(ptr) if ptr.nullable && ptr.id == id && ptr.off == 0 && ptr.var.is_zero() => {
-            Some(if is_null { Value::constant(0) } else { Value::Ptr(Ptr { nullable: false, id: kept, ..*ptr }) })
-        }
+        Value::Ptr(ptr) if ptr.nullable && ptr.id == id && ptr.off == 0 && ptr.var.is_zero() => Some(match is_null {
+            true => Value::constant(0),
+            false => Value::Ptr(Ptr { nullable: false, id: kept, kind: unwrapped(program, ptr.kind), ..*ptr }),
+        }),
         Value::Ptr(_) | Value::Scalar(_) | Value::Uninit => None,
     });
 }
@@ -357,6 +363,7 @@ fn is_never_null(ptr: &Ptr) -> bool {
         && match ptr.kind {
             PtrKind::Sock
             | PtrKind::TcpSock
+            | PtrKind::XdpSock
             | PtrKind::SockCommon
             | PtrKind::MapValue(_)
             | PtrKind::MapKey(_)

@@ -101,15 +101,17 @@ impl Walk<'_> {
     /// The map, for lowering; and maps that a program may not change.
     fn record_map(&mut self, helper: u32, args: &Args) -> Result<(), Reject> {
         let Some(map) = args.map else { return Ok(()) };
+        let is_inner = crate::cfg::maps::is_inner(self.program, map);
         let known = &mut self.facts.insns[self.at].map;
         *known = match *known {
+            _ if is_inner => MapUse::Many,
             MapUse::None => MapUse::One(map),
             MapUse::One(before) if before == map => MapUse::One(map),
             MapUse::One(_) | MapUse::Many => MapUse::Many,
         };
         let changes =
             matches!(helper, id::MAP_UPDATE_ELEM | id::MAP_DELETE_ELEM | id::MAP_PUSH_ELEM | id::MAP_POP_ELEM);
-        let def = &self.program.maps[map as usize];
+        let def = self.map(map);
         if changes && def.is_read_only_to_programs() {
             return Err(Reject::MapReadOnlyUpdate {});
         }
@@ -156,6 +158,7 @@ impl Walk<'_> {
         match helper {
             id::TAIL_CALL => self.check_leak("tail_call", true),
             id::GET_LOCAL_STORAGE if !self.path.state.reg(Reg::R2).is_zero() => Err(Reject::LocalStorageFlags {}),
+            id::SNPRINTF => self.check_format(),
             id::LOOP => self.loop_callback(args),
             id::FOR_EACH_MAP_ELEM => self.for_each_callback(args),
             _ => Ok(()),
@@ -164,7 +167,7 @@ impl Walk<'_> {
 
     fn check_map_and_helper(&self, helper: u32, number: i32, args: &Args) -> Result<(), Reject> {
         let Some(map) = args.map else { return Ok(()) };
-        let kind = self.program.maps[map as usize].kind;
+        let kind = self.map(map).kind;
         let attach = self.program.kind.effective_attach(self.program.attach);
         if allows_helper(kind, helper) || may_update_sockmap(kind, helper, self.program.kind, attach) {
             return Ok(());
@@ -204,6 +207,7 @@ impl Walk<'_> {
             | PtrKind::SockCommon
             | PtrKind::Sock
             | PtrKind::TcpSock
+            | PtrKind::XdpSock
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
             | PtrKind::Btf(_) => None,
@@ -256,11 +260,10 @@ fn check_modelled(proto: &Proto) -> Result<(), Reject> {
         | RetKind::RingbufMem => true,
         RetKind::DynptrMem | RetKind::MemOrBtfId | RetKind::BtfId(_) | RetKind::BtfIdTrusted(_) => false,
     };
-    let special = matches!(proto.id, id::SNPRINTF | id::SET_RETVAL | id::GET_FUNC_IP | id::SYS_BPF);
     // Storage that belongs to kernel objects, and helpers that attach such things, need types of the kernel.
     let dynptr =
         proto.args.iter().any(|a| a.flags.has(ArgFlags::DYNPTR_LOCAL) || a.flags.has(ArgFlags::DYNPTR_RINGBUF));
-    if proto.args.iter().all(|a| arg(a.kind)) && ret && !special && !dynptr {
+    if proto.args.iter().all(|a| arg(a.kind)) && ret && !dynptr {
         Ok(())
     } else {
         unsupported(format!("helper bpf_{}#{}", proto.name, proto.id))

@@ -107,7 +107,7 @@ impl Walk<'_> {
     }
 
     /// `LD_ABS` and `LD_IND`.
-    pub(super) fn legacy_packet(&mut self, index: Option<Reg>) -> Result<(), Reject> {
+    pub(super) fn legacy_packet(&mut self, index: Option<Reg>) -> Result<Next, Reject> {
         self.allows_legacy()?;
         let context = self.read(Reg::R6)?;
         self.check_leak("BPF_LD_[ABS|IND]", true)?;
@@ -119,13 +119,15 @@ impl Walk<'_> {
             self.read(index)?;
         }
         self.check_plain_pointer(Reg::R6, &ptr)?;
-        if self.path.state.current() > 0 {
-            // Outside of the packet the function returns 0.
-            return crate::diag::reject::unsupported("BPF_LD_[ABS|IND] in a function");
-        }
         self.forget_caller_saved();
         self.write(Reg::R0, Value::unknown());
-        Ok(())
+        if self.path.state.current() > 0 {
+            // Outside of the packet the function returns 0.
+            self.push(self.at + 1)?;
+            self.write(Reg::R0, Value::constant(0));
+            return self.leave_frame();
+        }
+        Ok(Next::Fall)
     }
 }
 

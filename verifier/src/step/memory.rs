@@ -162,6 +162,7 @@ impl Walk<'_> {
             | PtrKind::SockCommon
             | PtrKind::Sock
             | PtrKind::TcpSock
+            | PtrKind::XdpSock
             | PtrKind::TpBuffer
             | PtrKind::ConstMap(_)
             | PtrKind::PacketEnd
@@ -189,6 +190,7 @@ impl Walk<'_> {
             | PtrKind::SockCommon
             | PtrKind::Sock
             | PtrKind::TcpSock
+            | PtrKind::XdpSock
             | PtrKind::TpBuffer
             | PtrKind::ConstMap(_)
             | PtrKind::PacketEnd
@@ -232,6 +234,7 @@ impl Walk<'_> {
             PtrKind::SockCommon => ("sock_common ", None),
             PtrKind::Sock => ("sock ", None),
             PtrKind::TcpSock => ("tcp_sock ", None),
+            PtrKind::XdpSock => ("xdp_sock ", None),
             PtrKind::ConstMap(_)
             | PtrKind::PacketEnd
             | PtrKind::Mem { .. }
@@ -254,6 +257,7 @@ impl Walk<'_> {
             PtrKind::SockCommon => (Region::Mem, Some("sock_common")),
             PtrKind::Sock => (Region::Mem, Some("sock")),
             PtrKind::TcpSock => (Region::Mem, Some("tcp_sock")),
+            PtrKind::XdpSock => (Region::Mem, Some("xdp_sock")),
             PtrKind::Mem { .. }
             | PtrKind::FlowKeys
             | PtrKind::TpBuffer
@@ -274,8 +278,9 @@ impl Walk<'_> {
 
     fn read_map_value(&mut self, at: At, ptr: &Ptr, map: u32, off: i64, signed: bool) -> Result<Value, Reject> {
         self.check_access(at, ptr, off, Access::Read)?;
-        let def = &self.program.maps[map as usize];
-        let is_constant = def.frozen && def.flags.has(ring3_platform::MapFlags::RDONLY_PROG) && def.has_direct_value();
+        let def = self.map(map);
+        let is_known = def.frozen && !crate::cfg::maps::is_inner(self.program, map);
+        let is_constant = is_known && def.flags.has(ring3_platform::MapFlags::RDONLY_PROG) && def.has_direct_value();
         if let (true, Some(var)) = (is_constant, ptr.var.const_value())
             && let Some(data) = &def.data
         {
@@ -327,7 +332,8 @@ fn allows_atomics(kind: PtrKind) -> bool {
         | PtrKind::FlowKeys
         | PtrKind::SockCommon
         | PtrKind::Sock
-        | PtrKind::TcpSock => false,
+        | PtrKind::TcpSock
+        | PtrKind::XdpSock => false,
         PtrKind::ConstMap(_)
         | PtrKind::MapValue(_)
         | PtrKind::MapKey(_)

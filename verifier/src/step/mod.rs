@@ -6,6 +6,7 @@ mod args;
 mod branch;
 mod call;
 mod exit;
+mod format;
 mod kernel;
 mod lock;
 mod memory;
@@ -16,7 +17,7 @@ pub mod subprog;
 
 use ring3_isa::{Insn, Malformed, Reg, Wide};
 
-use ring3_platform::MapType;
+use ring3_platform::{MapDef, MapType};
 
 use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
@@ -26,7 +27,7 @@ use crate::walk::{Next, Walk};
 /// Offsets and sizes that no pointer may reach (BPF_MAX_VAR_OFF).
 pub const MAX_OFF: i64 = 1 << 29;
 
-impl Walk<'_> {
+impl<'p> Walk<'p> {
     /// Executes the current instruction.
     pub fn insn(&mut self, insn: Insn) -> Result<Next, Reject> {
         let fall = |result: Result<(), Reject>| result.map(|()| Next::Fall);
@@ -71,8 +72,13 @@ impl Walk<'_> {
                 self.store.count_jump();
                 self.exit()
             }
-            Insn::LegacyPacket { index, .. } => fall(self.legacy_packet(index)),
+            Insn::LegacyPacket { index, .. } => self.legacy_packet(index),
         }
+    }
+
+    /// The map with this index: see [`crate::cfg::maps::map`].
+    pub fn map(&self, index: u32) -> &'p MapDef {
+        crate::cfg::maps::map(self.program, index)
     }
 
     /// The target of a jump from the current instruction.

@@ -2,9 +2,10 @@
 
 use ring3_isa::Reg;
 use ring3_platform::helpers::id;
-use ring3_platform::{MapType, Proto, RetKind};
+use ring3_platform::{MapType, Program, Proto, RetKind};
 
 use super::call::Args;
+use crate::cfg::maps;
 use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
 use crate::state::{Held, Ptr, PtrKind, Reference, Value};
@@ -47,7 +48,7 @@ impl Walk<'_> {
         }
         if is_cast(proto.id) {
             ptr.ref_id = args.ref_id;
-        } else if is_acquire(proto.id) {
+        } else if self.acquires(proto.id, args) {
             if self.path.state.refs.len() >= MAX_REFERENCES {
                 return unsupported(format!("holding more than {MAX_REFERENCES} references"));
             }
@@ -70,14 +71,18 @@ impl Walk<'_> {
 
     fn value_kind(&self, args: &Args) -> Result<PtrKind, Reject> {
         let Some(map) = args.map else { return Err(Reject::MapInnerNull { what: "value" }) };
-        match self.program.maps[map as usize].kind {
-            kind @ (MapType::ArrayOfMaps
+        match self.map(map).kind {
+            MapType::ArrayOfMaps | MapType::HashOfMaps if maps::inner(self.program, map).is_none() => {
+                unsupported("a map of maps without an inner map")
+            }
+            // Whether the helper takes such a map is asked last, as in Linux: many of these are refused then.
+            // What a test for null makes of the value of a map of objects: see `unwrapped`.
+            MapType::ArrayOfMaps
             | MapType::HashOfMaps
             | MapType::Xskmap
             | MapType::Sockmap
-            | MapType::Sockhash) => unsupported(format!("a lookup in a {} map", kind.name())),
-            // Whether the helper takes such a map is asked last, as in Linux: many of these are refused then.
-            MapType::Hash
+            | MapType::Sockhash
+            | MapType::Hash
             | MapType::Array
             | MapType::ProgArray
             | MapType::PerfEventArray
@@ -106,6 +111,13 @@ impl Walk<'_> {
             | MapType::CgrpStorage
             | MapType::Arena => Ok(PtrKind::MapValue(map)),
         }
+    }
+
+    /// The result has to be given back.
+    fn acquires(&self, helper: u32, args: &Args) -> bool {
+        let kind = args.map.map(|map| self.map(map).kind);
+        is_acquire(helper)
+            || (helper == id::MAP_LOOKUP_ELEM && matches!(kind, Some(MapType::Sockmap | MapType::Sockhash)))
     }
 
     fn refined(&self, helper: u32, args: &Args) -> Scalar {
@@ -156,6 +168,17 @@ fn is_cast(helper: u32) -> bool {
             | id::SKC_TO_TCP_TIMEWAIT_SOCK
             | id::SKC_TO_TCP_REQUEST_SOCK
     )
+}
+
+/// What the value of a map is once it is known not to be null: maps, sockets, or memory.
+pub(super) fn unwrapped(program: &Program, kind: PtrKind) -> PtrKind {
+    let PtrKind::MapValue(map) = kind else { return kind };
+    match maps::map(program, map).kind {
+        MapType::ArrayOfMaps | MapType::HashOfMaps => maps::inner(program, map).map_or(kind, PtrKind::ConstMap),
+        MapType::Xskmap => PtrKind::XdpSock,
+        MapType::Sockmap | MapType::Sockhash => PtrKind::Sock,
+        _ => kind,
+    }
 }
 
 /// The result has to be given back.

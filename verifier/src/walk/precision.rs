@@ -334,7 +334,8 @@ impl Walk<'_> {
             Insn::Exit => self.back_over_exit(request, after)?,
             Insn::CallX { .. } | Insn::GotoX { .. } => return Err(GiveUp),
             Insn::LegacyPacket { .. } => {
-                if request.has(Reg::R0) {
+                // Not followed back where it ended its function, either.
+                if request.has(Reg::R0) || after.is_some_and(|after| after != slot + 1) {
                     return Err(GiveUp);
                 }
             }

@@ -120,8 +120,10 @@ fn finish(log: &mut Log, mut stats: Stats, start: Instant, facts: &Facts) -> Sta
 
 fn rejection(reject: Reject, at: Option<usize>, mut log: Log, stats: Stats, start: Instant) -> Box<Rejection> {
     let text = reject.text();
-    log.push(&text);
-    log.push("\n");
+    if !text.is_empty() {
+        log.push(&text);
+        log.push("\n");
+    }
     let stats = finish(&mut log, stats, start, &Facts::default());
     let message = text.lines().last().unwrap_or_default().to_owned();
     Box::new(Rejection { errno: reject.errno(), code: reject.code(), message, at, stats, log: log.finish() })
