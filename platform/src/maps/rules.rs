@@ -387,6 +387,7 @@ impl MapDef {
             && self.key_size == template.key_size
             && self.value_size == template.value_size
             && self.flags == template.flags
+            && self.fields == template.fields
             && !entries_differ
     }
 }

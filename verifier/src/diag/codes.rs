@@ -218,8 +218,11 @@ impl Reject {
             Reject::Unreachable { .. } => Code::Unreachable,
             Reject::MiddleOfLdImm64 { .. } => Code::JumpIntoWideLoad,
             Reject::InvalidFuncReference { .. } | Reject::BadCallTarget {} => Code::BadFunctionReference,
-            Reject::LegacyContext {} | Reject::LegacyNoBtf {} | Reject::LegacyInSubprog {} => Code::LegacyPacketLoad,
-            Reject::TailCallNoBtf {} => Code::TailCallNeedsBtf,
+            Reject::LegacyContext {}
+            | Reject::LegacyNoBtf {}
+            | Reject::LegacyReturn {}
+            | Reject::LegacyInSubprog {} => Code::LegacyPacketLoad,
+            Reject::TailCallNoBtf {} | Reject::TailCallReturn {} => Code::TailCallNeedsBtf,
             Reject::NoFuncInfo {} => Code::MissingFunctionInfo,
             Reject::NoArena {} => Code::MissingArena,
             Reject::NoSuchMap { .. } => Code::MissingMap,
@@ -271,7 +274,9 @@ impl Reject {
             Reject::NegativeMin { .. } => Code::NegativeIndex,
             Reject::UnboundedMem { .. } => Code::UnboundedIndex,
             Reject::RegionMapValue { .. } | Reject::RegionMapKey { .. } => Code::MapValueBounds,
-            Reject::RegionMem { .. } => Code::MemoryBounds,
+            Reject::RegionMem { .. } | Reject::BufferAccess { .. } | Reject::BufferVariable { .. } => {
+                Code::MemoryBounds
+            }
             Reject::PacketAccess { .. } | Reject::PacketBeyondEnd { .. } => Code::PacketBounds,
             Reject::KeyWrite { .. }
             | Reject::PacketWrite {}
@@ -314,7 +319,9 @@ impl Reject {
             | Reject::StrNotReadOnly { .. }
             | Reject::StrNoDirectValue {}
             | Reject::StrNotConst { .. }
-            | Reject::ConstStrEnd {} => Code::ConstantString,
+            | Reject::ConstStrEnd {}
+            | Reject::FormatData {}
+            | Reject::Format {} => Code::ConstantString,
             Reject::MapInnerNull { .. } => Code::InnerMapNull,
             Reject::ReturnStackPtr {} => Code::ReturnedStack,
             Reject::CallDepth { .. } | Reject::CallDepthStatic { .. } => Code::CallDepth,

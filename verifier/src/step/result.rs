@@ -2,7 +2,8 @@
 
 use ring3_isa::Reg;
 use ring3_platform::helpers::id;
-use ring3_platform::{MapType, Program, Proto, RetKind};
+use ring3_platform::maps::FieldKind;
+use ring3_platform::{MapDef, MapType, Program, Proto, RetKind};
 
 use super::call::Args;
 use crate::cfg::maps;
@@ -74,6 +75,10 @@ impl Walk<'_> {
         match self.map(map).kind {
             MapType::ArrayOfMaps | MapType::HashOfMaps if maps::inner(self.program, map).is_none() => {
                 unsupported("a map of maps without an inner map")
+            }
+            // A timer belongs to the very map that it is in, which the template does not tell.
+            MapType::ArrayOfMaps | MapType::HashOfMaps if self.map(map).inner.as_deref().is_some_and(has_callbacks) => {
+                unsupported("a timer or a work queue in an inner map")
             }
             // Whether the helper takes such a map is asked last, as in Linux: many of these are refused then.
             // What a test for null makes of the value of a map of objects: see `unwrapped`.
@@ -168,6 +173,11 @@ fn is_cast(helper: u32) -> bool {
             | id::SKC_TO_TCP_TIMEWAIT_SOCK
             | id::SKC_TO_TCP_REQUEST_SOCK
     )
+}
+
+/// Whether values have fields whose callbacks are given the map.
+fn has_callbacks(map: &MapDef) -> bool {
+    [FieldKind::Timer, FieldKind::Workqueue, FieldKind::TaskWork].into_iter().any(|kind| map.fields.has(kind))
 }
 
 /// What the value of a map is once it is known not to be null: maps, sockets, or memory.
