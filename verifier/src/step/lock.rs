@@ -125,7 +125,7 @@ impl Walk<'_> {
         let PtrKind::MapValue(map) = ptr.kind else {
             return unsupported("a lock in an object of the program");
         };
-        let def = &self.program.maps[map as usize];
+        let def = self.map(map);
         check_field(reg, &ptr, def, kind.field(), lock)?;
         Ok((ptr.id, LockHome::Map(map)))
     }
@@ -136,7 +136,7 @@ impl Walk<'_> {
         let PtrKind::MapValue(map) = ptr.kind else {
             return unsupported(format!("a {} that is not in a map", kind.name()));
         };
-        check_field(reg, &ptr, &self.program.maps[map as usize], kind, kind.name())?;
+        check_field(reg, &ptr, self.map(map), kind, kind.name())?;
         Ok(map)
     }
 }

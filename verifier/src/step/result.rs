@@ -65,7 +65,7 @@ impl Walk<'_> {
     /// Whether there is a lock in what a pointer leads to.
     pub(super) fn has_lock(&self, kind: PtrKind) -> bool {
         match kind {
-            PtrKind::MapValue(map) => self.program.maps[map as usize].fields.has_lock(),
+            PtrKind::MapValue(map) => self.map(map).fields.has_lock(),
             _ => false,
         }
     }
