@@ -27,6 +27,14 @@ static void hex(const char *name, const void *data, size_t size)
 	fprintf(facts, "\n");
 }
 
+static void hex_number(unsigned int value, const void *data, size_t size)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "%u", value);
+	hex(name, data, size);
+}
+
 static void text(const char *name, const char *value)
 {
 	fprintf(facts, "%s ", name);
@@ -134,15 +142,23 @@ int main(void)
 			continue;
 		}
 		text("test", test->descr);
-		text("result", test->result == REJECT ? "reject" : "accept");
-		fprintf(facts, "options %u\n", test->flags);
-		if (test->errstr)
+		text("verdict", test->result == REJECT ? "reject" : "accept");
+		if (test->result == VERBOSE_ACCEPT)
+			text("level", "2");
+		if (test->errstr && test->result != ACCEPT)
 			text("message", test->errstr);
 		for (k = 0; k < MAX_FIXUPS && test->fixup_kfunc_btf_id[k].kfunc; k++) {
 			fprintf(facts, "kfunc %d %s\n", test->fixup_kfunc_btf_id[k].insn_idx,
 				test->fixup_kfunc_btf_id[k].kfunc);
 		}
 		do_test_single(test, false, &passes, &errors);
+		/* After it, as programs that are made up have their results only then. */
+		if (test->result != REJECT && test->runs >= 0) {
+			for (k = 0; k < (test->runs ? test->runs : 1); k++) {
+				fprintf(facts, "result %d ", test->retvals[k].retval == POINTER_VALUE);
+				hex_number(test->retvals[k].retval, test->retvals[k].data, sizeof(test->retvals[k].data));
+			}
+		}
 		fprintf(facts, "end\n");
 	}
 	return fclose(facts) ? 1 : 0;

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ring3_conformance::kernel::check::{Checked, Side, Sides};
+use ring3_conformance::kernel::corpus::expect::{Expected, Message, Run};
 use ring3_conformance::kernel::corpus::{Corpus, RawProgram};
 use ring3_conformance::kernel::report::{About, baseline, baseline_text, report};
 use ring3_conformance::kernel::run::{Settings, run};
@@ -28,7 +30,10 @@ fn small() -> Vec<Corpus> {
     let raw = |(name, text, good): (&str, &str, bool)| {
         let program = Program::new(name, ProgType::SocketFilter, ring3_isa::assemble(text).unwrap());
         let (name, program) = (name.to_owned(), Arc::new(program));
-        RawProgram { file: "small.c".to_owned(), name, program, expected: Some(good) }
+        let messages = if good { Vec::new() } else { vec![Message::Text("processed 1 insns".to_owned())] };
+        let runs = if good { vec![Run::plain(Some(0))] } else { Vec::new() };
+        let expected = Expected { accepted: Some(good), messages, runs, ..Expected::default() };
+        RawProgram { file: "small.c".to_owned(), name, program, expected }
     };
     let programs = programs.into_iter().map(raw).collect();
     vec![Corpus { files, programs, ..Corpus::new("small", "part of the tree".to_owned()) }]
@@ -51,6 +56,12 @@ fn no_false_accepts_among_the_small() {
             assert_eq!(Some(kernel.accepts()), ours, "{row:?}");
         }
     }
+    let checked = |name: &str| &entries.iter().find(|entry| entry.row.program == name).unwrap().checked;
+    let kernel = if live { Side::Met } else { Side::Unknown };
+    assert_eq!(checked("good").runs, Some(Sides { kernel: kernel.clone(), ours: Side::Met }));
+    assert_eq!(checked("result").messages, Some(Sides { kernel, ours: Side::Met }));
+    // It is refused after two instructions.
+    assert_eq!(checked("stack").messages.as_ref().map(|sides| sides.ours.known()), Some(Some(false)));
 }
 
 /// An entry of each kind that matters for the form.
@@ -58,7 +69,9 @@ fn entries() -> Vec<Entry> {
     let verdict = |errno, message: &str| Verdict { errno, message: message.to_owned(), ..Verdict::default() };
     let entry = |program: &str, kernel: Answer, ours: Ours| {
         let row = Row { file: "a.bpf.o".to_owned(), program: program.to_owned(), pair: Pair { kernel, ours } };
-        Entry { set: "small", row, source: Source::Live, expected: Some(true) }
+        let sides = Sides { kernel: Side::Met, ours: Side::Met };
+        let checked = Checked { messages: None, runs: (program == "good").then_some(sides) };
+        Entry { set: "small", row, source: Source::Live, expected: Some(true), checked }
     };
     let judged = |errno, message| Answer::Judged(verdict(errno, message));
     let missing = |verdict| Ours::Unjudged { what: "CO-RE".to_owned(), verdict };
@@ -104,7 +117,10 @@ fn what_changed_since_the_baseline_is_told() {
     let committed: Value = serde_json::from_str(&text).unwrap();
     let same = report(&before, &About::default(), Some(&committed));
     assert_eq!(same["change"]["programs"], Value::Array(Vec::new()));
+    assert_eq!(same["change"]["expectations"], Value::Array(Vec::new()));
+    assert_eq!(same["totals"]["retval"]["ours"], 1);
     let mut after = before;
+    after[0].checked.runs = Some(Sides { kernel: Side::Met, ours: Side::Unmet("jit: 7".to_owned()) });
     let good = after[0].row.pair.clone();
     after[2].row.pair = good;
     after[4].row.program = "renamed".to_owned();
@@ -112,5 +128,7 @@ fn what_changed_since_the_baseline_is_told() {
     let row = &change["programs"][0];
     let (before, now, better) = (&row["before"], &row["now"], &row["better"]);
     assert_eq!((before, now, better), (&"false_reject".into(), &"both_accept".into(), &true.into()));
+    let row = &change["expectations"][0];
+    assert_eq!((&row["what"], &row["unmet"], &row["better"]), (&"retval".into(), &"jit: 7".into(), &false.into()));
     assert_eq!((&change["new"], &change["gone"]), (&1.into(), &1.into()));
 }

@@ -40,6 +40,11 @@ const PAGE: u64 = 4096;
 
 /// What ring3 says of a program.
 pub fn ours(program: &Arc<Program>, target: &Arc<Target>, bounds: &Bounds) -> Ours {
+    ours_logged(program, target, bounds, LogLevel(0)).0
+}
+
+/// What ring3 says of a program, and its log.
+pub fn ours_logged(program: &Arc<Program>, target: &Arc<Target>, bounds: &Bounds, level: LogLevel) -> (Ours, String) {
     let (start, before) = (Instant::now(), resident());
     let mut stopped = None;
     let mut watch = || {
@@ -53,19 +58,19 @@ pub fn ours(program: &Arc<Program>, target: &Arc<Target>, bounds: &Bounds) -> Ou
         };
         stopped.clone()
     };
-    let result = verify_watched(Arc::clone(program), Arc::clone(target), LogLevel(0), &mut watch);
+    let result = verify_watched(Arc::clone(program), Arc::clone(target), level, &mut watch);
     if let Some(why) = stopped {
-        return Ours::Stopped { why, took: start.elapsed() };
+        return (Ours::Stopped { why, took: start.elapsed() }, String::new());
     }
     match result {
-        Ok(proof) => Ours::Judged(Verdict::of_proof(&proof)),
+        Ok(proof) => (Ours::Judged(Verdict::of_proof(&proof)), proof.log().to_owned()),
         Err(rejection) if rejection.errno == Errno::EOPNOTSUPP => {
             let message = &rejection.message;
             let what = message.strip_prefix(UNSUPPORTED.0).and_then(|what| what.strip_suffix(UNSUPPORTED.1));
             let what = what.unwrap_or(message).to_owned();
-            Ours::Unjudged { what, verdict: Some(Verdict::of_rejection(&rejection)) }
+            (Ours::Unjudged { what, verdict: Some(Verdict::of_rejection(&rejection)) }, rejection.log)
         }
-        Err(rejection) => Ours::Judged(Verdict::of_rejection(&rejection)),
+        Err(rejection) => (Ours::Judged(Verdict::of_rejection(&rejection)), rejection.log),
     }
 }
 

@@ -48,10 +48,18 @@ impl Kernel {
         Arc::new(Target { cpus: self.cpus, btf: self.types.clone(), ..Target::default() })
     }
 
-    fn load(&self, program: &Program) -> Result<Answer, Error> {
-        // What is wrong and the statistics, but no instructions: those would make the log of a long walk huge.
+    /// Its answer, and its log at this level.
+    pub fn judge_logged(&self, program: &Program, level: LogLevel) -> (Answer, String) {
+        self.load(program, level).unwrap_or_else(|error| {
+            let text = error.to_string();
+            let why = text.lines().next().unwrap_or_default().to_owned();
+            (Answer::Refused { errno: error.errno().map(|errno| errno.0), why }, String::new())
+        })
+    }
+
+    fn load(&self, program: &Program, level: LogLevel) -> Result<(Answer, String), Error> {
         let attach_btf_id = self.known.as_ref().and_then(|known| known.target_of(program)).unwrap_or(0);
-        let options = LoadOptions { log: LogLevel::STATS, attach_btf_id, ..LoadOptions::default() };
+        let options = LoadOptions { log: level, attach_btf_id, ..LoadOptions::default() };
         let (errno, log) = match ring3_linux::load(program, &options) {
             Ok(loaded) => (0, loaded.log),
             Err(Error::Program { errno, log, .. }) => (errno.0, log),
@@ -62,19 +70,17 @@ impl Kernel {
             let errno = ring3_linux::Errno(errno);
             if said.is_empty() { errno.to_string() } else { format!("{said} ({errno})") }
         };
-        Ok(match Verdict::of_log(errno, &log.text) {
+        let answer = match Verdict::of_log(errno, &log.text) {
             Some(verdict) => Answer::Judged(verdict),
             None => Answer::Refused { errno: Some(errno), why: refused() },
-        })
+        };
+        Ok((answer, log.text))
     }
 }
 
 impl Referee for Kernel {
     fn judge(&mut self, _file: &str, program: &Program) -> Answer {
-        self.load(program).unwrap_or_else(|error| {
-            let text = error.to_string();
-            let why = text.lines().next().unwrap_or_default().to_owned();
-            Answer::Refused { errno: error.errno().map(|errno| errno.0), why }
-        })
+        // What is wrong and the statistics, but no instructions: those would make the log of a long walk huge.
+        self.judge_logged(program, LogLevel::STATS).0
     }
 }

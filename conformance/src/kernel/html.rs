@@ -49,7 +49,7 @@ pub fn page(report: &Value) -> String {
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>ring3 beside the kernel</title>\n<style>\n{STYLE}</style>\n<main>\n"
     );
-    for part in [head, tiles, change, missing, messages, sets, effort, files] {
+    for part in [head, tiles, change, missing, messages, expectations, sets, effort, files] {
         part(report, &mut out);
     }
     let _ = write!(out, "</main>\n<script>{SCRIPT}</script>\n</html>\n");
@@ -259,6 +259,56 @@ fn messages(report: &Value, out: &mut String) {
     more(out, all.len());
 }
 
+/// Expectations of authors beside the verdict, by name in the report: what they are called, and how.
+const EXPECTATIONS: [(&str, &str); 2] = [
+    ("expected_messages", "parts of the log (<code>__msg</code>)"),
+    ("retval", "results of runs (<code>__retval</code>)"),
+];
+
+fn expectations(report: &Value, out: &mut String) {
+    let totals = &report["totals"];
+    if EXPECTATIONS.iter().all(|(name, _)| number(&totals[*name]["tests"]) == 0) {
+        return;
+    }
+    out.push_str(
+        "<h2>What authors expect</h2>\n<p>The tests of Linux say what the log has to have, in which order, and what a run \
+         returns. A side counts where it judged or ran the program.</p>\n<table><tr><th><th class=\"n\">tests\
+         <th class=\"n\">the kernel meets<th class=\"n\">ring3 meets<th class=\"n\">only the kernel meets</tr>\n",
+    );
+    for (name, words) in EXPECTATIONS {
+        let count = |part: &str| number(&totals[name][part]);
+        let _ = writeln!(
+            out,
+            "<tr><td>{words}<td class=\"n\">{}<td class=\"n\">{} of {}<td class=\"n\">{} of {}<td class=\"n\">{}",
+            count("tests"),
+            count("kernel"),
+            count("kernel_known"),
+            count("ours"),
+            count("ours_known"),
+            count("owed")
+        );
+    }
+    out.push_str("</table>\n");
+    let owed = |row: &Value| EXPECTATIONS.map(|(name, _)| row[name]["kernel"] == true && row[name]["ours"] == false);
+    let all: Vec<&Value> = rows(&report["programs"]).filter(|row| owed(row).contains(&true)).collect();
+    if all.is_empty() {
+        return;
+    }
+    out.push_str("<table><tr><th>only the kernel meets<th>what is missing here</tr>\n");
+    for row in all.iter().take(ROWS) {
+        let missing: Vec<String> = EXPECTATIONS.iter().map(|(name, _)| text(&row[*name]["ours_unmet"])).collect();
+        let _ = writeln!(
+            out,
+            "<tr><td class=\"wide\">{}<small>{}</small><td class=\"wide mono\">{}",
+            text(&row["program"]),
+            text(&row["file"]),
+            missing.concat()
+        );
+    }
+    out.push_str("</table>\n");
+    more(out, all.len());
+}
+
 fn sets(report: &Value, out: &mut String) {
     out.push_str("<h2>By corpus</h2>\n<table><tr><th>corpus<th class=\"n\">programs<th class=\"n\">agree<th class=\"n\">false accepts<th class=\"n\">false rejects<th style=\"width:40%\"></tr>\n");
     for row in rows(&report["sets"]) {
@@ -277,13 +327,15 @@ fn sets(report: &Value, out: &mut String) {
 }
 
 fn effort(report: &Value, out: &mut String) {
-    out.push_str("<h2>Effort</h2>\n<p>Ours divided by the kernel's, over programs with the same verdict.</p>\n<table><tr><th><th class=\"n\">programs<th class=\"n\">sum by sum<th class=\"n\">geometric mean<th>the most</tr>\n");
-    for (name, words) in [("processed", "instructions processed"), ("time", "time")] {
+    out.push_str("<h2>Effort</h2>\n<p>Ours divided by the kernel's, over programs with the same verdict.</p>\n<table><tr><th><th class=\"n\">programs<th class=\"n\">sum by sum<th class=\"n\">geometric mean<th>the ten with most</tr>\n");
+    for (name, words) in [("processed", "instructions processed"), ("time", "time, in µs")] {
         let ratios = &report[name];
         let real = |value: &Value| format!("{:.3}", value.as_f64().unwrap_or(0.0));
         let worst: Vec<String> = rows(&ratios["worst"])
-            .take(3)
-            .map(|row| format!("{} {}×", text(&row["program"]), real(&row["ratio"])))
+            .map(|row| {
+                let (ours, kernel) = (number(&row["ours"]), number(&row["kernel"]));
+                format!("{} {}× ({ours} / {kernel})", text(&row["program"]), real(&row["ratio"]))
+            })
             .collect();
         let _ = writeln!(
             out,

@@ -2,10 +2,11 @@
 //!
 //! Corpora are made on the machine out of packages ([`corpus`]) and kept in a folder; none of them is part of ring3. All
 //! programs are judged by ring3 and by the kernel ([`run`]), or by what a kernel once said where there is none
-//! ([`recorded`]). What comes out is a [`report`], which knows a baseline that was committed, and a page of it ([`html`]).
+//! ([`recorded`]); what authors of programs expect is looked at too ([`check`]). What comes out is a [`report`], which knows a baseline that was committed, and a page of it ([`html`]).
 //!
 //! `cargo xtask parity` runs it all; `conformance/kernel/README.md` describes it.
 
+pub mod check;
 pub mod corpus;
 pub mod html;
 pub mod recorded;
@@ -34,4 +35,6 @@ pub struct Entry {
     pub source: Source,
     /// What its author says of it: is it to be accepted?
     pub expected: Option<bool>,
+    /// What else its author says, and what comes of it.
+    pub checked: check::Checked,
 }

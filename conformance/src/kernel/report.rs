@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ring3_parity::{Class, Ours, Report, json};
 use serde_json::{Map, Value, json};
 
+use super::check::{Side, Sides};
 use super::corpus::Corpus;
 use super::{Entry, Source};
 
@@ -46,7 +47,13 @@ pub fn report(entries: &[Entry], about: &About, baseline: Option<&Value>) -> Val
             program["set"] = entry.set.into();
             program["kernel_recorded"] = (entry.source == Source::Recorded).into();
             program["expected"] = entry.expected.map(|good| if good { "accept" } else { "reject" }).into();
+            for (name, sides) in expectations(entry) {
+                program[name] = sides.json();
+            }
         }
+    }
+    for (name, sides) in CHECKED {
+        whole["totals"][name] = counted(entries, sides);
     }
     whole["about"] = json!({
         "kernel": about.kernel,
@@ -185,19 +192,69 @@ fn expected(entries: &[Entry]) -> Value {
     json!({ "programs": all, "kernel_judged": kernel, "kernel_as_expected": kernel_met, "ours_judged": ours, "ours_as_expected": ours_met })
 }
 
-/// The classes of all programs, by file: what is committed as the baseline.
+/// What an entry has beside the verdict.
+type SidesOf = fn(&Entry) -> Option<&Sides>;
+
+/// Expectations beside the verdict, by name.
+const CHECKED: [(&str, SidesOf); 2] =
+    [("expected_messages", |entry| entry.checked.messages.as_ref()), ("retval", |entry| entry.checked.runs.as_ref())];
+
+/// Those that there are about a program.
+fn expectations(entry: &Entry) -> impl Iterator<Item = (&'static str, &Sides)> {
+    CHECKED.into_iter().filter_map(|(name, sides)| Some((name, sides(entry)?)))
+}
+
+impl Sides {
+    fn json(&self) -> Value {
+        let mut row = json!({ "kernel": self.kernel.known(), "ours": self.ours.known() });
+        for (name, side) in [("kernel_unmet", &self.kernel), ("ours_unmet", &self.ours)] {
+            if let Side::Unmet(what) = side {
+                row[name] = what.as_str().into();
+            }
+        }
+        row
+    }
+}
+
+/// How many expectations there are, how many of them each side could meet, and how many it meets; `owed` are those that the
+/// kernel meets and ring3 does not, though it judges or runs the program.
+fn counted(entries: &[Entry], sides: SidesOf) -> Value {
+    let all: Vec<&Sides> = entries.iter().filter_map(sides).collect();
+    let count = |wanted: &dyn Fn(&Sides) -> bool| all.iter().filter(|sides| wanted(sides)).count();
+    json!({
+        "tests": all.len(),
+        "kernel_known": count(&|sides| sides.kernel != Side::Unknown),
+        "kernel": count(&|sides| sides.kernel == Side::Met),
+        "ours_known": count(&|sides| sides.ours != Side::Unknown),
+        "ours": count(&|sides| sides.ours == Side::Met),
+        "owed": count(&|sides| sides.kernel == Side::Met && sides.ours.known() == Some(false)),
+    })
+}
+
+/// What ring3 meets of a program's expectations, as the baseline has it.
+fn met(entry: &Entry) -> impl Iterator<Item = &'static str> {
+    expectations(entry).filter(|(_, sides)| sides.ours == Side::Met).map(|(name, _)| name)
+}
+
+/// The classes of all programs, by file, and what ring3 meets of their expectations: what is committed as the baseline.
 pub fn baseline(entries: &[Entry]) -> Value {
     let rows = Report { rows: entries.iter().map(|entry| entry.row.clone()).collect() };
     let mut files: Map<String, Value> = Map::new();
     for entry in entries {
         let file = files.entry(key(entry)).or_insert_with(|| json!({}));
-        let names = &mut file[entry.row.pair.class().name()];
-        match names.as_array_mut() {
-            Some(names) => names.push(entry.row.program.as_str().into()),
-            None => *names = json!([entry.row.program]),
+        for list in [entry.row.pair.class().name()].into_iter().chain(met(entry)) {
+            let names = &mut file[list];
+            match names.as_array_mut() {
+                Some(names) => names.push(entry.row.program.as_str().into()),
+                None => *names = json!([entry.row.program]),
+            }
         }
     }
-    json!({ "totals": json(&rows)["totals"], "files": files })
+    let mut totals = json(&rows)["totals"].take();
+    for (name, sides) in CHECKED {
+        totals[name] = counted(entries, sides);
+    }
+    json!({ "totals": totals, "files": files })
 }
 
 /// A baseline as text, a line for each file.
@@ -221,7 +278,8 @@ fn change(entries: &[Entry], baseline: &Value) -> Value {
     // Several programs of a file may have one name.
     let mut before: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
     for (file, classes) in baseline["files"].as_object().into_iter().flatten() {
-        for (class, programs) in classes.as_object().into_iter().flatten() {
+        let classes = classes.as_object().into_iter().flatten();
+        for (class, programs) in classes.filter(|(class, _)| !CHECKED.iter().any(|(name, _)| name == class)) {
             for program in programs.as_array().into_iter().flatten().filter_map(Value::as_str) {
                 before.entry((file.clone(), program.to_owned())).or_default().push(class.clone());
             }
@@ -252,7 +310,32 @@ fn change(entries: &[Entry], baseline: &Value) -> Value {
     let sets: Vec<String> = entries.iter().map(|entry| format!("{}/", entry.set)).collect();
     let is_here = |file: &str| sets.iter().any(|set| file.starts_with(set.as_str()));
     let gone = before.iter().filter(|((file, _), _)| is_here(file)).map(|(_, classes)| classes.len()).sum::<usize>();
-    json!({ "totals": baseline["totals"], "programs": changed, "new": new, "gone": gone })
+    let expectations = change_of_expectations(entries, baseline);
+    json!({ "totals": baseline["totals"], "programs": changed, "expectations": expectations, "new": new, "gone": gone })
+}
+
+/// Expectations that are met now and were not, and the other way round. Of several programs of one name only the first counts.
+fn change_of_expectations(entries: &[Entry], baseline: &Value) -> Value {
+    let mut changed = Vec::new();
+    for entry in entries {
+        let file = &baseline["files"][key(entry)];
+        for (name, sides) in expectations(entry) {
+            let Some(now) = sides.ours.known() else { continue };
+            let before = file[name].as_array().is_some_and(|met| met.iter().any(|name| *name == entry.row.program));
+            if now == before || (!now && !file.is_object()) {
+                continue;
+            }
+            changed.push(json!({
+                "set": entry.set,
+                "file": entry.row.file,
+                "program": entry.row.program,
+                "what": name,
+                "better": now,
+                "unmet": if let Side::Unmet(what) = &sides.ours { what.as_str() } else { "" },
+            }));
+        }
+    }
+    changed.into()
 }
 
 /// Lower is better.
@@ -303,6 +386,19 @@ pub fn summary(report: &Value) -> String {
     let better = changed.into_iter().flatten().filter(|row| row["better"] == true).count();
     if better > 0 {
         lines.push(format!("parity: {better} programs are better than in the baseline"));
+    }
+    for (name, words) in [("expected_messages", "expected messages"), ("retval", "expected results")] {
+        let counts = &totals[name];
+        if counts["tests"].as_u64().unwrap_or(0) > 0 {
+            let [tests, known, ours, kernel_known, kernel, owed] =
+                ["tests", "ours_known", "ours", "kernel_known", "kernel", "owed"].map(|part| &counts[part]);
+            lines.push(format!("parity: {words}: {tests} tests; the kernel meets {kernel} of {kernel_known}, ring3 {ours} of {known} that it judges; {owed} that only the kernel meets"));
+        }
+    }
+    let changed = report["change"]["expectations"].as_array();
+    for row in changed.into_iter().flatten().filter(|row| row["better"] == false) {
+        let fields = ["file", "program", "what", "unmet"].map(|name| text(&row[name]));
+        lines.push(format!("parity: worse: {} {}: {} no more met: {}", fields[0], fields[1], fields[2], fields[3]));
     }
     for row in report["missing"].as_array().into_iter().flatten().take(SHOWN) {
         lines.push(format!(

@@ -1,15 +1,19 @@
 //! All programs of some corpora, judged on several threads.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use ring3::Engine;
+use ring3_btf::CoreTarget;
 use ring3_object::Object;
-use ring3_parity::{Answer, Bounds, Kernel, Nobody, Ours, Pair, Row, judge, judge_object};
-use ring3_platform::Target;
+use ring3_object::Options;
+use ring3_parity::run::Single;
+use ring3_parity::{Answer, Bounds, Kernel, Nobody, Ours, Pair, Row, Verdict, judge, judge_object};
+use ring3_platform::{Program, Target};
 
+use super::check::{self, Checked, Sides, Sources};
 use super::corpus::{Corpus, RawProgram, expect};
 use super::recorded::Recorded;
 use super::{Entry, Source};
@@ -79,6 +83,8 @@ enum Item<'a> {
 struct Judge<'a> {
     kernel: Option<Kernel>,
     target: Arc<Target>,
+    engine: Engine,
+    core: Option<Arc<CoreTarget>>,
     recorded: &'a Recorded,
     bounds: Bounds,
 }
@@ -87,7 +93,12 @@ impl<'a> Judge<'a> {
     fn new(settings: &Settings, recorded: &'a Recorded) -> Result<Judge<'a>, ring3_linux::Unavailable> {
         let kernel = if settings.live { Some(Kernel::open()?) } else { None };
         let target = kernel.as_ref().map_or_else(|| Arc::new(Target::default()), Kernel::target);
-        Ok(Judge { kernel, target, recorded, bounds: settings.bounds })
+        let mut engine = Engine::new().cpus(target.cpus);
+        if let Some(types) = &target.btf {
+            engine = engine.btf((**types).clone());
+        }
+        let core = target.btf.clone().map(|btf| Arc::new(CoreTarget::new(btf)));
+        Ok(Judge { kernel, target, engine, core, recorded, bounds: settings.bounds })
     }
 
     /// All programs of an object.
@@ -96,7 +107,7 @@ impl<'a> Judge<'a> {
         let broken = |why: String| {
             let pair = Pair { kernel: Answer::Nothing, ours: Ours::Failed(why) };
             let row = Row { file: name.clone(), program: "-".to_owned(), pair };
-            vec![self.entry(set, row, None)]
+            vec![self.entry(set, row, None, Checked::default())]
         };
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
@@ -115,7 +126,35 @@ impl<'a> Judge<'a> {
         let is_program =
             |name: &str| object.programs().iter().any(|entry| entry.name == name && entry.section != ".text");
         let rows = rows.into_iter().filter(|row| is_program(&row.program));
-        rows.map(|row| self.entry(set, row, Some(&expected))).collect()
+        let entry = |row: Row| {
+            let expected = expected.get(&row.program);
+            let checked = expected.map(|expected| self.check_of(&object, &row, expected)).unwrap_or_default();
+            self.entry(set, row, expected, checked)
+        };
+        rows.map(entry).collect()
+    }
+
+    /// What comes of the expectations about a program of an object.
+    fn check_of(&self, object: &Object, row: &Row, expected: &expect::Expected) -> Checked {
+        let options = Options { core: self.core.clone(), ..Options::default() };
+        let Ok(mut program) = object.program(&row.program, &options) else { return Checked::default() };
+        expected.flags.apply(&mut program);
+        let single = Single::Of(&self.engine, object, &row.program);
+        self.check(&Arc::new(program), &single, &row.pair, expected)
+    }
+
+    fn check(&self, program: &Arc<Program>, single: &Single<'_>, pair: &Pair, expected: &expect::Expected) -> Checked {
+        let sources = Sources { kernel: self.kernel.as_ref(), target: &self.target, bounds: self.bounds };
+        // Engines run nothing else; of what ring3 rejects or does not know there is no result.
+        let accepted = pair.ours.verdict().is_some_and(Verdict::accepts);
+        let runs = || match accepted {
+            true => check::runs(single, program.kind, expected, self.kernel.is_some()),
+            false => Sides::default(),
+        };
+        Checked {
+            messages: sources.messages(program, expected),
+            runs: check::has_runs(program.kind, expected).then(runs),
+        }
     }
 
     /// A program without an object.
@@ -125,14 +164,15 @@ impl<'a> Judge<'a> {
             None => judge(&raw.file, &raw.program, &self.target, &mut Nobody, &self.bounds),
         };
         let row = Row { file: raw.file.clone(), program: raw.name.clone(), pair };
-        let entry = self.entry(set, row, None);
-        Entry { expected: raw.expected, ..entry }
+        let single = Single::Alone(&self.engine, &raw.program);
+        let checked = self.check(&raw.program, &single, &row.pair, &raw.expected);
+        self.entry(set, row, Some(&raw.expected), checked)
     }
 
     /// What was recorded counts where the running kernel was not asked, where it did not come as far as its verifier, and
     /// where ring3 knows too little of a program to load it as its author meant.
-    fn entry(&self, set: &'static str, row: Row, expected: Option<&BTreeMap<String, expect::Expected>>) -> Entry {
-        let expected = expected.and_then(|all| all.get(&row.program)?.accepted);
+    fn entry(&self, set: &'static str, row: Row, expected: Option<&expect::Expected>, checked: Checked) -> Entry {
+        let expected = expected.and_then(|expected| expected.accepted);
         let known = self.recorded.get(&row.file, &row.program);
         let recorded = match (&row.pair.kernel, &row.pair.ours) {
             (Answer::Nothing, _) | (_, Ours::Unjudged { .. }) => known,
@@ -142,9 +182,9 @@ impl<'a> Judge<'a> {
         match recorded.cloned() {
             Some(kernel) => {
                 let row = Row { pair: Pair { kernel, ours: row.pair.ours }, ..row };
-                Entry { set, row, source: Source::Recorded, expected }
+                Entry { set, row, source: Source::Recorded, expected, checked }
             }
-            None => Entry { set, row, source: Source::Live, expected },
+            None => Entry { set, row, source: Source::Live, expected, checked },
         }
     }
 }

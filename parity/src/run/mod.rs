@@ -7,6 +7,7 @@
 mod depends;
 mod inputs;
 mod seen;
+mod single;
 
 use std::fmt;
 
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 pub use depends::{Depends, depends};
 pub use inputs::{MAX_INPUT, inputs};
 pub use seen::{Ran, Refusal, Seen};
+pub use single::{Results, Single};
 
 /// Differences of a program that are told; then it is not run any more.
 const MAX_DIFFERENCES: usize = 16;

@@ -47,8 +47,8 @@ pub struct RawProgram {
     pub name: String,
     /// The program.
     pub program: Arc<Program>,
-    /// What its author says of it: is it to be accepted?
-    pub expected: Option<bool>,
+    /// What its author says of it.
+    pub expected: expect::Expected,
 }
 
 /// Why a corpus is not to be had.

@@ -14,11 +14,14 @@ use ring3_isa::{Code, Endianness, RawInsn};
 use ring3_platform::maps::{Fields, MapFlags};
 use ring3_platform::{AttachType, KfuncRef, MapDef, MapType, ProgType, Program};
 
+use super::expect::{Expected, Flags, Message, Run};
 use super::selftests::{Tree, headers, tree};
 use super::{Absent, Corpus, RawProgram, digest, folder, list, need, output, write};
 
 /// The program that prints them.
 const PRINTER: &str = include_str!("../../../kernel/tables.c");
+/// Level of the log that the test loads with: what is wrong, and the statistics.
+const DEFAULT_LEVEL: u32 = 4;
 /// Wide loads whose number is a descriptor: of a map, of a map's value.
 const MAP_SOURCES: [u8; 2] = [1, 2];
 /// `lddw`.
@@ -78,7 +81,10 @@ fn print(tree: &Tree, home: &Path, printed: &Path) -> Result<(), Absent> {
 struct Facts<'a> {
     name: &'a str,
     is_good: bool,
-    options: u32,
+    message: Option<&'a str>,
+    level: Option<u32>,
+    runs: Vec<Run>,
+    flags: u32,
     kind: u32,
     attach: u32,
     target: Option<&'a str>,
@@ -102,8 +108,11 @@ fn read(text: &str, kernel: Option<&Btf>) -> (Vec<RawProgram>, usize) {
         match word {
             "file" => file = value,
             "test" => facts = Facts { name: value, ..Facts::default() },
-            "result" => facts.is_good = value == "accept",
-            "options" => facts.options = small(),
+            "verdict" => facts.is_good = value == "accept",
+            "message" => facts.message = Some(value),
+            "level" => facts.level = Some(small()),
+            "result" => facts.runs.extend(run(value)),
+            "flags" => facts.flags = small(),
             "type" => facts.kind = small(),
             "attach" => facts.attach = small(),
             "target" => facts.target = Some(value),
@@ -116,22 +125,25 @@ fn read(text: &str, kernel: Option<&Btf>) -> (Vec<RawProgram>, usize) {
             }
             "insns" => facts.insns = value,
             "end" => match facts.program(kernel) {
-                Some(program) => {
-                    let is_plain = facts.options & 3 == 0;
-                    let expected = is_plain.then_some(facts.is_good);
-                    programs.push(RawProgram {
-                        file: format!("verifier/{file}"),
-                        name: facts.name.to_owned(),
-                        program: Arc::new(program),
-                        expected,
-                    });
-                }
+                Some(program) => programs.push(RawProgram {
+                    file: format!("verifier/{file}"),
+                    name: facts.name.to_owned(),
+                    program: Arc::new(program),
+                    expected: facts.expected(),
+                }),
                 None => left_out += 1,
             },
             _ => {}
         }
     }
     (programs, left_out)
+}
+
+/// `ANY RESULT DATA`.
+fn run(value: &str) -> Option<Run> {
+    let mut fields = value.split(' ');
+    let (any, result, data) = (fields.next()? == "1", fields.next()?.parse::<u32>().ok()?, fields.next()?);
+    Some(Run { data: unhex(data)?, result: (!any).then_some(result.cast_signed()) })
 }
 
 /// `FD TYPE KEY VALUE ENTRIES FLAGS INNER KEY-TYPE VALUE-TYPE EXTRA`.
@@ -156,6 +168,19 @@ fn map(value: &str, before: &[(i32, MapDef)]) -> Option<(i32, MapDef)> {
 }
 
 impl Facts<'_> {
+    fn expected(&self) -> Expected {
+        let part = |part: &str| Message::Text(part.to_owned());
+        let messages = self.message.into_iter().flat_map(|text| text.split('\t')).filter(|part| !part.is_empty());
+        Expected {
+            accepted: Some(self.is_good),
+            messages: messages.map(part).collect(),
+            runs: self.runs.clone(),
+            log_level: Some(self.level.unwrap_or(DEFAULT_LEVEL)),
+            flags: Flags::of_bits(self.flags),
+            ..Expected::default()
+        }
+    }
+
     /// The program; `None` if its type is unknown here or a fact is broken.
     fn program(&self, kernel: Option<&Btf>) -> Option<Program> {
         let kind = ProgType::from_number(self.kind)?;
@@ -192,6 +217,7 @@ impl Facts<'_> {
         }
         let mut program = Program::new(self.name, kind, Code::decode(raw));
         program.section = self.section(kind, attach);
+        Flags::of_bits(self.flags).apply(&mut program);
         (program.maps, program.kfuncs, program.attach, program.info) = (maps, kfuncs, attach, info);
         Some(program)
     }
@@ -240,16 +266,17 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_read() {
-        let text = "file calls.c\ntest a map, and a good end\nresult accept\noptions 0\nmap 1000000 1 8 48 1 1 0 0 0 0\ntype 1\n\
-            attach 0\nflags 0\ninsns 1811000040420f000000000000000000b7000000000000009500000000000000\nend\n\
-            test strict\nresult reject\noptions 2\ntype 99999\ninsns 9500000000000000\nend\n";
+        let text = "file calls.c\ntest a map, and a good end\nverdict accept\nlevel 2\nmessage R1=\t95\n\
+            map 1000000 1 8 48 1 1 0 0 0 0\ntype 1\nattach 0\nflags 8\n\
+            insns 1811000040420f000000000000000000b7000000000000009500000000000000\nresult 0 4294967295 0102\nend\n\
+            test strict\nverdict reject\ntype 99999\ninsns 9500000000000000\nend\n";
         let (programs, left_out) = read(text, None);
         assert_eq!((programs.len(), left_out), (1, 1));
         let RawProgram { file, name, program, expected } = &programs[0];
-        assert_eq!(
-            (file.as_str(), name.as_str(), *expected),
-            ("verifier/calls.c", "a map, and a good end", Some(true))
-        );
+        assert_eq!((file.as_str(), name.as_str()), ("verifier/calls.c", "a map, and a good end"));
+        assert_eq!((expected.accepted, expected.log_level, expected.messages.len()), (Some(true), Some(2), 2));
+        assert_eq!(expected.runs, [Run { data: vec![1, 2], result: Some(-1) }]);
+        assert_eq!(program.flags, ring3_platform::LoadFlags::TEST_STATE_FREQ);
         assert_eq!((program.maps.len(), program.maps[0].value_size), (1, 48));
         assert_eq!(program.code.raw(0).map(|raw| raw.imm), Some(0));
         assert_eq!(unhex("0g"), None);
