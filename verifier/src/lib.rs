@@ -15,6 +15,7 @@ mod step;
 mod walk;
 
 pub use diag::codes::{Category, Code};
+pub use diag::people::{Diagnosis, Note, Site, Source};
 pub use facts::{Direction, Facts, InsnFacts, MapUse, Region, SubprogFacts};
 pub use step::result::has_bounded_result;
 
@@ -91,6 +92,15 @@ pub struct Rejection {
     pub stats: Stats,
     /// The log, as the kernel writes it.
     pub log: String,
+    program: Arc<Program>,
+    target: Arc<Target>,
+}
+
+impl Rejection {
+    /// What it means, for people. Walks the program once more, to see how it came to that.
+    pub fn diagnosis(&self) -> Diagnosis {
+        walk::diagnose(&self.program, &self.target, self)
+    }
 }
 
 /// Judges a program as BPF_PROG_LOAD does. `level` says how much to log.

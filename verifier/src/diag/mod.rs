@@ -2,5 +2,6 @@
 
 pub mod codes;
 pub mod log;
+pub mod people;
 pub mod reject;
 pub mod render;

@@ -5,6 +5,7 @@ mod precision;
 mod prune;
 mod scc;
 mod stack_live;
+mod trace;
 mod verdict;
 
 use std::borrow::Cow;
@@ -14,7 +15,8 @@ use ring3_platform::{Program, Target, helper_name};
 
 pub use path::{Linked, MAX_LINKED, Past, Path, Pending, Trail};
 pub use prune::{Store, widen};
-pub use verdict::{judge, structure_of};
+pub use trace::Trace;
+pub use verdict::{diagnose, judge, structure_of};
 
 use crate::cfg::{Structure, malformed};
 use crate::diag::log::Log;
@@ -82,6 +84,8 @@ pub struct Walk<'p> {
     has_entry: bool,
     /// Says why to stop.
     watch: &'p mut dyn FnMut() -> Option<String>,
+    /// What happened on this path, where somebody wants to know.
+    pub trace: Option<Box<Trace>>,
     /// Source line that was printed last: file and line.
     line: Option<(std::sync::Arc<str>, u32)>,
     /// No state is stored nor looked for, and so nothing has to be known of what was precise.
@@ -125,6 +129,7 @@ impl<'p> Walk<'p> {
             pending: Vec::new(),
             has_entry: false,
             watch,
+            trace: None,
             line: None,
             plain: false,
         }
@@ -146,6 +151,9 @@ impl<'p> Walk<'p> {
         self.path = Path { state: entry, trail: Trail { first: self.at, ..Trail::default() } };
         self.scratched = Scratched::ALL;
         self.line = None;
+        if let Some(trace) = &mut self.trace {
+            trace.clear();
+        }
         let mut full = false;
         loop {
             match self.step(&mut full)? {
@@ -182,6 +190,9 @@ impl<'p> Walk<'p> {
         self.processed += 1;
         if self.processed > MAX_PROCESSED {
             return Err(Reject::TooLarge { processed: self.processed });
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.step(self.at, &self.path.state);
         }
         self.path.trail.last = self.from;
         let fixed = self.structure.insns[self.at];
@@ -252,7 +263,9 @@ impl<'p> Walk<'p> {
         if let Some(parent) = self.path.trail.parent {
             self.store.add_branch(parent);
         }
-        self.pending.push(Pending { path: self.path.clone(), at, from: Some(self.at), log: self.log.position() });
+        let trace = self.trace.as_ref().map_or(0, |trace| trace.position());
+        let log = self.log.position();
+        self.pending.push(Pending { path: self.path.clone(), at, from: Some(self.at), log, trace });
         if self.pending.len() > MAX_PENDING {
             return Err(Reject::TooComplex { jumps: self.pending.len() });
         }
@@ -300,6 +313,9 @@ impl<'p> Walk<'p> {
         self.at = next.at;
         self.from = next.from;
         self.log.rewind(next.log);
+        if let Some(trace) = &mut self.trace {
+            trace.rewind(next.trace);
+        }
         self.scratched = Scratched::ALL;
         true
     }
@@ -413,15 +429,20 @@ impl<'p> Walk<'p> {
 
     /// An instruction as the log writes it.
     pub fn text(&self, slot: usize) -> String {
-        match self.program.code.text(slot, &LogNames(self.program)) {
-            Some(text) => text.with_opcode().to_string(),
-            None => String::new(),
-        }
+        text_of(self.program, slot)
     }
 
     /// The instruction at a slot, if it can be decoded.
     pub fn decoded(&self, slot: usize) -> Option<Insn> {
         self.program.code.insns().get(slot).and_then(|insn| insn.ok())
+    }
+}
+
+/// An instruction of a program as the log writes it.
+pub fn text_of(program: &Program, slot: usize) -> String {
+    match program.code.text(slot, &LogNames(program)) {
+        Some(text) => text.with_opcode().to_string(),
+        None => String::new(),
     }
 }
 

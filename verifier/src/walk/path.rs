@@ -84,4 +84,6 @@ pub struct Pending {
     pub from: Option<usize>,
     /// How long the log was.
     pub log: usize,
+    /// How long the trace was.
+    pub trace: usize,
 }

@@ -8,6 +8,7 @@ use ring3_platform::{KernelVersion, LoadFlags, Program, Target};
 use super::Walk;
 use crate::cfg::{self, Structure};
 use crate::diag::log::Log;
+use crate::diag::people::{self, Diagnosis};
 use crate::diag::reject::Reject;
 use crate::state::State;
 use crate::step::subprog;
@@ -30,7 +31,7 @@ pub fn judge(
     let mut log = Log::new(level.0);
     let structure = match structure(&program, &target, &mut log) {
         Ok(structure) => structure,
-        Err((reject, at)) => return Err(rejection(reject, at, log, Stats::default(), start)),
+        Err((reject, at)) => return Err(rejection((program, target), reject, at, log, Stats::default(), start)),
     };
     let mut walk = Walk::new(&program, &target, &structure, log, watch);
     let result = passes(&mut walk, &structure);
@@ -47,7 +48,7 @@ pub fn judge(
             let stats = finish(&mut log, stats, start, &facts);
             Ok(VerifiedProgram { program, target, facts, stats, log: log.finish() })
         }
-        Err(reject) => Err(rejection(reject, Some(at), log, stats, start)),
+        Err(reject) => Err(rejection((program, target), reject, Some(at), log, stats, start)),
     }
 }
 
@@ -118,7 +119,16 @@ fn finish(log: &mut Log, mut stats: Stats, start: Instant, facts: &Facts) -> Sta
     stats
 }
 
-fn rejection(reject: Reject, at: Option<usize>, mut log: Log, stats: Stats, start: Instant) -> Box<Rejection> {
+type Judged = (Arc<Program>, Arc<Target>);
+
+fn rejection(
+    (program, target): Judged,
+    reject: Reject,
+    at: Option<usize>,
+    mut log: Log,
+    stats: Stats,
+    start: Instant,
+) -> Box<Rejection> {
     let text = reject.text();
     if !text.is_empty() {
         log.push(&text);
@@ -126,5 +136,27 @@ fn rejection(reject: Reject, at: Option<usize>, mut log: Log, stats: Stats, star
     }
     let stats = finish(&mut log, stats, start, &Facts::default());
     let message = text.lines().last().unwrap_or_default().to_owned();
-    Box::new(Rejection { errno: reject.errno(), code: reject.code(), message, at, stats, log: log.finish() })
+    let (errno, code) = (reject.errno(), reject.code());
+    Box::new(Rejection { errno, code, message, at, stats, log: log.finish(), program, target })
+}
+
+/// See [`Rejection::diagnosis`]: the same passes again, with somebody who takes notes.
+pub fn diagnose(program: &Program, target: &Target, rejection: &Rejection) -> Diagnosis {
+    let mut log = Log::new(0);
+    let tell = |reject: &Reject, at, trace| people::diagnose(&people::Scene { program, reject, at, trace });
+    let structure = match structure(program, target, &mut log) {
+        Ok(structure) => structure,
+        Err((reject, at)) => return tell(&reject, at, None),
+    };
+    let mut never = || None;
+    let mut walk = Walk::new(program, target, &structure, log, &mut never);
+    walk.trace = Some(Box::default());
+    match passes(&mut walk, &structure) {
+        Err(reject) if reject.code() == rejection.code => {
+            let trace = walk.trace.take();
+            tell(&reject, Some(walk.at), trace.as_deref())
+        }
+        // Who watched the walk stopped it: there is no path.
+        Ok(()) | Err(_) => people::plain(program, rejection),
+    }
 }
