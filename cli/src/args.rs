@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use ring3::classic::Arch;
+use ring3::verifier::Code;
 use ring3::{Backend, KernelVersion, ProgType};
 
 const ABOUT: &str = "The Linux BPF virtual machine outside the kernel";
@@ -26,11 +27,18 @@ Exit status: 0 all is well, 1 a program was rejected, 2 wrong usage or bad input
 const VERIFY_EXAMPLES: &str = "\
 Examples:
   ring3 verify *.bpf.o                                    a row for each program
-  ring3 verify --log-level 1 broken.bpf.o                 why was it rejected? The kernel's log, with source lines
+  ring3 verify -o text broken.bpf.o                       why was it rejected, and what to do?
+  ring3 verify --log-level 1 broken.bpf.o                 the kernel's log, with source lines
   ring3 verify --program lb -o json lb.bpf.o              one JSON object a line, for scripts
+  ring3 verify -o sarif *.bpf.o > ring3.sarif             for code scanning
   ring3 verify --type xdp odd_section.bpf.o               where the section's name does not say the type
 
 Exit status: 0 all accepted, 1 something rejected, 2 a file or program could not be read as far as the verifier.";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  ring3 explain                                           all codes
+  ring3 explain R3-3001                                   one of them";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -110,6 +118,8 @@ pub struct Cli {
 pub enum Command {
     /// Say of each program of BPF objects whether Linux would load it
     Verify(VerifyArgs),
+    /// Explain a code such as R3-3001: what the rule is for, and what to do; without one, list all
+    Explain(ExplainArgs),
     /// Run a program on packets, and show what it returns, changes, counts and prints
     Run(RunArgs),
     /// Show what is in an object: instructions, machine code, maps, types
@@ -145,8 +155,20 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=7))]
     pub log_level: u8,
     /// How to print
-    #[arg(short = 'o', long = "output", value_enum, default_value_t = Format::Table)]
-    pub output: Format,
+    #[arg(short = 'o', long = "output", value_enum, default_value_t = VerifyFormat::Table)]
+    pub output: VerifyFormat,
+}
+
+/// `ring3 explain`.
+#[derive(Args, Debug)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub struct ExplainArgs {
+    /// A code, as R3-3001, 3001 or nullable-pointer
+    #[arg(value_name = "CODE")]
+    pub code: Option<Code>,
+    /// How to print
+    #[arg(short = 'o', long = "output", value_enum, default_value_t = RunFormat::Table)]
+    pub output: RunFormat,
 }
 
 /// `ring3 run`.
@@ -405,6 +427,31 @@ pub enum What {
 }
 
 /// How `ring3 verify` prints.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum VerifyFormat {
+    /// Aligned columns
+    Table,
+    /// What is wrong in the source, how it came to that, and what to do
+    Text,
+    /// Comma-separated values with a heading line
+    Csv,
+    /// A JSON object a line
+    Json,
+    /// SARIF 2.1.0, which code scanners take
+    Sarif,
+}
+
+impl VerifyFormat {
+    /// Whether rejections are explained.
+    pub const fn explains(self) -> bool {
+        match self {
+            VerifyFormat::Text | VerifyFormat::Json | VerifyFormat::Sarif => true,
+            VerifyFormat::Table | VerifyFormat::Csv => false,
+        }
+    }
+}
+
+/// How `ring3 parity` prints.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Format {
     /// Aligned columns

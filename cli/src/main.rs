@@ -10,12 +10,14 @@ mod diff;
 mod disasm;
 mod dump;
 mod error;
+mod explain;
 mod filter;
 mod listing;
 mod load;
 mod output;
 mod parity;
 mod run;
+mod sarif;
 mod table;
 mod value;
 mod verify;
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
     let mut out = Out::stdout();
     let result = match cli.command {
         Command::Verify(args) => verify::verify(&args, &mut out),
+        Command::Explain(args) => explain::explain(&args, &mut out),
         Command::Run(args) => run::run(&args, &mut out),
         Command::Dump(args) => dump::dump(&args, &mut out),
         Command::Load(args) => load::load(&args, &mut out),

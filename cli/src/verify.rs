@@ -4,14 +4,15 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use ring3::verifier::{Code, Stats};
+use ring3::verifier::{Code, Diagnosis, Stats};
 use ring3::{Engine, Errno, Error, LogLevel, Object, Options, ProgType};
 use serde_json::json;
 
 use crate::Outcome;
-use crate::args::{Format, VerifyArgs};
+use crate::args::{VerifyArgs, VerifyFormat};
 use crate::error::CliError;
 use crate::output::{Ink, Out, printable};
+use crate::sarif::{self, Finding};
 use crate::table::{Column, csv, line};
 
 /// Columns of the CSV form, which are also the names of the JSON fields.
@@ -77,6 +78,7 @@ struct Row<'a> {
     errno: Option<Errno>,
     stats: Stats,
     code: Option<Code>,
+    diagnosis: Option<Diagnosis>,
     message: String,
     log: String,
 }
@@ -97,12 +99,13 @@ pub fn verify(args: &VerifyArgs, out: &mut Out) -> Result<Outcome, CliError> {
         engine = engine.btf(ring3::btf::Btf::parse(&bytes).map_err(|e| CliError::file(path, e))?);
     }
     let mut worst = Outcome::Good;
-    let mut objects = Vec::new();
+    let (mut objects, mut failures) = (Vec::new(), Vec::new());
     for path in &args.objects {
         match open(path, args) {
             Ok(object) => objects.push((path.display().to_string(), object)),
             Err(error) => {
                 writeln!(std::io::stderr(), "ring3: {error}")?;
+                failures.push(error.to_string());
                 worst = Outcome::BadInput;
             }
         }
@@ -113,10 +116,10 @@ pub fn verify(args: &VerifyArgs, out: &mut Out) -> Result<Outcome, CliError> {
         for entry in object.programs().iter().filter(|entry| selected(args, &entry.name)) {
             let row = judge(&engine, args, file, object, entry);
             worst = worst.max(row.verdict.outcome());
-            printer.row(&row)?;
+            printer.row(row)?;
         }
     }
-    printer.finish()?;
+    printer.finish(&failures)?;
     Ok(worst)
 }
 
@@ -152,6 +155,7 @@ fn judge<'a>(
         errno,
         stats,
         code: None,
+        diagnosis: None,
         message,
         log,
     };
@@ -160,7 +164,8 @@ fn judge<'a>(
         Err(Error::Rejected { rejection, .. }) => {
             let (errno, stats) = (Some(rejection.errno), rejection.stats);
             let code = Some(rejection.code);
-            Row { code, ..row(Verdict::Reject, errno, stats, rejection.message, rejection.log) }
+            let diagnosis = args.output.explains().then(|| rejection.diagnosis());
+            Row { code, diagnosis, ..row(Verdict::Reject, errno, stats, rejection.message, rejection.log) }
         }
         Err(error) => {
             let text = error.to_string();
@@ -181,12 +186,14 @@ fn hint(error: &Error) -> &'static str {
 
 /// Prints rows as they come.
 struct Printer<'a> {
-    format: Format,
+    format: VerifyFormat,
     log: bool,
     out: &'a mut Out,
     columns: Vec<Column>,
     totals: Totals,
     rows: u32,
+    /// For a document that is written at the end.
+    kept: Vec<Row<'a>>,
 }
 
 impl<'a> Printer<'a> {
@@ -213,25 +220,33 @@ impl<'a> Printer<'a> {
         ];
         let format = args.output;
         match format {
-            Format::Csv => writeln!(out, "{}", csv(&FIELDS))?,
-            Format::Table if !objects.is_empty() => {
+            VerifyFormat::Csv => writeln!(out, "{}", csv(&FIELDS))?,
+            VerifyFormat::Table if !objects.is_empty() => {
                 let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
                 let heading = line(&columns, &names, |_, text| text.to_owned());
                 writeln!(out, "{}", out.ink(Ink::Strong, &heading))?;
             }
-            Format::Table | Format::Json => {}
+            VerifyFormat::Table | VerifyFormat::Text | VerifyFormat::Json | VerifyFormat::Sarif => {}
         }
-        Ok(Printer { format, log: args.log_level > 0, out, columns, totals: Totals::default(), rows: 0 })
+        Ok(Printer {
+            format,
+            log: args.log_level > 0,
+            out,
+            columns,
+            totals: Totals::default(),
+            rows: 0,
+            kept: Vec::new(),
+        })
     }
 
     fn file(&mut self, file: &str) -> Result<(), CliError> {
-        if self.format == Format::Table {
+        if self.format == VerifyFormat::Table {
             writeln!(self.out, "{}", self.out.ink(Ink::Faint, &printable(file)))?;
         }
         Ok(())
     }
 
-    fn row(&mut self, row: &Row<'_>) -> Result<(), CliError> {
+    fn row(&mut self, row: Row<'a>) -> Result<(), CliError> {
         self.rows += 1;
         match row.verdict {
             Verdict::Accept => self.totals.accepted += 1,
@@ -239,10 +254,36 @@ impl<'a> Printer<'a> {
             Verdict::Error => self.totals.errors += 1,
         }
         match self.format {
-            Format::Table => self.table(row),
-            Format::Csv => self.csv(row),
-            Format::Json => self.json(row),
+            VerifyFormat::Table => self.table(&row),
+            VerifyFormat::Csv => self.csv(&row),
+            VerifyFormat::Json => self.json(&row),
+            VerifyFormat::Text => self.text(&row),
+            VerifyFormat::Sarif => {
+                self.kept.push(row);
+                Ok(())
+            }
         }
+    }
+
+    /// A line, and the diagnosis if there is one.
+    fn text(&mut self, row: &Row<'_>) -> Result<(), CliError> {
+        let verdict = self.out.ink(row.verdict.ink(), row.verdict.name());
+        let (file, program) = (printable(row.file), printable(row.program));
+        let name = self.out.ink(Ink::Strong, &program);
+        match &row.diagnosis {
+            None if row.verdict == Verdict::Accept => {
+                writeln!(self.out, "{name} ({file}): {verdict} after {} instructions", row.stats.processed)?;
+            }
+            None => writeln!(self.out, "{name} ({file}): {verdict}: {}", printable(&row.message))?,
+            Some(diagnosis) => {
+                writeln!(self.out, "{name} ({file}): {verdict}")?;
+                for line in diagnosis.to_string().lines() {
+                    writeln!(self.out, "{}", printable(line))?;
+                }
+                writeln!(self.out)?;
+            }
+        }
+        Ok(())
     }
 
     fn table(&mut self, row: &Row<'_>) -> Result<(), CliError> {
@@ -311,14 +352,31 @@ impl<'a> Printer<'a> {
             "code": row.code.map(|code| code.to_string()),
             "message": row.message,
         });
+        if let Some(found) = &row.diagnosis {
+            object["diagnosis"] = sarif::diagnosis(found);
+        }
         if self.log {
             object["log"] = row.log.as_str().into();
         }
         Ok(writeln!(self.out, "{object}")?)
     }
 
-    fn finish(self) -> Result<(), CliError> {
-        if self.format == Format::Table && self.rows > 1 {
+    fn finish(self, failures: &[String]) -> Result<(), CliError> {
+        if self.format == VerifyFormat::Sarif {
+            let errors = self.kept.iter().filter(|row| row.verdict == Verdict::Error);
+            let failures: Vec<String> = failures
+                .iter()
+                .cloned()
+                .chain(errors.map(|row| format!("{}: {}: {}", row.file, row.program, row.message)))
+                .collect();
+            let found = self.kept.iter().filter_map(|row| {
+                let diagnosis = row.diagnosis.as_ref()?;
+                Some(Finding { file: row.file, program: row.program, section: row.section, diagnosis })
+            });
+            let document = sarif::sarif(&found.collect::<Vec<_>>(), &failures);
+            writeln!(self.out, "{document:#}")?;
+        }
+        if self.format == VerifyFormat::Table && self.rows > 1 {
             let Totals { accepted, rejected, errors } = self.totals;
             write!(self.out, "\n{} programs: {accepted} accepted, {rejected} rejected", self.rows)?;
             if errors > 0 {

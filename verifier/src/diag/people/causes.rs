@@ -9,7 +9,7 @@ use super::origin::{Check, DefId, How, Origins};
 use super::{Note, Scene, words};
 use crate::diag::codes::Code;
 use crate::diag::reject::Reject;
-use crate::state::{PtrKind, Value, type_name};
+use crate::state::{PtrKind, Value};
 use crate::walk::Trace;
 
 /// Notes of one path, at most.
@@ -100,6 +100,7 @@ const fn kind(code: Code) -> Kind {
         | Code::MixedPointers
         | Code::AtomicTarget
         | Code::StackUninit
+        | Code::SpecialField
         | Code::PartialSpill
         | Code::SpillToCaller
         | Code::ArgumentType
@@ -157,7 +158,9 @@ pub fn causes(scene: &Scene<'_>, code: Code) -> Causes {
 fn special(scene: &Scene<'_>) -> Option<String> {
     let kind = scene.program.kind.name();
     match scene.reject {
-        Reject::HelperNotForProgram { name, .. } => Some(format!("Programs of the type {kind} cannot call bpf_{}.", name.trim_start_matches("bpf_"))),
+        Reject::HelperNotForProgram { name, .. } => {
+            Some(format!("Programs of the type {kind} cannot call bpf_{}.", name.trim_start_matches("bpf_")))
+        }
         Reject::ArgType { reg, ty, expected } => Some(format!(
             "Argument {reg} is {}, but the function wants {}.",
             name_of_type(ty),
@@ -170,22 +173,29 @@ fn special(scene: &Scene<'_>) -> Option<String> {
             "The access begins {off} bytes from the frame pointer and takes {}; the stack is from -512 to 0.",
             words::bytes(size.unsigned_abs())
         )),
-        Reject::StackIndirect { off, i, .. } => {
-            Some(format!("Of the memory that is read here, the byte at {} from the frame pointer was never written.", off + i))
-        }
-        Reject::ReturnRange { lo, hi, .. } => {
-            Some(format!("A {kind} program may return {}.", if lo == hi { lo.to_string() } else { format!("{lo} to {hi}") }))
-        }
-        Reject::CtxAccess { off, size } => {
-            Some(format!("In the context of {kind} programs, nothing that is {} long can be accessed like this at offset {off}.", words::bytes((*size).into())))
-        }
+        Reject::StackIndirect { off, i, .. } => Some(format!(
+            "Of the memory that is read here, the byte at {} from the frame pointer was never written.",
+            off + i
+        )),
+        Reject::ReturnRange { lo, hi, .. } => Some(format!(
+            "A {kind} program may return {}.",
+            if lo == hi { lo.to_string() } else { format!("{lo} to {hi}") }
+        )),
+        Reject::CtxAccess { off, size } => Some(format!(
+            "In the context of {kind} programs, nothing that is {} long can be accessed like this at offset {off}.",
+            words::bytes((*size).into())
+        )),
         _ => None,
     }
 }
 
 fn region(what: &str, limit: u32, off: i64, size: u64) -> String {
     let end = off.saturating_add(i64::try_from(size).unwrap_or(i64::MAX));
-    format!("The access can reach bytes {off} to {} of {what}, which has {}.", end.saturating_sub(1), words::bytes(limit.into()))
+    format!(
+        "The access can reach bytes {off} to {} of {what}, which has {}.",
+        end.saturating_sub(1),
+        words::bytes(limit.into())
+    )
 }
 
 /// The kernel's names of types, for people.
@@ -313,7 +323,9 @@ impl Finder<'_> {
         let maker = self.callee(self.origins.def(root).how);
         let name = self.named(reg, def);
         let reason = match &maker {
-            Some(call) => format!("{name} is NULL if {call} found nothing, and no comparison on this path has ruled that out."),
+            Some(call) => {
+                format!("{name} is NULL if {call} found nothing, and no comparison on this path has ruled that out.")
+            }
             None => format!("{name} may be NULL, and no comparison on this path has ruled that out."),
         };
         let mut checks = Vec::new();
@@ -321,19 +333,34 @@ impl Finder<'_> {
             let other = self.origins.root(check.lhs);
             let same_call = self.origins.def(other).how == self.origins.def(root).how;
             if other != root && same_call && maker.is_some() {
-                let made = self.origins.def(other).step.map_or_else(String::new, |step| format!(" ({})", self.place(step)));
-                checks.push(format!("{} compares the result of another call{made}, not this one.", capital_place(&self.place(check.step))));
+                let made =
+                    self.origins.def(other).step.map_or_else(String::new, |step| format!(" ({})", self.place(step)));
+                checks.push(format!(
+                    "{} compares the result of another call{made}, not this one.",
+                    capital_place(&self.place(check.step))
+                ));
             } else if self.origins.is_read_again(check.lhs, def) {
-                checks.push(format!("{} compares what was read from the same memory before; it was read again since.", capital_place(&self.place(check.step))));
+                checks.push(format!(
+                    "{} compares what was read from the same memory before; it was read again since.",
+                    capital_place(&self.place(check.step))
+                ));
             }
         }
         checks.truncate(MAX_NOTES);
         let variable = self.variable(def);
         let suggestion = match &variable {
-            Some(name) => format!("Check it in front of this line: `if (!{name}) return 0;` (or whatever suits), so that only the path with a valid pointer goes on."),
+            Some(name) => format!(
+                "Check it in front of this line: `if (!{name}) return 0;` (or whatever suits), so that only the path with a valid pointer goes on."
+            ),
             None => String::new(),
         };
-        Causes { reason, label: format!("r{reg} is {}", self.words(&value)), path: self.stories(def), checks, suggestion }
+        Causes {
+            reason,
+            label: format!("r{reg} is {}", self.words(&value)),
+            path: self.stories(def),
+            checks,
+            suggestion,
+        }
     }
 
     /// The number that makes an address vary, if the register is a pointer; else the register itself.
@@ -391,7 +418,9 @@ impl Finder<'_> {
         let mut out = Vec::new();
         for check in &self.origins.checks {
             let sides = [Some(check.lhs), check.rhs];
-            if let Some(text) = sides.into_iter().flatten().find_map(|side| self.relation(check, side, root, &ancestors)) {
+            if let Some(text) =
+                sides.into_iter().flatten().find_map(|side| self.relation(check, side, root, &ancestors))
+            {
                 out.push(text);
             }
         }
@@ -411,10 +440,14 @@ impl Finder<'_> {
             Width::W64 => "",
         };
         if checked == root {
-            return Some(format!("{place} compares it{narrow}, which leaves {}.", self.words(&self.origins.def(side).now)));
+            return Some(format!(
+                "{place} compares it{narrow}, which leaves {}.",
+                self.words(&self.origins.def(side).now)
+            ));
         }
         if self.origins.is_read_again(checked, root) {
-            let first = self.origins.def(checked).step.map_or_else(String::new, |step| format!(" ({})", self.place(step)));
+            let first =
+                self.origins.def(checked).step.map_or_else(String::new, |step| format!(" ({})", self.place(step)));
             return Some(format!(
                 "{place} compares another copy: the memory was read once for the comparison{first} and once more for the use. What \
                  is in memory may change in between, so the verifier knows nothing of the second value. Read it into a local variable once."
@@ -424,7 +457,9 @@ impl Finder<'_> {
             return None;
         }
         if ancestors.iter().any(|id| self.origins.root(*id) == checked) {
-            return Some(format!("{place} compares it before it is changed; what is known of the result is less than that."));
+            return Some(format!(
+                "{place} compares it before it is changed; what is known of the result is less than that."
+            ));
         }
         if self.origins.chain(side).iter().any(|id| self.origins.root(*id) == root) {
             return Some(format!(
@@ -448,16 +483,21 @@ impl Finder<'_> {
         };
         let end = off.saturating_add(i64::try_from(size).unwrap_or(0));
         let reason = match range {
-            0 => format!("{} read here, but no comparison with data_end on this path has shown that the packet has any.", amount(size, "is", "are")),
+            0 => format!(
+                "{} read here, but no comparison with data_end on this path has shown that the packet has any.",
+                amount(size, "is", "are")
+            ),
             _ if end > i64::from(range) => format!(
                 "The access needs the first {} behind the pointer, but a comparison with data_end has shown only {range}.",
                 words::bytes(end.unsigned_abs())
             ),
-            _ => "The access can lie outside of the bytes that a comparison with data_end has shown to be there.".to_owned(),
+            _ => "The access can lie outside of the bytes that a comparison with data_end has shown to be there."
+                .to_owned(),
         };
         let mut checks = Vec::new();
         for check in &self.origins.checks {
-            let sides = [Some(check.lhs), check.rhs].map(|side| side.and_then(|id| self.origins.def(id).now.as_ptr().copied()));
+            let sides =
+                [Some(check.lhs), check.rhs].map(|side| side.and_then(|id| self.origins.def(id).now.as_ptr().copied()));
             let is_end = |side: &Option<crate::state::Ptr>| side.is_some_and(|ptr| ptr.kind == PtrKind::PacketEnd);
             if !sides.iter().any(is_end) {
                 continue;
@@ -475,7 +515,13 @@ impl Finder<'_> {
         if checks.is_empty() && !more.is_empty() {
             checks.push("Nothing on this path compares a packet pointer with data_end.".to_owned());
         }
-        Causes { reason, label: format!("r{reg} is {}", self.words(&value)), path: self.stories(def), checks, ..Causes::default() }
+        Causes {
+            reason,
+            label: format!("r{reg} is {}", self.words(&value)),
+            path: self.stories(def),
+            checks,
+            ..Causes::default()
+        }
     }
 
     fn lost(&self) -> Causes {
@@ -490,10 +536,16 @@ impl Finder<'_> {
                     Callee::Helper(id) => helper(id),
                     Callee::Local(_) | Callee::Kfunc { .. } => "the function".to_owned(),
                 };
-                format!("r{reg} is read, but the call of {name} in between has ended what it held: calls keep r6 to r9 only.")
+                format!(
+                    "r{reg} is read, but the call of {name} in between has ended what it held: calls keep r6 to r9 only."
+                )
             }
-            (How::Nothing, _) if exits => "The function ends without a return value: nothing on this path has written r0.".to_owned(),
-            (How::Nothing | How::Entry, _) => format!("Nothing on this path has written r{reg}: the variable has no value here."),
+            (How::Nothing, _) if exits => {
+                "The function ends without a return value: nothing on this path has written r0.".to_owned()
+            }
+            (How::Nothing | How::Entry, _) => {
+                format!("Nothing on this path has written r{reg}: the variable has no value here.")
+            }
             (_, Some(step)) => {
                 path.push(self.note(step, "the call may move the packet, which ends all packet pointers".to_owned()));
                 "It was a packet pointer, but a call in between may have moved the packet. Pointers must be taken from the context and compared again.".to_owned()
@@ -505,7 +557,11 @@ impl Finder<'_> {
             ),
             (_, None) => format!("r{reg} is {}, which cannot be dereferenced.", self.words(&value)),
         };
-        let suggestion = if exits && it.how == How::Nothing { "Let every path of the function return a value.".to_owned() } else { String::new() };
+        let suggestion = if exits && it.how == How::Nothing {
+            "Let every path of the function return a value.".to_owned()
+        } else {
+            String::new()
+        };
         Causes { reason, label: format!("r{reg} is {}", self.words(&value)), path, checks: Vec::new(), suggestion }
     }
 
@@ -529,26 +585,34 @@ impl Finder<'_> {
             path.push(self.note(check.step, "this comparison leads to the end without giving it back".to_owned()));
         }
         let release = names.iter().find_map(|name| release(name));
-        let what = names.first().map_or_else(|| "what was acquired".to_owned(), |name| format!("what {name} handed out"));
+        let what =
+            names.first().map_or_else(|| "what was acquired".to_owned(), |name| format!("what {name} handed out"));
         Causes {
             reason: format!("On this path, {what} is still held when the program ends."),
             label: "the program ends here".to_owned(),
             path,
             checks: Vec::new(),
-            suggestion: release.map_or_else(String::new, |how| format!("Call {how} on this path, too, before it returns.")),
+            suggestion: release
+                .map_or_else(String::new, |how| format!("Call {how} on this path, too, before it returns.")),
         }
     }
 
     fn around(&self) -> Causes {
         let steps = self.trace.steps();
         let last = steps.len() - 1;
-        let Some(before) = steps[..last].iter().rposition(|step| step.at == steps[last].at) else { return Causes::default() };
+        let Some(before) = steps[..last].iter().rposition(|step| step.at == steps[last].at) else {
+            return Causes::default();
+        };
         let mut path = Vec::new();
         for check in self.origins.checks.iter().filter(|check| check.step >= before && check.step < last) {
             let lhs = self.words(&self.origins.def(check.lhs).now);
             let made = self.origins.def(check.lhs).step;
             let still = made.is_none_or(|step| step < before);
-            let text = if still { "which the loop does not change" } else { "as in the round before, as far as the verifier knows" };
+            let text = if still {
+                "which the loop does not change"
+            } else {
+                "as in the round before, as far as the verifier knows"
+            };
             path.push(self.note(check.step, format!("this decides about another round; it compares {lhs}, {text}")));
         }
         path.truncate(MAX_NOTES);
@@ -590,7 +654,9 @@ fn release(name: &str) -> Option<&'static str> {
     match name {
         "bpf_ringbuf_reserve" => Some("bpf_ringbuf_discard() or bpf_ringbuf_submit()"),
         "bpf_ringbuf_reserve_dynptr" => Some("bpf_ringbuf_discard_dynptr() or bpf_ringbuf_submit_dynptr()"),
-        "bpf_sk_lookup_tcp" | "bpf_sk_lookup_udp" | "bpf_skc_lookup_tcp" | "bpf_map_lookup_elem" => Some("bpf_sk_release()"),
+        "bpf_sk_lookup_tcp" | "bpf_sk_lookup_udp" | "bpf_skc_lookup_tcp" | "bpf_map_lookup_elem" => {
+            Some("bpf_sk_release()")
+        }
         _ => None,
     }
 }
@@ -658,9 +724,4 @@ mod tests {
         assert_eq!(assigned("while (i <= n)"), None);
     }
 
-    #[test]
-    fn every_kind_of_value_has_a_name() {
-        assert_eq!(type_name(&Value::Uninit), "?");
-        assert_eq!(name_of_type("map_ptr"), "a map");
-    }
 }

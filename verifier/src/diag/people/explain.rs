@@ -18,40 +18,84 @@ impl Code {
 #[allow(clippy::too_many_lines)]
 const fn texts(code: Code) -> (&'static str, &'static str) {
     match code {
-        Code::EmptyProgram => ("A program has at least one instruction: its end.", "Give the function a body, and let it return a value."),
+        Code::EmptyProgram => {
+            ("A program has at least one instruction: its end.", "Give the function a body, and let it return a value.")
+        }
         Code::ProgramTooLong => (
             "Linux takes programs of up to 1,000,000 instructions from privileged users, and of up to 4,096 from others.",
             "Split the program with tail calls, or turn unrolled loops into real ones (no `#pragma unroll`, or bpf_loop).",
         ),
-        Code::TooManyFunctions => ("A program has at most 256 functions, callbacks included.", "Let the compiler inline small functions (`static __always_inline`)."),
+        Code::TooManyFunctions => (
+            "A program has at most 256 functions, callbacks included.",
+            "Let the compiler inline small functions (`static __always_inline`).",
+        ),
         Code::BadInstruction => (
             "Fields of an instruction that it does not use must be zero, so that later kernels can give them a meaning. An opcode that \
              Linux does not know may also be one that a newer kernel has.",
             "If a compiler made it, choose an instruction set that the kernel has: `clang -mcpu=v3` suits Linux 5.12 and later, `-mcpu=v4` 6.6.",
         ),
-        Code::JumpOutOfRange => ("Every jump must lead to an instruction of its own function.", "A compiler does not make such jumps: look for inline assembly, or for a section that was cut."),
+        Code::JumpOutOfRange => (
+            "Every jump must lead to an instruction of its own function.",
+            "A compiler does not make such jumps: look for inline assembly, or for a section that was cut.",
+        ),
         Code::FallsOffTheEnd => (
             "Behind the last instruction of a function there is nothing, or another function. Compilers leave it like this where C says that \
              the end is never reached: a function without `return`, `__builtin_unreachable()`, undefined behaviour such as a shift that is too large.",
             "Return a value at the end of every function, and look for warnings of the compiler (-Wall).",
         ),
-        Code::Unreachable => ("Linux takes no code that no path reaches: it could hide what is not checked.", "Remove it. Compilers leave none; assembly and generators do."),
-        Code::JumpIntoWideLoad => ("The second half of a 16-byte instruction is not an instruction.", "Count 16-byte instructions as two when you calculate jumps, or use labels."),
-        Code::BadFunctionReference => ("Calls and references of functions must name the first instruction of a function of this program.", "Check the offset of the call; in C, that the function is defined and not only declared."),
+        Code::Unreachable => (
+            "Linux takes no code that no path reaches: it could hide what is not checked.",
+            "Remove it. Compilers leave none; assembly and generators do.",
+        ),
+        Code::JumpIntoWideLoad => (
+            "The second half of a 16-byte instruction is not an instruction.",
+            "Count 16-byte instructions as two when you calculate jumps, or use labels.",
+        ),
+        Code::BadFunctionReference => (
+            "Calls and references of functions must name the first instruction of a function of this program.",
+            "Check the offset of the call; in C, that the function is defined and not only declared.",
+        ),
         Code::LegacyPacketLoad => (
             "BPF_LD_ABS and BPF_LD_IND (`load_byte()` and its kin) take the packet from R6, end the program when it is too short, and are only \
              for socket filters and traffic control.",
             "Use bpf_skb_load_bytes() or direct access to the packet instead.",
         ),
-        Code::TailCallNeedsBtf => ("A tail call or an old-style packet load may end a subprogram early; Linux allows it there only if BTF describes the function.", "Compile with -g, or move the call into the main function."),
-        Code::MissingFunctionInfo => ("Callbacks and global functions are checked by what BTF says of them.", "Compile with -g, and do not strip .BTF.ext."),
-        Code::MissingArena => ("Casts between address spaces are about the memory of an arena.", "Define a map of the type BPF_MAP_TYPE_ARENA, and use it in the program."),
-        Code::MissingMap => ("The instruction refers to a map that the program was not given.", "Define the map in the section .maps of the same object."),
-        Code::DirectValue => ("The address of a value can be taken directly only of arrays with one element, as global variables are, and inside of the value.", "Use bpf_map_lookup_elem() for other maps."),
-        Code::KernelVariable => ("The instruction names a type in the kernel's BTF that is neither a variable nor a function, or that is not there.", "Declare it as `extern ... __ksym`, and give the BTF of the kernel that you mean."),
-        Code::AttachType => ("Each program type can be attached in certain ways, and the way is known when it is loaded, because rules depend on it.", "Use the section name that fits, as `SEC(\"cgroup/connect4\")`."),
-        Code::SleepableType => ("Whether a program may sleep depends on where it runs. Only fentry, fexit, fmod_ret, LSM, iterators, uprobes and struct_ops can choose.", "Remove the `.s` of the section's name (`SEC(\"fentry/...\")`), or choose another program type."),
-        Code::MapForProgram => ("Some maps are not safe where this program runs: sleepable programs, for example, have no protection for maps whose elements go away under them.", "Use a hash, an array, a ring buffer or a local storage map."),
+        Code::TailCallNeedsBtf => (
+            "A tail call or an old-style packet load may end a subprogram early; Linux allows it there only if BTF describes the function.",
+            "Compile with -g, or move the call into the main function.",
+        ),
+        Code::MissingFunctionInfo => (
+            "Callbacks and global functions are checked by what BTF says of them.",
+            "Compile with -g, and do not strip .BTF.ext.",
+        ),
+        Code::MissingArena => (
+            "Casts between address spaces are about the memory of an arena.",
+            "Define a map of the type BPF_MAP_TYPE_ARENA, and use it in the program.",
+        ),
+        Code::MissingMap => (
+            "The instruction refers to a map that the program was not given.",
+            "Define the map in the section .maps of the same object.",
+        ),
+        Code::DirectValue => (
+            "The address of a value can be taken directly only of arrays with one element, as global variables are, and inside of the value.",
+            "Use bpf_map_lookup_elem() for other maps.",
+        ),
+        Code::KernelVariable => (
+            "The instruction names a type in the kernel's BTF that is neither a variable nor a function, or that is not there.",
+            "Declare it as `extern ... __ksym`, and give the BTF of the kernel that you mean.",
+        ),
+        Code::AttachType => (
+            "Each program type can be attached in certain ways, and the way is known when it is loaded, because rules depend on it.",
+            "Use the section name that fits, as `SEC(\"cgroup/connect4\")`.",
+        ),
+        Code::SleepableType => (
+            "Whether a program may sleep depends on where it runs. Only fentry, fexit, fmod_ret, LSM, iterators, uprobes and struct_ops can choose.",
+            "Remove the `.s` of the section's name (`SEC(\"fentry/...\")`), or choose another program type.",
+        ),
+        Code::MapForProgram => (
+            "Some maps are not safe where this program runs: sleepable programs, for example, have no protection for maps whose elements go away under them.",
+            "Use a hash, an array, a ring buffer or a local storage map.",
+        ),
         Code::GplOnly => (
             "Part of the helpers, most of those for tracing among them, and most kernel functions are for programs under a license compatible with the GPL.",
             "If your license is, say so: `char LICENSE[] SEC(\"license\") = \"GPL\";` (or \"Dual MIT/GPL\", \"Dual BSD/GPL\").",
@@ -61,9 +105,18 @@ const fn texts(code: Code) -> (&'static str, &'static str) {
              destroy R1 to R5, so their values are gone afterwards. At the end of a program R0 is read: it is the return value.",
             "Give the variable a value on every path, and return a value from every function.",
         ),
-        Code::FramePointer => ("R10 is the address of the stack frame; the kernel relies on it.", "Copy R10 to another register and change that."),
-        Code::DivisionByZero => ("Division by a constant zero is a mistake for sure. (By a variable that is zero it gives 0 in BPF.)", "Divide by another number."),
-        Code::ShiftAmount => ("A shift by as many bits as the operand has, or more, has no meaning.", "Shift 32-bit values by 0 to 31 bits, 64-bit values by 0 to 63; cast to __u64 before shifting by more."),
+        Code::FramePointer => (
+            "R10 is the address of the stack frame; the kernel relies on it.",
+            "Copy R10 to another register and change that.",
+        ),
+        Code::DivisionByZero => (
+            "Division by a constant zero is a mistake for sure. (By a variable that is zero it gives 0 in BPF.)",
+            "Divide by another number.",
+        ),
+        Code::ShiftAmount => (
+            "A shift by as many bits as the operand has, or more, has no meaning.",
+            "Shift 32-bit values by 0 to 31 bits, 64-bit values by 0 to 63; cast to __u64 before shifting by more.",
+        ),
         Code::PointerOperation => (
             "With pointers one can only add and subtract numbers, with 64 bits. Anything else could make an address up, or give one away.",
             "Compute with offsets (numbers), and add the offset to the pointer at the end. The difference of two packet pointers is a number, too.",
@@ -72,7 +125,10 @@ const fn texts(code: Code) -> (&'static str, &'static str) {
             "NULL plus something is not NULL, but no valid address either: the check must come first.",
             "Compare the pointer with NULL before you calculate with it.",
         ),
-        Code::PointerOffset => ("Offsets beyond half a gigabyte lead into no object of the kernel; the limit keeps the verifier's arithmetic exact.", "Check the index before it is added to the pointer."),
+        Code::PointerOffset => (
+            "Offsets beyond half a gigabyte lead into no object of the kernel; the limit keeps the verifier's arithmetic exact.",
+            "Check the index before it is added to the pointer.",
+        ),
         Code::UnboundedArithmetic => (
             "The number that is added to a pointer can be anything, so the sum could point anywhere.",
             "Give the number bounds before it is used: `if (i >= MAX) return 0;` with an unsigned i, or `i &= MAX - 1`.",
@@ -133,7 +189,10 @@ const fn texts(code: Code) -> (&'static str, &'static str) {
             "The kernel rewrites accesses to contexts, sockets and kernel memory differently, so one instruction must access only one kind.",
             "Make two accesses of it, one in each branch; the compiler has merged them: `asm volatile(\"\" ::: \"memory\")` keeps them apart.",
         ),
-        Code::AtomicTarget => ("Atomic instructions work on the stack, on map values and other plain memory, not on contexts, packets or sockets.", "Keep the counter in a map."),
+        Code::AtomicTarget => (
+            "Atomic instructions work on the stack, on map values and other plain memory, not on contexts, packets or sockets.",
+            "Keep the counter in a map.",
+        ),
         Code::StackBounds => (
             "A function has 512 bytes of stack, in front of R10.",
             "Check indices into local arrays, and sizes that are given to helpers. Large objects belong into a map (a per-CPU array with one element).",
@@ -146,8 +205,19 @@ const fn texts(code: Code) -> (&'static str, &'static str) {
             "The helper would read stack bytes that the program never wrote: what is left over there from the kernel must not be given away. Bytes between the fields of a struct count, too.",
             "Initialise the variable, padding included: `struct key key = {};` or __builtin_memset(&key, 0, sizeof(key)).",
         ),
-        Code::PartialSpill => ("A pointer on the stack is read and written only as a whole, with 8 bytes: parts of it would give the address away.", "Do not cast structs with pointers to smaller types, and do not copy them bytewise."),
-        Code::SpillToCaller => ("A function cannot store pointers in its caller's stack, where they could outlive what they point to.", "Return the pointer's content, or inline the function (`static __always_inline`)."),
+        Code::PartialSpill => (
+            "A pointer on the stack is read and written only as a whole, with 8 bytes: parts of it would give the address away.",
+            "Do not cast structs with pointers to smaller types, and do not copy them bytewise.",
+        ),
+        Code::SpillToCaller => (
+            "A function cannot store pointers in its caller's stack, where they could outlive what they point to.",
+            "Return the pointer's content, or inline the function (`static __always_inline`).",
+        ),
+        Code::SpecialField => (
+            "Part of a map's value belongs to the kernel: spin locks, timers, pointers to kernel objects and the like. Only the functions made for \
+             them may touch these bytes, and a structure's fields must be where BTF says.",
+            "Use the field's own helpers, access the other fields one by one, and do not copy the whole value.",
+        ),
         Code::UnknownHelper => (
             "There is no helper of this number. A call that CO-RE could not resolve gets such a number, too.",
             "Check the number, or guard the call: `if (bpf_core_type_exists(...))`.",
@@ -156,14 +226,26 @@ const fn texts(code: Code) -> (&'static str, &'static str) {
             "Each program type has its set of helpers: those that make sense, and are safe, where it runs.",
             "See bpf-helpers(7) for a helper that this type has, or choose another program type.",
         ),
-        Code::KernelFunction => ("Kernel functions (kfuncs) are offered to certain program types.", "Check in which programs the function may be called, and that the BTF is that of the kernel that you mean."),
-        Code::SleepingCall => ("Where this program runs, or in the section that it is in (RCU read lock, disabled preemption or interrupts, a lock), nothing may sleep.", "Make the program sleepable if its type can be (`SEC(\"fentry.s/...\")`), or call outside of the section."),
+        Code::KernelFunction => (
+            "Kernel functions (kfuncs) are offered to certain program types.",
+            "Check in which programs the function may be called, and that the BTF is that of the kernel that you mean.",
+        ),
+        Code::SleepingCall => (
+            "Where this program runs, or in the section that it is in (RCU read lock, disabled preemption or interrupts, a lock), nothing may sleep.",
+            "Make the program sleepable if its type can be (`SEC(\"fentry.s/...\")`), or call outside of the section.",
+        ),
         Code::ArgumentType => (
             "Each argument of a helper must be of a certain kind: the context, a map, memory, a number.",
             "Compare the arguments with the helper's signature in bpf-helpers(7). If a pointer may be NULL, check it first.",
         ),
-        Code::PacketArgument => ("This helper may change the packet, or does not check its arguments against the packet's end.", "Copy the data to the stack, and pass that."),
-        Code::ArgumentOffset => ("A resource is given back by the pointer that was received.", "Keep the pointer unchanged, and calculate with a copy."),
+        Code::PacketArgument => (
+            "This helper may change the packet, or does not check its arguments against the packet's end.",
+            "Copy the data to the stack, and pass that.",
+        ),
+        Code::ArgumentOffset => (
+            "A resource is given back by the pointer that was received.",
+            "Keep the pointer unchanged, and calculate with a copy.",
+        ),
         Code::NegativeSize => (
             "The size is signed, and may be negative: as an unsigned number that is very large.",
             "Make it unsigned, or check `if (size < 0) return 0;`, or mask it: `size &= MAX - 1`.",
@@ -174,28 +256,52 @@ const fn texts(code: Code) -> (&'static str, &'static str) {
              mask it (`size &= sizeof(buf) - 1`), or keep the value in one place with `asm volatile(\"\" : \"+r\"(size));` before the check.",
         ),
         Code::ZeroSize => ("This helper wants at least one byte.", "Check `if (size == 0) return 0;` before the call."),
-        Code::ConstantArgument => ("The verifier must know this argument's value when the program is loaded.", "Pass a constant; for several sizes, call in several branches."),
-        Code::MapForHelper => ("Each helper works on maps of certain types.", "See bpf-helpers(7) for the helper of this map type."),
-        Code::ConstantString => ("Formats and strings are read when the program is loaded, so they must be constants that end with a zero byte.", "Use a `static const char fmt[] = \"...\";`."),
-        Code::InnerMapNull => ("A look-up in a map of maps may find nothing.", "Compare its result with NULL before you use it as a map."),
-        Code::CallbackForm => ("A callback is a static function that returns a number.", "Declare it as `static int callback(...)`, and let it return 0 or 1."),
+        Code::ConstantArgument => (
+            "The verifier must know this argument's value when the program is loaded.",
+            "Pass a constant; for several sizes, call in several branches.",
+        ),
+        Code::MapForHelper => {
+            ("Each helper works on maps of certain types.", "See bpf-helpers(7) for the helper of this map type.")
+        }
+        Code::ConstantString => (
+            "Formats and strings are read when the program is loaded, so they must be constants that end with a zero byte.",
+            "Use a `static const char fmt[] = \"...\";`.",
+        ),
+        Code::InnerMapNull => {
+            ("A look-up in a map of maps may find nothing.", "Compare its result with NULL before you use it as a map.")
+        }
+        Code::CallbackForm => (
+            "A callback is a static function that returns a number.",
+            "Declare it as `static int callback(...)`, and let it return 0 or 1.",
+        ),
         Code::StorageFlags => ("bpf_get_local_storage() has no flags.", "Pass 0."),
         Code::GlobalFunction => (
             "Global functions are verified on their own, for all arguments that their prototype allows, so callers must keep to it. Pointers may be NULL there.",
             "Pass what the prototype says; or make the function `static`, so that it is verified together with its callers.",
         ),
-        Code::ReturnedStack => ("The stack of a function is gone when it returns.", "Let the caller pass a pointer to a buffer of its own."),
+        Code::ReturnedStack => (
+            "The stack of a function is gone when it returns.",
+            "Let the caller pass a pointer to a buffer of its own.",
+        ),
         Code::ReferenceLeak => (
             "What a helper reserved or looked up (a ring buffer record, a socket) must be given back on every path, or it is lost for the kernel.",
             "Release it before every return after the point where it was acquired, on the error paths, too.",
         ),
-        Code::NotAcquired => ("Only what was acquired on this path can be released, and only once. After that the pointer is dead, and so are its copies.", "Release it exactly once on each path, and after a check for NULL."),
-        Code::ManyReferences => ("Only one of the arguments may be a resource that has to be given back.", "Pass one at a time."),
+        Code::NotAcquired => (
+            "Only what was acquired on this path can be released, and only once. After that the pointer is dead, and so are its copies.",
+            "Release it exactly once on each path, and after a check for NULL.",
+        ),
+        Code::ManyReferences => {
+            ("Only one of the arguments may be a resource that has to be given back.", "Pass one at a time.")
+        }
         Code::ReturnRange => (
             "What a program of this type returns is a decision that the kernel acts upon; other numbers have no meaning.",
             "Return one of the values of this type, as constants: 0 or 1 for control groups, XDP_* or TC_ACT_* elsewhere.",
         ),
-        Code::ReturnType => ("A program returns a number. A pointer would give an address of the kernel away.", "Return a constant or a number."),
+        Code::ReturnType => (
+            "A program returns a number. A pointer would give an address of the kernel away.",
+            "Return a constant or a number.",
+        ),
         Code::InfiniteLoop => (
             "The verifier went around the loop, and everything was as before: it would never end.",
             "Let the loop count up to a constant: `for (int i = 0; i < 64; i++)`, or use bpf_loop() or bpf_for().",
@@ -205,18 +311,42 @@ const fn texts(code: Code) -> (&'static str, &'static str) {
             "Find the hottest lines with `ring3 verify --profile`. Use bpf_loop() or bpf_for() instead of a bounded loop, put the loop's body in a global \
              (not static) function, which is verified only once, or lower the bound.",
         ),
-        Code::TooManyBranches => ("More than 8,192 branches wait to be followed at once.", "Split long chains of conditions into functions, or loop over a table."),
-        Code::CallDepth => ("Calls nest at most 8 deep, and no function calls itself.", "Inline functions, or use a tail call. Recursion has to become a loop."),
+        Code::TooManyBranches => (
+            "More than 8,192 branches wait to be followed at once.",
+            "Split long chains of conditions into functions, or loop over a table.",
+        ),
+        Code::CallDepth => (
+            "Calls nest at most 8 deep, and no function calls itself.",
+            "Inline functions, or use a tail call. Recursion has to become a loop.",
+        ),
         Code::StackDepth => (
             "All functions that are active at the same time have 512 bytes of stack together; each is rounded up to 32 bytes.",
             "Move large local variables into a per-CPU array map, or into the caller and pass a pointer.",
         ),
-        Code::StackTailCall => ("Before a tail call out of a subprogram, the callers must use less than 256 bytes of stack, since tail calls can follow one another 33 times.", "Make the tail call in the main function, or use less stack."),
-        Code::NoAttachTarget => ("A tracing program names a function of the kernel, and there is none of this name in its BTF: it may be inlined, renamed, or of a module.", "Look for it in /proc/kallsyms and in `ring3 dump btf`."),
-        Code::TargetArgument => ("A tracing program gets the arguments of its function, 8 bytes each, and no more.", "Check the prototype of the function; BPF_PROG() names the arguments."),
-        Code::StructBounds => ("The access reaches beyond the structure that the pointer is known to point to.", "Check the type and the field; use BPF_CORE_READ() if the layout differs between kernels."),
-        Code::KernelRelease => ("The program uses something that only later kernels have.", "Ask for a newer kernel, or keep another version of the program for older ones."),
+        Code::StackTailCall => (
+            "Before a tail call out of a subprogram, the callers must use less than 256 bytes of stack, since tail calls can follow one another 33 times.",
+            "Make the tail call in the main function, or use less stack.",
+        ),
+        Code::NoAttachTarget => (
+            "A tracing program names a function of the kernel, and there is none of this name in its BTF: it may be inlined, renamed, or of a module.",
+            "Look for it in /proc/kallsyms and in `ring3 dump btf`.",
+        ),
+        Code::TargetArgument => (
+            "A tracing program gets the arguments of its function, 8 bytes each, and no more.",
+            "Check the prototype of the function; BPF_PROG() names the arguments.",
+        ),
+        Code::StructBounds => (
+            "The access reaches beyond the structure that the pointer is known to point to.",
+            "Check the type and the field; use BPF_CORE_READ() if the layout differs between kernels.",
+        ),
+        Code::KernelRelease => (
+            "The program uses something that only later kernels have.",
+            "Ask for a newer kernel, or keep another version of the program for older ones.",
+        ),
         Code::Stopped => ("Somebody stopped the verification.", "Try again, with more time."),
-        Code::Unsupported => ("This is not a verdict: ring3 does not know how Linux would judge it, and does not guess.", "Try the kernel itself (`ring3 load`, `ring3 parity`)."),
+        Code::Unsupported => (
+            "This is not a verdict: ring3 does not know how Linux would judge it, and does not guess.",
+            "Try the kernel itself (`ring3 load`, `ring3 parity`).",
+        ),
     }
 }

@@ -101,12 +101,13 @@ impl Scene<'_> {
         let info = self.program.info.as_ref();
         let index = u32::try_from(slot).unwrap_or(u32::MAX);
         let function = info.and_then(|info| info.func_at(index)).map(|func| func.name.to_string());
-        let source = info.and_then(|info| info.line_at(index)).filter(|line| !line.file.is_empty()).map(|line| Source {
-            file: line.file.to_string(),
-            line: line.line,
-            column: line.col,
-            text: line.text.trim_end().to_owned(),
-        });
+        let source =
+            info.and_then(|info| info.line_at(index)).filter(|line| !line.file.is_empty()).map(|line| Source {
+                file: line.file.to_string(),
+                line: line.line,
+                column: line.col,
+                text: line.text.trim_end().to_owned(),
+            });
         Site { slot, insn: crate::walk::text_of(self.program, slot), function, source }
     }
 
@@ -141,7 +142,9 @@ fn base(insn: Insn) -> Option<Reg> {
         | Insn::StoreRelease { base, .. } => Some(base),
         Insn::Alu { dst, .. } | Insn::Neg { dst, .. } | Insn::Endian { dst, .. } => Some(dst),
         Insn::Branch { lhs, .. } => Some(lhs),
-        Insn::Mov { src: Operand::Reg(src), .. } | Insn::MovSx { src, .. } | Insn::AddrSpaceCast { src, .. } => Some(src),
+        Insn::Mov { src: Operand::Reg(src), .. } | Insn::MovSx { src, .. } | Insn::AddrSpaceCast { src, .. } => {
+            Some(src)
+        }
         Insn::Exit => Some(Reg::R0),
         Insn::CallX { target } | Insn::GotoX { target } => Some(target),
         Insn::Mov { .. }

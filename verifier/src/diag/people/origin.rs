@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ring3_isa::{AluOp, Callee, CmpOp, Insn, Operand, Reg, Width};
+use ring3_isa::{AluOp, Callee, Insn, Operand, Reg, Width};
 use ring3_platform::Program;
 
 use crate::state::{PtrKind, Value};
@@ -79,8 +79,6 @@ pub struct Check {
     pub step: usize,
     /// How many bits it looked at.
     pub width: Width,
-    /// What it compared by.
-    pub op: CmpOp,
     /// What it compared.
     pub lhs: DefId,
     /// With what; `None` for a constant.
@@ -162,7 +160,17 @@ impl Origins {
     }
 
     fn add(&mut self, step: Option<usize>, how: How, from: Option<DefId>, other: Option<DefId>) -> DefId {
-        self.defs.push(Def { step, how, from, other, value: Value::Uninit, now: Value::Uninit, lost: None, noted: false, key: None });
+        self.defs.push(Def {
+            step,
+            how,
+            from,
+            other,
+            value: Value::Uninit,
+            now: Value::Uninit,
+            lost: None,
+            noted: false,
+            key: None,
+        });
         self.defs.len() - 1
     }
 
@@ -189,7 +197,11 @@ impl Origins {
             let def = &mut self.defs[id];
             if !std::mem::replace(&mut def.noted, true) {
                 def.value = *value;
-            } else if def.step != Some(step) && def.now.as_ptr().is_some() && value.as_ptr().is_none() && !value.is_zero() {
+            } else if def.step != Some(step)
+                && def.now.as_ptr().is_some()
+                && value.as_ptr().is_none()
+                && !value.is_zero()
+            {
                 def.lost = Some(step);
             }
             def.now = *value;
@@ -294,9 +306,9 @@ impl Origins {
                     self.set(frame, into, id);
                 }
             }
-            Insn::Branch { width, op, lhs, rhs, .. } => {
+            Insn::Branch { width, lhs, rhs, .. } => {
                 let (lhs, rhs) = (self.frames[frame].regs[lhs.index()], self.operand(frame, rhs));
-                self.checks.push(Check { step, width, op, lhs, rhs });
+                self.checks.push(Check { step, width, lhs, rhs });
             }
             Insn::Call(callee) => self.call(step, callee, frame, next),
             Insn::LegacyPacket { .. } => self.clobber(step, frame, Callee::Helper(0), How::Load),

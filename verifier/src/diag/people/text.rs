@@ -79,7 +79,15 @@ fn snippet(f: &mut Formatter<'_>, notes: &[(&Site, &str, char)]) -> fmt::Result 
         last = Some(source);
         let (_, column) = shown(&source.text, source.column.saturating_sub(1) as usize);
         let label = if text.is_empty() { String::new() } else { format!(" {text}") };
-        writeln!(f, "{:width$} | {:column$}{mark} {}: {}{}", "", "", site.slot, site.insn.trim_start_matches(|c| c != ')').trim_start_matches(')').trim(), label_after(&label))?;
+        writeln!(
+            f,
+            "{:width$} | {:column$}{mark} {}: {}{}",
+            "",
+            "",
+            site.slot,
+            site.insn.trim_start_matches(|c| c != ')').trim_start_matches(')').trim(),
+            label_after(&label)
+        )?;
     }
     writeln!(f, "{:width$} |", "")
 }

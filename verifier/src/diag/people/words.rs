@@ -19,7 +19,11 @@ pub fn value(program: &Program, value: &Value) -> String {
 pub fn number(num: &Scalar) -> String {
     if let Some(constant) = num.const_value() {
         let signed = ring3_isa::num::s64(constant);
-        return if (-4096..0).contains(&signed) { format!("the number {signed}") } else { format!("the number {constant}") };
+        return if (-4096..0).contains(&signed) {
+            format!("the number {signed}")
+        } else {
+            format!("the number {constant}")
+        };
     }
     let unsigned = num.umax() != u64::MAX || num.umin() != 0;
     let signed = num.smin() != i64::MIN || num.smax() != i64::MAX;
@@ -57,7 +61,9 @@ fn pointer(program: &Program, whole: &Value, ptr: &Ptr) -> String {
         format!("the map '{}'", map(index))
     } else if let PtrKind::Packet { range } = ptr.kind {
         match range {
-            1.. => format!("a packet pointer, behind which {} are known to be there", bytes(range.cast_unsigned().into())),
+            1.. => {
+                format!("a packet pointer, behind which {} are known to be there", bytes(range.cast_unsigned().into()))
+            }
             _ => "a packet pointer, behind which no byte is known to be there".to_owned(),
         }
     } else if let PtrKind::Mem { size, .. } = ptr.kind {
