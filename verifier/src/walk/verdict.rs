@@ -53,10 +53,11 @@ pub fn judge(
 }
 
 /// The skeleton of a program that was judged before.
-pub fn structure_of(program: &Program, target: &Target) -> Result<Structure, Box<Rejection>> {
+pub fn structure_of(program: &Arc<Program>, target: &Arc<Target>) -> Result<Structure, Box<Rejection>> {
     let mut log = Log::new(0);
-    let start = Instant::now();
-    structure(program, target, &mut log).map_err(|(reject, at)| rejection(reject, at, log, Stats::default(), start))
+    let (start, judged) = (Instant::now(), (program.clone(), target.clone()));
+    structure(program, target, &mut log)
+        .map_err(|(reject, at)| rejection(judged, reject, at, log, Stats::default(), start))
 }
 
 fn structure(program: &Program, target: &Target, log: &mut Log) -> Result<Structure, cfg::At> {

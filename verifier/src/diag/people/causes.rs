@@ -82,6 +82,9 @@ const fn kind(code: Code) -> Kind {
         | Code::HelperForProgram
         | Code::KernelFunction
         | Code::SleepingCall
+        | Code::CallUnderLock
+        | Code::LockOrder
+        | Code::OpenRegion
         | Code::StorageFlags
         | Code::CallDepth
         | Code::StackDepth

@@ -302,6 +302,18 @@ const fn texts(code: Code) -> (&'static str, &'static str) {
             "A program returns a number. A pointer would give an address of the kernel away.",
             "Return a constant or a number.",
         ),
+        Code::CallUnderLock => (
+            "While a spin lock is held, nothing may run that could take long or take another lock: no helpers but a few, no other functions.",
+            "Compute and look up before the lock is taken, change the protected fields, unlock, and then go on.",
+        ),
+        Code::LockOrder => (
+            "Locks are given back in the opposite order in which they were taken, each by the pointer that it was taken with.",
+            "Unlock every lock on every path, once, the last one first.",
+        ),
+        Code::OpenRegion => (
+            "Whoever locks, disables preemption or interrupts, or enters an RCU section must undo that before the program or the function ends, on every path.",
+            "Leave the region in front of every return, on the error paths, too.",
+        ),
         Code::InfiniteLoop => (
             "The verifier went around the loop, and everything was as before: it would never end.",
             "Let the loop count up to a constant: `for (int i = 0; i < 64; i++)`, or use bpf_loop() or bpf_for().",
