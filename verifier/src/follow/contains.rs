@@ -172,6 +172,7 @@ impl Seen<'_> {
             | PtrKind::SockCommon
             | PtrKind::Sock
             | PtrKind::TcpSock
+            | PtrKind::XdpSock
             | PtrKind::TpBuffer
             | PtrKind::Btf(_) => None,
         }
@@ -191,7 +192,7 @@ impl Seen<'_> {
 fn opaque(kind: PtrKind) -> &'static str {
     match kind {
         PtrKind::FlowKeys => "a pointer to flow keys",
-        PtrKind::SockCommon | PtrKind::Sock | PtrKind::TcpSock => "a pointer to a socket",
+        PtrKind::SockCommon | PtrKind::Sock | PtrKind::TcpSock | PtrKind::XdpSock => "a pointer to a socket",
         PtrKind::TpBuffer => "a pointer to a tracepoint's buffer",
         PtrKind::Btf(_) => "a pointer to a kernel structure",
         PtrKind::Ctx
