@@ -157,6 +157,14 @@ pub enum Error {
         /// Why it failed.
         errno: Errno,
     },
+    /// The kernel does not show types of its own: it is built without them (CONFIG_DEBUG_INFO_BTF), or sysfs is not mounted.
+    #[error("the kernel has no types of its own: {path}: {errno}")]
+    NoTypes {
+        /// Where they would be.
+        path: &'static str,
+        /// Why it cannot be opened.
+        errno: Errno,
+    },
     /// A file of the kernel that does not say what it should.
     #[error("{path}: cannot be understood")]
     File {
@@ -189,6 +197,7 @@ impl Error {
             | Error::OtherMap { .. }
             | Error::NoTarget { .. }
             | Error::Maps { .. }
+            | Error::NoTypes { .. }
             | Error::File { .. } => None,
         }
     }
@@ -215,6 +224,7 @@ impl Error {
             | Error::NoTarget { .. }
             | Error::Maps { .. }
             | Error::System { .. }
+            | Error::NoTypes { .. }
             | Error::File { .. } => None,
         }
     }

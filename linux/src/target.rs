@@ -3,7 +3,7 @@
 use ring3_btf::{Btf, Kind};
 use ring3_platform::{AttachType, ProgType, Program, section};
 
-use crate::Error;
+use crate::{Errno, Error};
 
 /// Where the kernel keeps them.
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -30,12 +30,15 @@ const fn naming(kind: ProgType, attach: Option<AttachType>) -> Option<(&'static 
 impl KernelTypes {
     /// Reads them.
     ///
-    /// Errors: a kernel without types (CONFIG_DEBUG_INFO_BTF), or with ones that cannot be understood.
+    /// Errors: [`Error::NoTypes`] for a kernel without them, [`Error::File`] for ones that cannot be understood.
     pub fn read() -> Result<KernelTypes, Error> {
         use std::io::Read;
         let mut bytes = Vec::new();
-        let file = std::fs::File::open(VMLINUX);
-        let read = file.and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes));
+        let file = std::fs::File::open(VMLINUX).map_err(|error| Error::NoTypes {
+            path: VMLINUX,
+            errno: Errno(error.raw_os_error().unwrap_or_default()),
+        })?;
+        let read = file.take(MAX_BYTES).read_to_end(&mut bytes);
         let btf = read.ok().and_then(|_| Btf::parse(&bytes).ok());
         btf.map(|btf| KernelTypes { btf }).ok_or(Error::File { path: VMLINUX })
     }

@@ -4,6 +4,7 @@ mod arm64;
 mod arrows;
 #[cfg(test)]
 mod docs;
+mod kernels;
 mod parity;
 
 use std::process::{Command, ExitCode};
@@ -39,16 +40,21 @@ const STEPS: &[Step] = &[
     },
 ];
 
+/// Commands that take arguments of their own.
+const OTHERS: [(&str, fn(&[String]) -> ExitCode); 2] = [("parity", parity::run), ("kernels", kernels::run)];
+
+const USAGE: &str = "usage: cargo xtask ci | fmt | clippy | doc | test | plain-loop | arrows | arm64 | parity [OPTIONS] | kernels [OPTIONS]";
+
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     if let Some((first, rest)) = wanted.split_first()
-        && first == "parity"
+        && let Some(run) = OTHERS.iter().find_map(|(name, run)| (first == name).then_some(run))
     {
-        return parity::run(rest);
+        return run(rest);
     }
     let run = |name: &str| wanted.iter().any(|w| w == "ci" || w == name);
     if !STEPS.iter().map(|s| s.name).chain(["ci", "arrows", "arm64"]).any(|name| wanted.iter().any(|w| w == name)) {
-        eprintln!("usage: cargo xtask ci | fmt | clippy | doc | test | plain-loop | arrows | arm64 | parity [OPTIONS]");
+        eprintln!("{USAGE}");
         return ExitCode::from(2);
     }
     if run("arrows") {

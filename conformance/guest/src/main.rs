@@ -7,9 +7,12 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use ring3_guest::ask::ask;
 use ring3_guest::facts::line;
 use ring3_guest::{objects, survey};
-use ring3_linux::KernelTypes;
+use ring3_isa::{Callee, Code, Insn};
+use ring3_linux::{KernelTypes, LogLevel};
+use ring3_platform::{AttachType, KfuncRef, ProgType, Program};
 
 /// Where facts go to.
 const SERIAL: &str = "/dev/ttyS1";
@@ -33,7 +36,7 @@ fn main() {
     }
 }
 
-/// Everything that is asked, in order; what comes last may be cut off.
+/// Everything that is asked, in order. What comes behind `end` may be cut off: others' objects are many.
 fn everything(folders: &[(&str, &str)], out: &mut survey::Out<'_>) {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     out(line("release", &[release.trim()]));
@@ -44,10 +47,13 @@ fn everything(folders: &[(&str, &str)], out: &mut survey::Out<'_>) {
     survey::survey(out);
     let types = KernelTypes::read().ok();
     let seconds = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_SECONDS);
-    for (kind, folder) in folders {
-        let left = objects::judge(kind, Path::new(folder), types.as_ref(), Duration::from_secs(seconds), out);
-        if left > 0 {
-            out(line("left_out", &[kind, &left.to_string()]));
+    for (at, (kind, folder)) in folders.iter().enumerate() {
+        let most = if at == 0 { Duration::MAX } else { Duration::from_secs(seconds) };
+        let left = objects::judge(kind, Path::new(folder), types.as_ref(), most, out);
+        if at == 0 {
+            out(line("end", &["-"]));
+        } else if left > 0 {
+            out(line("left_out", &[&left.to_string()]));
         }
     }
 }
@@ -69,21 +75,25 @@ fn machine() {
         out(line("broken", &[&error]));
     }
     everything(&FOLDERS, &mut out);
-    out(line("end", &["-"]));
     drain(&file);
     stop();
 }
 
 /// What ring3 says where the kernel's types cannot be read: before sysfs is there, they cannot.
 fn without_types(out: &mut survey::Out<'_>) {
-    if let Err(error) = KernelTypes::read() {
-        out(line("without_types", &["read", &error.to_string()]));
+    let said = KernelTypes::read().err().map_or("they are there".to_owned(), |error| error.to_string());
+    out(line("without_types", &["read", &said]));
+    let code = Code::from_insns([Insn::Call(Callee::Kfunc { id: 0, off: Program::KFUNC_BY_NAME }), Insn::Exit]);
+    let kfuncs = vec![KfuncRef { name: "bpf_rdonly_cast".to_owned(), weak: false }];
+    let by_name = Program { kfuncs, ..Program::new("by_name", ProgType::Xdp, code) };
+    let attach = Some(AttachType::TraceFentry);
+    let at_function =
+        Program { attach, ..Program::new("at_function", ProgType::Tracing, Code::from_insns([Insn::Exit])) };
+    for program in [by_name, at_function] {
+        let said = ask(&program, 0, LogLevel::PATH);
+        let errno = said.errno.map_or("-".to_owned(), |errno| errno.to_string());
+        out(line("without_types", &[&program.name, &errno, said.log.trim_end()]));
     }
-    let path = Path::new(FOLDERS[0].1).join("fentry.bpf.o");
-    let Some(bytes) = std::fs::read(path).ok() else { return };
-    let Ok(object) = ring3_object::Object::parse("fentry.bpf.o", &bytes) else { return };
-    let said = ring3_linux::load_object(&object, &ring3_linux::ObjectOptions::default());
-    out(line("without_types", &["load", &said.err().map_or("loaded".to_owned(), |error| error.to_string())]));
 }
 
 /// Mounts, and lets maps be as large as they like (before 5.11 they count as locked memory).

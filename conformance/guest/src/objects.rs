@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ring3_btf::CoreTarget;
+use ring3_btf::{CoreTarget, Kind};
+use ring3_isa::{Code, Mention};
 use ring3_linux::{KernelTypes, LogLevel};
 use ring3_object::{Object, Options};
+use ring3_platform::Program;
+use ring3_platform::kfuncs::base_name;
 
 use crate::ask::{Said, ask};
 use crate::facts::line;
@@ -59,7 +62,7 @@ pub fn judge(kind: &str, folder: &Path, types: Option<&KernelTypes>, most: Durat
             let said = match object.program(&entry.name, &options) {
                 Ok(program) => {
                     let target = types.and_then(|types| types.target_of(&program)).unwrap_or(0);
-                    ask(&program, target, LogLevel::STATS)
+                    ask(&numbered(program, types), target, LogLevel::STATS)
                 }
                 Err(error) => {
                     let why = error.to_string();
@@ -71,6 +74,26 @@ pub fn judge(kind: &str, folder: &Path, types: Option<&KernelTypes>, most: Durat
         }
     }
     0
+}
+
+/// The program with its functions of the kernel by number. Loading would find them, too, but read the kernel's types for each
+/// program anew, which takes seconds in a machine of software.
+fn numbered(mut program: Program, types: Option<&KernelTypes>) -> Program {
+    let find = |name: &str| Some(types?.btf().find(base_name(name), Kind::Func)?.0.cast_signed());
+    let ids: Option<Vec<i32>> = program.kfuncs.iter().map(|kfunc| find(&kfunc.name)).collect();
+    // One that is missing is told by whoever loads.
+    let Some(ids) = ids.filter(|ids| !ids.is_empty()) else { return program };
+    let mut raw = program.code.raw_slice().to_vec();
+    for insn in &mut raw {
+        if let Some(Mention::Kfunc { id, off: Program::KFUNC_BY_NAME }) = insn.mention()
+            && let Some(number) = usize::try_from(id).ok().and_then(|at| ids.get(at))
+        {
+            (insn.imm, insn.off) = (*number, 0);
+        }
+    }
+    program.code = Code::decode(raw);
+    program.kfuncs.clear();
+    program
 }
 
 fn row(kind: &str, file: &str, program: &str, said: &Said) -> String {

@@ -6,6 +6,7 @@
 //!
 //! `cargo xtask parity` runs it all; `conformance/kernel/README.md` describes it.
 
+pub mod boot;
 pub mod check;
 pub mod corpus;
 pub mod html;

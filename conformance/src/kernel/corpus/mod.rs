@@ -89,14 +89,15 @@ pub enum Absent {
 }
 
 impl Absent {
-    pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Absent {
+    /// A file that cannot be read or written.
+    pub fn file(path: &Path) -> impl FnOnce(io::Error) -> Absent {
         let path = path.to_owned();
         move |source| Absent::File { path, source }
     }
 }
 
 /// Is this program in one of the folders of PATH?
-pub(crate) fn has(tool: &str) -> bool {
+pub fn has(tool: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]).any(|folder| folder.join(tool).is_file())
 }
@@ -107,7 +108,7 @@ pub(crate) fn need(tool: &'static str, package: &'static str) -> Result<(), Abse
 }
 
 /// Runs a command to its end and gives what it printed.
-pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>, Absent> {
+pub fn output(command: &mut Command) -> Result<Vec<u8>, Absent> {
     let name = command_name(command);
     let out = match command.stdin(Stdio::null()).output() {
         Ok(out) => out,
@@ -136,7 +137,7 @@ pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
 }
 
 /// Makes a folder with all that lead to it.
-pub(crate) fn folder(path: &Path) -> Result<(), Absent> {
+pub fn folder(path: &Path) -> Result<(), Absent> {
     fs::create_dir_all(path).map_err(Absent::file(path))
 }
 
@@ -148,7 +149,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Absent> {
 }
 
 /// The files of a folder whose names end so, in order.
-pub(crate) fn list(path: &Path, end: &str) -> Result<Vec<PathBuf>, Absent> {
+pub fn list(path: &Path, end: &str) -> Result<Vec<PathBuf>, Absent> {
     let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(Absent::file(path))? {
         let file = entry.map_err(Absent::file(path))?.path();
