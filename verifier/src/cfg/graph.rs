@@ -1,14 +1,15 @@
 //! The control-flow graph: every instruction is reached, and where states are worth comparing.
 
 use ring3_isa::{Flow, Mention};
-use ring3_platform::Program;
 use ring3_platform::helpers::changes_packet;
+use ring3_platform::kfuncs::KfuncFlags;
+use ring3_platform::{Program, Target};
 
-use super::{At, Structure, calls_back, target};
+use super::{At, Structure, calls_back, proto, target};
 use crate::diag::reject::Reject;
 
 /// Depth-first over all edges. Loops are allowed: the walk finds out whether they end.
-pub fn walk(program: &Program, structure: &mut Structure) -> Result<(), At> {
+pub fn walk(program: &Program, judge: &Target, structure: &mut Structure) -> Result<(), At> {
     let code = &program.code;
     let mut seen = vec![false; code.len()];
     let mut work = vec![0];
@@ -30,9 +31,13 @@ pub fn walk(program: &Program, structure: &mut Structure) -> Result<(), At> {
             }
             Some(Mention::Helper(id)) => {
                 mark_call(structure, slot, next, id);
+                if proto(program, judge, id).is_some_and(|proto| proto.might_sleep) {
+                    mark_sleep(structure, slot);
+                }
                 None
             }
             Some(Mention::Kfunc { .. }) => {
+                mark_kfunc(program, structure, slot);
                 mark_target(structure, next);
                 None
             }
@@ -53,7 +58,7 @@ pub fn walk(program: &Program, structure: &mut Structure) -> Result<(), At> {
         }
     }
     check_reached(program, &seen)?;
-    spread_packet_changes(structure, &calls);
+    spread_effects(structure, &calls);
     Ok(())
 }
 
@@ -75,6 +80,28 @@ fn mark_call(structure: &mut Structure, slot: usize, next: usize, helper: i32) {
         structure.subprogs[subprog].changes_packet = true;
     }
     mark_target(structure, next);
+}
+
+fn mark_sleep(structure: &mut Structure, slot: usize) {
+    let subprog = structure.subprog_of(slot);
+    structure.subprogs[subprog].might_sleep = true;
+}
+
+/// Loops that ask an iterator converge fast only if there is a state at every question.
+fn mark_kfunc(program: &Program, structure: &mut Structure, slot: usize) {
+    let called = structure.kfuncs.at(program, slot);
+    let called = called.filter(|proto| proto.row.allows(program.kind) == Some(true));
+    let has = |flag| called.is_some_and(|proto| proto.has(flag));
+    let (asks, sleeps) = (has(KfuncFlags::ITER_NEXT), has(KfuncFlags::SLEEPABLE));
+    if sleeps {
+        mark_sleep(structure, slot);
+    }
+    if asks {
+        let here = &mut structure.insns[slot];
+        here.asks_iterator = true;
+        here.force_checkpoint = true;
+        here.prune_point = true;
+    }
 }
 
 fn follow(
@@ -120,16 +147,18 @@ fn check_reached(program: &Program, seen: &[bool]) -> Result<(), At> {
     Ok(())
 }
 
-/// A caller changes the packet if what it calls does.
-fn spread_packet_changes(structure: &mut Structure, calls: &[(usize, usize)]) {
+/// A caller changes the packet, or sleeps, if what it calls does.
+fn spread_effects(structure: &mut Structure, calls: &[(usize, usize)]) {
     for _ in 0..structure.subprogs.len() {
         let mut changed = false;
         for &(from, to) in calls {
-            let (caller, callee) = (structure.subprog_of(from), structure.subprog_of(to));
-            if structure.subprogs[callee].changes_packet && !structure.subprogs[caller].changes_packet {
-                structure.subprogs[caller].changes_packet = true;
-                changed = true;
-            }
+            let callee = &structure.subprogs[structure.subprog_of(to)];
+            let (packet, sleeps) = (callee.changes_packet, callee.might_sleep);
+            let caller = structure.subprog_of(from);
+            let caller = &mut structure.subprogs[caller];
+            changed |= (packet && !caller.changes_packet) || (sleeps && !caller.might_sleep);
+            caller.changes_packet |= packet;
+            caller.might_sleep |= sleeps;
         }
         if !changed {
             break;

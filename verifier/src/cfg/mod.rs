@@ -2,6 +2,7 @@
 
 mod attach;
 mod graph;
+pub mod kfuncs;
 mod live;
 pub mod maps;
 mod scc;
@@ -35,6 +36,8 @@ pub struct Static {
     pub force_checkpoint: bool,
     /// Calls a function that calls back at once.
     pub calls_callback: bool,
+    /// Asks an iterator for more.
+    pub asks_iterator: bool,
     /// Registers that may be read from here on before they are written: bit per register.
     pub live: u16,
     /// Number of the loop that it is part of; 0 for none.
@@ -48,6 +51,8 @@ pub struct Structure {
     pub subprogs: Vec<Subprog>,
     /// By slot.
     pub insns: Vec<Static>,
+    /// Functions of the kernel that it names.
+    pub kfuncs: kfuncs::Kfuncs,
 }
 
 impl Structure {
@@ -102,8 +107,9 @@ pub fn build(program: &Program, target: &Target, mut subprogs: Vec<Subprog>) -> 
     check_without_btf(program, &subprogs)?;
     check_abnormal_returns(program, &subprogs)?;
     check_wide_and_opcodes(program)?;
-    let mut structure = Structure { subprogs, insns: vec![Static::default(); code.len()] };
-    graph::walk(program, &mut structure)?;
+    let kfuncs = kfuncs::Kfuncs::of(program, target);
+    let mut structure = Structure { subprogs, insns: vec![Static::default(); code.len()], kfuncs };
+    graph::walk(program, target, &mut structure)?;
     attach::check_target(program).map_err(|reject| (reject, None))?;
     live::compute(program, target, &mut structure);
     scc::compute(program, &mut structure);

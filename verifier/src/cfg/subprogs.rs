@@ -20,6 +20,8 @@ pub struct Subprog {
     pub has_legacy: bool,
     /// May change the packet, itself or through what it calls.
     pub changes_packet: bool,
+    /// May sleep, itself or through what it calls.
+    pub might_sleep: bool,
     /// Is called back by a helper.
     pub is_callback: bool,
 }

@@ -172,6 +172,8 @@ codes! {
     CallUnderLock = 5101 Context "a call that is not allowed while a lock is held";
     LockOrder = 5102 Context "locks that are not taken and given back one within the other";
     OpenRegion = 5103 Context "the program ends, or leaves, inside a locked region";
+    MissingRegion = 5104 Context "a function that needs an RCU section around it";
+    StackObject = 5105 Context "an iterator or flag on the stack that is not in the right state for the call";
     InfiniteLoop = 6001 Limit "a loop that does not end";
     TooComplex = 6002 Limit "the verifier has seen 1,000,000 instructions and is not done";
     TooManyBranches = 6003 Limit "too many branches are open at once";
@@ -246,6 +248,37 @@ impl Reject {
             | Reject::FieldNoBtf { .. }
             | Reject::FieldMissing { .. }
             | Reject::FieldElsewhere { .. } => Code::SpecialField,
+            Reject::StackRead { .. } => Code::ForbiddenAccess,
+            Reject::KfuncSleepable { .. }
+            | Reject::KfuncSleepsIn { .. }
+            | Reject::SleepableHelperIn { .. }
+            | Reject::GlobalSleeps {} => Code::SleepingCall,
+            Reject::NestedRcuLock { .. }
+            | Reject::UnmatchedRcuUnlock { .. }
+            | Reject::UnmatchedPreemptEnable { .. }
+            | Reject::IrqOutOfOrder { .. }
+            | Reject::IrqClass { .. } => Code::LockOrder,
+            Reject::KfuncNeedsRcu { .. } | Reject::IterNeedsRcu { .. } => Code::MissingRegion,
+            Reject::KfuncArgScalar { .. }
+            | Reject::KfuncArgOdd { .. }
+            | Reject::KfuncArgNull { .. }
+            | Reject::KfuncArgCtx { .. }
+            | Reject::KfuncArgMap { .. }
+            | Reject::KfuncArgPlain { .. }
+            | Reject::KfuncArgPair { .. }
+            | Reject::KfuncArgPairInvalid { .. } => Code::ArgumentType,
+            Reject::KfuncArgKnown { .. } | Reject::KfuncArgConst { .. } => Code::ConstantArgument,
+            Reject::KfuncArgStr { .. } => Code::ConstantString,
+            Reject::KfuncNotReferenced { .. } => Code::NotAcquired,
+            Reject::KfuncReturns { .. } | Reject::KfuncNoReturnPtr {} | Reject::IterCssTask {} => Code::KernelFunction,
+            Reject::ObjectConstOffset { .. }
+            | Reject::ObjectOffset { .. }
+            | Reject::IterNotStack { .. }
+            | Reject::IterInitialized { .. }
+            | Reject::IterUninitialized { .. }
+            | Reject::IrqNotStack { .. }
+            | Reject::IrqInitialized { .. }
+            | Reject::IrqUninitialized { .. } => Code::StackObject,
             Reject::CallUnderLock {} | Reject::GlobalUnderLock {} => Code::CallUnderLock,
             Reject::TwoLocks {}
             | Reject::LockAgain {}

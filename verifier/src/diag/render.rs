@@ -5,9 +5,10 @@ use std::fmt::Write;
 use ring3_btf::TypeId;
 use ring3_platform::{Program, Target};
 
+use crate::cfg::kfuncs::Kfuncs;
 use crate::cfg::maps;
 use crate::domain::Scalar;
-use crate::state::{BtfPtr, Delta, Ptr, PtrKind, ScalarValue, Slot, State, Trust, Value, type_name};
+use crate::state::{BtfPtr, Delta, Iter, Ptr, PtrKind, ScalarValue, Slot, State, Trust, Value, type_name};
 
 /// Whose names appear in states.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +17,8 @@ pub struct Names<'a> {
     pub program: &'a Program,
     /// Has the kernel's types.
     pub target: &'a Target,
+    /// Has the types of iterators.
+    pub kfuncs: &'a Kfuncs,
 }
 
 impl Names<'_> {
@@ -140,6 +143,9 @@ pub fn kernel_name(name: &str) -> &str {
 
 /// A stack slot: the letters of its bytes, and what is spilled there.
 fn slot(out: &mut String, names: Names<'_>, frame: usize, index: usize, slot: &Slot) {
+    if let Some(iter) = slot.iter() {
+        return iterator(out, names, index, iter);
+    }
     let _ = write!(out, " fp-{}=", (index + 1) * 8);
     for byte in slot.bytes.iter().filter(|b| !slot.is_spill() || **b != crate::state::Byte::Spill) {
         out.push(byte.letter());
@@ -147,6 +153,17 @@ fn slot(out: &mut String, names: Names<'_>, frame: usize, index: usize, slot: &S
     if slot.is_spill() {
         value(out, names, frame, &slot.spill);
     }
+}
+
+/// An iterator stands in the log once, at its lowest slot.
+fn iterator(out: &mut String, names: Names<'_>, index: usize, iter: &Iter) {
+    if iter.ref_id == 0 {
+        return;
+    }
+    let name = names.kfuncs.iters.get(usize::from(iter.kind)).map_or("", |kind| &kind.name);
+    let state = if iter.drained { "drained" } else { "active" };
+    let (at, id, depth) = ((index + 1) * 8, iter.ref_id, iter.depth);
+    let _ = write!(out, " fp-{at}=iter_{name}(ref_id={id},state={state},depth={depth})");
 }
 
 /// Which parts of a frame to print.

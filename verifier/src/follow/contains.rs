@@ -34,8 +34,7 @@ pub(super) struct Seen<'a> {
 impl Seen<'_> {
     /// The whole state.
     pub(super) fn state(&mut self, state: &State) -> Result<(), Miss> {
-        let State { frames, refs: _, callback_unroll_depth: _, may_goto_depth: _, sleepable: _ } =
-            state;
+        let State { frames, refs: _, callback_unroll_depth: _, may_goto_depth: _, sleepable: _, regions: _ } = state;
         let mut tied = Vec::new();
         for reg in Reg::all() {
             let value = self.moment.reg(reg.index());
@@ -70,7 +69,8 @@ impl Seen<'_> {
         memory: [u8; SLOT],
         tied: &mut Vec<(Link, u64)>,
     ) -> Result<(), Miss> {
-        let Slot { bytes, spill } = slot;
+        // What objects hold is the functions' own.
+        let Slot { bytes, spill, object: _ } = slot;
         let place = || format!("fp-{} of frame {frame}", SLOT * (number + 1));
         let value = u64::from_le_bytes(memory);
         for (byte, has) in bytes.iter().rev().zip(memory) {
@@ -78,7 +78,7 @@ impl Seen<'_> {
                 Byte::Zero if has != 0 => {
                     return Err(Miss { place: place(), value, why: "is not zero in each byte that has to be".into() });
                 }
-                Byte::Zero | Byte::Invalid | Byte::Misc | Byte::Spill => {}
+                Byte::Zero | Byte::Invalid | Byte::Misc | Byte::Spill | Byte::Iter | Byte::IrqFlag => {}
             }
         }
         if slot.is_full_spill() && slot.is_spill() {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use ring3_isa::Reg;
 
-pub use stack::{Byte, SLOT, STACK_LIMIT, Slot, Stack, locate};
+pub use stack::{Byte, IrqClass, Iter, IterTrust, Object, SLOT, STACK_LIMIT, Slot, Stack, locate};
 pub use typed::{BtfPtr, Trust};
 pub use value::{Delta, Link, Ptr, PtrKind, ScalarValue, Value, type_name};
 
@@ -104,6 +104,8 @@ pub enum Held {
     Object,
     /// A lock. The reference's id is that of the pointer to its value, 0 for global data.
     Lock(LockKind, LockHome),
+    /// Interrupts are off until it is given back.
+    Irq,
 }
 
 /// A resource that has to be given back.
@@ -122,9 +124,20 @@ impl Reference {
     pub fn is_lock(&self) -> bool {
         match self.held {
             Held::Lock(..) => true,
-            Held::Object => false,
+            Held::Object | Held::Irq => false,
         }
     }
+}
+
+/// Sections of a program in which less is allowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Regions {
+    /// Between `bpf_rcu_read_lock` and its unlock.
+    pub rcu: bool,
+    /// How often preemption was disabled.
+    pub preempt: u32,
+    /// The reference of the interrupt flag that was saved last; 0 for none.
+    pub irq: u32,
 }
 
 /// Everything that is known on a path. Frames are shared with stored states until they are written.
@@ -134,6 +147,8 @@ pub struct State {
     pub frames: Vec<Rc<Frame>>,
     /// Held resources.
     pub refs: Vec<Reference>,
+    /// Open sections.
+    pub regions: Regions,
     /// How often callbacks were unrolled on this path.
     pub callback_unroll_depth: u32,
     /// How often may_goto was unrolled on this path.
@@ -155,6 +170,7 @@ impl State {
         State {
             frames: vec![Rc::new(Frame::new(subprog, Frame::ROOT, 0))],
             refs: Vec::new(),
+            regions: Regions::default(),
             callback_unroll_depth: 0,
             may_goto_depth: 0,
             sleepable: false,

@@ -19,6 +19,10 @@ pub enum Byte {
     Misc,
     /// Zero.
     Zero,
+    /// Part of an iterator.
+    Iter,
+    /// Part of a saved interrupt flag.
+    IrqFlag,
 }
 
 impl Byte {
@@ -29,8 +33,72 @@ impl Byte {
             Byte::Spill => 'r',
             Byte::Misc => 'm',
             Byte::Zero => '0',
+            Byte::Iter => 'i',
+            Byte::IrqFlag => 'f',
         }
     }
+
+    /// Part of something that only functions of the kernel may look at or change.
+    pub fn is_object(self) -> bool {
+        match self {
+            Byte::Iter | Byte::IrqFlag => true,
+            Byte::Invalid | Byte::Spill | Byte::Misc | Byte::Zero => false,
+        }
+    }
+}
+
+/// How good what an iterator gives is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum IterTrust {
+    /// It lives.
+    #[default]
+    Trusted,
+    /// It lives until the RCU section ends.
+    Rcu,
+    /// The section ended, or there was none: the iterator is of no use.
+    Untrusted,
+}
+
+/// What is known of an iterator.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Iter {
+    /// Its type: index into the functions' table.
+    pub kind: u16,
+    /// It gave null: there is nothing more.
+    pub drained: bool,
+    /// Whether what it gives is good.
+    pub trust: IterTrust,
+    /// Its reference, in its lowest slot; 0 in the others.
+    pub ref_id: u32,
+    /// How often it gave something on this path.
+    pub depth: u32,
+}
+
+/// Which function saved an interrupt flag.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IrqClass {
+    /// `bpf_local_irq_save`
+    Native,
+    /// A lock that also disables interrupts.
+    Lock,
+}
+
+/// Something that is no value: only functions of the kernel may use it. It says what the bytes are that
+/// [`Byte::is_object`] names; without such bytes it says nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Object {
+    /// Nothing.
+    #[default]
+    None,
+    /// An iterator.
+    Iter(Iter),
+    /// A saved interrupt flag.
+    IrqFlag {
+        /// Its reference.
+        ref_id: u32,
+        /// Who saved it.
+        class: IrqClass,
+    },
 }
 
 /// Eight bytes. `bytes[0]` is the byte at the highest address, as the kernel counts.
@@ -40,12 +108,32 @@ pub struct Slot {
     pub bytes: [Byte; SLOT],
     /// What was spilled here; `Uninit` unless some byte is `Spill`.
     pub spill: Value,
+    /// What lies here that is no value.
+    pub object: Object,
 }
 
 impl Slot {
     /// A register is spilled here (perhaps only its low part).
     pub fn is_spill(&self) -> bool {
         self.bytes[SLOT - 1] == Byte::Spill
+    }
+
+    /// A register is spilled here, or an object lies here: writing makes data of all of it.
+    pub fn is_special(&self) -> bool {
+        self.is_spill() || self.bytes[SLOT - 1].is_object()
+    }
+
+    /// An object takes the whole slot.
+    pub fn set_object(&mut self, byte: Byte, object: Object) {
+        *self = Slot { bytes: [byte; SLOT], spill: Value::Uninit, object };
+    }
+
+    /// The iterator that lies here, if it is whole.
+    pub fn iter(&self) -> Option<&Iter> {
+        match &self.object {
+            Object::Iter(iter) if self.bytes == [Byte::Iter; SLOT] => Some(iter),
+            Object::Iter(_) | Object::IrqFlag { .. } | Object::None => None,
+        }
     }
 
     /// A register is spilled here in full.
@@ -66,6 +154,7 @@ impl Slot {
             }
         }
         self.spill = Value::Uninit;
+        self.object = Object::None;
     }
 
     /// Whether nothing was ever written.

@@ -4,7 +4,10 @@
 
 use ring3_isa::Reg;
 
-use super::{Byte, Callback, Delta, Frame, Link, Ptr, PtrKind, Reference, ScalarValue, Slot, Stack, State, Value};
+use super::{
+    Byte, Callback, Delta, Frame, Iter, Link, Object, Ptr, PtrKind, Reference, Regions, SLOT, ScalarValue, Slot, Stack,
+    State, Value,
+};
 use crate::domain::Scalar;
 
 /// How strictly two states are compared.
@@ -65,12 +68,12 @@ impl IdMap {
 /// Whether everything reachable from `cur` was proved when `old` was walked. `live` gives the registers that are read
 /// before they are written, by frame.
 pub fn covers(old: &State, cur: &State, mode: Mode, live: &dyn Fn(usize) -> u16) -> bool {
-    let State { frames, refs, callback_unroll_depth: _, may_goto_depth: _, sleepable } = old;
+    let State { frames, refs, regions, callback_unroll_depth: _, may_goto_depth: _, sleepable } = old;
     if frames.len() != cur.frames.len() || *sleepable != cur.sleepable {
         return false;
     }
     let mut ids = IdMap::default();
-    if !same_refs(refs, &cur.refs, &mut ids) {
+    if !same_refs(refs, &cur.refs, &mut ids) || !same_regions(regions, &cur.regions, &mut ids) {
         return false;
     }
     frames
@@ -86,6 +89,11 @@ fn same_refs(old: &[Reference], cur: &[Reference], ids: &mut IdMap) -> bool {
             let Reference { id, insn: _, held } = old;
             ids.same(*id, cur.id) && *held == cur.held
         })
+}
+
+fn same_regions(old: &Regions, cur: &Regions, ids: &mut IdMap) -> bool {
+    let Regions { rcu, preempt, irq } = old;
+    *rcu == cur.rcu && *preempt == cur.preempt && ids.same(*irq, cur.irq)
 }
 
 fn frame_covers(old: &Frame, cur: &Frame, mode: Mode, live: u16, ids: &mut IdMap) -> bool {
@@ -178,7 +186,7 @@ fn stack_covers(old: &Stack, cur: &Stack, mode: Mode, ids: &mut IdMap) -> bool {
 }
 
 fn slot_covers(old: &Slot, cur: &Slot, present: bool, mode: Mode, ids: &mut IdMap) -> bool {
-    let Slot { bytes, spill } = old;
+    let Slot { bytes, spill, object } = old;
     if mode != Mode::NotExact && (!present || *bytes != cur.bytes) {
         return false;
     }
@@ -191,7 +199,35 @@ fn slot_covers(old: &Slot, cur: &Slot, present: bool, mode: Mode, ids: &mut IdMa
         return present && scalar_covers(&old, &cur, mode, ids);
     }
     let bytes_ok = bytes.iter().zip(&cur.bytes).all(|(old, cur)| anything(old) || (present && old == cur));
-    bytes_ok && (!old.is_spill() || value_covers(spill, &cur.spill, mode, ids))
+    bytes_ok
+        && (!old.is_spill() || value_covers(spill, &cur.spill, mode, ids))
+        && (!bytes[SLOT - 1].is_object() || object_covers(object, &cur.object, ids))
+}
+
+fn object_covers(old: &Object, cur: &Object, ids: &mut IdMap) -> bool {
+    match (old, cur) {
+        (Object::None, Object::None) => true,
+        // How often it gave something is not compared: otherwise no loop would ever converge.
+        (Object::Iter(Iter { kind, drained, trust, ref_id, depth: _ }), Object::Iter(cur)) => {
+            (*kind, *drained, *trust) == (cur.kind, cur.drained, cur.trust) && ids.same(*ref_id, cur.ref_id)
+        }
+        (Object::IrqFlag { ref_id, class }, Object::IrqFlag { ref_id: cur_id, class: cur_class }) => {
+            class == cur_class && ids.same(*ref_id, *cur_id)
+        }
+        (Object::None | Object::Iter(_) | Object::IrqFlag { .. }, _) => false,
+    }
+}
+
+/// Whether an iterator that may give more was asked another number of times: then nothing loops forever.
+pub fn iterated(old: &State, cur: &State) -> bool {
+    let active = |slot: &Slot| slot.iter().filter(|iter| !iter.drained).map(|iter| iter.depth);
+    old.frames.iter().zip(&cur.frames).any(|(old, cur)| {
+        let slots = old.stack.slots().iter().enumerate();
+        slots.filter_map(|(i, slot)| Some((i, active(slot)?))).any(|(i, depth)| {
+            let now = cur.stack.slot(i);
+            !matches!(now.object, Object::Iter(iter) if iter.depth == depth)
+        })
+    })
 }
 
 /// A slot that holds a scalar in full, or data that nothing is known of.

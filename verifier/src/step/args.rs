@@ -132,8 +132,15 @@ impl Walk<'_> {
     }
 
     fn check_offset(&self, reg: Reg, value: &Value, arg: ArgType) -> Result<(), Reject> {
-        let Value::Ptr(ptr) = value else { return Ok(()) };
-        if arg.flags.has(ArgFlags::RELEASE) {
+        match value {
+            Value::Ptr(ptr) => self.check_pointer_offset(reg, ptr, arg.flags.has(ArgFlags::RELEASE)),
+            Value::Scalar(_) | Value::Uninit => Ok(()),
+        }
+    }
+
+    /// Only some pointers may be given with an offset, and none that is released.
+    pub(super) fn check_pointer_offset(&self, reg: Reg, ptr: &Ptr, released: bool) -> Result<(), Reject> {
+        if released {
             if ptr.off != 0 {
                 return Err(Reject::ArgOffset { reg: reg.number() });
             }
@@ -209,7 +216,13 @@ impl Walk<'_> {
     }
 
     /// The size of the memory argument before it.
-    fn check_size(&mut self, reg: Reg, zero_ok: bool, flags: ArgFlags, args: &mut Args) -> Result<(), Reject> {
+    pub(super) fn check_size(
+        &mut self,
+        reg: Reg,
+        zero_ok: bool,
+        flags: ArgFlags,
+        args: &mut Args,
+    ) -> Result<(), Reject> {
         let Value::Scalar(size) = *self.path.state.reg(reg) else {
             return Err(Reject::NotReadable { reg: reg.number() });
         };
@@ -280,7 +293,7 @@ impl Walk<'_> {
     }
 
     /// A string that cannot change, with its end inside the value.
-    fn check_string(&self, reg: Reg, value: &Value) -> Result<(), Reject> {
+    pub(super) fn check_string(&self, reg: Reg, value: &Value) -> Result<(), Reject> {
         let number = reg.number();
         let Value::Ptr(ptr) = value else { return Err(Reject::ConstStr { reg: number }) };
         let PtrKind::MapValue(map) = ptr.kind else { return Err(Reject::ConstStr { reg: number }) };
@@ -357,7 +370,7 @@ impl Walk<'_> {
 }
 
 /// The register of an argument.
-fn argument(index: usize) -> Reg {
+pub(super) fn argument(index: usize) -> Reg {
     [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5][index.min(4)]
 }
 

@@ -1,10 +1,9 @@
 //! Calls of helpers: who may call what, and in which order the rules apply.
 
 use ring3_isa::{Callee, Reg};
-use ring3_platform::Program;
 use ring3_platform::helpers::{Lookup, changes_packet, id};
 use ring3_platform::maps::{allows_helper, may_update_sockmap};
-use ring3_platform::{ArgFlags, ArgKind, MapType, Proto, RetKind, helper_name, kfunc};
+use ring3_platform::{ArgFlags, ArgKind, MapType, Proto, RetKind, helper_name};
 
 use crate::diag::reject::{Reject, unsupported};
 use crate::facts::MapUse;
@@ -45,25 +44,6 @@ impl Walk<'_> {
         }
     }
 
-    /// A function of the kernel: refused by name, as none is judged yet.
-    fn call_kfunc(&mut self, id: i32, off: i16) -> Result<Next, Reject> {
-        let Some(named) = self.program.kfunc(id, off) else {
-            return unsupported(format!("the kernel function with BTF id {id}"));
-        };
-        let Some(row) = kfunc(&named.name) else {
-            if named.weak {
-                // The loader makes it a call of a helper that there is not.
-                let id = Program::MISSING_KFUNC.saturating_add(id);
-                return Err(Reject::InvalidHelper { name: display_name(id), id });
-            }
-            return unsupported(format!("kernel function {}", named.name));
-        };
-        match row.allows(self.program.kind) {
-            Some(false) => Err(Reject::KfuncNotAllowed { name: row.name }),
-            Some(true) | None => unsupported(format!("kernel function {}", row.name)),
-        }
-    }
-
     fn call_helper(&mut self, number: i32) -> Result<Next, Reject> {
         let target = self.target;
         let name = display_name(number);
@@ -80,6 +60,11 @@ impl Walk<'_> {
         }
         if proto.might_sleep && !self.path.state.sleepable {
             return Err(Reject::SleepableHelper {});
+        }
+        if proto.might_sleep
+            && let Some(region) = self.sleepless_region()
+        {
+            return Err(Reject::SleepableHelperIn { name, id: number, region });
         }
         check_modelled(proto)?;
         let mut args = Args::default();
@@ -139,7 +124,7 @@ impl Walk<'_> {
     }
 
     /// Gives a reference back: every pointer that needs it is a number from now on.
-    fn release_reference(&mut self, ref_id: u32) -> bool {
+    pub(super) fn release_reference(&mut self, ref_id: u32) -> bool {
         let refs = &mut self.path.state.refs;
         let before = refs.len();
         refs.retain(|reference| reference.id != ref_id || reference.held != Held::Object);

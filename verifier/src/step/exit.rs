@@ -25,9 +25,14 @@ impl Walk<'_> {
             return Err(Reject::Region { what, region: "bpf_spin_lock" });
         }
         // What a function holds its caller may still give back.
-        if self.path.state.current() > 0 {
-            return Ok(());
+        if self.path.state.current() == 0 {
+            self.check_references(what)?;
         }
+        if regions { self.check_regions(what) } else { Ok(()) }
+    }
+
+    /// Nothing may be held, in no frame.
+    pub(super) fn check_references(&self, what: &'static str) -> Result<(), Reject> {
         let objects = self.path.state.refs.iter().filter(|r| r.held == Held::Object);
         let mut lines: String =
             objects.map(|r| format!("Unreleased reference id={} alloc_insn={}\n", r.id, r.insn)).collect();

@@ -83,7 +83,7 @@ impl Walk<'_> {
             LockKind::Res | LockKind::ResIrq => {
                 let same = |r: &Reference| match r.held {
                     Held::Lock(LockKind::Res | LockKind::ResIrq, other) => r.id == held_by && other == home,
-                    Held::Lock(LockKind::Spin, _) | Held::Object => false,
+                    Held::Lock(LockKind::Spin, _) | Held::Object | Held::Irq => false,
                 };
                 if refs.iter().any(same) {
                     return Err(Reject::LockAgain {});

@@ -50,12 +50,7 @@ impl Walk<'_> {
         if is_cast(proto.id) {
             ptr.ref_id = args.ref_id;
         } else if self.acquires(proto.id, args) {
-            if self.path.state.refs.len() >= MAX_REFERENCES {
-                return unsupported(format!("holding more than {MAX_REFERENCES} references"));
-            }
-            let id = self.new_id();
-            let insn = self.at;
-            self.path.state.refs.push(Reference { id, insn, held: Held::Object });
+            let id = self.acquire(Held::Object)?;
             (ptr.id, ptr.ref_id) = (id, id);
         }
         self.write(Reg::R0, Value::Ptr(ptr));
@@ -68,6 +63,16 @@ impl Walk<'_> {
             PtrKind::MapValue(map) => self.map(map).fields.has_lock(),
             _ => false,
         }
+    }
+
+    /// Something has to be given back from here on: gives its number.
+    pub(super) fn acquire(&mut self, held: Held) -> Result<u32, Reject> {
+        if self.path.state.refs.len() >= MAX_REFERENCES {
+            return unsupported(format!("holding more than {MAX_REFERENCES} references"));
+        }
+        let (id, insn) = (self.new_id(), self.at);
+        self.path.state.refs.push(Reference { id, insn, held });
+        Ok(id)
     }
 
     fn value_kind(&self, args: &Args) -> Result<PtrKind, Reject> {

@@ -8,7 +8,7 @@ use super::MAX_OFF;
 use super::memory::{Access, At, Source};
 use crate::diag::reject::Reject;
 use crate::domain::Scalar;
-use crate::state::{Byte, Ptr, PtrKind, SLOT, STACK_LIMIT, ScalarValue, Slot, Value, locate};
+use crate::state::{Byte, Object, Ptr, PtrKind, SLOT, STACK_LIMIT, ScalarValue, Slot, Value, locate};
 use crate::walk::Walk;
 
 /// How messages call an access.
@@ -107,6 +107,10 @@ impl Walk<'_> {
         let slot = self.slot_of(frame, index);
         let bytes = || (0..size as usize).map(|i| slot.bytes[(byte + SLOT - i) % SLOT]);
         if !slot.is_spill() {
+            if let Some(i) = bytes().position(Byte::is_object) {
+                let (i, size) = (ring3_isa::num::signed_index(i), i64::from(size));
+                return Err(Reject::StackRead { off, i, size });
+            }
             return Ok(if bytes().all(|b| b == Byte::Zero) { Value::constant(0) } else { Value::unknown() });
         }
         if size == 8 && slot.spill_size() == 8 {
@@ -193,7 +197,7 @@ impl Walk<'_> {
                     Source::Reg(_) | Source::Unknown => false,
                 };
                 let slot = self.slot_mut(frame, index);
-                if slot.is_spill() {
+                if slot.is_special() {
                     slot.scrub();
                 }
                 slot.spill = Value::Uninit;
@@ -208,13 +212,14 @@ impl Walk<'_> {
     fn spill(&mut self, frame: u32, index: usize, value: Value, size: u32) {
         let slot = self.slot_mut(frame, index);
         slot.spill = value;
+        slot.object = Object::None;
         let keep = SLOT - size as usize;
         for (i, byte) in slot.bytes.iter_mut().enumerate() {
             *byte = match *byte {
                 _ if i >= keep => Byte::Spill,
                 Byte::Zero => Byte::Zero,
                 Byte::Invalid => Byte::Invalid,
-                Byte::Spill | Byte::Misc => Byte::Misc,
+                Byte::Spill | Byte::Misc | Byte::Iter | Byte::IrqFlag => Byte::Misc,
             };
         }
     }
@@ -237,7 +242,7 @@ impl Walk<'_> {
             if slot.is_spill() {
                 slot.scrub();
             }
-            slot.spill = Value::Uninit;
+            (slot.spill, slot.object) = (Value::Uninit, Object::None);
             let stays_zero = zero && slot.bytes[byte] == Byte::Zero;
             relied_on_zero |= stays_zero;
             slot.bytes[byte] = if stays_zero { Byte::Zero } else { Byte::Misc };
@@ -277,7 +282,7 @@ impl Walk<'_> {
                         self.slot_mut(frame, index).scrub();
                     }
                 }
-                Byte::Spill => {
+                Byte::Spill | Byte::Iter | Byte::IrqFlag => {
                     let (reg, i) = (reg.number(), off - starts.start);
                     return Err(match ptr.var.is_const() {
                         true => Reject::StackIndirect { reg, off: starts.start, i, size },

@@ -110,13 +110,19 @@ impl Walk<'_> {
         if self.path.state.is_locked() {
             return Err(Reject::GlobalUnderLock {});
         }
-        if let Err(reject) = checked {
+        if let Err(reject) = &checked {
             // What ring3 cannot judge is not the caller's fault.
             if matches!(reject, Reject::Unsupported { .. }) {
-                return Err(reject);
+                return checked.map(|()| Next::Fall);
             }
             self.log.push(&reject.text());
             self.log.push("\n");
+        }
+        let sleepless = self.sleepless_region().is_some() || !self.path.state.sleepable;
+        if self.structure.subprogs[subprog].might_sleep && sleepless {
+            return Err(Reject::GlobalSleeps {});
+        }
+        if checked.is_err() {
             return Err(Reject::GlobalArgs { subprog, name });
         }
         if self.log.on() {

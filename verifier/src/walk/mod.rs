@@ -363,7 +363,7 @@ impl<'p> Walk<'p> {
 
     /// Names for states in the log.
     pub fn names(&self) -> render::Names<'p> {
-        render::Names { program: self.program, target: self.target }
+        render::Names { program: self.program, target: self.target, kfuncs: &self.structure.kfuncs }
     }
 
     /// The whole state of a frame, as it stands in the log.

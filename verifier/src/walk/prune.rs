@@ -10,8 +10,8 @@ use super::path::{Path, StoredId, Trail};
 use super::scc::Visit;
 use crate::diag::reject::Reject;
 use crate::diag::render::Scratched;
-use crate::state::subsume::{IdMap, Mode, covers, is_same_number};
-use crate::state::{Slot, State, Value};
+use crate::state::subsume::{IdMap, Mode, covers, is_same_number, iterated};
+use crate::state::{PtrKind, Slot, State, Value};
 
 /// Entries of a trail after which a state is stored whatever else.
 const MAX_TRAIL: usize = 40;
@@ -187,6 +187,14 @@ impl Walk<'_> {
             {
                 return Ok(Compared::Covered { open_loop: true });
             }
+            if fixed.asks_iterator {
+                let covered = self.covered(id, Mode::RangeWithin) && self.asks_active_iterator();
+                return Ok(if covered {
+                    Compared::Covered { open_loop: true }
+                } else {
+                    self.open_miss(force, (jumps, insns), add)
+                });
+            }
             if fixed.calls_callback {
                 let covered = self.covered(id, Mode::RangeWithin);
                 return Ok(if covered {
@@ -259,6 +267,18 @@ impl Walk<'_> {
             && old.frames.len() == cur.frames.len()
             && old.frame().regs.iter().zip(&cur.frame().regs).all(|(old, cur)| same_value(old, cur))
             && self.covered(id, Mode::Exact)
+            && !iterated(old, cur)
+    }
+
+    /// Whether the iterator that the next call asks may still give something.
+    fn asks_active_iterator(&self) -> bool {
+        let Value::Ptr(ptr) = self.path.state.reg(Reg::R1) else { return false };
+        let (PtrKind::Stack(frame), Some(off)) = (ptr.kind, ptr.const_off()) else { return false };
+        let inside = (-crate::state::STACK_LIMIT..0).contains(&off);
+        inside
+            && self.path.state.frames.get(frame as usize).is_some_and(|frame| {
+                frame.stack.slot(crate::state::locate(off).0).iter().is_some_and(|iter| !iter.drained)
+            })
     }
 
     fn infinite_loop(&self, id: StoredId) -> Reject {

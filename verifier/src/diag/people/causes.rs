@@ -85,6 +85,8 @@ const fn kind(code: Code) -> Kind {
         | Code::CallUnderLock
         | Code::LockOrder
         | Code::OpenRegion
+        | Code::MissingRegion
+        | Code::StackObject
         | Code::StorageFlags
         | Code::CallDepth
         | Code::StackDepth
@@ -726,5 +728,4 @@ mod tests {
         assert_eq!(assigned("total += n;"), None);
         assert_eq!(assigned("while (i <= n)"), None);
     }
-
 }

@@ -314,6 +314,14 @@ const fn texts(code: Code) -> (&'static str, &'static str) {
             "Whoever locks, disables preemption or interrupts, or enters an RCU section must undo that before the program or the function ends, on every path.",
             "Leave the region in front of every return, on the error paths, too.",
         ),
+        Code::MissingRegion => (
+            "What this function gives or uses is only there while RCU protects it, and a program that may sleep does not have that protection by itself.",
+            "Put bpf_rcu_read_lock() and bpf_rcu_read_unlock() around everything from the first of these calls to the last use.",
+        ),
+        Code::StackObject => (
+            "Iterators and saved interrupt flags lie on the stack, and only their own functions may touch them: made once, used, and given back exactly once,              at the same place.",
+            "Call the `_new` function once in front of the loop, `_destroy` on every path behind it (even if `_new` failed), and never copy or overwrite it. bpf_for() and bpf_for_each() of libbpf do that.",
+        ),
         Code::InfiniteLoop => (
             "The verifier went around the loop, and everything was as before: it would never end.",
             "Let the loop count up to a constant: `for (int i = 0; i < 64; i++)`, or use bpf_loop() or bpf_for().",

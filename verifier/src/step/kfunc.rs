@@ -1,0 +1,212 @@
+//! Calls of functions of the kernel: who may call, what single functions do beside the general rules, what comes back.
+//! What the arguments have to be is in `kfunc_args.rs`.
+
+use ring3_isa::Reg;
+use ring3_platform::Program;
+use ring3_platform::kfuncs::{Kfunc, KfuncFlags};
+
+use super::call::display_name;
+use crate::cfg::kfuncs::{Named, Param, Proto, Ret};
+use crate::diag::reject::{Reject, unsupported};
+use crate::state::{BtfPtr, Held, IterTrust, Ptr, PtrKind, Trust, Value};
+use crate::walk::{Next, Walk};
+
+/// What the arguments of a call say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said {
+    /// The reference of an argument.
+    pub ref_id: u32,
+    /// The argument that is released is there.
+    pub releases: bool,
+    /// Size of the memory that is returned, and whether programs may not write there.
+    pub buffer: Option<(u64, bool)>,
+    /// The iterator: frame, lowest slot.
+    pub iter: Option<(usize, usize)>,
+}
+
+/// Functions with rules of their own that are here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Own {
+    RcuLock,
+    RcuUnlock,
+    PreemptDisable,
+    PreemptEnable,
+    IrqSave,
+    IrqRestore,
+    Throw,
+    /// Only the general rules.
+    None,
+}
+
+/// What is not judged yet although every argument might be: the function does more than its prototype says, or is for
+/// some programs of a type only.
+const UNMODELLED: &[&str] = &[
+    "__bpf_trap",
+    "bpf_cast_to_kern_ctx",
+    "bpf_get_dentry_xattr",
+    "bpf_get_file_xattr",
+    "bpf_get_fsverity_digest",
+    "bpf_get_kmem_cache",
+    "bpf_get_task_exe_file",
+    "bpf_kfree_skb",
+    "bpf_obj_new_impl",
+    "bpf_path_d_path",
+    "bpf_percpu_obj_new_impl",
+    "bpf_put_file",
+    "bpf_qdisc_bstats_update",
+    "bpf_qdisc_init_prologue",
+    "bpf_qdisc_reset_destroy_epilogue",
+    "bpf_qdisc_skb_drop",
+    "bpf_qdisc_watchdog_schedule",
+    "bpf_rdonly_cast",
+    "bpf_remove_dentry_xattr",
+    "bpf_session_cookie",
+    "bpf_session_is_return",
+    "bpf_set_dentry_xattr",
+    "bpf_skb_get_hash",
+    "bpf_sock_destroy",
+    "bpf_throw",
+    "bpf_xdp_metadata_rx_hash",
+    "bpf_xdp_metadata_rx_timestamp",
+    "bpf_xdp_metadata_rx_vlan_tag",
+    "bpf_xdp_pull_data",
+];
+
+impl Own {
+    fn of(name: &str) -> Own {
+        match name {
+            "bpf_rcu_read_lock" => Own::RcuLock,
+            "bpf_rcu_read_unlock" => Own::RcuUnlock,
+            "bpf_preempt_disable" => Own::PreemptDisable,
+            "bpf_preempt_enable" => Own::PreemptEnable,
+            "bpf_local_irq_save" => Own::IrqSave,
+            "bpf_local_irq_restore" => Own::IrqRestore,
+            "bpf_throw" => Own::Throw,
+            _ => Own::None,
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// A call of a function of the kernel.
+    pub(super) fn call_kfunc(&mut self, id: i32, off: i16) -> Result<Next, Reject> {
+        let Some(named) = self.program.kfunc(id, off) else {
+            return unsupported(format!("the kernel function with BTF id {id}"));
+        };
+        let structure = self.structure;
+        let found = usize::try_from(id).ok().and_then(|at| structure.kfuncs.named.get(at));
+        match found {
+            Some(Named::Known(proto)) => {
+                self.may_call(proto.row)?;
+                self.call_known(proto)
+            }
+            Some(Named::NoProto(row)) => {
+                self.may_call(row)?;
+                unsupported(format!("kernel function {} without the kernel's types (BTF)", row.name))
+            }
+            Some(Named::Unknown) | None if named.weak => {
+                // The loader makes it a call of a helper that there is not.
+                let id = Program::MISSING_KFUNC.saturating_add(id);
+                Err(Reject::InvalidHelper { name: display_name(id), id })
+            }
+            Some(Named::Unknown) | None => unsupported(format!("kernel function {}", named.name)),
+        }
+    }
+
+    fn may_call(&self, row: &'static Kfunc) -> Result<(), Reject> {
+        match row.allows(self.program.kind) {
+            Some(true) => Ok(()),
+            Some(false) => Err(Reject::KfuncNotAllowed { name: row.name }),
+            None => unsupported(format!("kernel function {}", row.name)),
+        }
+    }
+
+    fn call_known(&mut self, proto: &Proto) -> Result<Next, Reject> {
+        let name = proto.row.name;
+        if UNMODELLED.contains(&name) {
+            return unsupported(format!("kernel function {name}"));
+        }
+        let own = Own::of(name);
+        if proto.has(KfuncFlags::SLEEPABLE) && !self.path.state.sleepable {
+            return Err(Reject::KfuncSleepable { name });
+        }
+        let mut said = Said::default();
+        self.check_kfunc_args(proto, own, &mut said)?;
+        self.enter_regions(proto, own)?;
+        if proto.has(KfuncFlags::RELEASE) && !self.release_reference(said.ref_id) {
+            return Err(Reject::KfuncNotReferenced { name });
+        }
+        self.forget_caller_saved();
+        self.set_kfunc_result(proto, &said)?;
+        if proto.has(KfuncFlags::ITER_NEXT) {
+            self.iterate(&said)?;
+        }
+        Ok(Next::Fall)
+    }
+
+    fn set_kfunc_result(&mut self, proto: &Proto, said: &Said) -> Result<(), Reject> {
+        let name = proto.row.name;
+        let acquires = proto.has(KfuncFlags::ACQUIRE);
+        if acquires && !matches!(proto.ret, Ret::Struct(_)) {
+            return Err(Reject::KfuncNoReturnPtr {});
+        }
+        let mut ptr = match proto.ret {
+            Ret::Void => return Ok(()),
+            Ret::Scalar => {
+                self.write(Reg::R0, Value::unknown());
+                return Ok(());
+            }
+            Ret::Struct(id) => Ptr::new(PtrKind::Btf(BtfPtr::kernel(id, self.result_trust(proto, said)))),
+            Ret::Mem(size) => {
+                let kind = PtrKind::Mem { size, rdonly: true, ringbuf: false };
+                Ptr { ref_id: said.ref_id, ..Ptr::new(kind) }
+            }
+            Ret::Buffer { kind, id } => {
+                let Some((size, rdonly)) = said.buffer else {
+                    let what = self.target.btf.as_ref().map_or("", |btf| btf.name(ring3_btf::TypeId(id))).to_owned();
+                    return Err(Reject::KfuncReturns { name, kind: kind.name(), what });
+                };
+                let size = u32::try_from(size).unwrap_or(u32::MAX);
+                Ptr { ref_id: said.ref_id, ..Ptr::new(PtrKind::Mem { size, rdonly, ringbuf: false }) }
+            }
+        };
+        ptr.nullable = proto.has(KfuncFlags::RET_NULL);
+        if ptr.nullable {
+            ptr.id = self.new_id();
+        }
+        if acquires {
+            let id = self.acquire(Held::Object)?;
+            ptr.ref_id = id;
+            if ptr.nullable {
+                ptr.id = id;
+            }
+        }
+        self.write(Reg::R0, Value::Ptr(ptr));
+        Ok(())
+    }
+
+    /// How good a pointer to a structure is that a function gives.
+    fn result_trust(&self, proto: &Proto, said: &Said) -> Trust {
+        let iter = said.iter.filter(|_| proto.has(KfuncFlags::ITER_NEXT));
+        if let Some((frame, slot)) = iter {
+            let slot = self.path.state.frames[frame].stack.slot(slot);
+            return match slot.iter().map(|iter| iter.trust) {
+                Some(IterTrust::Rcu) => Trust::RCU,
+                Some(IterTrust::Trusted) => Trust::TRUSTED,
+                Some(IterTrust::Untrusted) | None => Trust::UNTRUSTED,
+            };
+        }
+        if proto.has(KfuncFlags::RCU_PROTECTED) { Trust::RCU } else { Trust::PLAIN }
+    }
+
+    /// The structure of the kernel that an argument has to be: `btfptr` fills this in.
+    pub(super) fn check_kfunc_struct(
+        &mut self,
+        proto: &Proto,
+        _index: usize,
+        _reg: Reg,
+        _param: Param,
+    ) -> Result<(), Reject> {
+        unsupported(format!("a structure of the kernel given to kernel function {}", proto.row.name))
+    }
+}
