@@ -59,7 +59,7 @@ pub struct Native {
     main: Main,
     input: Input,
     /// The library holds their addresses.
-    _maps: Vec<Box<Arc<dyn Map>>>,
+    _maps: Box<[Arc<dyn Map>]>,
     /// `main` is in it.
     _library: Library,
     _folder: Folder,
@@ -87,13 +87,13 @@ impl Native {
         compile(source, &object)?;
         // SAFETY: the library is compiled from our own sources, which have no constructors.
         let library = unsafe { Library::new(&object) }?;
-        let create = |def| maps::create(def, 1).map(Box::new).map_err(NativeError::Map);
-        let maps: Vec<Box<Arc<dyn Map>>> = workload.program.maps.iter().map(create).collect::<Result<_, _>>()?;
-        for (def, map) in workload.program.maps.iter().zip(&maps).filter(|(def, _)| !def.name.contains('.')) {
+        let create = |def| maps::create(def, 1).map_err(NativeError::Map);
+        let maps: Box<[Arc<dyn Map>]> = workload.program.maps.iter().map(create).collect::<Result<_, _>>()?;
+        for (def, map) in workload.program.maps.iter().zip(&*maps).filter(|(def, _)| !def.name.contains('.')) {
             // SAFETY: the variable of a map has more than one word.
             let symbol: Symbol<'_, *mut u64> = unsafe { library.get(def.name.as_bytes()) }?;
             // SAFETY: as above; nothing runs yet.
-            unsafe { symbol.write(std::ptr::from_ref(map.as_ref()).expose_provenance() as u64) };
+            unsafe { symbol.write(std::ptr::from_ref(map).expose_provenance() as u64) };
         }
         // SAFETY: `bpf/native.h` says that the table is there and what it holds.
         let helpers: Symbol<'_, *mut Helpers> = unsafe { library.get(b"helpers") }?;

@@ -4,6 +4,7 @@ use ring3_isa::{Reg, Size, Width};
 use ring3_vm::Op;
 
 use crate::JitError;
+use crate::opt::{self, Step};
 use crate::target::{Array, Callee, Frame, Target};
 
 /// Operations that a program may have: 1,000,000 instructions of the verifier's limit, with room for what lowering adds.
@@ -45,9 +46,16 @@ pub(crate) struct Unit<'a> {
     /// Calls of helpers that are lookups in these arrays, in the order of operations.
     pub(crate) lookups: &'a [(u32, Array)],
     pub(crate) runtime: Runtime<'a>,
+    /// Whether operations may be joined and left out; else each is emitted as it is.
+    pub(crate) joined: bool,
 }
 
 impl Unit<'_> {
+    /// Whether the operation is a call that is a lookup in an array.
+    pub(crate) fn is_array_lookup(&self, op: u32) -> bool {
+        !self.lookups.is_empty() && self.array(op).is_some()
+    }
+
     /// The array that the operation looks up in.
     fn array(&self, op: u32) -> Option<Array> {
         self.lookups.binary_search_by_key(&op, |(at, _)| *at).ok().map(|found| self.lookups[found].1)
@@ -76,6 +84,7 @@ pub(crate) fn assemble<T: Target>(unit: &Unit<'_>, mut target: T) -> Result<Asse
         target,
         op_labels,
         loop_heads: loop_heads(unit.ops),
+        steps: if unit.joined { opt::steps(unit) } else { vec![Step::Plain; unit.ops.len()] },
         function_labels,
         op_offsets: Vec::with_capacity(unit.ops.len() + 1),
     };
@@ -134,6 +143,7 @@ struct Walk<'a, T: Target> {
     op_labels: Vec<T::Label>,
     /// Operations that something behind them jumps back to.
     loop_heads: Vec<bool>,
+    steps: Vec<Step>,
     function_labels: Vec<T::Label>,
     op_offsets: Vec<u32>,
 }
@@ -160,7 +170,7 @@ impl<T: Target> Walk<'_, T> {
             let offset = self.here()?;
             self.op_offsets.push(offset);
             self.target.place(self.op_labels[at as usize]);
-            self.op(at, *op, function, &frame)?;
+            self.step(at, *op, function, &frame)?;
         }
         if !matches!(ops.last(), Some(Op::Exit | Op::Jump { .. })) {
             self.target.guard();
@@ -168,10 +178,27 @@ impl<T: Target> Walk<'_, T> {
         Ok(())
     }
 
-    fn op(&mut self, at: u32, op: Op, function: &Function, frame: &Frame) -> Result<(), JitError> {
+    fn step(&mut self, at: u32, op: Op, function: &Function, frame: &Frame) -> Result<(), JitError> {
         if writes(op) == Some(Reg::FP) {
             return Err(JitError::WritesFramePointer { at });
         }
+        match self.steps[at as usize] {
+            Step::Plain => return self.op(at, op, function, frame),
+            Step::Other(other) => return self.op(at, other, function, frame),
+            Step::Nothing => {}
+            Step::Alu { width, op, dst, lhs, rhs } => self.target.alu_of(width, op, dst, lhs, rhs),
+            Step::Rotate { width, dst, src, left } => self.target.rotate(width, dst, src, left),
+            Step::LoadSwapped { size, dst, base, off } => self.target.load_swapped(size, dst, base, off),
+            Step::LoadIndexed { size, signed, dst, at } => self.target.load_indexed(size, signed, dst, at),
+            Step::StoreIndexed { size, at, src } => self.target.store_indexed(size, at, src),
+            Step::SelectUnless { width, op, lhs, rhs, dst, value } => {
+                self.target.select_unless(width, op, lhs, rhs, dst, value);
+            }
+        }
+        Ok(())
+    }
+
+    fn op(&mut self, at: u32, op: Op, function: &Function, frame: &Frame) -> Result<(), JitError> {
         let label = |walk: &Self, target| walk.op_label(at, target, function);
         match op {
             Op::Alu { width, op, dst, src } => self.target.alu(width, op, dst, src),
@@ -245,7 +272,7 @@ fn frame_of(entry: bool, function: &Function, unit: &Unit<'_>) -> Frame {
         if let Some(reg) = writes(*op)
             && [Reg::R6, Reg::R7, Reg::R8, Reg::R9].contains(&reg)
         {
-            frame.saved.insert(reg);
+            frame.saved = frame.saved.with(reg);
         }
         frame.uses_stack |= reads(*op).contains(&Some(Reg::FP));
         match op {

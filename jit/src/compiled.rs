@@ -84,7 +84,7 @@ fn emit(linked: &Linked, arch: Arch) -> Result<Assembled, JitError> {
         legacy_packet: Callee(ring3_vm::legacy_packet as *const () as usize),
         may_goto_budget: MAY_GOTO_BUDGET,
     };
-    let unit = Unit { ops: linked.ops(), functions: &functions, lookups: &lookups, runtime };
+    let unit = Unit { ops: linked.ops(), functions: &functions, lookups: &lookups, runtime, joined: true };
     match arch {
         Arch::X64 => assemble(&unit, X64::new(x64::Features::detect())),
         Arch::Arm64 => aarch64::assemble(&unit, aarch64::Features::detect()),

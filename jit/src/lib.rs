@@ -14,6 +14,7 @@ mod compile;
 mod compiled;
 mod error;
 mod exec_mem;
+mod opt;
 mod target;
 // dynasm's macro converts registers that are numbers already.
 #[allow(clippy::useless_conversion)]

@@ -3,23 +3,10 @@
 //! A back end emits bytes and labels and knows nothing of programs. What it may rely on, because `compile` checks it: jumps stay in
 //! their function, R10 is never written, callees exist, and read-modify-write operations are 32 or 64 bits wide.
 
-use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
+use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, RegSet, Size, Width};
 
 use crate::JitError;
-
-/// A set of registers of BPF.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct RegSet(u16);
-
-impl RegSet {
-    pub(crate) fn insert(&mut self, reg: Reg) {
-        self.0 |= 1 << reg.number();
-    }
-
-    pub(crate) fn contains(self, reg: Reg) -> bool {
-        self.0 & (1 << reg.number()) != 0
-    }
-}
+use crate::opt::Chosen;
 
 /// What a function needs of its frame: the prologue builds it, and each exit takes it down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -52,6 +39,14 @@ pub(crate) struct Array {
     pub(crate) entries: u32,
 }
 
+/// `base + index + off`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Indexed {
+    pub(crate) base: Reg,
+    pub(crate) index: Reg,
+    pub(crate) off: i32,
+}
+
 /// Emits machine code.
 pub(crate) trait Target: Sized {
     /// A place in the code that jumps can name before it is placed.
@@ -77,6 +72,10 @@ pub(crate) trait Target: Sized {
 
     /// `dst = dst op src`.
     fn alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand);
+    /// `dst = lhs op rhs`, where `lhs` is not `dst` and neither is `rhs`.
+    fn alu_of(&mut self, width: Width, op: AluOp, dst: Reg, lhs: Reg, rhs: Operand);
+    /// `dst = src` rotated left by more than 0 bits and less than the width.
+    fn rotate(&mut self, width: Width, dst: Reg, src: Reg, left: u8);
     /// `dst = src`, the low half zero-extended if 32 bits wide.
     fn mov(&mut self, width: Width, dst: Reg, src: Operand);
     /// `dst = src`, the low `from` bytes sign-extended to the width.
@@ -92,6 +91,12 @@ pub(crate) trait Target: Sized {
     fn load(&mut self, size: Size, signed: bool, dst: Reg, base: Reg, off: i32);
     /// `*(base + off) = src`.
     fn store(&mut self, size: Size, base: Reg, off: i32, src: Operand);
+    /// `dst = *(base + off)`, 2, 4 or 8 bytes of which the first is the highest.
+    fn load_swapped(&mut self, size: Size, dst: Reg, base: Reg, off: i32);
+    /// `dst = *(base + index + off)`.
+    fn load_indexed(&mut self, size: Size, signed: bool, dst: Reg, at: Indexed);
+    /// `*(base + index + off) = src`.
+    fn store_indexed(&mut self, size: Size, at: Indexed, src: Operand);
     /// Read-modify-write of 32 or 64 bits.
     fn atomic(&mut self, op: AtomicOp, width: Width, base: Reg, off: i32, src: Reg);
     /// A load that later accesses are not moved before.
@@ -103,6 +108,8 @@ pub(crate) trait Target: Sized {
     fn jump(&mut self, target: Self::Label);
     /// Jumps if the comparison holds.
     fn branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: Self::Label);
+    /// `dst = value` unless the comparison holds.
+    fn select_unless(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, dst: Reg, value: Chosen);
     /// Jumps if the frame's budget is used up, else counts it down.
     fn may_goto(&mut self, frame: &Frame, target: Self::Label);
 

@@ -102,7 +102,7 @@ impl A64 {
 
     /// Zeroes the word at this offset from R10.
     fn store_zero(&mut self, off: i32) {
-        self.emit_store(ring3_isa::Size::Dw, Reg::FP, off, ring3_isa::Operand::Imm(0));
+        self.emit_store(ring3_isa::Size::Dw, super::regs::of(Reg::FP), off, ring3_isa::Operand::Imm(0));
     }
 
     /// Takes the frame down and returns `result`, as R0 to functions of the program and as the ABI says to the outside.

@@ -82,6 +82,47 @@ impl A64 {
         }
     }
 
+    /// The operations that most programs copy for have a destination of their own.
+    pub(super) fn emit_alu_of(&mut self, width: Width, op: AluOp, d: u8, l: u8, rhs: Operand) {
+        match (op, rhs) {
+            (AluOp::Add | AluOp::Sub, Operand::Imm(imm)) if let Some(value) = Imm12::new(imm.unsigned_abs()) => {
+                self.add_imm(width, d, l, value, (op == AluOp::Sub) != (imm < 0));
+            }
+            _ => {
+                let r = self.operand(width, rhs);
+                self.alu_of_regs(width, op, d, l, r);
+            }
+        }
+    }
+
+    fn alu_of_regs(&mut self, width: Width, op: AluOp, d: u8, l: u8, r: u8) {
+        let division = |signed, rest| Division { width, signed, rest };
+        match op {
+            AluOp::Add => sized!(self, add, width, d, l, r),
+            AluOp::Sub => sized!(self, sub, width, d, l, r),
+            AluOp::Or => sized!(self, orr, width, d, l, r),
+            AluOp::And => sized!(self, and, width, d, l, r),
+            AluOp::Xor => sized!(self, eor, width, d, l, r),
+            AluOp::Mul => sized!(self, mul, width, d, l, r),
+            AluOp::Lsh => sized!(self, lsl, width, d, l, r),
+            AluOp::Rsh => sized!(self, lsr, width, d, l, r),
+            AluOp::Arsh => sized!(self, asr, width, d, l, r),
+            AluOp::Div => self.divide_regs(division(false, false), d, l, r),
+            AluOp::Mod => self.divide_regs(division(false, true), d, l, r),
+            AluOp::SDiv => self.divide_regs(division(true, false), d, l, r),
+            AluOp::SMod => self.divide_regs(division(true, true), d, l, r),
+        }
+    }
+
+    pub(super) fn emit_rotate(&mut self, width: Width, dst: Reg, src: Reg, left: u8) {
+        let (d, s) = (regs::of(dst), regs::of(src));
+        let right = width.bits() - u32::from(left);
+        match width {
+            Width::W64 => emit!(self, ror X(d), X(s), right),
+            Width::W32 => emit!(self, ror W(d), W(s), right),
+        }
+    }
+
     /// The register of an operand; an immediate is loaded into X17.
     pub(super) fn operand(&mut self, width: Width, operand: Operand) -> u8 {
         match operand {
@@ -225,14 +266,18 @@ impl A64 {
             };
         }
         let s = self.operand(width, src);
+        self.divide_regs(division, d, d, s);
+    }
+
+    fn divide_regs(&mut self, Division { width, signed, rest }: Division, d: u8, l: u8, s: u8) {
         let quotient = if rest { X16 } else { d };
         if signed {
-            sized!(self, sdiv, width, quotient, d, s);
+            sized!(self, sdiv, width, quotient, l, s);
         } else {
-            sized!(self, udiv, width, quotient, d, s);
+            sized!(self, udiv, width, quotient, l, s);
         }
         if rest {
-            sized!(self, msub, width, d, X16, s, d);
+            sized!(self, msub, width, d, X16, s, l);
         }
     }
 

@@ -5,7 +5,9 @@ use ring3_isa::{CmpOp, Operand, Reg, Width};
 
 use super::abi::BUDGET_SLOT;
 use super::alu::Imm12;
+use super::regs::X16;
 use super::{A64, Reach, emit, regs, sized};
+use crate::opt::Chosen;
 use crate::target::Frame;
 
 /// A conditional branch, or its opposite around a jump that reaches further.
@@ -38,6 +40,45 @@ impl A64 {
             CmpOp::Sge => branch_if!(self, ge, lt, target),
             CmpOp::Slt => branch_if!(self, lt, ge, target),
             CmpOp::Sle => branch_if!(self, le, gt, target),
+        }
+    }
+
+    pub(super) fn emit_select_unless(
+        &mut self,
+        width: Width,
+        op: CmpOp,
+        lhs: Reg,
+        rhs: Operand,
+        dst: Reg,
+        value: Chosen,
+    ) {
+        let v = match value {
+            Chosen::Reg(reg) => regs::of(reg),
+            Chosen::Low(reg) => {
+                emit!(self, mov W(X16), W(regs::of(reg)));
+                X16
+            }
+            Chosen::Number(number) => {
+                self.emit_load_imm(X16, number);
+                X16
+            }
+        };
+        let (d, l) = (regs::of(dst), regs::of(lhs));
+        match op {
+            CmpOp::Set => self.emit_test(width, l, rhs),
+            _ => self.compare(width, l, rhs),
+        }
+        match op {
+            CmpOp::Eq => emit!(self, csel X(d), X(d), X(v), eq),
+            CmpOp::Ne | CmpOp::Set => emit!(self, csel X(d), X(d), X(v), ne),
+            CmpOp::Gt => emit!(self, csel X(d), X(d), X(v), hi),
+            CmpOp::Ge => emit!(self, csel X(d), X(d), X(v), hs),
+            CmpOp::Lt => emit!(self, csel X(d), X(d), X(v), lo),
+            CmpOp::Le => emit!(self, csel X(d), X(d), X(v), ls),
+            CmpOp::Sgt => emit!(self, csel X(d), X(d), X(v), gt),
+            CmpOp::Sge => emit!(self, csel X(d), X(d), X(v), ge),
+            CmpOp::Slt => emit!(self, csel X(d), X(d), X(v), lt),
+            CmpOp::Sle => emit!(self, csel X(d), X(d), X(v), le),
         }
     }
 

@@ -3,8 +3,9 @@
 use dynasmrt::DynasmApi;
 use ring3_isa::{Operand, Reg, Size, Width};
 
-use super::regs::{self, X16};
+use super::regs::{self, X15, X16};
 use super::{A64, emit};
+use crate::target::Indexed;
 
 /// How an instruction reaches its address.
 #[derive(Clone, Copy)]
@@ -41,8 +42,9 @@ impl A64 {
         }
     }
 
-    pub(super) fn emit_load(&mut self, size: Size, signed: bool, dst: Reg, base: Reg, off: i32) {
-        let (d, b) = (regs::of(dst), regs::of(base));
+    /// `b` is a register of the machine other than X16.
+    pub(super) fn emit_load(&mut self, size: Size, signed: bool, dst: Reg, b: u8, off: i32) {
+        let d = regs::of(dst);
         let place = self.access(size, off);
         match (size, signed) {
             (Size::B, false) => at!(self, b, place, ldrb, ldurb, W, d),
@@ -55,8 +57,8 @@ impl A64 {
         }
     }
 
-    pub(super) fn emit_store(&mut self, size: Size, base: Reg, off: i32, src: Operand) {
-        let b = regs::of(base);
+    /// `b` as of `emit_load`.
+    pub(super) fn emit_store(&mut self, size: Size, b: u8, off: i32, src: Operand) {
         // Stores keep the low bytes of the immediate.
         let s = self.operand(Width::W64, src);
         let place = self.access(size, off);
@@ -66,6 +68,12 @@ impl A64 {
             Size::W => at!(self, b, place, str, stur, W, s),
             Size::Dw => at!(self, b, place, str, stur, X, s),
         }
+    }
+
+    /// The register that holds the sum of base and index: X15, as both X16 and X17 may be needed after it.
+    pub(super) fn indexed(&mut self, at: Indexed) -> u8 {
+        emit!(self, add X(X15), X(regs::of(at.base)), X(regs::of(at.index)));
+        X15
     }
 
     /// The register that holds `base + off`: the base itself or X16.

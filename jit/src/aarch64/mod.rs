@@ -17,7 +17,8 @@ use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
 
 use crate::JitError;
 use crate::compile::{Assembled, Unit};
-use crate::target::{Array, Callee, Frame, Target};
+use crate::opt::Chosen;
+use crate::target::{Array, Callee, Frame, Indexed, Target};
 
 /// One instruction or several, in Arm's syntax.
 macro_rules! emit {
@@ -132,6 +133,14 @@ impl Target for A64 {
         self.emit_alu(width, op, dst, src);
     }
 
+    fn alu_of(&mut self, width: Width, op: AluOp, dst: Reg, lhs: Reg, rhs: Operand) {
+        self.emit_alu_of(width, op, regs::of(dst), regs::of(lhs), rhs);
+    }
+
+    fn rotate(&mut self, width: Width, dst: Reg, src: Reg, left: u8) {
+        self.emit_rotate(width, dst, src, left);
+    }
+
     fn mov(&mut self, width: Width, dst: Reg, src: Operand) {
         self.emit_mov(width, dst, src);
     }
@@ -153,11 +162,26 @@ impl Target for A64 {
     }
 
     fn load(&mut self, size: Size, signed: bool, dst: Reg, base: Reg, off: i32) {
-        self.emit_load(size, signed, dst, base, off);
+        self.emit_load(size, signed, dst, regs::of(base), off);
     }
 
     fn store(&mut self, size: Size, base: Reg, off: i32, src: Operand) {
-        self.emit_store(size, base, off, src);
+        self.emit_store(size, regs::of(base), off, src);
+    }
+
+    fn load_swapped(&mut self, size: Size, dst: Reg, base: Reg, off: i32) {
+        self.emit_load(size, false, dst, regs::of(base), off);
+        self.emit_endian(EndianOp::Swap, size, dst);
+    }
+
+    fn load_indexed(&mut self, size: Size, signed: bool, dst: Reg, at: Indexed) {
+        let sum = self.indexed(at);
+        self.emit_load(size, signed, dst, sum, at.off);
+    }
+
+    fn store_indexed(&mut self, size: Size, at: Indexed, src: Operand) {
+        let sum = self.indexed(at);
+        self.emit_store(size, sum, at.off, src);
     }
 
     fn atomic(&mut self, op: AtomicOp, width: Width, base: Reg, off: i32, src: Reg) {
@@ -178,6 +202,10 @@ impl Target for A64 {
 
     fn branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: DynamicLabel) {
         self.emit_branch(width, op, lhs, rhs, target);
+    }
+
+    fn select_unless(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, dst: Reg, value: Chosen) {
+        self.emit_select_unless(width, op, lhs, rhs, dst, value);
     }
 
     fn may_goto(&mut self, frame: &Frame, target: DynamicLabel) {

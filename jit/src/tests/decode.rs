@@ -81,7 +81,10 @@ fn functions_tile_the_operations() {
     let ops = [Op::Exit, Op::Exit, Op::Exit];
     let unit = |functions: &[(u32, u32, u32)]| {
         let functions: Vec<_> = functions.iter().map(|&(start, end, stack)| Function { start, end, stack }).collect();
-        assemble_for(&Unit { ops: &ops, functions: &functions, lookups: &[], runtime: no_runtime(&[]) }, X64[0])
+        assemble_for(
+            &Unit { ops: &ops, functions: &functions, lookups: &[], runtime: no_runtime(&[]), joined: false },
+            X64[0],
+        )
     };
     assert!(unit(&[(0, 1, 0), (1, 1, 0), (1, 3, 512)]).is_ok());
     for gap in [&[(0, 1, 0), (2, 3, 0)][..], &[(0, 2, 0)], &[(0, 4, 0)], &[(1, 3, 0)], &[(0, 2, 0), (1, 3, 0)], &[]] {

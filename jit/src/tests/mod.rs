@@ -44,10 +44,16 @@ fn assemble_for(unit: &Unit<'_>, cpu: Cpu) -> Result<Assembled, JitError> {
     }
 }
 
-/// Assembles one function with a whole frame of stack.
+/// Assembles one function with a whole frame of stack, each operation as it is.
 fn assemble_main(ops: &[Op], cpu: Cpu, runtime: Runtime<'_>) -> Result<Assembled, JitError> {
     let functions = [Function { start: 0, end: ops.len() as u32, stack: 512 }];
-    assemble_for(&Unit { ops, functions: &functions, lookups: &[], runtime }, cpu)
+    assemble_for(&Unit { ops, functions: &functions, lookups: &[], runtime, joined: false }, cpu)
+}
+
+/// The same with operations joined and left out.
+fn assemble_joined(ops: &[Op], cpu: Cpu) -> Result<Assembled, JitError> {
+    let functions = [Function { start: 0, end: ops.len() as u32, stack: 512 }];
+    assemble_for(&Unit { ops, functions: &functions, lookups: &[], runtime: no_runtime(&[]), joined: true }, cpu)
 }
 
 /// R0 to R9.

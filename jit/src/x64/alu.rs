@@ -82,6 +82,52 @@ impl X64 {
         }
     }
 
+    /// `lea` and `imul` have a destination of their own; the others get a copy first, which costs the processor nothing.
+    pub(super) fn emit_alu_of(&mut self, width: Width, op: AluOp, dst: Reg, lhs: Reg, rhs: Operand) {
+        let (d, l) = (regs::of(dst), regs::of(lhs));
+        match (op, rhs) {
+            (AluOp::Add, Operand::Imm(imm)) => return self.lea(width, d, l, imm),
+            (AluOp::Sub, Operand::Imm(imm)) if imm != i32::MIN => return self.lea(width, d, l, -imm),
+            (AluOp::Add, Operand::Reg(rhs)) => match width {
+                Width::W64 => return emit!(self, lea Rq(d), [BYTE Rq(l) + Rq(regs::of(rhs)) + 0]),
+                Width::W32 => return emit!(self, lea Rd(d), [BYTE Rq(l) + Rq(regs::of(rhs)) + 0]),
+            },
+            (AluOp::Mul, Operand::Imm(imm)) => match width {
+                Width::W64 => return emit!(self, imul Rq(d), Rq(l), DWORD imm),
+                Width::W32 => return emit!(self, imul Rd(d), Rd(l), DWORD imm),
+            },
+            (AluOp::And, Operand::Imm(0xff)) => return emit!(self, movzx Rd(d), Rb(l)),
+            (AluOp::And, Operand::Imm(0xffff)) => return emit!(self, movzx Rd(d), Rw(l)),
+            _ => {}
+        }
+        self.emit_mov(width, dst, Operand::Reg(lhs));
+        self.emit_alu(width, op, dst, rhs);
+    }
+
+    fn lea(&mut self, width: Width, d: u8, l: u8, imm: i32) {
+        match (width, i8::try_from(imm)) {
+            (Width::W64, Ok(imm)) => emit!(self, lea Rq(d), [BYTE Rq(l) + imm]),
+            (Width::W64, Err(_)) => emit!(self, lea Rq(d), [DWORD Rq(l) + imm]),
+            (Width::W32, Ok(imm)) => emit!(self, lea Rd(d), [BYTE Rq(l) + imm]),
+            (Width::W32, Err(_)) => emit!(self, lea Rd(d), [DWORD Rq(l) + imm]),
+        }
+    }
+
+    pub(super) fn emit_rotate(&mut self, width: Width, dst: Reg, src: Reg, left: u8) {
+        let (d, s) = (regs::of(dst), regs::of(src));
+        let right = (width.bits() - u32::from(left)) as i8;
+        match (dst == src, self.features.bmi2, width) {
+            (false, true, Width::W64) => return emit!(self, rorx Rq(d), Rq(s), BYTE right),
+            (false, true, Width::W32) => return emit!(self, rorx Rd(d), Rd(s), BYTE right),
+            (false, false, _) => self.emit_mov(width, dst, Operand::Reg(src)),
+            (true, ..) => {}
+        }
+        match width {
+            Width::W64 => emit!(self, rol Rq(d), BYTE left as i8),
+            Width::W32 => emit!(self, rol Rd(d), BYTE left as i8),
+        }
+    }
+
     fn mul(&mut self, width: Width, dst: u8, src: Operand) {
         match (width, src) {
             (Width::W64, Operand::Reg(src)) => emit!(self, imul Rq(dst), Rq(regs::of(src))),

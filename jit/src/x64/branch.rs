@@ -4,17 +4,14 @@ use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi};
 use ring3_isa::{CmpOp, Operand, Reg, Width};
 
 use super::abi::BUDGET_SLOT;
-use super::regs;
+use super::regs::{self, R11};
 use super::{X64, emit};
+use crate::opt::Chosen;
 use crate::target::Frame;
 
 impl X64 {
     pub(super) fn emit_branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: DynamicLabel) {
-        if op == CmpOp::Set {
-            self.test(width, regs::of(lhs), rhs);
-        } else {
-            self.compare(width, regs::of(lhs), rhs);
-        }
+        self.flags(width, op, lhs, rhs);
         match op {
             CmpOp::Eq => emit!(self, je =>target),
             CmpOp::Ne | CmpOp::Set => emit!(self, jne =>target),
@@ -26,6 +23,51 @@ impl X64 {
             CmpOp::Sge => emit!(self, jge =>target),
             CmpOp::Slt => emit!(self, jl =>target),
             CmpOp::Sle => emit!(self, jle =>target),
+        }
+    }
+
+    pub(super) fn emit_select_unless(
+        &mut self,
+        width: Width,
+        op: CmpOp,
+        lhs: Reg,
+        rhs: Operand,
+        dst: Reg,
+        value: Chosen,
+    ) {
+        // Before the comparison: what loads a number may change the flags.
+        let v = match value {
+            Chosen::Reg(reg) => regs::of(reg),
+            Chosen::Low(reg) => {
+                emit!(self, mov r11d, Rd(regs::of(reg)));
+                R11
+            }
+            Chosen::Number(number) => {
+                self.emit_load_imm(R11, number);
+                R11
+            }
+        };
+        self.flags(width, op, lhs, rhs);
+        let d = regs::of(dst);
+        match op {
+            CmpOp::Eq => emit!(self, cmovne Rq(d), Rq(v)),
+            CmpOp::Ne | CmpOp::Set => emit!(self, cmove Rq(d), Rq(v)),
+            CmpOp::Gt => emit!(self, cmovbe Rq(d), Rq(v)),
+            CmpOp::Ge => emit!(self, cmovb Rq(d), Rq(v)),
+            CmpOp::Lt => emit!(self, cmovae Rq(d), Rq(v)),
+            CmpOp::Le => emit!(self, cmova Rq(d), Rq(v)),
+            CmpOp::Sgt => emit!(self, cmovle Rq(d), Rq(v)),
+            CmpOp::Sge => emit!(self, cmovl Rq(d), Rq(v)),
+            CmpOp::Slt => emit!(self, cmovge Rq(d), Rq(v)),
+            CmpOp::Sle => emit!(self, cmovg Rq(d), Rq(v)),
+        }
+    }
+
+    fn flags(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand) {
+        if op == CmpOp::Set {
+            self.test(width, regs::of(lhs), rhs);
+        } else {
+            self.compare(width, regs::of(lhs), rhs);
         }
     }
 

@@ -15,7 +15,8 @@ use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, VecAssembler};
 use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
 
 use crate::JitError;
-use crate::target::{Array, Callee, Frame, Target};
+use crate::opt::Chosen;
+use crate::target::{Array, Callee, Frame, Indexed, Target};
 
 /// One instruction or several, in Intel's syntax.
 macro_rules! emit {
@@ -119,6 +120,14 @@ impl Target for X64 {
         self.emit_alu(width, op, dst, src);
     }
 
+    fn alu_of(&mut self, width: Width, op: AluOp, dst: Reg, lhs: Reg, rhs: Operand) {
+        self.emit_alu_of(width, op, dst, lhs, rhs);
+    }
+
+    fn rotate(&mut self, width: Width, dst: Reg, src: Reg, left: u8) {
+        self.emit_rotate(width, dst, src, left);
+    }
+
     fn mov(&mut self, width: Width, dst: Reg, src: Operand) {
         self.emit_mov(width, dst, src);
     }
@@ -147,6 +156,19 @@ impl Target for X64 {
         self.emit_store(size, base, off, src);
     }
 
+    fn load_swapped(&mut self, size: Size, dst: Reg, base: Reg, off: i32) {
+        self.emit_load(size, false, dst, base, off);
+        self.emit_endian(EndianOp::Swap, size, dst);
+    }
+
+    fn load_indexed(&mut self, size: Size, signed: bool, dst: Reg, at: Indexed) {
+        self.emit_load_indexed(size, signed, dst, at);
+    }
+
+    fn store_indexed(&mut self, size: Size, at: Indexed, src: Operand) {
+        self.emit_store_indexed(size, at, src);
+    }
+
     fn atomic(&mut self, op: AtomicOp, width: Width, base: Reg, off: i32, src: Reg) {
         self.emit_atomic(op, width, base, off, src);
     }
@@ -166,6 +188,10 @@ impl Target for X64 {
 
     fn branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: DynamicLabel) {
         self.emit_branch(width, op, lhs, rhs, target);
+    }
+
+    fn select_unless(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, dst: Reg, value: Chosen) {
+        self.emit_select_unless(width, op, lhs, rhs, dst, value);
     }
 
     fn may_goto(&mut self, frame: &Frame, target: DynamicLabel) {

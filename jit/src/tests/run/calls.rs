@@ -168,7 +168,8 @@ fn run_functions(functions: &[&[Op]], stack: u32, ctx: u64, log: &mut Log) -> u6
         legacy_packet: address(legacy_packet as *const ()),
         may_goto_budget: 10,
     };
-    let done = assemble_for(&Unit { ops: &ops, functions: &ranges, lookups: &[], runtime }, this_cpu()).unwrap();
+    let done =
+        assemble_for(&Unit { ops: &ops, functions: &ranges, lookups: &[], runtime, joined: true }, this_cpu()).unwrap();
     let code = Code::new(&done);
     let at = |offset: u32| code.0.address(offset as usize).unwrap().expose_provenance() as u64;
     log.trampoline = at(done.trampoline);
@@ -316,7 +317,13 @@ fn array_lookups() {
         for entries in [1, 2, 127, 128, 0x8000_0000, u32::MAX] {
             for base in [0x1000, 0x7fff_1234_5678] {
                 let lookups = [(1, crate::target::Array { base, stride, entries })];
-                let unit = Unit { ops: &ops, functions: &functions, lookups: &lookups, runtime: no_runtime(&[]) };
+                let unit = Unit {
+                    ops: &ops,
+                    functions: &functions,
+                    lookups: &lookups,
+                    runtime: no_runtime(&[]),
+                    joined: true,
+                };
                 let code = Code::new(&assemble_for(&unit, this_cpu()).unwrap());
                 for index in [0, 1, 2, 126, 127, 128, 129, 0x7fff_ffff, 0x8000_0000, u32::MAX - 1, u32::MAX] {
                     let mut key = index;

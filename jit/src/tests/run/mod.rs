@@ -3,6 +3,7 @@
 mod alu;
 mod branch;
 mod calls;
+mod joined;
 mod mem;
 
 use ring3_isa::{Endianness, eval};

@@ -1,0 +1,268 @@
+//! What compilers write for rotations, bytes put together, addresses, copies and choices, mixed at random: joined or not, it does what
+//! `ring3_isa::eval` says.
+
+use super::*;
+use crate::opt::{self, Step};
+
+const BYTES: usize = 64;
+
+/// Random numbers: the same on every run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len() as u64) as usize]
+    }
+
+    fn chance(&mut self, of: u64) -> bool {
+        self.below(of) == 0
+    }
+}
+
+/// Registers for numbers; R4 and R5 are for addresses, R6 is where the memory starts, R7 and R8 are small.
+const NUMBERS: [Reg; 4] = [Reg::R0, Reg::R1, Reg::R2, Reg::R3];
+const ADDRESSES: [Reg; 2] = [Reg::R4, Reg::R5];
+const INDEXES: [Reg; 2] = [Reg::R7, Reg::R8];
+const MEMORY: Reg = Reg::R6;
+
+fn alu(width: Width, op: AluOp, dst: Reg, src: Operand) -> Op {
+    Op::Alu { width, op, dst, src }
+}
+
+fn copy(width: Width, dst: Reg, src: Reg) -> Op {
+    Op::Mov { width, dst, src: Operand::Reg(src) }
+}
+
+/// A rotation, or nearly one.
+fn rotation(random: &mut Random) -> Vec<Op> {
+    let width = random.of(&WIDTHS);
+    let (a, b) = (random.of(&NUMBERS), random.of(&NUMBERS));
+    let bits = width.bits() as i32;
+    let count = random.below(bits as u64) as i32;
+    let rest = if random.chance(8) { count } else { bits - count };
+    let (first, second) = random.of(&[(AluOp::Lsh, AluOp::Rsh), (AluOp::Rsh, AluOp::Lsh), (AluOp::Lsh, AluOp::Lsh)]);
+    let join = random.of(&[AluOp::Or, AluOp::Add, AluOp::Xor]);
+    let mut ops = vec![copy(if random.chance(3) { Width::W32 } else { Width::W64 }, a, b)];
+    let mut shifts = vec![alu(width, first, a, Operand::Imm(count)), alu(width, second, b, Operand::Imm(rest))];
+    if random.chance(2) {
+        shifts.swap(0, 1);
+    }
+    ops.extend(shifts);
+    let (dst, src) = if random.chance(2) { (a, b) } else { (b, a) };
+    ops.push(alu(random.of(&[width, Width::W64]), join, dst, Operand::Reg(src)));
+    ops
+}
+
+/// Bytes put together in some order, now and then wrongly.
+fn bytes(random: &mut Random) -> Vec<Op> {
+    let width = random.of(&WIDTHS);
+    let (count, size) =
+        random.of(&[(2, Size::B), (4, Size::B), (8, Size::B), (2, Size::H), (4, Size::H), (2, Size::W)]);
+    let step = size.bytes() as i32;
+    let start = random.below(BYTES as u64 - 32) as i32;
+    let high_first = random.chance(2);
+    let (sum, part) = (random.of(&NUMBERS), random.of(&NUMBERS));
+    let mut ops = Vec::new();
+    for index in 0..count {
+        let from = if high_first { count - 1 - index } else { index };
+        let dst = if index == 0 { sum } else { part };
+        ops.push(Op::Load { size, signed: false, dst, base: MEMORY, off: start + from * step });
+        if index > 0 {
+            let bits = if random.chance(30) { 8 } else { (8 * step * index) % width.bits() as i32 };
+            ops.push(alu(width, AluOp::Lsh, part, Operand::Imm(bits)));
+            ops.push(alu(width, random.of(&[AluOp::Or, AluOp::Add, AluOp::Xor]), sum, Operand::Reg(part)));
+        }
+    }
+    if random.chance(2) {
+        let op = random.of(EndianOp::ALL);
+        ops.push(Op::Endian { op, size: random.of(&[Size::H, Size::W, Size::Dw]), dst: sum });
+    }
+    ops
+}
+
+/// An extension by two shifts, or nearly one.
+fn extension(random: &mut Random) -> Vec<Op> {
+    let (a, b) = (random.of(&NUMBERS), random.of(&NUMBERS));
+    let right = random.of(&[AluOp::Rsh, AluOp::Arsh]);
+    let shift = |op| alu(Width::W64, op, a, Operand::Imm(32));
+    vec![copy(random.of(&WIDTHS), a, b), shift(AluOp::Lsh), shift(right), copy(Width::W32, a, a)]
+}
+
+/// Any arithmetic on numbers.
+fn noise(random: &mut Random) -> Vec<Op> {
+    let (dst, src) = (random.of(&NUMBERS), random.of(&NUMBERS));
+    let src = if random.chance(2) { Operand::Reg(src) } else { Operand::Imm(random.of(&IMMS)) };
+    let width = random.of(&WIDTHS);
+    match random.below(6) {
+        0 => vec![Op::Mov { width, dst, src }],
+        1 => vec![Op::Load {
+            size: random.of(Size::ALL),
+            signed: false,
+            dst,
+            base: MEMORY,
+            off: random.below(56) as i32,
+        }],
+        2 => vec![Op::Store { size: random.of(Size::ALL), base: MEMORY, off: random.below(56) as i32, src }],
+        _ => vec![alu(width, random.of(AluOp::ALL), dst, src)],
+    }
+}
+
+/// An access by an address that is added up.
+fn access(random: &mut Random) -> Vec<Op> {
+    let (at, index, number) = (random.of(&ADDRESSES), random.of(&INDEXES), random.of(&NUMBERS));
+    let (size, off) = (random.of(Size::ALL), random.below(16) as i32);
+    let mut ops = vec![copy(Width::W64, at, MEMORY)];
+    ops.push(alu(Width::W64, AluOp::Add, at, Operand::Imm(random.below(8) as i32)));
+    ops.push(alu(Width::W64, AluOp::Add, at, Operand::Reg(index)));
+    if random.chance(2) {
+        ops.remove(1);
+    }
+    for _ in 0..=random.below(2) {
+        ops.push(match random.below(3) {
+            0 => Op::Store { size, base: at, off, src: Operand::Reg(random.of(&[number, index, at])) },
+            1 => Op::Load { size, signed: size != Size::Dw && random.chance(2), dst: number, base: at, off },
+            _ => Op::Store { size, base: at, off, src: Operand::Imm(random.of(&IMMS)) },
+        });
+    }
+    if random.chance(3) {
+        ops.push(Op::Load { size: Size::B, signed: false, dst: at, base: at, off });
+        ops.push(alu(Width::W64, AluOp::Add, number, Operand::Reg(at)));
+    }
+    if random.chance(4) {
+        ops.push(alu(Width::W64, AluOp::And, index, Operand::Imm(7)));
+    }
+    ops
+}
+
+/// A branch around one operation; its target is set when it stands.
+fn choice(random: &mut Random) -> Vec<Op> {
+    let (lhs, dst, other) = (random.of(&NUMBERS), random.of(&NUMBERS), random.of(&NUMBERS));
+    let src = if random.chance(2) { Operand::Reg(other) } else { Operand::Imm(random.of(&IMMS)) };
+    let rhs = if random.chance(2) { Operand::Reg(random.of(&NUMBERS)) } else { Operand::Imm(random.of(&IMMS)) };
+    let branch = Op::Branch { width: random.of(&WIDTHS), op: random.of(CmpOp::ALL), lhs, rhs, target: 0 };
+    let mut ops = vec![branch, Op::Mov { width: random.of(&WIDTHS), dst, src }];
+    ops.extend(noise(random));
+    ops
+}
+
+/// Idioms on numbers and accesses, whose operations are mixed.
+fn sequence(random: &mut Random) -> Vec<Op> {
+    let mut numbers: Vec<Op> = Vec::new();
+    for _ in 0..=random.below(3) {
+        numbers.extend(match random.below(6) {
+            0 | 1 => rotation(random),
+            2 | 3 => bytes(random),
+            4 => extension(random),
+            _ => noise(random),
+        });
+        numbers.extend(noise(random));
+    }
+    let mut addresses = Vec::new();
+    for _ in 0..random.below(3) {
+        addresses.extend(access(random));
+    }
+    let mut ops = Vec::new();
+    let (mut numbers, mut addresses) = (numbers.into_iter().peekable(), addresses.into_iter().peekable());
+    while numbers.peek().is_some() || addresses.peek().is_some() {
+        ops.extend(if random.chance(3) { addresses.next() } else { numbers.next() });
+        if random.chance(12) {
+            ops.extend(choice(random));
+        }
+    }
+    let end = ops.len() as u32;
+    for (at, op) in ops.iter_mut().enumerate() {
+        if let Op::Branch { target, .. } = op {
+            *target = (at as u32 + if random.chance(10) { 3 } else { 2 }).min(end);
+        }
+    }
+    ops
+}
+
+/// What the operations do by the model.
+fn expected(ops: &[Op], regs: &mut [u64; 11], memory: &mut [u8], real: u64) {
+    let mut at = 0;
+    while let Some(op) = ops.get(at) {
+        at += 1;
+        if let Op::Branch { width, op, lhs, rhs, target } = *op {
+            if eval::compare(op, width, regs[lhs.index()], eval::operand(rhs, regs)) {
+                at = target as usize;
+            }
+        } else {
+            model(*op, regs, &mut Memory(memory), real);
+        }
+    }
+}
+
+fn check(ops: &[Op], cpu: Cpu, random: &mut Random) {
+    #[repr(align(16))]
+    struct Aligned([u8; BYTES]);
+    let start: [u8; BYTES] = std::array::from_fn(|_| random.next() as u8);
+    let mut memory = Aligned(start);
+    let real = memory.0.as_mut_ptr().expose_provenance() as u64;
+    let mut before: [u64; 10] =
+        std::array::from_fn(|_| if random.chance(3) { random.of(&VALUES) } else { random.next() << 20 });
+    before[MEMORY.index()] = real;
+    for address in ADDRESSES {
+        before[address.index()] = real;
+    }
+    for index in INDEXES {
+        before[index.index()] = random.below(16);
+    }
+    let mut want = [0; 11];
+    want[..10].copy_from_slice(&before);
+    let mut want_bytes = start;
+    expected(ops, &mut want, &mut want_bytes, real);
+    let code = Code::new(&assemble_joined(&around(ops), cpu).unwrap());
+    let done = run(&code, before);
+    // SAFETY: the array is alive; the code wrote it behind the compiler's back.
+    let got = unsafe { std::ptr::read_volatile(&raw const memory.0) };
+    let listing = || ops.iter().map(|op| format!("{op:?}\n")).collect::<String>();
+    assert_eq!(done.after, want[..10], "{}", listing());
+    assert_eq!(got, want_bytes, "{}", listing());
+}
+
+#[test]
+fn joined_operations_do_what_each_would() {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut seen = [0u32; 8];
+    for _ in 0..60_000 {
+        let ops = sequence(&mut random);
+        for cpu in cpus() {
+            check(&ops, cpu, &mut random);
+        }
+        count(&ops, &mut seen);
+    }
+    // Each way to join was taken often.
+    assert!(seen.iter().all(|count| *count > 200), "{seen:?}");
+}
+
+fn count(ops: &[Op], seen: &mut [u32; 8]) {
+    let around = around(ops);
+    let functions = [Function { start: 0, end: around.len() as u32, stack: 512 }];
+    let unit = Unit { ops: &around, functions: &functions, lookups: &[], runtime: no_runtime(&[]), joined: true };
+    for step in opt::steps(&unit) {
+        let kind = match step {
+            Step::Plain => continue,
+            Step::Nothing => 0,
+            Step::Other(_) => 1,
+            Step::Alu { .. } => 2,
+            Step::Rotate { .. } => 3,
+            Step::LoadSwapped { .. } => 4,
+            Step::LoadIndexed { .. } => 5,
+            Step::StoreIndexed { .. } => 6,
+            Step::SelectUnless { .. } => 7,
+        };
+        seen[kind] += 1;
+    }
+}
