@@ -1,7 +1,7 @@
 //! The control-flow graph: every instruction is reached, and where states are worth comparing.
 
 use ring3_isa::{Flow, Mention};
-use ring3_platform::helpers::changes_packet;
+use ring3_platform::helpers::{changes_packet, id};
 use ring3_platform::kfuncs::KfuncFlags;
 use ring3_platform::{Program, Target};
 
@@ -74,6 +74,10 @@ fn mark_call(structure: &mut Structure, slot: usize, next: usize, helper: i32) {
         here.force_checkpoint = true;
         here.prune_point = true;
         here.jmp_point = true;
+    }
+    if u32::try_from(helper) == Ok(id::TIMER_SET_CALLBACK) {
+        // Otherwise the callback would be walked anew wherever the call is reached.
+        structure.insns[slot].prune_point = true;
     }
     if u32::try_from(helper).is_ok_and(changes_packet) {
         let subprog = structure.subprog_of(slot);

@@ -342,6 +342,8 @@ impl Reject {
             Reject::ArgPacket {} => Code::PacketArgument,
             Reject::ArgOffset { .. } => Code::ArgumentOffset,
             Reject::ArgNotReferenced { .. } | Reject::NotAcquired { .. } => Code::NotAcquired,
+            Reject::TimerMap { .. } => Code::MapForHelper,
+            Reject::LaterTailCall {} => Code::CallbackForm,
             Reject::ManyReferences { .. } => Code::ManyReferences,
             Reject::SizeNegative { .. } => Code::NegativeSize,
             Reject::SizeZero { .. } | Reject::ZeroRead {} => Code::ZeroSize,
@@ -373,7 +375,9 @@ impl Reject {
             Reject::ReturnNotScalar { .. } | Reject::SubprogNotScalar { .. } => Code::ReturnType,
             Reject::InfiniteLoop { .. } => Code::InfiniteLoop,
             Reject::TooLarge { .. } => Code::TooComplex,
-            Reject::TooComplex { .. } | Reject::TooComplexBranch { .. } => Code::TooManyBranches,
+            Reject::TooComplexAsync { .. } | Reject::TooComplex { .. } | Reject::TooComplexBranch { .. } => {
+                Code::TooManyBranches
+            }
             Reject::Stopped { .. } => Code::Stopped,
             Reject::Unsupported { .. } => Code::Unsupported,
         }

@@ -201,6 +201,7 @@ rejects! {
     StackDepthTailCall { size: u32 } EACCES "tail_calls are not allowed when call stack of previous frames is {size} bytes. Too large";
     GlobalArgs { subprog: usize, name: String } EINVAL "Caller passes invalid args into func#{subprog} ('{name}')";
     CallbackNotStatic {} EINVAL "callback function not static";
+    LaterTailCall {} EFAULT "verifier bug: subprog has tail_call and async cb";
     CallbackNotScalar {} EACCES "R0 not a scalar value";
     NoFuncInfo {} EINVAL "missing btf func_info";
     ForEachMap {} ENOTSUPP "callback function not allowed for map";
@@ -219,6 +220,7 @@ rejects! {
     OtherLock { what: &'static str } EINVAL "{what}_unlock of different lock";
     LockOrder { what: &'static str } EINVAL "{what}_unlock cannot be out of order";
     Region { what: &'static str, region: &'static str } EINVAL "{what} cannot be used inside {region}-ed region";
+    TimerMap { timer: u32, map: u32 } EINVAL "timer pointer in R1 map_uid={timer} doesn't match map pointer in R2 map_uid={map}";
     // Exit.
     RefLeak { lines: String } EINVAL "{lines}";
     ReturnRange { what: &'static str, reg: u8, has: String, lo: i32, hi: i32 } EINVAL "{what} the register R{reg} has{has} should have been in [{lo}, {hi}]";
@@ -228,6 +230,7 @@ rejects! {
     InfiniteLoop { at: usize, states: String } EINVAL "infinite loop detected at insn {at}\n{states}";
     TooLarge { processed: u32 } E2BIG "BPF program is too large. Processed {processed} insn";
     TooComplex { jumps: usize } ENOMEM "The sequence of {jumps} jumps is too complex.";
+    TooComplexAsync { jumps: usize } E2BIG "The sequence of {jumps} jumps is too complex for async cb.";
     TooComplexBranch { jumps: usize } EFAULT "The sequence of {jumps} jumps is too complex.";
     // The embedder's will, not a rule.
     Stopped { why: String } EAGAIN "ring3: {why}";

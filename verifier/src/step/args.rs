@@ -2,6 +2,7 @@
 
 use ring3_isa::Reg;
 use ring3_platform::helpers::id;
+use ring3_platform::maps::FieldKind;
 use ring3_platform::{ArgFlags, ArgKind, ArgType, MapFlags, MapType, Proto};
 
 use super::MAX_OFF;
@@ -30,11 +31,11 @@ fn accepted(kind: ArgKind) -> &'static [&'static str] {
         ArgKind::ConstStr => &["map_value"],
         ArgKind::Stack => &["fp"],
         ArgKind::SpinLock => &["map_value", "ptr_"],
+        ArgKind::Timer => &["map_value"],
         ArgKind::None
         | ArgKind::Anything
         | ArgKind::BtfId(_)
         | ArgKind::PercpuBtfId
-        | ArgKind::Timer
         | ArgKind::KptrXchgDest
         | ArgKind::Dynptr => &[],
     }
@@ -72,7 +73,12 @@ impl Walk<'_> {
         }
         self.note_reference(reg, &value, arg, args)?;
         match arg.kind {
+            // A timer belongs to the map that it is in.
+            ArgKind::ConstMapPtr if args.map.is_some() && args.map != map_of(&value) => {
+                return Err(Reject::TimerMap { timer: 0, map: 0 });
+            }
             ArgKind::ConstMapPtr => args.map = map_of(&value),
+            ArgKind::Timer => args.map = Some(self.check_map_field(reg, FieldKind::Timer)?),
             ArgKind::MapKey => self.check_key(reg, args)?,
             ArgKind::MapValue if is_null => {}
             ArgKind::MapValue => {
@@ -112,7 +118,6 @@ impl Walk<'_> {
             | ArgKind::BtfId(_)
             | ArgKind::PercpuBtfId
             | ArgKind::RingbufMem
-            | ArgKind::Timer
             | ArgKind::Stack
             | ArgKind::KptrXchgDest
             | ArgKind::Dynptr => {}

@@ -5,6 +5,7 @@ use ring3_platform::helpers::{Lookup, changes_packet, id};
 use ring3_platform::maps::{allows_helper, may_update_sockmap};
 use ring3_platform::{ArgFlags, ArgKind, MapType, Proto, RetKind, helper_name};
 
+use super::subprog::Later;
 use crate::diag::reject::{Reject, unsupported};
 use crate::facts::MapUse;
 use crate::state::{Held, PtrKind, Value};
@@ -146,6 +147,10 @@ impl Walk<'_> {
             id::SNPRINTF => self.check_format(),
             id::LOOP => self.loop_callback(args),
             id::FOR_EACH_MAP_ELEM => self.for_each_callback(args),
+            id::TIMER_SET_CALLBACK => match args.map {
+                Some(map) => self.element_callback(args, map, Later::TIMER),
+                None => unsupported("a timer that is not in a map"),
+            },
             _ => Ok(()),
         }
     }
@@ -231,8 +236,9 @@ fn check_modelled(proto: &Proto) -> Result<(), Reject> {
         | ArgKind::RingbufMem
         | ArgKind::Stack
         | ArgKind::SpinLock
+        | ArgKind::Timer
         | ArgKind::ConstStr => true,
-        ArgKind::Func => matches!(proto.id, id::LOOP | id::FOR_EACH_MAP_ELEM),
+        ArgKind::Func => matches!(proto.id, id::LOOP | id::FOR_EACH_MAP_ELEM | id::TIMER_SET_CALLBACK),
         ArgKind::BtfId(_) | ArgKind::PercpuBtfId | ArgKind::Timer | ArgKind::KptrXchgDest | ArgKind::Dynptr => false,
     };
     let ret = match proto.ret.kind {

@@ -32,6 +32,20 @@ enum Param {
     },
 }
 
+/// A callback that runs later on its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Later {
+    /// It may sleep.
+    pub sleepable: bool,
+    /// What it may return.
+    pub range: (i32, i32),
+}
+
+impl Later {
+    /// A timer's.
+    pub const TIMER: Later = Later { sleepable: false, range: (0, 0) };
+}
+
 impl Walk<'_> {
     /// What BTF says of a function.
     pub fn func_entry(&self, subprog: usize) -> Option<&FuncEntry> {
@@ -97,6 +111,27 @@ impl Walk<'_> {
         self.scratched = crate::diag::render::Scratched::ALL;
         self.path.state.frame_mut().callback_depth = 0;
         Ok(())
+    }
+
+    /// The callback runs later on its own: from a state of its own, where nothing is known of this one.
+    pub(super) fn push_later(&mut self, args: &Args, regs: &[Value], later: Later) -> Result<(), Reject> {
+        let Some(subprog) = args.callback.map(|s| s as usize) else {
+            return unsupported("a callback that is not a function of the program");
+        };
+        self.runs_later[subprog] = true;
+        let mut state = State::entry(subprog);
+        let before = self.path.state.frame().callback.map_or(0, |callback| callback.entries);
+        let frame = state.frame_mut();
+        frame.regs[1..=regs.len()].copy_from_slice(regs);
+        frame.callback = Some(Callback { sync: false, range: later.range, entries: before + 1 });
+        state.sleepable = later.sleepable;
+        self.push_root(self.structure.subprogs[subprog].start, state)
+    }
+
+    /// The callback of a timer or work item in a map's value gets the map, a key and the value.
+    pub(super) fn element_callback(&mut self, args: &Args, map: u32, later: Later) -> Result<(), Reject> {
+        let regs = [PtrKind::ConstMap(map), PtrKind::MapKey(map), PtrKind::MapValue(map)].map(Value::ptr);
+        self.push_later(args, &regs, later)
     }
 
     fn check_global_args(&mut self, subprog: usize) -> Result<(), Reject> {
@@ -345,28 +380,42 @@ pub fn check_stack_depth(walk: &Walk<'_>) -> Result<(), Reject> {
         }
         Ok(Level { subprog, slot: subprogs[subprog].start, depth })
     };
-    let mut stack = vec![enter(0, 0, 0)?];
-    while let Some(level) = stack.last_mut() {
-        if level.slot >= subprogs[level.subprog].end {
-            stack.pop();
-            continue;
+    let mut roots: Vec<usize> = (0..subprogs.len()).filter(|root| *root == 0 || walk.runs_later[*root]).collect();
+    roots.reverse();
+    let mut stack = Vec::new();
+    loop {
+        if stack.is_empty() {
+            let Some(root) = roots.pop() else { return Ok(()) };
+            stack.push(enter(root, 0, 0)?);
         }
-        let slot = level.slot;
-        level.slot = walk.program.code.next(slot);
-        let depth = level.depth;
-        let off = match walk.decoded(slot) {
-            Some(Insn::Call(Callee::Local(off))) => off,
-            Some(Insn::LoadImm { value: Wide::Func(off), .. }) => off,
-            Some(_) | None => continue,
-        };
-        let callee =
-            crate::cfg::target(&walk.program.code, slot, off).and_then(|start| walk.structure.subprog_at(start));
-        let Some(callee) = callee else { return Err(Reject::BadCallTarget {}) };
-        if stack.len() >= MAX_FRAMES {
-            return Err(Reject::CallDepthStatic { frames: stack.len() });
+        while let Some(level) = stack.last_mut() {
+            if level.slot >= subprogs[level.subprog].end {
+                stack.pop();
+                continue;
+            }
+            let slot = level.slot;
+            level.slot = walk.program.code.next(slot);
+            let depth = level.depth;
+            let (off, is_call) = match walk.decoded(slot) {
+                Some(Insn::Call(Callee::Local(off))) => (off, true),
+                Some(Insn::LoadImm { value: Wide::Func(off), .. }) => (off, false),
+                Some(_) | None => continue,
+            };
+            let callee =
+                crate::cfg::target(&walk.program.code, slot, off).and_then(|start| walk.structure.subprog_at(start));
+            let Some(callee) = callee else { return Err(Reject::BadCallTarget {}) };
+            if walk.runs_later[callee] && subprogs[callee].has_tail_call {
+                return Err(Reject::LaterTailCall {});
+            }
+            // What runs later has a stack of its own then.
+            if !is_call && walk.runs_later[callee] {
+                continue;
+            }
+            if stack.len() >= MAX_FRAMES {
+                return Err(Reject::CallDepthStatic { frames: stack.len() });
+            }
+            let next = enter(callee, depth, stack.len())?;
+            stack.push(next);
         }
-        let next = enter(callee, depth, stack.len())?;
-        stack.push(next);
     }
-    Ok(())
 }

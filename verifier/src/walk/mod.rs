@@ -74,6 +74,8 @@ pub struct Walk<'p> {
     pub deref: Vec<Option<&'static str>>,
     /// Global functions that were called.
     pub called: Vec<bool>,
+    /// Functions that run later on their own.
+    pub runs_later: Vec<bool>,
     /// The function that is walked on its own.
     pub root: usize,
     /// Stack slots that may still be read.
@@ -123,6 +125,7 @@ impl<'p> Walk<'p> {
             store: Store::new(len),
             deref: vec![None; len],
             called: vec![false; structure.subprogs.len()],
+            runs_later: vec![false; structure.subprogs.len()],
             root: 0,
             stack_live: stack_live::StackLive::default(),
             ids: 0,
@@ -290,6 +293,17 @@ impl<'p> Walk<'p> {
         let mut all: Vec<_> = aside.into_iter().map(|pending| (pending.at, pending.path.state)).collect();
         all.extend(to.map(|to| (to, self.path.state.clone())));
         Ok(all)
+    }
+
+    /// Puts the entry of a function that runs later on its own aside: nothing of the current path is known there.
+    pub fn push_root(&mut self, at: usize, state: State) -> Result<(), Reject> {
+        let trail = Trail { first: at, last: Some(self.at), ..Trail::default() };
+        let path = Path { state, trail };
+        self.pending.push(Pending { path, at, from: Some(self.at), log: self.log.position() });
+        if self.pending.len() > MAX_PENDING {
+            return Err(Reject::TooComplexAsync { jumps: self.pending.len() });
+        }
+        Ok(())
     }
 
     /// A frame was entered or left.

@@ -180,6 +180,12 @@ impl Walk<'_> {
         if self.store.get(id).branches > 0 {
             let fixed = self.structure.insns[self.at];
             let old = &self.store.get(id).state;
+            // The same state in another run of a callback is no loop, and no proof before that other run has ended.
+            if let Some(callback) = old.frame().callback.filter(|callback| !callback.sync)
+                && self.path.state.frame().callback.is_none_or(|now| now.entries != callback.entries)
+            {
+                return Ok(self.open_miss(force, (jumps, insns), add));
+            }
             let is_may_goto = matches!(self.decoded(self.at), Some(ring3_isa::Insn::MayGoto { .. }));
             if is_may_goto
                 && old.may_goto_depth != self.path.state.may_goto_depth
@@ -241,7 +247,8 @@ impl Walk<'_> {
             if !finished || !same_calls(&stored.state, &self.path.state) || self.is_in_open_loop(id) {
                 continue;
             }
-            let live = self.live_slots(&self.store.get(id).chain(), self.at);
+            let root = self.path.state.frames[0].subprog;
+            let live = self.live_slots(root, &self.store.get(id).chain(), self.at);
             let stored = self.store.get_mut(id);
             stored.clean = true;
             for (index, live) in live.into_iter().enumerate() {
@@ -379,7 +386,9 @@ enum Compared {
 
 /// Whether two states have the same frames, by the same calls.
 fn same_calls(a: &State, b: &State) -> bool {
-    a.frames.len() == b.frames.len() && a.frames.iter().zip(&b.frames).all(|(a, b)| a.callsite == b.callsite)
+    a.frames.len() == b.frames.len()
+        && a.frames[0].subprog == b.frames[0].subprog
+        && a.frames.iter().zip(&b.frames).all(|(a, b)| a.callsite == b.callsite)
 }
 
 /// Same but for marks of precision.

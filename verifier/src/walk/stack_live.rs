@@ -28,7 +28,7 @@ struct Marks {
 /// What is known of a function that was reached by one chain of calls.
 #[derive(Debug)]
 struct Instance {
-    /// Slots of the calls, outermost first.
+    /// The function at the root, and slots of the calls from there, outermost first.
     chain: Vec<usize>,
     start: usize,
     len: usize,
@@ -51,7 +51,8 @@ pub struct StackLive {
 }
 
 fn chain_of(frames: &[std::rc::Rc<Frame>]) -> Vec<usize> {
-    frames.iter().skip(1).map(|frame| frame.callsite).collect()
+    let root = frames.first().map(|frame| frame.subprog);
+    root.into_iter().chain(frames.iter().skip(1).map(|frame| frame.callsite)).collect()
 }
 
 impl StackLive {
@@ -129,12 +130,14 @@ impl Walk<'_> {
         self.stack_live.writes.clear();
     }
 
-    /// For each frame of a state before `at`, reached by these calls, the slots that may still be read.
-    pub(super) fn live_slots(&mut self, chain: &[usize], at: usize) -> Vec<u64> {
+    /// For each frame of a state before `at`, reached from a function by these calls, the slots that may still be read.
+    pub(super) fn live_slots(&mut self, root: usize, chain: &[usize], at: usize) -> Vec<u64> {
         self.spread_marks();
         let current = chain.len();
+        let mut keys = vec![root];
+        keys.extend_from_slice(chain);
         let live = |depth: usize, slot: usize, frame: usize| {
-            let Some(Some(index)) = self.stack_live.by_chain.get(&chain[..depth]) else { return u64::MAX };
+            let Some(Some(index)) = self.stack_live.by_chain.get(&keys[..=depth]) else { return u64::MAX };
             let instance = &self.stack_live.instances[*index];
             slot.checked_sub(instance.start).and_then(|at| instance.marks[frame].get(at)).map_or(u64::MAX, |m| m.live)
         };
