@@ -239,7 +239,7 @@ fn check_modelled(proto: &Proto) -> Result<(), Reject> {
         | ArgKind::Timer
         | ArgKind::ConstStr => true,
         ArgKind::Func => matches!(proto.id, id::LOOP | id::FOR_EACH_MAP_ELEM | id::TIMER_SET_CALLBACK),
-        ArgKind::BtfId(_) | ArgKind::PercpuBtfId | ArgKind::Timer | ArgKind::KptrXchgDest | ArgKind::Dynptr => false,
+        ArgKind::BtfId(_) | ArgKind::PercpuBtfId | ArgKind::KptrXchgDest | ArgKind::Dynptr => false,
     };
     let ret = match proto.ret.kind {
         RetKind::Integer

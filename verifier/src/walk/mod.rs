@@ -299,7 +299,9 @@ impl<'p> Walk<'p> {
     pub fn push_root(&mut self, at: usize, state: State) -> Result<(), Reject> {
         let trail = Trail { first: at, last: Some(self.at), ..Trail::default() };
         let path = Path { state, trail };
-        self.pending.push(Pending { path, at, from: Some(self.at), log: self.log.position() });
+        let log = self.log.position();
+        let trace = self.trace.as_ref().map_or(0, |trace| trace.position());
+        self.pending.push(Pending { path, at, from: Some(self.at), log, trace });
         if self.pending.len() > MAX_PENDING {
             return Err(Reject::TooComplexAsync { jumps: self.pending.len() });
         }
