@@ -62,6 +62,9 @@ pub fn parity(args: &ParityArgs, out: &mut Out) -> Result<Outcome, CliError> {
             None
         }
     };
+    if let Some(kernel) = &kernel {
+        objects.iter_mut().for_each(|object| object.answer(kernel.values()));
+    }
     let outcome = match args.run {
         false => verdicts(args, &objects, kernel.as_mut(), out)?,
         true => runs(args, &objects, kernel.as_ref(), out)?,

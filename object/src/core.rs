@@ -20,6 +20,7 @@ const SLOT: u64 = RawInsn::BYTES as u64;
 pub(crate) struct Core<'o> {
     object: &'o Object,
     program: &'o str,
+    target: Option<&'o CoreTarget>,
     resolver: Option<CoreResolver<'o>>,
     /// Slot in the linked program, and the relocation that has no answer.
     pub unresolved: Vec<(u32, String)>,
@@ -28,7 +29,12 @@ pub(crate) struct Core<'o> {
 impl<'o> Core<'o> {
     pub fn new(object: &'o Object, program: &'o str, target: Option<&'o CoreTarget>) -> Core<'o> {
         let resolver = object.btf.as_deref().map(|btf| CoreResolver::new(btf, target));
-        Core { object, program, resolver, unresolved: Vec::new() }
+        Core { object, program, target, resolver, unresolved: Vec::new() }
+    }
+
+    /// The kernel's types.
+    pub fn target(&self) -> Option<&'o CoreTarget> {
+        self.target
     }
 
     /// Relocates the instructions of a function, whose first slot is slot `base` of the program.

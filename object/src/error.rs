@@ -139,6 +139,8 @@ pub enum ObjectError {
     CoRePatch { at: Place, program: String, relocation: String, problem: &'static str },
     #[error("{at}: program '{program}' uses the {kind} '{symbol}', which cannot be provided yet")]
     Extern { at: Place, program: String, symbol: String, kind: ExternKind },
+    #[error("{at}: program '{program}': the external symbol '{symbol}' {problem}")]
+    ExternValue { at: Place, program: String, symbol: String, problem: &'static str },
     #[error("{file}: global variable '{name}': {problem}")]
     Global { file: Arc<str>, name: String, problem: GlobalProblem },
 }

@@ -6,13 +6,14 @@
 //!
 //! Files are hostile: every error names file, section and offset, and sizes are limited by the constants here.
 //! CO-RE relocations are answered against the kernel's types that [`Options::core`] gives.
-//! Calls of kernel functions go by name. Deliberately absent for now, and refused by name: `.kconfig` externs, kernel
-//! variables and addresses of kernel functions (`.ksyms`), struct_ops maps.
+//! Calls of kernel functions go by name. Values of the kernel's configuration and addresses of its symbols are those that
+//! [`Object::answer`] was given; without them they are errors by name. Deliberately absent for now: struct_ops maps.
 #![forbid(unsafe_code)]
 
 mod core;
 mod elf;
 mod error;
+mod externs;
 mod globals;
 mod link;
 mod maps;
@@ -20,6 +21,7 @@ mod object;
 
 pub use core::UNRESOLVED_CALL;
 pub use error::{ExternKind, GlobalProblem, MapProblem, ObjectError, Place};
+pub use externs::KernelValues;
 pub use globals::Global;
 pub use object::{Object, Options, ProgramEntry};
 

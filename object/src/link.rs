@@ -12,6 +12,7 @@ use ring3_platform::{KfuncRef, Program};
 
 use crate::core::Core;
 use crate::error::ObjectError;
+use crate::externs::Answer;
 use crate::object::{CodeSection, Function, Object, in_range, is_func};
 use crate::{ExternKind, MAX_SLOTS};
 
@@ -183,7 +184,7 @@ impl<'o> Linker<'o> {
     /// Relocates a 64-bit immediate load. Gives the function if it loads one's address.
     fn load(&mut self, at: &Spot, symbol_at: usize) -> Result<Option<usize>, ObjectError> {
         let symbol = &self.object.symbols[symbol_at];
-        let Some(section) = symbol.section else { return Err(self.external(at, &symbol.name)) };
+        let Some(section) = symbol.section else { return self.load_external(at, symbol_at).map(|()| None) };
         let dst = Reg::new(at.raw.dst).ok_or_else(|| self.bad_relocation(at, symbol_at, "has a register above R10"))?;
         // The addend is what the instruction holds.
         let offset = symbol.value.wrapping_add(i64::from(at.raw.imm).cast_unsigned());
@@ -204,6 +205,28 @@ impl<'o> Linker<'o> {
         };
         self.write(at.index, Insn::LoadImm { dst, value });
         Ok(None)
+    }
+
+    /// Relocates a load of the address of something that the kernel provides.
+    fn load_external(&mut self, at: &Spot, symbol_at: usize) -> Result<(), ObjectError> {
+        let symbol = &self.object.symbols[symbol_at];
+        let types = self.core.target().map(|target| &**target.btf());
+        let Some(answer) = self.object.extern_answer(&symbol.name, symbol.weak, types) else {
+            return Err(self.external(at, &symbol.name));
+        };
+        let answer = answer.map_err(|problem| ObjectError::ExternValue {
+            at: self.object.at(at.section, at.offset),
+            program: self.program.to_owned(),
+            symbol: symbol.name.clone(),
+            problem,
+        })?;
+        let dst = Reg::new(at.raw.dst).ok_or_else(|| self.bad_relocation(at, symbol_at, "has a register above R10"))?;
+        let value = match answer {
+            Answer::Config { map, off } => Wide::MapValue { map: self.map(map), off },
+            Answer::Wide(value) => value,
+        };
+        self.write(at.index, Insn::LoadImm { dst, value });
+        Ok(())
     }
 
     /// The function that a relocated call calls.

@@ -334,7 +334,7 @@ fn data_maps(elf: &Elf<'_>, stem: &str, btf: Option<&Btf>, maps: &mut Vec<Found>
 
 /// libbpf's names: up to 8 characters of the object's name and the section's, 15 in all; a section with a second dot
 /// (`.data.cold`) keeps its own name. What the kernel does not take in names becomes `_`.
-fn data_map_name(stem: &str, section: &str) -> String {
+pub(crate) fn data_map_name(stem: &str, section: &str) -> String {
     let name = if section[1..].contains('.') {
         section.to_owned()
     } else {

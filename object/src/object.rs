@@ -11,6 +11,7 @@ use ring3_platform::{AttachType, ProgType, SectionMatch};
 
 use crate::elf::{Elf, Reloc, Symbol};
 use crate::error::{ObjectError, Place};
+use crate::externs::Answers;
 use crate::link::Linker;
 use crate::maps::{Found, find_maps};
 
@@ -99,6 +100,8 @@ pub struct Object {
     programs: Vec<ProgramEntry>,
     /// Positions in `functions`, beside `programs`.
     entries: Vec<usize>,
+    /// What a kernel said to `.kconfig` and `.ksyms`.
+    pub(crate) answers: Option<Answers>,
 }
 
 impl Object {
@@ -129,12 +132,18 @@ impl Object {
             entries,
             file: elf.file,
             symbols: elf.symbols,
+            answers: None,
         })
     }
 
     /// The name that was given to [`Object::parse`].
     pub fn file(&self) -> &str {
         &self.file
+    }
+
+    /// The file's name without folders and from the first dot on.
+    pub(crate) fn stem(&self) -> &str {
+        stem(&self.file)
     }
 
     /// Byte order of instructions and data.

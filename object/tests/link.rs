@@ -272,9 +272,18 @@ fn what_is_not_there_yet_is_refused_by_name() {
             };
             assert_eq!((kind, found.as_str()), (expected, symbol));
         }
+        let mut object = object.clone();
+        object.answer(Arc::new(KernelValues::new("6.18.44").with_config("CONFIG_HZ=250\n")));
+        let program = link(&object, "kconfig");
+        let data = program.maps[0].data.as_deref().unwrap();
+        assert_eq!((program.maps[0].name.as_str(), program.maps[0].frozen), ("refused.kconfig", true));
+        assert_eq!(u32::from_le_bytes(*data.first_chunk().unwrap()), 250);
+        object.answer(Arc::new(KernelValues::new("6.18.44")));
+        let error = object.program("kconfig", &Options::default()).unwrap_err().to_string();
+        assert!(error.ends_with("external symbol 'CONFIG_HZ' is not in the kernel's configuration"), "{error}");
         let text = refused("unknown").to_string();
         assert!(text.ends_with("failed to guess program type from ELF section 'liz'"), "{text}");
-        let given = Options { kind: Some(ProgType::SchedCls), attach: None, core: None };
+        let given = Options { kind: Some(ProgType::SchedCls), ..Options::default() };
         assert_eq!(object.program("unknown", &given).unwrap().kind, ProgType::SchedCls);
         assert!(matches!(refused("absent"), ObjectError::NoSuchProgram { .. }));
     }

@@ -113,7 +113,9 @@ fn unlinked(file: &str, error: &ObjectError) -> Ours {
     match error {
         ObjectError::NeedsCoRe { .. } => unjudged("CO-RE".to_owned()),
         ObjectError::Extern { kind, .. } => unjudged(kind.to_string()),
-        ObjectError::Elf { .. }
+        // Linux's loader refuses such an object, too.
+        ObjectError::ExternValue { .. }
+        | ObjectError::Elf { .. }
         | ObjectError::Limit { .. }
         | ObjectError::Btf { .. }
         | ObjectError::Map { .. }

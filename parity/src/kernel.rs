@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ring3_linux::{Error, KernelTypes, LoadOptions, LogLevel, Unavailable};
+use ring3_object::KernelValues;
 use ring3_platform::{Program, Target};
 
 use crate::{Answer, Verdict};
@@ -28,6 +29,7 @@ impl Referee for Nobody {
 pub struct Kernel {
     types: Option<Arc<ring3_btf::Btf>>,
     known: Option<KernelTypes>,
+    values: Arc<KernelValues>,
     cpus: u32,
 }
 
@@ -40,7 +42,8 @@ impl Kernel {
         let known = KernelTypes::read().ok();
         let types = known.as_ref().map(|known| Arc::new(known.btf().clone()));
         let cpus = ring3_linux::possible_cpus().ok().and_then(|cpus| u32::try_from(cpus).ok());
-        Ok(Kernel { types, known, cpus: cpus.unwrap_or(Target::default().cpus) })
+        let values = Arc::new(ring3_linux::kernel_values());
+        Ok(Kernel { types, known, values, cpus: cpus.unwrap_or(Target::default().cpus) })
     }
 
     /// What ring3 has to judge by to judge as this kernel: its number of CPUs and its types.
@@ -55,6 +58,11 @@ impl Kernel {
             let why = text.lines().next().unwrap_or_default().to_owned();
             (Answer::Refused { errno: error.errno().map(|errno| errno.0), why }, String::new())
         })
+    }
+
+    /// What it answers to objects that ask: see [`ring3_object::Object::answer`].
+    pub fn values(&self) -> Arc<KernelValues> {
+        Arc::clone(&self.values)
     }
 
     fn load(&self, program: &Program, level: LogLevel) -> Result<(Answer, String), Error> {

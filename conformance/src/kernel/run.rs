@@ -113,10 +113,13 @@ impl<'a> Judge<'a> {
             Ok(bytes) => bytes,
             Err(error) => return broken(error.to_string()),
         };
-        let object = match Object::parse(&name, &bytes) {
+        let mut object = match Object::parse(&name, &bytes) {
             Ok(object) => object,
             Err(error) => return broken(error.to_string()),
         };
+        if let Some(kernel) = &self.kernel {
+            object.answer(kernel.values());
+        }
         let rows = match &mut self.kernel {
             Some(kernel) => judge_object(&object, &self.target, kernel, &self.bounds, |_| true),
             None => judge_object(&object, &self.target, &mut Nobody, &self.bounds, |_| true),

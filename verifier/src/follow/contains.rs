@@ -29,6 +29,8 @@ pub(super) struct Seen<'a> {
     /// The run's number of the state's first frame.
     pub base: usize,
     pub moment: &'a dyn Moment,
+    /// Maps of the program; indexes from here on stand for inner maps, which a run does not name.
+    pub maps: usize,
 }
 
 impl Seen<'_> {
@@ -145,6 +147,7 @@ impl Seen<'_> {
         let any = |object: Object| Some(self.moment.any_piece(object, &mut |base, _| from(base)));
         match *kind {
             PtrKind::Ctx => any(Object::Ctx),
+            PtrKind::ConstMap(map) | PtrKind::MapValue(map) | PtrKind::MapKey(map) if map as usize >= self.maps => None,
             PtrKind::ConstMap(map) => Some(self.moment.map_of(has) == Some(map)),
             PtrKind::MapValue(map) => any(Object::MapValue(map)),
             PtrKind::MapKey(map) => any(Object::MapKey(map)),
@@ -195,10 +198,8 @@ fn opaque(kind: PtrKind) -> &'static str {
         PtrKind::SockCommon | PtrKind::Sock | PtrKind::TcpSock | PtrKind::XdpSock => "a pointer to a socket",
         PtrKind::TpBuffer => "a pointer to a tracepoint's buffer",
         PtrKind::Btf(_) => "a pointer to a kernel structure",
+        PtrKind::ConstMap(_) | PtrKind::MapValue(_) | PtrKind::MapKey(_) => "an inner map, or what is in one",
         PtrKind::Ctx
-        | PtrKind::ConstMap(_)
-        | PtrKind::MapValue(_)
-        | PtrKind::MapKey(_)
         | PtrKind::Stack(_)
         | PtrKind::Packet { .. }
         | PtrKind::PacketMeta { .. }

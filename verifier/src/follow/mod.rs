@@ -261,7 +261,8 @@ impl Follower<'_, '_> {
             if candidate.at != slot || candidate.state.frames.len() != frames {
                 continue;
             }
-            let mut seen = Seen { checked: &mut self.checked, base: level.base, moment };
+            let mut seen =
+                Seen { checked: &mut self.checked, base: level.base, moment, maps: self.proof.program.maps.len() };
             match seen.state(&candidate.state) {
                 Ok(()) => held.push(candidate),
                 Err(miss) => misses.push((miss, candidate.state)),
