@@ -86,6 +86,7 @@ pub(crate) fn for_kernel(btf: &mut Btf) {
             _ => None,
         })
         .collect();
+    let number = btf.types().iter().position(|ty| matches!(ty, Type::Int(_))).map(|id| TypeId(id as u32));
     let name = if protos.is_empty() { None } else { btf.add_string(PARAMETER) };
     let mut is_changed = sections.iter().zip(&externs).map(|(section, external)| (*section, *external));
     btf.for_each_mut(|id, ty| match (ty, is_changed.next()) {
@@ -94,7 +95,8 @@ pub(crate) fn for_kernel(btf: &mut Btf) {
             nameless.for_each(|param| param.name = name.unwrap_or(param.name));
         }
         (Type::Datasec { size, vars, .. }, Some((true, _))) => (*size, *vars) = ((*size).max(1), Box::default()),
-        (Type::Var { linkage, .. }, Some((_, true))) => *linkage = Linkage::Global,
+        // A symbol of the kernel may be of no type (`void`), a variable may not.
+        (Type::Var { ty, linkage, .. }, Some((_, true))) => (*linkage, *ty) = (Linkage::Global, number.unwrap_or(*ty)),
         (Type::Func { linkage, .. }, Some((_, true))) => *linkage = Linkage::Static,
         _ => {}
     });

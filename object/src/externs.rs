@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ring3_btf::{Btf, IntEncoding, Kind, Type, TypeId};
-use ring3_isa::Wide;
+use ring3_isa::{Endianness, Wide};
 use ring3_platform::maps::{MapDef, MapFlags, MapType};
 
 use crate::object::{Home, Object};
@@ -122,6 +122,7 @@ struct Wanted<'b> {
     align: u32,
     form: Option<Form>,
     weak: bool,
+    order: Endianness,
 }
 
 impl Object {
@@ -183,7 +184,14 @@ impl Object {
         let name = btf.name(var);
         let symbol = self.symbols.iter().find(|symbol| symbol.name == name)?;
         let size = btf.size_of(*ty).ok().filter(|size| *size <= MAX_VALUE)?;
-        Some(Wanted { name, size, align: align(btf, *ty), form: form(btf, *ty), weak: symbol.weak })
+        Some(Wanted {
+            name,
+            size,
+            align: align(btf, *ty),
+            form: form(btf, *ty),
+            weak: symbol.weak,
+            order: self.endian(),
+        })
     }
 
     /// What stands for an external symbol. `None`: nothing says what it is, or no kernel was asked.
@@ -276,7 +284,7 @@ impl Wanted<'_> {
                     "y" => 1,
                     _ => 2,
                 };
-                Ok(little(number, self.size))
+                Ok(self.ordered(number))
             }
             ("y" | "n" | "m", Form::Char { .. }) => Ok(value.as_bytes().to_vec()),
             (text, Form::Text) if text.starts_with('"') => {
@@ -288,11 +296,19 @@ impl Wanted<'_> {
         }
     }
 
+    fn ordered(&self, value: u64) -> Vec<u8> {
+        let mut bytes = value.to_le_bytes()[..self.size.min(8) as usize].to_vec();
+        if self.order == Endianness::Big {
+            bytes.reverse();
+        }
+        bytes
+    }
+
     fn number(&self, form: Form, value: u64) -> Result<Vec<u8>, &'static str> {
         let (Form::Int { signed } | Form::Char { signed }) = form else {
             // Those that the loader makes up are numbers, whatever takes them.
             return if matches!(form, Form::Bool) && value <= 1 {
-                Ok(little(value, self.size))
+                Ok(self.ordered(value))
             } else {
                 Err("has a value of another type")
             };
@@ -306,12 +322,8 @@ impl Wanted<'_> {
             }
             (_, false) => value >> bits == 0,
         };
-        if fits { Ok(little(value, self.size)) } else { Err("has a value that does not fit its type") }
+        if fits { Ok(self.ordered(value)) } else { Err("has a value that does not fit its type") }
     }
-}
-
-fn little(value: u64, size: u32) -> Vec<u8> {
-    value.to_le_bytes()[..size.min(8) as usize].to_vec()
 }
 
 /// A number as C writes it.

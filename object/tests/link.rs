@@ -1,8 +1,10 @@
 //! What the objects in `data` hold and how their programs are linked; each in both byte orders.
 
+use std::sync::Arc;
+
 use ring3_btf::Linkage;
 use ring3_isa::{Callee, Endianness, Insn, Wide};
-use ring3_object::{ExternKind, GlobalProblem, Object, ObjectError, Options};
+use ring3_object::{ExternKind, GlobalProblem, KernelValues, Object, ObjectError, Options};
 use ring3_platform::maps::{MapType, Pinning};
 use ring3_platform::{AttachType, MapFlags, ProgType, Program};
 
@@ -277,7 +279,9 @@ fn what_is_not_there_yet_is_refused_by_name() {
         let program = link(&object, "kconfig");
         let data = program.maps[0].data.as_deref().unwrap();
         assert_eq!((program.maps[0].name.as_str(), program.maps[0].frozen), ("refused.kconfig", true));
-        assert_eq!(u32::from_le_bytes(*data.first_chunk().unwrap()), 250);
+        let bytes = *data.first_chunk().unwrap();
+        let is_little = object.endian() == Endianness::Little;
+        assert_eq!(if is_little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) }, 250);
         object.answer(Arc::new(KernelValues::new("6.18.44")));
         let error = object.program("kconfig", &Options::default()).unwrap_err().to_string();
         assert!(error.ends_with("external symbol 'CONFIG_HZ' is not in the kernel's configuration"), "{error}");

@@ -106,7 +106,7 @@ pub fn build(program: &Program, target: &Target, mut subprogs: Vec<Subprog>) -> 
     subprogs::check_borders(code, &mut subprogs)?;
     check_without_btf(program, &subprogs)?;
     check_abnormal_returns(program, &subprogs)?;
-    check_wide_and_opcodes(program)?;
+    check_wide_and_opcodes(program, target)?;
     let kfuncs = kfuncs::Kfuncs::of(program, target);
     let mut structure = Structure { subprogs, insns: vec![Static::default(); code.len()], kfuncs };
     graph::walk(program, target, &mut structure)?;
@@ -133,7 +133,7 @@ pub fn proto<'t>(program: &Program, target: &'t Target, id: i32) -> Option<&'t r
 
 /// Opcodes that exist, wide loads in good order, maps that are there: the rules that hold even for code that is never
 /// reached. All other rules about fields are applied when an instruction is visited.
-fn check_wide_and_opcodes(program: &Program) -> Result<(), At> {
+fn check_wide_and_opcodes(program: &Program, target: &Target) -> Result<(), At> {
     let code = &program.code;
     let mut slot = 0;
     while slot < code.len() {
@@ -142,7 +142,7 @@ fn check_wide_and_opcodes(program: &Program) -> Result<(), At> {
             return Err((malformed(Malformed::UnknownOpcode(raw.code)), Some(slot)));
         }
         match code.insns()[slot] {
-            Ok(Insn::LoadImm { value, .. }) => maps::check_wide(program, value).map_err(|r| (r, Some(slot)))?,
+            Ok(Insn::LoadImm { value, .. }) => maps::check_wide(program, target, value).map_err(|r| (r, Some(slot)))?,
             Ok(_) => {}
             Err(bad) if bad.anywhere() => return Err((malformed(bad), Some(slot))),
             Err(_) => {}

@@ -107,7 +107,8 @@ impl<'p> Walk<'p> {
                 self.check_callback(subprog)?;
                 Value::ptr(PtrKind::Func(u32::try_from(subprog).unwrap_or(u32::MAX)))
             }
-            Wide::BtfId { .. } => return unsupported("a reference to a kernel variable"),
+            // A function, as others were refused before: an address that nothing can be read from.
+            Wide::BtfId { .. } => Value::ptr(PtrKind::Mem { size: 0, rdonly: true, ringbuf: false }),
         };
         self.write(dst, value);
         Ok(())
