@@ -83,6 +83,8 @@ const CGROUP: ProgSet = ProgSet::of(&[
     ProgType::SockOps,
 ]);
 const LWT: ProgSet = ProgSet::of(&[ProgType::LwtIn, ProgType::LwtOut, ProgType::LwtXmit, ProgType::LwtSeg6local]);
+/// Of the hook of tracing programs, only these: a filter of the functions refuses the others.
+const LSM: ProgSet = ProgSet::of(&[ProgType::Lsm]);
 const KPROBE: ProgSet = ProgSet::of(&[ProgType::Kprobe]);
 const NETFILTER: ProgSet = ProgSet::of(&[ProgType::Netfilter]);
 const SCHED_ACT: ProgSet = ProgSet::of(&[ProgType::SchedAct]);
@@ -180,11 +182,11 @@ kfuncs! {
     "bpf_dynptr_slice" [RET_NULL] (COMMON);
     "bpf_dynptr_slice_rdwr" [RET_NULL] (COMMON);
     "bpf_fentry_test1" [SLEEPABLE] ();
-    "bpf_get_dentry_xattr" [SLEEPABLE TRUSTED_ARGS] (TRACING);
-    "bpf_get_file_xattr" [SLEEPABLE TRUSTED_ARGS] (TRACING);
-    "bpf_get_fsverity_digest" [TRUSTED_ARGS] (TRACING);
+    "bpf_get_dentry_xattr" [SLEEPABLE TRUSTED_ARGS] (LSM);
+    "bpf_get_file_xattr" [SLEEPABLE TRUSTED_ARGS] (LSM);
+    "bpf_get_fsverity_digest" [TRUSTED_ARGS] (LSM);
     "bpf_get_kmem_cache" [] (COMMON);
-    "bpf_get_task_exe_file" [ACQUIRE TRUSTED_ARGS RET_NULL] (TRACING);
+    "bpf_get_task_exe_file" [ACQUIRE TRUSTED_ARGS RET_NULL] (LSM);
     "bpf_iter_bits_destroy" [ITER_DESTROY] (COMMON);
     "bpf_iter_bits_new" [ITER_NEW] (COMMON);
     "bpf_iter_bits_next" [ITER_NEXT RET_NULL] (COMMON);
@@ -216,7 +218,7 @@ kfuncs! {
     "bpf_iter_testmod_seq_new" [ITER_NEW] (COMMON);
     "bpf_iter_testmod_seq_next" [ITER_NEXT RET_NULL] (COMMON);
     "bpf_iter_testmod_seq_value" [] (COMMON);
-    "bpf_key_put" [RELEASE] (TRACING);
+    "bpf_key_put" [RELEASE] (TRACING SCHED_CLS XDP STRUCT_OPS SYSCALL CGROUP);
     "bpf_kfree_skb" [RELEASE] (STRUCT_OPS);
     "bpf_kfunc_call_int_mem_release" [RELEASE] (SCHED_CLS TRACING SYSCALL STRUCT_OPS);
     "bpf_kfunc_call_kernel_bind" [SLEEPABLE] (SCHED_CLS TRACING SYSCALL STRUCT_OPS);
@@ -278,15 +280,15 @@ kfuncs! {
     "bpf_list_push_front_impl" [] (TRACING SCHED_CLS XDP STRUCT_OPS SYSCALL CGROUP);
     "bpf_local_irq_restore" [] (COMMON);
     "bpf_local_irq_save" [] (COMMON);
-    "bpf_lookup_system_key" [ACQUIRE RET_NULL] (TRACING);
-    "bpf_lookup_user_key" [ACQUIRE RET_NULL SLEEPABLE] (TRACING);
+    "bpf_lookup_system_key" [ACQUIRE RET_NULL] (TRACING SCHED_CLS XDP STRUCT_OPS SYSCALL CGROUP);
+    "bpf_lookup_user_key" [ACQUIRE RET_NULL SLEEPABLE] (TRACING SCHED_CLS XDP STRUCT_OPS SYSCALL CGROUP);
     "bpf_map_sum_elem_count" [TRUSTED_ARGS] (COMMON);
     "bpf_modify_return_test" [] ();
     "bpf_modify_return_test2" [] ();
     "bpf_modify_return_test_tp" [] (COMMON);
     "bpf_obj_drop_impl" [RELEASE] (TRACING SCHED_CLS XDP STRUCT_OPS SYSCALL CGROUP);
     "bpf_obj_new_impl" [ACQUIRE RET_NULL] (TRACING SCHED_CLS XDP STRUCT_OPS SYSCALL CGROUP);
-    "bpf_path_d_path" [TRUSTED_ARGS] (TRACING);
+    "bpf_path_d_path" [TRUSTED_ARGS] (LSM);
     "bpf_percpu_obj_drop_impl" [RELEASE] (TRACING SCHED_CLS XDP STRUCT_OPS SYSCALL CGROUP);
     "bpf_percpu_obj_new_impl" [ACQUIRE RET_NULL] (TRACING SCHED_CLS XDP STRUCT_OPS SYSCALL CGROUP);
     "bpf_preempt_disable" [] (COMMON);
@@ -295,7 +297,7 @@ kfuncs! {
     "bpf_probe_read_kernel_str_dynptr" [] (COMMON);
     "bpf_probe_read_user_dynptr" [] (COMMON);
     "bpf_probe_read_user_str_dynptr" [] (COMMON);
-    "bpf_put_file" [RELEASE] (TRACING);
+    "bpf_put_file" [RELEASE] (LSM);
     "bpf_qdisc_bstats_update" [TRUSTED_ARGS] (STRUCT_OPS);
     "bpf_qdisc_init_prologue" [TRUSTED_ARGS] (STRUCT_OPS);
     "bpf_qdisc_reset_destroy_epilogue" [TRUSTED_ARGS] (STRUCT_OPS);
@@ -311,7 +313,7 @@ kfuncs! {
     "bpf_rcu_read_unlock" [] (COMMON);
     "bpf_rdonly_cast" [FASTCALL] (COMMON);
     "bpf_refcount_acquire_impl" [ACQUIRE RET_NULL RCU] (TRACING SCHED_CLS XDP STRUCT_OPS SYSCALL CGROUP);
-    "bpf_remove_dentry_xattr" [SLEEPABLE TRUSTED_ARGS] (TRACING);
+    "bpf_remove_dentry_xattr" [SLEEPABLE TRUSTED_ARGS] (LSM);
     "bpf_res_spin_lock" [RET_NULL] (COMMON);
     "bpf_res_spin_lock_irqsave" [RET_NULL] (COMMON);
     "bpf_res_spin_unlock" [] (COMMON);
@@ -319,7 +321,7 @@ kfuncs! {
     "bpf_send_signal_task" [TRUSTED_ARGS] (TRACING SCHED_CLS XDP STRUCT_OPS SYSCALL CGROUP);
     "bpf_session_cookie" [] (KPROBE);
     "bpf_session_is_return" [] (KPROBE);
-    "bpf_set_dentry_xattr" [SLEEPABLE TRUSTED_ARGS] (TRACING);
+    "bpf_set_dentry_xattr" [SLEEPABLE TRUSTED_ARGS] (LSM);
     "bpf_sk_assign_tcp_reqsk" [TRUSTED_ARGS] (SCHED_CLS);
     "bpf_skb_ct_alloc" [ACQUIRE RET_NULL] (XDP SCHED_CLS);
     "bpf_skb_ct_lookup" [ACQUIRE RET_NULL] (XDP SCHED_CLS);
@@ -436,7 +438,7 @@ kfuncs! {
     "scx_bpf_put_idle_cpumask" [RELEASE] (STRUCT_OPS TRACING SYSCALL);
     "scx_bpf_reenqueue_local" [] (STRUCT_OPS);
     "scx_bpf_select_cpu_and" [RCU] (STRUCT_OPS TRACING SYSCALL);
-    "scx_bpf_select_cpu_dfl" [RCU] (STRUCT_OPS);
+    "scx_bpf_select_cpu_dfl" [RCU] (TRACING STRUCT_OPS SYSCALL);
     "scx_bpf_task_cgroup" [RCU ACQUIRE] (STRUCT_OPS TRACING SYSCALL);
     "scx_bpf_task_cpu" [RCU] (STRUCT_OPS TRACING SYSCALL);
     "scx_bpf_task_running" [RCU] (STRUCT_OPS TRACING SYSCALL);

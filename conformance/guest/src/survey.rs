@@ -190,7 +190,7 @@ fn kfunc(way: &Way, id: u32) -> char {
     let said = way.ask(Code::from_insns([Insn::Call(Callee::Kfunc { id: id.cast_signed(), off: 0 }), Insn::Exit]));
     match () {
         () if said.accepts() => '+',
-        () if said.has("is not allowed") => '-',
+        () if said.has("is not allowed") || said.has("device-bound") => '-',
         () if said.has("must be sleepable") || said.has("might sleep") => 's',
         () if said.log.is_empty() || said.errno.is_none() => '?',
         () if said.has("cannot find address") || said.has("is not supported") => 'x',

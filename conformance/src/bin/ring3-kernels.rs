@@ -32,7 +32,7 @@ struct Args {
     #[arg(long)]
     list: bool,
     /// Seconds that a machine may take.
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 600)]
     seconds: u64,
     /// Seconds of these that others' objects may take; 0 leaves them out.
     #[arg(long, default_value_t = 100)]

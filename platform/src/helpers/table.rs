@@ -196,6 +196,8 @@ const SOCKOPT_HOOKS: &[AttachType] = &[
     AttachType::CgroupInet6Getpeername,
     AttachType::CgroupInet4Getsockname,
     AttachType::CgroupInet6Getsockname,
+    AttachType::CgroupUnixGetpeername,
+    AttachType::CgroupUnixGetsockname,
 ];
 
 /// Control group hooks whose result is not a return value of a system call.

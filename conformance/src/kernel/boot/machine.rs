@@ -83,7 +83,7 @@ pub struct Run<'a> {
 pub fn run(run: &Run<'_>) -> Result<(String, bool), Absent> {
     let (console, facts) = (run.folder.join("console.log"), run.folder.join("facts.txt"));
     let seconds = run.corpus.as_secs();
-    let line = format!("console=ttyS0 quiet loglevel=3 panic=-1 rdinit=/init RING3_SECONDS={seconds}");
+    let line = format!("console=ttyS0 quiet loglevel=3 panic=-1 no_timer_check rdinit=/init RING3_SECONDS={seconds}");
     let mut command = Command::new(QEMU);
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-accel", "tcg", "-cpu", CPU]);
     command.args(["-m", MEMORY, "-append", &line]);
