@@ -3,6 +3,7 @@
 //! Facts only, no behaviour: the verifier checks against these rows, the virtual machine and the Linux adapter act by them.
 #![forbid(unsafe_code)]
 
+pub mod attach;
 pub mod ctx;
 pub mod errno;
 pub mod helpers;

@@ -100,6 +100,12 @@ impl Program {
         usize::try_from(id).ok().and_then(|at| self.kfuncs.get(at))
     }
 
+    /// What the program's section says it is attached to: `do_unlinkat` of `fentry/do_unlinkat`.
+    pub fn attach_name(&self) -> Option<&str> {
+        let row = crate::section(&self.section)?;
+        self.section.strip_prefix(row.prefix)?.strip_prefix('/')
+    }
+
     /// A program of bare instructions, GPL, without maps or BTF.
     pub fn new(name: &str, kind: ProgType, code: Code) -> Program {
         Program {

@@ -18,6 +18,8 @@ pub enum Region {
     Packet,
     /// Other memory of known size.
     Mem,
+    /// Structures and other memory of the kernel: a load that faults gives 0 there.
+    Kernel,
     /// Several of the above but never the context.
     Mixed,
 }

@@ -10,6 +10,7 @@ mod diag;
 pub mod domain;
 mod facts;
 pub mod follow;
+mod kernel;
 mod state;
 mod step;
 mod walk;

@@ -48,9 +48,15 @@ fn attach_types_and_sleeping() {
 
 #[test]
 fn programs_without_a_known_target_are_refused_by_name() {
-    for kind in [ProgType::Tracing, ProgType::Lsm, ProgType::StructOps, ProgType::Ext] {
+    let kinds = [
+        (ProgType::Tracing, "tracing"),
+        (ProgType::Lsm, "tracing"),
+        (ProgType::StructOps, "struct_ops"),
+        (ProgType::Ext, "ext"),
+    ];
+    for (kind, named) in kinds {
         let program = Program::new("test", kind, assemble("r0 = 0\nexit").unwrap());
         let refused = verify(Arc::new(program), Arc::new(Target::default()), LogLevel(1)).unwrap_err();
-        assert!(refused.message.contains(kind.name()), "{}", refused.message);
+        assert!(refused.message.contains(named) && refused.errno.number() == 95, "{}", refused.message);
     }
 }

@@ -53,6 +53,8 @@ pub struct Structure {
     pub insns: Vec<Static>,
     /// Functions of the kernel that it names.
     pub kfuncs: kfuncs::Kfuncs,
+    /// What the program is attached to by the kernel's types.
+    pub attach: Option<crate::kernel::target::Attach>,
 }
 
 impl Structure {
@@ -108,9 +110,10 @@ pub fn build(program: &Program, target: &Target, mut subprogs: Vec<Subprog>) -> 
     check_abnormal_returns(program, &subprogs)?;
     check_wide_and_opcodes(program, target)?;
     let kfuncs = kfuncs::Kfuncs::of(program, target);
-    let mut structure = Structure { subprogs, insns: vec![Static::default(); code.len()], kfuncs };
+    let mut structure = Structure { subprogs, insns: vec![Static::default(); code.len()], kfuncs, attach: None };
     graph::walk(program, target, &mut structure)?;
     attach::check_target(program).map_err(|reject| (reject, None))?;
+    structure.attach = crate::kernel::target::find(program, target.btf.as_deref()).map_err(|reject| (reject, None))?;
     live::compute(program, target, &mut structure);
     scc::compute(program, &mut structure);
     Ok(structure)

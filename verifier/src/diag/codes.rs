@@ -307,7 +307,7 @@ impl Reject {
             Reject::NegativeMin { .. } => Code::NegativeIndex,
             Reject::UnboundedMem { .. } => Code::UnboundedIndex,
             Reject::RegionMapValue { .. } | Reject::RegionMapKey { .. } => Code::MapValueBounds,
-            Reject::RegionMem { .. } | Reject::BufferAccess { .. } | Reject::BufferVariable { .. } => {
+            Reject::RegionMem { .. } | Reject::BufferNegative { .. } | Reject::BufferVariable { .. } => {
                 Code::MemoryBounds
             }
             Reject::PacketAccess { .. } | Reject::PacketBeyondEnd { .. } => Code::PacketBounds,
@@ -332,8 +332,22 @@ impl Reject {
             Reject::SpillSize {} | Reject::FillSize {} => Code::PartialSpill,
             Reject::SpillToCaller {} => Code::SpillToCaller,
             Reject::NoTarget { .. } => Code::NoAttachTarget,
-            Reject::ArgMisaligned { .. } | Reject::ArgMissing { .. } => Code::TargetArgument,
-            Reject::BeyondStruct { .. } | Reject::StructNegative { .. } => Code::StructBounds,
+            Reject::NoBtfId {} => Code::NoAttachTarget,
+            Reject::TargetNotSleepable { .. } | Reject::TargetDenied { .. } | Reject::TargetNoReturn { .. } => {
+                Code::NoAttachTarget
+            }
+            Reject::LsmNotGpl {} | Reject::StructNotGpl { .. } => Code::GplOnly,
+            Reject::ArgInvalid { .. } => Code::TargetArgument,
+            Reject::BeyondStruct { .. }
+            | Reject::StructNegative { .. }
+            | Reject::StructVariable { .. }
+            | Reject::NotStruct { .. }
+            | Reject::FieldNoSize { .. }
+            | Reject::PtrMember { .. }
+            | Reject::BeyondMember { .. }
+            | Reject::NoField { .. } => Code::StructBounds,
+            Reject::StructUser { .. } | Reject::StructPercpu { .. } => Code::NotAPointer,
+            Reject::StructReadOnly {} => Code::ForbiddenAccess,
             Reject::KfuncNotAllowed { .. } | Reject::NoKfunc {} => Code::KernelFunction,
             Reject::InvalidHelper { .. } => Code::UnknownHelper,
             Reject::HelperNotForProgram { .. } => Code::HelperForProgram,

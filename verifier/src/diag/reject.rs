@@ -120,10 +120,26 @@ rejects! {
     SpillToCaller {} EINVAL "cannot spill pointers to stack into stack frame of the caller";
     // Structures of the kernel.
     NoTarget { name: String } EINVAL "attach_btf_id {name} is not a function";
-    ArgMisaligned { func: String, off: i64 } EACCES "func '{func}' offset {off} is not multiple of 8";
-    ArgMissing { func: String, arg: i64 } EACCES "func '{func}' doesn't have {arg}-th argument";
+    NoBtfId {} EINVAL "Tracing programs must provide btf_id";
+    TargetNotSleepable { name: String } EINVAL "{name} is not sleepable";
+    TargetDenied { name: String } EINVAL "Attaching tracing programs to function '{name}' is rejected.";
+    TargetNoReturn { name: String } EINVAL "Attaching fexit/fmod_ret to __noreturn function '{name}' is rejected.";
+    LsmNotGpl {} EINVAL "LSM programs must have a GPL compatible license";
+    ArgInvalid { note: String, off: i64, size: u32 } EACCES "{note}\ninvalid bpf_context access off={off} size={size}";
     BeyondStruct { name: String, off: i64, size: u32 } EACCES "access beyond struct {name} at off {off} size {size}";
     StructNegative { reg: u8, name: String, off: i64 } EACCES "R{reg} is ptr_{name} invalid negative access: off={off}";
+    BufferNegative { reg: u8, what: &'static str, off: i64, size: u64 } EACCES "R{reg} invalid {what} buffer access: off={off}, size={size}";
+    BufferVariable { reg: u8, off: i64, var: String } EACCES "R{reg} invalid variable buffer offset: off={off}, var_off={var}";
+    StructVariable { reg: u8, name: String, off: i64, var: String } EACCES "R{reg} is ptr_{name} invalid variable offset: off={off}, var_off={var}";
+    StructUser { reg: u8, name: String, off: i64 } EACCES "R{reg} is ptr_{name} access user memory: off={off}";
+    StructPercpu { reg: u8, name: String, off: i64 } EACCES "R{reg} is ptr_{name} access percpu memory: off={off}";
+    StructReadOnly {} EACCES "only read is supported";
+    StructNotGpl { name: String } EINVAL "Cannot access kernel 'struct {name}' from non-GPL compatible program";
+    NotStruct { name: String } EINVAL "Type '{name}' is not a struct";
+    FieldNoSize { field: String } EFAULT "field {field} doesn't have size";
+    PtrMember { field: String, start: u32, name: String, off: u32, size: u32 } EACCES "cannot access ptr member {field} with moff {start} in struct {name} with off {off} size {size}";
+    BeyondMember { field: String, end: u32, name: String, off: u32, size: u32 } EACCES "access beyond the end of member {field} (mend:{end}) in struct {name} with off {off} size {size}";
+    NoField { name: String, off: u32 } EINVAL "struct {name} doesn't have field at offset {off}";
     NotVariable { id: i32 } EINVAL "pseudo btf_id {id} in ldimm64 isn't KIND_VAR or KIND_FUNC";
     NoSuchType { id: i32 } ENOENT "ldimm64 insn specifies invalid btf_id {id}.";
     NoArena {} EINVAL "addr_space_cast insn can only be used in a program that has an associated arena";
@@ -190,8 +206,6 @@ rejects! {
     ConstStrEnd {} EINVAL "string is not zero-terminated";
     FormatData {} EINVAL "";
     Format {} EINVAL "Invalid format string";
-    BufferAccess { reg: u8, off: i64, size: u32 } EACCES "R{reg} invalid tracepoint buffer access: off={off}, size={size}";
-    BufferVariable { reg: u8, off: i64, var: String } EACCES "R{reg} invalid variable buffer offset: off={off}, var_off={var}";
     MapInnerNull { what: &'static str } EACCES "invalid map_ptr to access map->{what}";
     ReturnStackPtr {} EINVAL "cannot return stack pointer to the caller";
     CallDepth { frames: usize } E2BIG "the call stack of {frames} frames is too deep";

@@ -124,8 +124,10 @@ fn pointer(out: &mut String, names: Names<'_>, frame: usize, whole: &Value, ptr:
             attrs.add(format_args!("r={range}"));
         }
     }
-    if let PtrKind::Mem { size, .. } = ptr.kind {
-        attrs.add(format_args!("sz={size}"));
+    match ptr.kind {
+        PtrKind::Mem { size, .. } => attrs.add(format_args!("sz={size}")),
+        PtrKind::AnyMem => attrs.add(format_args!("sz=0")),
+        _ => {}
     }
     let mut first = attrs.first;
     let _ = ptr.var.write_attrs(out, &mut first);

@@ -177,6 +177,8 @@ impl Seen<'_> {
             | PtrKind::TcpSock
             | PtrKind::XdpSock
             | PtrKind::TpBuffer
+            | PtrKind::AnyMem
+            | PtrKind::Buf { .. }
             | PtrKind::Btf(_) => None,
         }
     }
@@ -197,6 +199,8 @@ fn opaque(kind: PtrKind) -> &'static str {
         PtrKind::FlowKeys => "a pointer to flow keys",
         PtrKind::SockCommon | PtrKind::Sock | PtrKind::TcpSock | PtrKind::XdpSock => "a pointer to a socket",
         PtrKind::TpBuffer => "a pointer to a tracepoint's buffer",
+        PtrKind::AnyMem => "a pointer to memory of the kernel",
+        PtrKind::Buf { .. } => "a pointer to an iterator's buffer",
         PtrKind::Btf(_) => "a pointer to a kernel structure",
         PtrKind::ConstMap(_) | PtrKind::MapValue(_) | PtrKind::MapKey(_) => "an inner map, or what is in one",
         PtrKind::Ctx

@@ -322,8 +322,10 @@ fn covers(all: &InsnFacts, some: &InsnFacts) -> bool {
         Region::None => true,
         // Lowering converts accesses of the context by this alone.
         Region::Ctx => all.region == Region::Ctx,
+        // It is refused there.
+        Region::Kernel => all.region == Region::Kernel,
         Region::Stack | Region::MapValue | Region::MapKey | Region::Packet | Region::Mem | Region::Mixed => {
-            all.region == region || all.region == Region::Mixed
+            all.region == region || matches!(all.region, Region::Mixed | Region::Kernel)
         }
     };
     let direction = match direction {

@@ -153,9 +153,10 @@ fn ptr_covers(old: &Ptr, cur: &Ptr, mode: Mode, ids: &mut IdMap) -> bool {
     }
     let within = |cur_var: &Scalar| cur_var.within(var);
     match (kind, cur.kind) {
-        (PtrKind::MapValue(_) | PtrKind::MapKey(_) | PtrKind::Mem { .. } | PtrKind::TpBuffer, cur_kind) => {
-            *kind == cur_kind && within(&cur.var) && ids.same(*id, cur.id) && ids.same(*ref_id, cur.ref_id)
-        }
+        (
+            PtrKind::MapValue(_) | PtrKind::MapKey(_) | PtrKind::Mem { .. } | PtrKind::TpBuffer | PtrKind::Buf { .. },
+            cur_kind,
+        ) => *kind == cur_kind && within(&cur.var) && ids.same(*id, cur.id) && ids.same(*ref_id, cur.ref_id),
         (PtrKind::Packet { range: old_range }, PtrKind::Packet { range })
         | (PtrKind::PacketMeta { range: old_range }, PtrKind::PacketMeta { range }) => {
             let enough = if *old_range < 0 || range < 0 { *old_range == range } else { *old_range <= range };
@@ -174,6 +175,7 @@ fn ptr_covers(old: &Ptr, cur: &Ptr, mode: Mode, ids: &mut IdMap) -> bool {
             | PtrKind::TcpSock
             | PtrKind::XdpSock
             | PtrKind::Func(_)
+            | PtrKind::AnyMem
             | PtrKind::Btf(_),
             _,
         ) => exact(ids),

@@ -79,6 +79,10 @@ pub enum PtrKind {
     TpBuffer,
     /// A structure that BTF describes.
     Btf(BtfPtr),
+    /// Memory of the kernel of which nothing is known: it can be read, with faults caught, and gives numbers.
+    AnyMem,
+    /// Memory that an iterator gives; how much was reached is looked at when it is attached.
+    Buf { rdonly: bool },
     /// A subprogram, to be called back.
     Func(u32),
 }
@@ -195,6 +199,9 @@ pub fn type_name(value: &Value) -> String {
         PtrKind::TcpSock => "tcp_sock",
         PtrKind::XdpSock => "xdp_sock",
         PtrKind::TpBuffer => "tp_buffer",
+        PtrKind::AnyMem => "rdonly_untrusted_mem",
+        PtrKind::Buf { rdonly: true } => "rdonly_buf",
+        PtrKind::Buf { rdonly: false } => "buf",
         PtrKind::Func(_) => "func",
         // The word for null stands in front of the structure's name, which only states have.
         PtrKind::Btf(to) => {

@@ -59,12 +59,11 @@ impl Walk<'_> {
             PtrKind::TcpSock => self.check_sock(at, ptr, off, access, ctx::tcp_sock()),
             PtrKind::XdpSock => self.check_sock(at, ptr, off, access, ctx::xdp_sock()),
             // How long it is, the tracepoint says when the program is attached.
-            PtrKind::TpBuffer if off < 0 => Err(Reject::BufferAccess { reg: reg.number(), off, size: at.bytes() }),
-            PtrKind::TpBuffer if !ptr.var.is_zero() => {
-                Err(Reject::BufferVariable { reg: reg.number(), off, var: ptr.var.bits().to_string() })
-            }
-            PtrKind::TpBuffer => Ok(()),
-            PtrKind::Btf(id) => self.check_kernel_struct(at, ptr, off, id),
+            PtrKind::TpBuffer => check_buffer(reg, ptr, off, size, "tracepoint"),
+            PtrKind::AnyMem | PtrKind::Buf { rdonly: true } if access == Access::Write => Err(read_only()),
+            PtrKind::AnyMem => Ok(()),
+            PtrKind::Buf { rdonly } => check_buffer(reg, ptr, off, size, buffer_name(rdonly)),
+            PtrKind::Btf(to) => self.check_struct(at, ptr, off, to, access).map(|_| ()),
             PtrKind::ConstMap(_) => Err(Reject::Unsupported { what: "access to the fields of a map".into() }),
             PtrKind::Ctx | PtrKind::Stack(_) | PtrKind::PacketEnd | PtrKind::Func(_) => Err(invalid()),
         }
@@ -138,6 +137,10 @@ impl Walk<'_> {
                 Err(Reject::WriteReadOnly { reg: reg.number(), ty: type_name(&Value::Ptr(*ptr)) })
             }
             PtrKind::Mem { size: limit, .. } => check_region(reg, ptr, off, size, Bounds::Mem(limit), zero_ok),
+            PtrKind::Buf { rdonly: true } if access == Access::Write => {
+                Err(Reject::WriteReadOnly { reg: reg.number(), ty: type_name(&Value::Ptr(*ptr)) })
+            }
+            PtrKind::Buf { rdonly } => check_buffer(reg, ptr, off, size, buffer_name(rdonly)),
             PtrKind::Ctx
             | PtrKind::ConstMap(_)
             | PtrKind::Stack(_)
@@ -149,6 +152,7 @@ impl Walk<'_> {
             | PtrKind::XdpSock
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
+            | PtrKind::AnyMem
             | PtrKind::Btf(_) => Err(Reject::InvalidMem { reg: reg.number(), ty: type_name(&Value::Ptr(*ptr)) }),
         }
     }
@@ -197,6 +201,22 @@ pub(super) fn check_fields(def: &MapDef, ptr: &Ptr, off: i64, size: u64, direct:
         pointer = true;
     }
     if pointer { unsupported("an access to a pointer to a kernel object in a map") } else { Ok(()) }
+}
+
+fn buffer_name(rdonly: bool) -> &'static str {
+    if rdonly { "rdonly" } else { "rdwr" }
+}
+
+/// Memory whose size is looked at later: when the program is attached.
+fn check_buffer(reg: Reg, ptr: &Ptr, off: i64, size: u64, what: &'static str) -> Result<(), Reject> {
+    let reg = reg.number();
+    if off < 0 {
+        return Err(Reject::BufferNegative { reg, what, off, size });
+    }
+    if !ptr.var.is_zero() {
+        return Err(Reject::BufferVariable { reg, off, var: ptr.var.bits().to_string() });
+    }
+    Ok(())
 }
 
 fn check_region(reg: Reg, ptr: &Ptr, off: i64, size: u64, bounds: Bounds, zero_ok: bool) -> Result<(), Reject> {

@@ -168,6 +168,8 @@ impl Walk<'_> {
             | PtrKind::XdpSock
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
+            | PtrKind::AnyMem
+            | PtrKind::Buf { .. }
             | PtrKind::Btf(_) => self.check_plain_pointer(reg, ptr),
         }
     }
@@ -288,6 +290,8 @@ impl Walk<'_> {
             | PtrKind::XdpSock
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
+            | PtrKind::AnyMem
+            | PtrKind::Buf { .. }
             | PtrKind::Btf(_) => no_memory(reg, &value, size, zero_ok),
         }
     }

@@ -377,6 +377,8 @@ fn is_never_null(ptr: &Ptr) -> bool {
             | PtrKind::FlowKeys
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
-            | PtrKind::Btf(_) => false,
+            | PtrKind::AnyMem
+            | PtrKind::Buf { .. } => false,
+            PtrKind::Btf(_) => super::kernel::is_trusted(ptr),
         }
 }

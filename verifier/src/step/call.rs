@@ -200,6 +200,8 @@ impl Walk<'_> {
             | PtrKind::XdpSock
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
+            | PtrKind::AnyMem
+            | PtrKind::Buf { .. }
             | PtrKind::Btf(_) => None,
         });
     }

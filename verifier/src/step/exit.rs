@@ -5,6 +5,7 @@ use ring3_platform::{ProgType, return_range};
 
 use crate::diag::reject::Reject;
 use crate::domain::Scalar;
+use crate::kernel::target::{Attach, Returns};
 use crate::state::{Held, PtrKind, ScalarValue, Value, type_name};
 use crate::walk::{Next, Walk};
 
@@ -44,6 +45,11 @@ impl Walk<'_> {
     }
 
     fn check_return(&mut self) -> Result<(), Reject> {
+        let main = self.root == 0 && self.path.state.frame().callback.is_none();
+        let attached = if main { self.structure.attach.as_ref().map(Attach::returns) } else { None };
+        if attached == Some(Returns::Nothing) {
+            return Ok(());
+        }
         let value = self.read(Reg::R0)?;
         let reg = 0;
         if let Some(callback) = self.path.state.frame().callback {
@@ -56,7 +62,22 @@ impl Walk<'_> {
             };
         }
         let attach = self.program.kind.effective_attach(self.program.attach);
-        let Some(range) = return_range(self.program.kind, attach) else { return Ok(()) };
+        let range = match attached {
+            Some(Returns::Nothing | Returns::Anything) => None,
+            Some(Returns::Within(lo, hi)) => Some((lo, hi)),
+            Some(Returns::Within32(lo, hi)) => {
+                if let Value::Scalar(scalar) = value
+                    && scalar.num.s32min() >= lo
+                    && scalar.num.s32max() <= hi
+                {
+                    return self.mark_precise(Reg::R0);
+                }
+                Some((lo, hi))
+            }
+            Some(Returns::VoidHook) => Some((1, 1)),
+            None => return_range(self.program.kind, attach),
+        };
+        let Some(range) = range else { return Ok(()) };
         self.check_returned(value, range, "At program exit")
     }
 

@@ -1,102 +1,216 @@
-//! Pointers to structures of the kernel, by the kernel's own BTF: as far as they are refused. What Linux would let a program
-//! read of them is refused by name until it can also be run.
-
-use std::sync::Arc;
+//! Pointers to structures that BTF describes: arguments of what a program is attached to, and what is read through them.
 
 use ring3_btf::{Btf, Kind, Type, TypeId};
 
-use super::memory::At;
+use super::memory::{Access, At};
 use crate::diag::reject::{Reject, unsupported};
+use crate::domain::Scalar;
+use crate::kernel::members::{self, Found};
+use crate::kernel::target::Argument;
 use crate::state::{BtfPtr, Ptr, PtrKind, Trust, Value};
 use crate::walk::Walk;
 
-/// The start of the names of the types that describe tracepoints.
-const TRACEPOINT: &str = "btf_trace_";
+/// What a pointer that was read through another one is worth, by a list of the kernel's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Listed {
+    Trusted,
+    TrustedOrNull,
+    Rcu,
+    RcuOrNull,
+}
 
-impl Walk<'_> {
-    fn kernel_types(&self) -> Result<Arc<Btf>, Reject> {
-        match &self.target.btf {
-            Some(btf) => Ok(Arc::clone(btf)),
-            None => unsupported("a tracing program without the kernel's types (BTF)"),
+/// The kernel keeps its lists as structures: `task_struct__safe_rcu` has the members of `task_struct` that are good under
+/// RCU.
+const LISTS: [(Listed, &str); 4] = [
+    (Listed::Trusted, "__safe_trusted"),
+    (Listed::TrustedOrNull, "__safe_trusted_or_null"),
+    (Listed::Rcu, "__safe_rcu"),
+    (Listed::RcuOrNull, "__safe_rcu_or_null"),
+];
+
+impl<'p> Walk<'p> {
+    /// The types that a pointer's number belongs to.
+    pub(super) fn types_of(&self, to: BtfPtr) -> Result<&'p Btf, Reject> {
+        let (program, target) = (self.program, self.target);
+        match (to.is_kernel(), &target.btf, &program.info) {
+            (true, Some(btf), _) => Ok(btf),
+            (true, None, _) => unsupported("a structure of the kernel without the kernel's types (BTF)"),
+            (false, _, Some(info)) => Ok(&info.btf),
+            (false, _, None) => unsupported("a structure of a program without types (BTF)"),
         }
     }
 
-    /// The tracepoint of a `tp_btf` program is there.
-    pub fn check_tracepoint(&self) -> Result<(), Reject> {
-        if self.program.kind != ring3_platform::ProgType::Tracing {
-            return Ok(());
-        }
-        let btf = self.kernel_types()?;
-        let name = self.traced_type();
-        tracepoint(&btf, &name).map(|_| ()).ok_or(Reject::NoTarget { name })
-    }
-
-    fn traced_type(&self) -> String {
-        let func = self.program.section.split_once('/').map_or("", |(_, name)| name);
-        format!("{TRACEPOINT}{func}")
-    }
-
-    /// A load from the context of a `tp_btf` program: its argument `off / 8`.
-    pub(super) fn traced_argument(&self, at: At, off: i64) -> Result<Value, Reject> {
-        let btf = self.kernel_types()?;
-        let name = self.traced_type();
-        let func = name.trim_start_matches(TRACEPOINT).to_owned();
-        let proto = tracepoint(&btf, &name).ok_or(Reject::NoTarget { name })?;
-        if off % 8 != 0 {
-            return Err(Reject::ArgMisaligned { func, off });
-        }
-        // The first parameter of the type is the program's own data.
-        let Some(param) = usize::try_from(off / 8).ok().and_then(|index| proto.get(index.checked_add(1)?)) else {
-            return Err(Reject::ArgMissing { func, arg: off / 8 + 1 });
+    /// A structure of the kernel by name.
+    pub(super) fn kernel_struct(&self, name: &str) -> Result<u32, Reject> {
+        let Some(btf) = &self.target.btf else {
+            return unsupported(format!("a pointer to struct {name} without the kernel's types (BTF)"));
         };
-        match btf.resolved(*param) {
-            Ok(Type::Ptr { to }) if at.bytes() == 8 => match btf.resolve(*to) {
-                Ok(id) if btf.get(id).is_some_and(|ty| ty.kind() == Kind::Struct) => {
-                    Ok(Value::ptr(PtrKind::Btf(BtfPtr::kernel(id.0, Trust::TRUSTED))))
+        match btf.find(name, Kind::Struct) {
+            Some(id) => Ok(id.0),
+            None => unsupported(format!("a pointer to struct {name}, which the kernel's types do not have")),
+        }
+    }
+
+    /// A load from the context of a program that is attached by the kernel's types.
+    pub(super) fn attached_argument(&mut self, at: At, off: i64) -> Result<Value, Reject> {
+        let (Some(attach), Some(btf)) = (&self.structure.attach, &self.target.btf) else {
+            return unsupported(format!("the context of {} programs", self.program.kind.name()));
+        };
+        Ok(match attach.load(btf, off, at.bytes())? {
+            Argument::Number => Value::unknown(),
+            Argument::Result { lo, hi } => Value::number(Scalar::unknown().meet_s32range(lo, hi)),
+            Argument::Struct { to, nullable, note } => {
+                if self.log.on() {
+                    self.log.push(&note);
                 }
-                Ok(_) | Err(_) => unsupported("an argument that points to something that is not a structure"),
-            },
-            Ok(ty) if matches!(ty.kind(), Kind::Int | Kind::Enum | Kind::Enum64) => Ok(Value::unknown()),
-            Ok(_) | Err(_) => unsupported(format!("argument {} of {func}", off / 8)),
-        }
+                self.typed(to, nullable)
+            }
+            Argument::Buf { rdonly } => {
+                Value::Ptr(Ptr { nullable: true, id: self.new_id(), ..Ptr::new(PtrKind::Buf { rdonly }) })
+            }
+        })
     }
 
-    /// An access to a structure of the kernel.
-    pub(super) fn check_kernel_struct(&self, at: At, ptr: &Ptr, off: i64, to: BtfPtr) -> Result<(), Reject> {
-        let id = to.id;
-        let btf = self.kernel_types()?;
-        let name = btf.name(TypeId(id)).to_owned();
-        if off < 0 {
-            return Err(Reject::StructNegative { reg: at.reg.number(), name, off });
+    /// A pointer to a structure.
+    pub(super) fn typed(&mut self, to: BtfPtr, nullable: bool) -> Value {
+        let id = if nullable { self.new_id() } else { 0 };
+        Value::Ptr(Ptr { nullable, id, ..Ptr::new(PtrKind::Btf(to)) })
+    }
+
+    /// A load from a structure.
+    pub(super) fn read_struct(&mut self, at: At, ptr: &Ptr, off: i64, to: BtfPtr) -> Result<Value, Reject> {
+        let btf = self.types_of(to)?;
+        let off = self.check_struct(at, ptr, off, to, Access::Read)?;
+        Ok(match members::find(btf, TypeId(to.id), off, at.bytes())? {
+            Found::Number => Value::unknown(),
+            // What a program stores in objects of its own may be anything.
+            Found::Pointer { .. } | Found::Opaque if to.trust.has(Trust::ALLOC) => Value::unknown(),
+            Found::Opaque => Value::ptr(PtrKind::AnyMem),
+            Found::Pointer { to: id, field, trust } => {
+                let (trust, nullable) = self.inherited(btf, ptr, to, (&field, id), trust);
+                let local = if to.is_kernel() { Trust::PLAIN } else { Trust::LOCAL };
+                self.typed(BtfPtr { id: id.0, trust: trust.with(local) }, nullable)
+            }
+        })
+    }
+
+    /// A store to a structure.
+    pub(super) fn write_struct(&mut self, at: At, ptr: &Ptr, off: i64, to: BtfPtr) -> Result<(), Reject> {
+        let btf = self.types_of(to)?;
+        self.check_struct(at, ptr, off, to, Access::Write)?;
+        unsupported(format!("a store to struct {}", btf.name(TypeId(to.id))))
+    }
+
+    /// What holds for every access to a structure; gives the offset.
+    pub(super) fn check_struct(&self, at: At, ptr: &Ptr, off: i64, to: BtfPtr, access: Access) -> Result<u32, Reject> {
+        let btf = self.types_of(to)?;
+        let (reg, name) = (at.reg.number(), || btf.name(TypeId(to.id)).to_owned());
+        if ptr.nullable {
+            return Err(Reject::InvalidMem { reg, ty: crate::state::type_name(&Value::Ptr(*ptr)) });
         }
+        if to.is_kernel() && !self.program.license.is_gpl_compatible() {
+            return Err(Reject::StructNotGpl { name: name() });
+        }
+        let Ok(start) = u32::try_from(off) else { return Err(Reject::StructNegative { reg, name: name(), off }) };
         if !ptr.var.is_zero() {
-            return unsupported("a variable offset into a structure of the kernel");
+            return Err(Reject::StructVariable { reg, name: name(), off, var: ptr.var.bits().to_string() });
         }
-        let size = btf.size_of(TypeId(id)).map_or(0, i64::from);
-        if off + i64::from(at.bytes()) > size && !ends_open(&btf, id) {
-            return Err(Reject::BeyondStruct { name, off, size: at.bytes() });
+        if to.trust.has(Trust::USER) {
+            return Err(Reject::StructUser { reg, name: name(), off });
         }
-        unsupported(format!("an access to struct {name} of the kernel"))
+        if to.trust.has(Trust::PERCPU) {
+            return Err(Reject::StructPercpu { reg, name: name(), off });
+        }
+        if access == Access::Write && !self.may_write_struct(to) {
+            return Err(Reject::StructReadOnly {});
+        }
+        Ok(start)
+    }
+
+    fn may_write_struct(&self, to: BtfPtr) -> bool {
+        use ring3_platform::ProgType;
+        if to.trust.has(Trust::ALLOC) {
+            return !to.trust.has(Trust::UNTRUSTED);
+        }
+        // These write some members of sockets and connections.
+        matches!(self.program.kind, ProgType::StructOps | ProgType::SchedCls | ProgType::SchedAct | ProgType::Xdp)
+    }
+
+    /// How far a pointer may be trusted that was read from member `field` (a pointer to `id`), and whether it may be null.
+    /// `own` is what its tag says.
+    fn inherited(&self, btf: &Btf, parent: &Ptr, to: BtfPtr, (field, id): (&str, TypeId), own: Trust) -> (Trust, bool) {
+        if to.trust.has(Trust::UNTRUSTED) {
+            return (Trust::UNTRUSTED, false);
+        }
+        if !is_trusted(parent) && !to.trust.has(Trust::RCU) {
+            return (own.without(Trust::RCU.with(Trust::TRUSTED).with(Trust::UNTRUSTED)), false);
+        }
+        // Linux looks the lists up by the pointer's own type, also for a member of a structure within it.
+        let listed = |list| self.is_listed(btf, TypeId(to.id), list, field, id);
+        if listed(Listed::Trusted) {
+            return (own.with(Trust::TRUSTED), false);
+        }
+        if listed(Listed::TrustedOrNull) {
+            return (own.with(Trust::TRUSTED), true);
+        }
+        if !self.in_rcu_section() {
+            return (Trust::UNTRUSTED, false);
+        }
+        if listed(Listed::Rcu) {
+            return (own.with(Trust::RCU), false);
+        }
+        if listed(Listed::RcuOrNull) {
+            return (own.with(Trust::RCU).without(Trust::UNTRUSTED), true);
+        }
+        if own.has(Trust::RCU) {
+            return (own, true);
+        }
+        if own.any(Trust::PERCPU.with(Trust::USER)) {
+            return (own, false);
+        }
+        (own.without(Trust::TRUSTED.with(Trust::UNTRUSTED)), false)
+    }
+
+    /// Whether the kernel has a list of this kind for a structure, with this member of this type.
+    fn is_listed(&self, btf: &Btf, owner: TypeId, list: Listed, field: &str, id: TypeId) -> bool {
+        let name = btf.name(owner);
+        let lists = self.safe.get_or_init(|| safe_lists(btf));
+        lists.iter().filter(|(kind, base, _)| *kind == list && base == name).any(|(_, _, safe)| {
+            btf.member(*safe, field).is_some_and(|member| match btf.resolved(member.ty) {
+                Ok(Type::Ptr { to }) => btf.resolve(*to).is_ok_and(|to| to == id),
+                Ok(_) | Err(_) => false,
+            })
+        })
     }
 }
 
-/// The parameters of a tracepoint, by the typedef that describes it.
-fn tracepoint(btf: &Btf, name: &str) -> Option<Vec<TypeId>> {
-    let typedef = btf.find(name, Kind::Typedef)?;
-    let Ok(Type::Ptr { to }) = btf.resolved(typedef) else { return None };
-    match btf.resolved(*to) {
-        Ok(Type::FuncProto { params, .. }) => Some(params.iter().map(|param| param.ty).collect()),
-        Ok(_) | Err(_) => None,
-    }
+/// Every list of the kernel: its kind, the structure that it is of, and the structure that it is.
+pub type SafeLists = Vec<(Listed, String, TypeId)>;
+
+fn safe_lists(btf: &Btf) -> SafeLists {
+    let structs = btf.types().iter().zip(0..).filter(|(ty, _)| ty.kind() == Kind::Struct);
+    structs
+        .filter_map(|(ty, id)| {
+            let name = btf.string(ty.name());
+            let (list, suffix) = LISTS.iter().find(|(_, suffix)| name.ends_with(suffix))?;
+            Some((*list, name.strip_suffix(suffix)?.to_owned(), TypeId(id)))
+        })
+        .collect()
 }
 
-/// Whether a structure ends with an array of any length.
-fn ends_open(btf: &Btf, id: u32) -> bool {
-    match btf.get(TypeId(id)) {
-        Some(Type::Struct(composite)) => composite
-            .members
-            .last()
-            .is_some_and(|member| matches!(btf.resolved(member.ty), Ok(Type::Array { len: 0, .. }))),
-        Some(_) | None => false,
+/// Whether a pointer leads to an object that lives: helpers and functions of the kernel may rely on it.
+pub(super) fn is_trusted(ptr: &Ptr) -> bool {
+    if ptr.ref_id != 0 {
+        return true;
+    }
+    match ptr.kind {
+        PtrKind::Btf(BtfPtr { trust, .. }) => {
+            let good = Trust::TRUSTED.with(Trust::ALLOC).with(Trust::NON_OWNING);
+            !ptr.nullable
+                && trust.any(good)
+                && !trust.flags().any(Trust::USER.with(Trust::PERCPU).with(Trust::RCU).with(Trust::UNTRUSTED))
+        }
+        PtrKind::Sock | PtrKind::SockCommon | PtrKind::TcpSock | PtrKind::ConstMap(_) => !ptr.nullable,
+        _ => false,
     }
 }

@@ -229,6 +229,8 @@ fn is_typed(kind: PtrKind) -> bool {
         | PtrKind::Mem { .. }
         | PtrKind::FlowKeys
         | PtrKind::TpBuffer
+        | PtrKind::AnyMem
+        | PtrKind::Buf { .. }
         | PtrKind::Func(_) => false,
     }
 }

@@ -7,7 +7,7 @@ use super::alu::sane;
 use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
 use crate::facts::Region;
-use crate::state::{Ptr, PtrKind, ScalarValue, Value, type_name};
+use crate::state::{BtfPtr, Ptr, PtrKind, ScalarValue, Trust, Value, type_name};
 use crate::walk::Walk;
 
 /// Which way memory is accessed.
@@ -26,6 +26,31 @@ pub(super) enum Source {
     Imm(i32),
     /// Something unknown (atomic operations, helpers).
     Unknown,
+}
+
+/// Pointers whose accesses Linux rewrites: one instruction may not have several kinds of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deref {
+    /// Not rewritten.
+    Plain,
+    /// Memory of known size: not rewritten, but it may share a load with structures.
+    Mem,
+    Ctx,
+    SockCommon,
+    Sock,
+    TcpSock,
+    XdpSock,
+    /// A structure; its load is rewritten by how good the pointer is.
+    Struct(Trust),
+}
+
+impl Deref {
+    fn is_rewritten(self) -> bool {
+        match self {
+            Deref::Plain | Deref::Mem => false,
+            Deref::Ctx | Deref::SockCommon | Deref::Sock | Deref::TcpSock | Deref::XdpSock | Deref::Struct(_) => true,
+        }
+    }
 }
 
 /// One access by an instruction.
@@ -78,7 +103,7 @@ impl Walk<'_> {
         let at = At { reg: base, off: off.into(), size };
         let loaded = self.read_memory(at, &from, Some(dst), signed, aligned)?;
         self.write(dst, loaded);
-        self.note_access(&from)
+        self.note_access(&from, !aligned)
     }
 
     /// `*(size *)(base + off) = src`.
@@ -92,7 +117,7 @@ impl Walk<'_> {
         };
         let to = self.read(base)?;
         self.write_memory(At { reg: base, off: off.into(), size }, &to, source, false)?;
-        self.note_access(&to)
+        self.note_access(&to, false)
     }
 
     /// `store_release(...)`.
@@ -100,7 +125,7 @@ impl Walk<'_> {
         self.read(src)?;
         let to = self.read(base)?;
         self.write_memory(At { reg: base, off: off.into(), size }, &to, Source::Reg(src), true)?;
-        self.note_access(&to)?;
+        self.note_access(&to, false)?;
         self.check_atomic(base, &to)
     }
 
@@ -126,7 +151,7 @@ impl Walk<'_> {
             self.write(reg, loaded);
         }
         self.write_memory(at, &to, Source::Unknown, true)?;
-        self.note_access(&to)
+        self.note_access(&to, false)
     }
 
     fn check_atomic(&self, base: Reg, to: &Value) -> Result<(), Reject> {
@@ -153,6 +178,7 @@ impl Walk<'_> {
             PtrKind::MapValue(map) if !ptr.nullable => self.read_map_value(at, ptr, map, off, signed)?,
             PtrKind::Stack(frame) => self.read_stack(at, ptr, frame, off, dst)?,
             PtrKind::Ctx => self.read_ctx(at, ptr, off, signed)?,
+            PtrKind::Btf(to) => self.read_struct(at, ptr, off, to)?,
             PtrKind::Packet { .. }
             | PtrKind::PacketMeta { .. }
             | PtrKind::MapKey(_)
@@ -167,7 +193,8 @@ impl Walk<'_> {
             | PtrKind::ConstMap(_)
             | PtrKind::PacketEnd
             | PtrKind::Func(_)
-            | PtrKind::Btf(_) => {
+            | PtrKind::AnyMem
+            | PtrKind::Buf { .. } => {
                 self.check_access(at, ptr, off, Access::Read)?;
                 Value::unknown()
             }
@@ -181,6 +208,7 @@ impl Walk<'_> {
         match ptr.kind {
             PtrKind::Stack(frame) => self.write_stack(at, ptr, frame, off, source),
             PtrKind::Ctx => self.write_ctx(at, ptr, off),
+            PtrKind::Btf(to) => self.write_struct(at, ptr, off, to),
             PtrKind::MapValue(_)
             | PtrKind::Packet { .. }
             | PtrKind::PacketMeta { .. }
@@ -195,7 +223,8 @@ impl Walk<'_> {
             | PtrKind::ConstMap(_)
             | PtrKind::PacketEnd
             | PtrKind::Func(_)
-            | PtrKind::Btf(_) => self.check_access(at, ptr, off, Access::Write),
+            | PtrKind::AnyMem
+            | PtrKind::Buf { .. } => self.check_access(at, ptr, off, Access::Write),
         }
     }
 
@@ -240,39 +269,59 @@ impl Walk<'_> {
             | PtrKind::Mem { .. }
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
+            | PtrKind::AnyMem
+            | PtrKind::Buf { .. }
             | PtrKind::Btf(_) => ("", None),
         };
         check_sum(at, &ptr.var, ptr.off, what, ip_align)
     }
 
     /// Records what memory the instruction reaches; some kinds may not be mixed, because their accesses are rewritten.
-    fn note_access(&mut self, base: &Value) -> Result<(), Reject> {
+    fn note_access(&mut self, base: &Value, loads: bool) -> Result<(), Reject> {
         let Value::Ptr(ptr) = base else { return Ok(()) };
-        let (region, rewritten) = match ptr.kind {
-            PtrKind::Ctx => (Region::Ctx, Some("ctx")),
-            PtrKind::Stack(_) => (Region::Stack, None),
-            PtrKind::MapValue(_) => (Region::MapValue, None),
-            PtrKind::MapKey(_) => (Region::MapKey, None),
-            PtrKind::Packet { .. } | PtrKind::PacketMeta { .. } => (Region::Packet, None),
-            PtrKind::SockCommon => (Region::Mem, Some("sock_common")),
-            PtrKind::Sock => (Region::Mem, Some("sock")),
-            PtrKind::TcpSock => (Region::Mem, Some("tcp_sock")),
-            PtrKind::XdpSock => (Region::Mem, Some("xdp_sock")),
-            PtrKind::Mem { .. }
-            | PtrKind::FlowKeys
-            | PtrKind::TpBuffer
-            | PtrKind::ConstMap(_)
-            | PtrKind::PacketEnd
-            | PtrKind::Func(_)
-            | PtrKind::Btf(_) => (Region::Mem, None),
+        let (region, now) = match ptr.kind {
+            PtrKind::Ctx => (Region::Ctx, Deref::Ctx),
+            PtrKind::Stack(_) => (Region::Stack, Deref::Plain),
+            PtrKind::MapValue(_) => (Region::MapValue, Deref::Plain),
+            PtrKind::MapKey(_) => (Region::MapKey, Deref::Plain),
+            PtrKind::Packet { .. } | PtrKind::PacketMeta { .. } => (Region::Packet, Deref::Plain),
+            PtrKind::SockCommon => (Region::Mem, Deref::SockCommon),
+            PtrKind::Sock => (Region::Mem, Deref::Sock),
+            PtrKind::TcpSock => (Region::Mem, Deref::TcpSock),
+            PtrKind::XdpSock => (Region::Mem, Deref::XdpSock),
+            PtrKind::Mem { .. } => (Region::Mem, Deref::Mem),
+            PtrKind::AnyMem => (Region::Kernel, Deref::Mem),
+            PtrKind::Btf(to) => (Region::Kernel, Deref::Struct(to.trust.flags())),
+            PtrKind::Buf { .. } => (Region::Kernel, Deref::Plain),
+            PtrKind::FlowKeys | PtrKind::TpBuffer | PtrKind::ConstMap(_) | PtrKind::PacketEnd | PtrKind::Func(_) => {
+                (Region::Mem, Deref::Plain)
+            }
         };
         let facts = &mut self.facts.insns[self.at];
-        let first = facts.region == Region::None;
-        facts.region = if first || facts.region == region { region } else { Region::Mixed };
-        if !first && (rewritten.is_some() || self.deref[self.at].is_some()) && self.deref[self.at] != rewritten {
+        facts.region = match facts.region {
+            Region::None => region,
+            before if before == region => region,
+            // What may fault stays that.
+            Region::Kernel => Region::Kernel,
+            _ if region == Region::Kernel => Region::Kernel,
+            _ => Region::Mixed,
+        };
+        let Some(before) = self.deref[self.at] else {
+            self.deref[self.at] = Some(now);
+            return Ok(());
+        };
+        let typed = |kind: Deref| matches!(kind, Deref::Mem | Deref::Struct(_));
+        if before == now || !(before.is_rewritten() || now.is_rewritten()) {
+            return Ok(());
+        }
+        if !(loads && typed(before) && typed(now)) {
             return Err(Reject::SameInsn {});
         }
-        self.deref[self.at] = rewritten;
+        self.deref[self.at] = Some(match (before, now) {
+            (Deref::Struct(a), Deref::Struct(b)) if !a.with(b).has(Trust::UNTRUSTED) => Deref::Struct(Trust::PLAIN),
+            (Deref::Struct(_), Deref::Struct(_)) => Deref::Struct(Trust::UNTRUSTED),
+            _ => Deref::Mem,
+        });
         Ok(())
     }
 
@@ -342,15 +391,17 @@ fn allows_atomics(kind: PtrKind) -> bool {
         | PtrKind::Mem { .. }
         | PtrKind::TpBuffer
         | PtrKind::Func(_)
+        | PtrKind::AnyMem
+        | PtrKind::Buf { .. }
         | PtrKind::Btf(_) => true,
     }
 }
 
 impl Walk<'_> {
     fn read_ctx(&mut self, at: At, ptr: &Ptr, off: i64, signed: bool) -> Result<Value, Reject> {
-        if self.program.kind == ring3_platform::ProgType::Tracing {
+        if self.structure.attach.is_some() {
             self.check_plain_pointer(at.reg, ptr)?;
-            return self.traced_argument(at, off);
+            return self.attached_argument(at, off);
         }
         let field = self.ctx_field(at, ptr, off, Access::Read)?;
         // A sign-extending load would take half of an address for a number.
@@ -374,6 +425,9 @@ impl Walk<'_> {
         self.check_plain_pointer(at.reg, ptr)?;
         let kind = self.program.kind;
         let attach = kind.effective_attach(self.program.attach);
+        if self.structure.attach.is_some() {
+            return Err(Reject::CtxAccess { off, size: at.bytes() });
+        }
         let Some(layout) = ring3_platform::ctx::layout(kind) else {
             return unsupported(format!("the context of {} programs", kind.name()));
         };
@@ -397,7 +451,10 @@ impl Walk<'_> {
             Yields::SockOrNull => Value::Ptr(Ptr { nullable: true, id: self.new_id(), ..Ptr::new(PtrKind::Sock) }),
             Yields::Sock => Value::ptr(PtrKind::Sock),
             Yields::TpBuffer => Value::ptr(PtrKind::TpBuffer),
-            Yields::Btf(name) => return unsupported(format!("a pointer to struct {name}")),
+            Yields::Btf(name) => {
+                let to = BtfPtr::kernel(self.kernel_struct(name)?, Trust::TRUSTED);
+                self.typed(to, false)
+            }
         })
     }
 }

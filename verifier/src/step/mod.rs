@@ -19,6 +19,9 @@ pub mod result;
 mod stack;
 pub mod subprog;
 
+pub use kernel::SafeLists;
+pub use memory::Deref;
+
 use ring3_isa::{Insn, Malformed, Reg, Wide};
 
 use ring3_platform::{MapDef, MapType};

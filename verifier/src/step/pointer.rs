@@ -37,6 +37,11 @@ impl Walk<'_> {
         if ptr.nullable {
             return Err(Reject::PtrArithNullable { reg, ty });
         }
+        if ptr.kind == PtrKind::AnyMem {
+            // Nothing is known of what it leads to, wherever it is moved.
+            self.write(dst, Value::Ptr(ptr));
+            return Ok(());
+        }
         check_kind(reg, ptr.kind, op, known, &ty)?;
         check_offset(scalar.link.map_or(0, |l| l.delta.off()), &scalar.num, &ty)?;
         check_offset(ptr.off, &ptr.var, &ty)?;
@@ -96,6 +101,8 @@ impl Walk<'_> {
             | PtrKind::XdpSock
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
+            | PtrKind::AnyMem
+            | PtrKind::Buf { .. }
             | PtrKind::Btf(_) => return ptr,
         };
         Ptr { kind, id: self.new_id(), ..ptr }
@@ -122,6 +129,8 @@ fn check_kind(reg: u8, kind: PtrKind, op: AluOp, known: Option<u64>, ty: &str) -
         | PtrKind::TpBuffer
         | PtrKind::Mem { .. }
         | PtrKind::Func(_)
+        | PtrKind::AnyMem
+        | PtrKind::Buf { .. }
         | PtrKind::Btf(_) => true,
         PtrKind::FlowKeys => known.is_some(),
         PtrKind::ConstMap(_) => known == Some(0) && op == AluOp::Add,

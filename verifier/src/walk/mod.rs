@@ -71,7 +71,9 @@ pub struct Walk<'p> {
     /// Stored states.
     pub store: Store,
     /// Types of pointers that instructions dereferenced: one instruction may not mix some of them.
-    pub deref: Vec<Option<&'static str>>,
+    pub deref: Vec<Option<crate::step::Deref>>,
+    /// The kernel's lists of members that keep a pointer's trust, once they were asked for.
+    pub safe: std::cell::OnceCell<crate::step::SafeLists>,
     /// Global functions that were called.
     pub called: Vec<bool>,
     /// Functions that run later on their own.
@@ -124,6 +126,7 @@ impl<'p> Walk<'p> {
             processed: 0,
             store: Store::new(len),
             deref: vec![None; len],
+            safe: std::cell::OnceCell::new(),
             called: vec![false; structure.subprogs.len()],
             runs_later: vec![false; structure.subprogs.len()],
             root: 0,

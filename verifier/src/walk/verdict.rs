@@ -78,7 +78,6 @@ fn structure(program: &Program, target: &Target, log: &mut Log) -> Result<Struct
 }
 
 fn passes(walk: &mut Walk<'_>, structure: &Structure) -> Result<(), Reject> {
-    walk.check_tracepoint()?;
     if walk.log.verbose() {
         walk.log_live();
     }

@@ -238,6 +238,15 @@ impl<'a> Lowering<'a> {
             Insn::Endian { op, size, dst } => Op::Endian { op, size, dst },
             Insn::LoadImm { dst, value } => Op::LoadImm { dst, value: self.wide(slot, value)? },
             Insn::WideTail => return Ok(None),
+            Insn::Load { .. }
+            | Insn::Store { .. }
+            | Insn::Atomic { .. }
+            | Insn::LoadAcquire { .. }
+            | Insn::StoreRelease { .. }
+                if self.reaches_kernel(slot) =>
+            {
+                return Err(LowerError::Unsupported { slot, what: "an access to memory of the kernel" });
+            }
             Insn::Load { size, signed, dst, base, off } => {
                 let (off, size) = self.access(slot, off, size, false)?;
                 Op::Load { size, signed: signed && size != Size::Dw, dst, base, off }
@@ -274,6 +283,11 @@ impl<'a> Lowering<'a> {
 
     fn direction(&self, slot: usize) -> Direction {
         self.proof.map_or(Direction::Both, |(facts, _)| facts.insns[slot].direction)
+    }
+
+    /// The proof relies on the kernel's own structures there.
+    fn reaches_kernel(&self, slot: usize) -> bool {
+        self.proof.is_some_and(|(facts, _)| facts.insns[slot].region == Region::Kernel)
     }
 
     fn map_use(&self, slot: usize) -> MapUse {
