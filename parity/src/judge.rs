@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ring3_btf::CoreTarget;
 use ring3_object::{Object, ObjectError, Options};
-use ring3_platform::{Errno, Program, Target};
+use ring3_platform::{Errno, MapType, ProgType, Program, Target};
 use ring3_verifier::{LogLevel, verify_watched};
 
 use crate::{Answer, Ours, Pair, Referee, Row, Verdict};
@@ -86,6 +86,61 @@ pub fn judge(
     Pair { kernel, ours: ours(program, target, bounds) }
 }
 
+/// What objects leave to those who load them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Guess {
+    /// The type of programs whose section says none.
+    pub kind: Option<ProgType>,
+    /// Elements of maps that are to get their size before they are made.
+    pub entries: Option<u32>,
+}
+
+impl Guess {
+    /// The program, linked with what is guessed.
+    ///
+    /// Errors: those of [`Object::program`].
+    pub fn program(&self, object: &Object, name: &str, options: &Options) -> Result<Program, ObjectError> {
+        let linked = match (object.program(name, options), self.kind) {
+            (Err(ObjectError::UnknownType { .. }), Some(kind)) => {
+                object.program(name, &Options { kind: Some(kind), ..options.clone() })
+            }
+            (linked, _) => linked,
+        };
+        let mut program = linked?;
+        if let Some(entries) = self.entries {
+            let unsized_maps = program.maps.iter_mut().filter(|def| def.max_entries == 0 && needs_entries(def.kind));
+            unsized_maps.for_each(|def| Arc::make_mut(def).max_entries = entries);
+        }
+        Ok(program)
+    }
+}
+
+/// Whether a map cannot be without elements, and takes any number of them.
+const fn needs_entries(kind: MapType) -> bool {
+    use MapType as M;
+    matches!(
+        kind,
+        M::Hash
+            | M::Array
+            | M::ProgArray
+            | M::PercpuHash
+            | M::PercpuArray
+            | M::LruHash
+            | M::LruPercpuHash
+            | M::LpmTrie
+            | M::ArrayOfMaps
+            | M::HashOfMaps
+            | M::Devmap
+            | M::DevmapHash
+            | M::Cpumap
+            | M::Xskmap
+            | M::Sockmap
+            | M::Sockhash
+            | M::Queue
+            | M::Stack
+    )
+}
+
 /// All programs of an object that `wanted` takes by name, each linked as its section says.
 pub fn judge_object(
     object: &Object,
@@ -94,11 +149,23 @@ pub fn judge_object(
     bounds: &Bounds,
     wanted: impl Fn(&str) -> bool,
 ) -> Vec<Row> {
+    judge_object_with(object, target, referee, bounds, &Guess::default(), wanted)
+}
+
+/// The same, with what the object does not say.
+pub fn judge_object_with(
+    object: &Object,
+    target: &Arc<Target>,
+    referee: &mut dyn Referee,
+    bounds: &Bounds,
+    guess: &Guess,
+    wanted: impl Fn(&str) -> bool,
+) -> Vec<Row> {
     let core = target.btf.clone().map(|btf| Arc::new(CoreTarget::new(btf)));
     let options = Options { core, ..Options::default() };
     let entries = object.programs().iter().filter(|entry| wanted(&entry.name));
     let row = |entry: &ring3_object::ProgramEntry| {
-        let pair = match object.program(&entry.name, &options) {
+        let pair = match guess.program(object, &entry.name, &options) {
             Ok(program) => judge(object.file(), &Arc::new(program), target, referee, bounds),
             Err(error) => Pair { kernel: Answer::Nothing, ours: unlinked(object.file(), &error) },
         };
@@ -137,8 +204,6 @@ fn unlinked(file: &str, error: &ObjectError) -> Ours {
 
 #[cfg(test)]
 mod tests {
-    use ring3_platform::ProgType;
-
     use super::*;
     use crate::Class;
 

@@ -34,7 +34,7 @@ mod report;
 pub mod run;
 mod verdict;
 
-pub use judge::{Bounds, judge, judge_object, ours, ours_logged};
+pub use judge::{Bounds, Guess, judge, judge_object, judge_object_with, ours, ours_logged};
 pub use kernel::{Kernel, Nobody, Referee};
 pub use pair::{Answer, Class, Ours, Pair, Row};
 pub use report::{Ratio, Ratios, Report, Totals, json};

@@ -10,8 +10,8 @@ use ring3_btf::CoreTarget;
 use ring3_object::Object;
 use ring3_object::Options;
 use ring3_parity::run::Single;
-use ring3_parity::{Answer, Bounds, Kernel, Nobody, Ours, Pair, Row, Verdict, judge, judge_object};
-use ring3_platform::{Program, Target};
+use ring3_parity::{Answer, Bounds, Guess, Kernel, Nobody, Ours, Pair, Row, Verdict, judge, judge_object_with};
+use ring3_platform::{ProgType, Program, Target};
 
 use super::check::{self, Checked, Sides, Sources};
 use super::corpus::{Corpus, RawProgram, expect};
@@ -20,6 +20,9 @@ use super::{Entry, Source};
 
 /// Bytes of stack of a thread that judges.
 const STACK: usize = 64 << 20;
+
+/// What objects of corpora leave open: the type of what has a section of its author's own, and sizes of maps.
+const GUESS: Guess = Guess { kind: Some(ProgType::SchedCls), entries: Some(1) };
 
 /// How to judge.
 #[derive(Clone, Copy, Debug)]
@@ -121,8 +124,8 @@ impl<'a> Judge<'a> {
             object.answer(kernel.values());
         }
         let rows = match &mut self.kernel {
-            Some(kernel) => judge_object(&object, &self.target, kernel, &self.bounds, |_| true),
-            None => judge_object(&object, &self.target, &mut Nobody, &self.bounds, |_| true),
+            Some(kernel) => judge_object_with(&object, &self.target, kernel, &self.bounds, &GUESS, |_| true),
+            None => judge_object_with(&object, &self.target, &mut Nobody, &self.bounds, &GUESS, |_| true),
         };
         let expected = object.btf().map(|btf| expect::expectations(btf)).unwrap_or_default();
         // Functions for others to call are no programs.
@@ -140,7 +143,7 @@ impl<'a> Judge<'a> {
     /// What comes of the expectations about a program of an object.
     fn check_of(&self, object: &Object, row: &Row, expected: &expect::Expected) -> Checked {
         let options = Options { core: self.core.clone(), ..Options::default() };
-        let Ok(mut program) = object.program(&row.program, &options) else { return Checked::default() };
+        let Ok(mut program) = GUESS.program(object, &row.program, &options) else { return Checked::default() };
         expected.flags.apply(&mut program);
         let single = Single::Of(&self.engine, object, &row.program);
         self.check(&Arc::new(program), &single, &row.pair, expected)

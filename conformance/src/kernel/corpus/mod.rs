@@ -3,6 +3,7 @@
 //! Each is a folder whose name has a digest of what it is made of, below the one that is given. What is there already is
 //! not made again, so a preparation that was interrupted goes on where it was.
 
+mod apt;
 pub mod expect;
 pub mod packages;
 pub mod selftests;
@@ -161,8 +162,13 @@ pub fn list(path: &Path, end: &str) -> Result<Vec<PathBuf>, Absent> {
     Ok(files)
 }
 
-/// The package file, downloaded into a folder unless it is there; its name has the version.
+/// The package file of this machine's release, downloaded into a folder unless it is there; its name has the version.
 pub(crate) fn download(package: &str, into: &Path) -> Result<PathBuf, Absent> {
+    download_with(package, into, &[])
+}
+
+/// The same with options for apt.
+fn download_with(package: &str, into: &Path, options: &[String]) -> Result<PathBuf, Absent> {
     let absent = |why: String| Absent::Package { package: package.to_owned(), why };
     folder(into)?;
     let start = format!("{package}_");
@@ -177,7 +183,9 @@ pub(crate) fn download(package: &str, into: &Path) -> Result<PathBuf, Absent> {
         return Err(absent("there is no apt".to_owned()));
     }
     let get = |what: &[&str]| {
-        output(Command::new("apt-get").args(["-q", "-o", "APT::Sandbox::User=root"]).args(what).current_dir(into))
+        let mut apt = Command::new("apt-get");
+        apt.args(["-q", "-o", "APT::Sandbox::User=root"]).args(options).args(what);
+        output(apt.current_dir(into))
     };
     get(&["download", package]).map_err(|error| absent(error.to_string()))?;
     here().ok_or_else(|| absent("apt-get wrote no file".to_owned()))

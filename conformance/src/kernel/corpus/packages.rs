@@ -5,18 +5,36 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::apt::Release;
 use super::{Absent, Corpus, digest, download, folder, list, need, output, write};
 
-/// The packages.
-const PACKAGES: &[&str] = &[
+/// Packages of the release that runs.
+const PACKAGES: &[&str] =
+    &["libbpf-tools", "xdp-tools", "libxdp1", "golang-github-cilium-ebpf-dev", "pcp", "ir-keytable", "qemu-system-x86"];
+/// A newer release, for what this one does not have, or has older.
+const NEWER: &str = "forky";
+/// Packages of that.
+const NEWER_PACKAGES: &[&str] = &[
     "libbpf-tools",
+    "udev-hid-bpf",
     "xdp-tools",
     "libxdp1",
-    "golang-github-cilium-ebpf-dev",
-    "suricata",
-    "bpfcc-tools",
+    "xdp-tests",
     "pcp",
-    "ir-keytable",
+    "pwru",
+    "suricata",
+    "opensnitch-ebpf-modules",
+    "rtc-testbench",
+    "systemd",
+    "nsd",
+    "bpfilter",
+    "mimic",
+    "rsched",
+    "bpftop",
+    "knot",
+    "libbpftune0",
+    "libdtrace2",
+    "network-manager",
     "qemu-system-x86",
 ];
 /// Largest file that is looked through, in bytes.
@@ -42,17 +60,30 @@ pub fn prepare(cache: &Path) -> Result<Corpus, Absent> {
     need("dpkg-deb", "dpkg")?;
     let (mut files, mut notes) = (Vec::new(), Vec::new());
     let mut last = None;
+    let mut add = |release: &str, package: &str, found: Result<Vec<PathBuf>, Absent>| match found {
+        Ok(found) => {
+            notes.push(format!("{release}{package} {}", found.len()));
+            files.extend(found);
+        }
+        Err(why) => {
+            notes.push(format!("{release}{package} skipped ({why})"));
+            last = Some(why);
+        }
+    };
+    let here = cache.join("packages");
     for package in PACKAGES {
-        match objects(package, cache) {
-            Ok(found) => {
-                notes.push(format!("{package} {}", found.len()));
-                files.extend(found);
-            }
-            Err(why) => {
-                notes.push(format!("{package} skipped ({why})"));
-                last = Some(why);
+        let deb = download(package, &here);
+        add("", package, deb.and_then(|deb| objects("", package, &deb, cache)));
+    }
+    let (newer, prefix) = (cache.join(format!("packages-{NEWER}")), format!("{NEWER}."));
+    match fetch_newer(&newer) {
+        Ok(()) => {
+            for package in NEWER_PACKAGES {
+                let deb = kept(package, &newer);
+                add(&prefix, package, deb.and_then(|deb| objects(&prefix, package, &deb, cache)));
             }
         }
+        Err(why) => add("packages of ", NEWER, Err(why)),
     }
     match last {
         Some(why) if files.is_empty() => Err(why),
@@ -63,9 +94,31 @@ pub fn prepare(cache: &Path) -> Result<Corpus, Absent> {
     }
 }
 
-/// The objects of a package, each content once.
-fn objects(package: &str, cache: &Path) -> Result<Vec<PathBuf>, Absent> {
-    let deb = download(package, &cache.join("packages"))?;
+/// Downloads what the newer release has, once.
+fn fetch_newer(home: &Path) -> Result<(), Absent> {
+    let done = home.join("done");
+    if done.is_file() {
+        return Ok(());
+    }
+    let release = Release::open(NEWER, &home.join("apt"))?;
+    for package in NEWER_PACKAGES {
+        // What this release does not have is told later.
+        let _ = release.download(package, home);
+    }
+    let _ = fs::remove_dir_all(home.join("apt/lists"));
+    write(&done, b"")
+}
+
+/// A package that was downloaded before.
+fn kept(package: &str, home: &Path) -> Result<PathBuf, Absent> {
+    let start = format!("{package}_");
+    let is_it = |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&start));
+    let absent = || Absent::Package { package: package.to_owned(), why: format!("{NEWER} does not have it") };
+    list(home, ".deb")?.into_iter().rfind(is_it).ok_or_else(absent)
+}
+
+/// The objects of a package, each content once. Their names begin with this.
+fn objects(prefix: &str, package: &str, deb: &Path, cache: &Path) -> Result<Vec<PathBuf>, Absent> {
     let name = deb.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let home = cache.join(format!("objects-{name}"));
     if !home.is_dir() {
@@ -74,9 +127,11 @@ fn objects(package: &str, cache: &Path) -> Result<Vec<PathBuf>, Absent> {
             let _ = fs::remove_dir_all(path);
             folder(path)?;
         }
-        output(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&unpacked))?;
+        output(Command::new("dpkg-deb").arg("-x").arg(deb).arg(&unpacked))?;
         let mut known = BTreeSet::new();
-        search(&unpacked, MAX_DEPTH, &mut |path, bytes| take(package, path, bytes, &part, &mut known))?;
+        search(&unpacked, MAX_DEPTH, &mut |path, bytes| {
+            take(&format!("{prefix}{package}"), path, bytes, &part, &mut known)
+        })?;
         let _ = fs::remove_dir_all(&unpacked);
         fs::rename(&part, &home).map_err(Absent::file(&home))?;
     }
