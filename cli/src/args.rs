@@ -73,9 +73,11 @@ Examples:
   ring3 load lb.bpf.o                                     does this kernel take it?
   ring3 load lb.bpf.o --log-level 4                       what its verifier had to do
   ring3 load flows.bpf.o --pin /sys/fs/bpf/flows          and stay: programs as NAME, maps as maps/NAME
+  ring3 load drop_icmp.bpf.o --attach eth0                and run on what comes in there, until Ctrl-C
+  ring3 load tc.bpf.o --attach count=eth0:egress          tc: ingress or egress; XDP: generic or native
 
-Needs root, or CAP_BPF with CAP_NET_ADMIN and CAP_PERFMON. Nothing is attached; what is not pinned goes when the \
-command ends. Maps that say that they are pinned by name are taken from /sys/fs/bpf, or pinned there.
+Needs root, or CAP_BPF with CAP_NET_ADMIN and CAP_PERFMON. Nothing is attached but what --attach names; what is not \
+pinned goes when the command ends, attachments first. Maps that say that they are pinned by name are taken from /sys/fs/bpf, or pinned there.
 
 Exit status: 0 the kernel has loaded it, 1 it rejected a program, 2 wrong usage, bad input or no bpf(2).";
 
@@ -282,6 +284,13 @@ pub struct LoadArgs {
     /// Pin programs and maps in this folder of a BPF file system
     #[arg(long, value_name = "DIR")]
     pub pin: Option<PathBuf>,
+    /// Attach a program: PROGRAM=eth0, PROGRAM=eth0:egress, PROGRAM=/sys/fs/cgroup/NAME, or PROGRAM alone if its section says
+    /// where; may be given several times. It lasts as long as the command, or as the pins
+    #[arg(long, value_name = "[PROGRAM=]PLACE")]
+    pub attach: Vec<String>,
+    /// Stay attached for so many seconds in place of until Ctrl-C
+    #[arg(long, value_name = "SECONDS", requires = "attach", conflicts_with = "pin")]
+    pub seconds: Option<u64>,
     /// How much the kernel is to log: 0 only why it rejects, 1 the way, 2 every state, 4 statistics
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=7))]
     pub log_level: u8,

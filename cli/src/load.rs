@@ -31,6 +31,7 @@ pub fn load(args: &LoadArgs, out: &mut Out) -> Result<Outcome, CliError> {
     let pins = args.pin.as_deref().map(|folder| loaded.pin(folder).map_err(CliError::input)).transpose()?;
     let pins = pins.unwrap_or_default();
     print(args, &object, &loaded, &pins, out)?;
+    crate::attach::attach(args, &loaded, out)?;
     Ok(Outcome::Good)
 }
 

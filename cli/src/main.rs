@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod attach;
 mod capture;
 mod diff;
 mod disasm;

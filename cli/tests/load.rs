@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::{ring3, words};
+use std::io::BufRead;
+use std::process::{Command, Stdio};
+
+use common::{example, ring3, words};
 
 /// False where the kernel cannot be asked: then a line says why, and the command says it, too.
 fn kernel() -> bool {
@@ -114,4 +117,82 @@ fn the_kernel_is_an_engine() {
     }
     let ran = words("run --engine kernel openat.bpf.o --ctx openat.bpf.c");
     assert!(ran.code == Some(2) && ran.stdout.contains("BPF_PROG_TEST_RUN: ENOTSUPP (524)"), "{ran:?}");
+}
+
+/// Runs `ip` in a network namespace, which it makes with a veth pair `ring3c`, `ring3d` in it; gone when dropped.
+struct Namespace(String);
+
+impl Namespace {
+    fn new() -> Option<Namespace> {
+        let name = format!("ring3-cli-{}", std::process::id());
+        let ip = |args: &str| Command::new("ip").args(args.split(' ')).status().is_ok_and(|status| status.success());
+        if !ip(&format!("netns add {name}")) {
+            return None;
+        }
+        let namespace = Namespace(name.clone());
+        let made = ip(&format!("-n {name} link add ring3c type veth peer name ring3d"));
+        let up = made && ip(&format!("-n {name} link set ring3c up")) && ip(&format!("-n {name} link set ring3d up"));
+        up.then_some(namespace)
+    }
+
+    /// A command within.
+    fn run(&self, program: &str, args: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.0, program]).args(args.split(' '));
+        command.current_dir(example("bpf"));
+        command
+    }
+
+    /// What `ip link` says of the interface.
+    fn link(&self) -> String {
+        let out = self.run("ip", "-d link show ring3c").output().unwrap();
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.0]).status();
+    }
+}
+
+#[test]
+fn programs_are_attached_where_it_is_said_and_nowhere_else() {
+    if !kernel() {
+        return;
+    }
+    let Some(namespace) = Namespace::new() else {
+        println!("skipped: no network namespaces or veth interfaces");
+        return;
+    };
+    let ring3 = env!("CARGO_BIN_EXE_ring3");
+    let clean = namespace.link();
+    assert!(!clean.contains("prog/xdp"), "{clean}");
+    // Refused: no such interface, no such program, a way that is none; nothing stays.
+    for (args, words) in [
+        ("load drop_icmp.bpf.o --attach nowhere0", "interface 'nowhere0'"),
+        ("load drop_icmp.bpf.o --attach none=ring3c", "there is no program 'none'"),
+        ("load drop_icmp.bpf.o --attach ring3c:sideways", "neither generic nor native"),
+        ("load drop_icmp.bpf.o --attach drop_icmp", "say the interface"),
+    ] {
+        let out = namespace.run(ring3, args).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.code() == Some(2) && text.contains(words), "{args}: {text}");
+        assert_eq!(namespace.link(), clean, "{args}");
+    }
+    let args = "load drop_icmp.bpf.o --attach ring3c:generic";
+    let mut child = namespace.run(ring3, args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.starts_with("attached drop_icmp to ring3c:generic")));
+    assert!(namespace.link().contains("prog/xdp"), "{}", namespace.link());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The kernel detaches when the last descriptor is closed, a moment later.
+    let gone = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        namespace.link() == clean
+    });
+    assert!(gone, "{}", namespace.link());
+    let out = namespace.run(ring3, "load drop_icmp.bpf.o --attach ring3c --seconds 0").output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{out:?}");
 }

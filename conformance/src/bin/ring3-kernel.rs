@@ -29,6 +29,9 @@ struct Args {
     /// Uses recorded verdicts even where the kernel could be asked.
     #[arg(long)]
     recorded: bool,
+    /// Takes corpora that were made before; if there are none, it says so and judges nothing.
+    #[arg(long, conflicts_with = "prepare")]
+    prepared: bool,
     /// Makes the corpora, and judges nothing.
     #[arg(long)]
     prepare: bool,
@@ -46,6 +49,9 @@ struct Args {
     memory: u64,
 }
 
+/// In the folder of corpora when they have been made.
+const READY: &str = "ready";
+
 fn main() -> ExitCode {
     match work(&Args::parse()) {
         Ok(code) => code,
@@ -57,6 +63,11 @@ fn main() -> ExitCode {
 }
 
 fn work(args: &Args) -> Result<ExitCode, Absent> {
+    let mark = args.target.join("corpus").join(READY);
+    if args.prepared && !mark.is_file() {
+        println!("parity: skipped: no corpora were made here; cargo xtask parity --prepare makes them");
+        return Ok(ExitCode::SUCCESS);
+    }
     let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let mut about = About::default();
     let corpora = prepare(args, threads, &mut about);
@@ -64,6 +75,8 @@ fn work(args: &Args) -> Result<ExitCode, Absent> {
         println!("parity: skipped: there is no corpus on this machine");
         return Ok(ExitCode::SUCCESS);
     }
+    // A folder that cannot be marked is prepared again.
+    let _ = fs::write(&mark, b"");
     if args.prepare {
         return Ok(ExitCode::SUCCESS);
     }

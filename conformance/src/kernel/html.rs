@@ -84,6 +84,17 @@ fn head(report: &Value, out: &mut String) {
         "<h1>ring3 beside the kernel</h1>\n<p>Every program of these corpora, judged by ring3 and by {kernel}, in {} s.</p>",
         number(&about["seconds"])
     );
+    let recorded = &report["recorded"];
+    if number(&recorded["compared"]) > 0 {
+        let _ = writeln!(
+            out,
+            "<p>Of {} programs there is a recorded verdict of Linux 6.18: the running kernel's is another one in {}, and the \
+             message in {}.</p>",
+            number(&recorded["compared"]),
+            number(&recorded["other_verdicts"]),
+            rows(&recorded["differ"]).count()
+        );
+    }
     for corpus in rows(&about["corpora"]) {
         let _ = writeln!(out, "<p><b>{}</b>: {}</p>", text(&corpus["name"]), text(&corpus["note"]));
     }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use ring3_parity::{Class, Ours, Report, json};
+use ring3_parity::{Answer, Class, Ours, Report, json};
 use serde_json::{Map, Value, json};
 
 use super::check::{Side, Sides};
 use super::corpus::Corpus;
+use super::recorded::Recorded;
 use super::{Entry, Source};
 
 /// Where and how it was made.
@@ -55,6 +56,7 @@ pub fn report(entries: &[Entry], about: &About, baseline: Option<&Value>) -> Val
     for (name, sides) in CHECKED {
         whole["totals"][name] = counted(entries, sides);
     }
+    whole["recorded"] = recorded(entries);
     whole["about"] = json!({
         "kernel": about.kernel,
         "corpora": about.corpora.iter().map(|(name, note)| json!({"name": name, "note": note})).collect::<Vec<_>>(),
@@ -70,6 +72,28 @@ pub fn report(entries: &[Entry], about: &About, baseline: Option<&Value>) -> Val
         whole["change"] = change(entries, baseline);
     }
     whole
+}
+
+/// How the running kernel's answers compare with those that were recorded of another one.
+fn recorded(entries: &[Entry]) -> Value {
+    let table = Recorded::v6_18();
+    let (mut compared, mut differ) = (0, Vec::new());
+    for entry in entries.iter().filter(|entry| entry.source == Source::Live && entry.set == "selftests") {
+        let (row, known) = (&entry.row, table.get(&entry.row.file, &entry.row.program));
+        let (Some(now), Some(then)) = (row.pair.kernel.verdict(), known.and_then(Answer::verdict)) else { continue };
+        compared += 1;
+        if (now.errno, &now.message) != (then.errno, &then.message) {
+            differ.push(json!({
+                "file": row.file,
+                "program": row.program,
+                "same_verdict": now.accepts() == then.accepts(),
+                "recorded": format!("{} {}", then.errno, then.message),
+                "live": format!("{} {}", now.errno, now.message),
+            }));
+        }
+    }
+    let other = differ.iter().filter(|row| row["same_verdict"] == false).count();
+    json!({ "compared": compared, "other_verdicts": other, "differ": differ })
 }
 
 /// Counts by class of each of the groups, in their order.
@@ -386,6 +410,29 @@ pub fn summary(report: &Value) -> String {
     let better = changed.into_iter().flatten().filter(|row| row["better"] == true).count();
     if better > 0 {
         lines.push(format!("parity: {better} programs are better than in the baseline"));
+    }
+    let recorded = &report["recorded"];
+    if recorded["compared"].as_u64().unwrap_or(0) > 0 {
+        lines.push(format!(
+            "parity: the recorded verdicts: {} compared with the running kernel's, {} other verdicts, {} other messages",
+            recorded["compared"],
+            recorded["other_verdicts"],
+            recorded["differ"].as_array().map_or(0, Vec::len)
+        ));
+    }
+    for (name, words) in [("processed", "instructions processed"), ("time", "time")] {
+        let ratios = &report[name];
+        if ratios["programs"].as_u64().unwrap_or(0) > 0 {
+            let real = |part: &str| ratios[part].as_f64().unwrap_or(0.0);
+            lines.push(format!(
+                "parity: {words}, ring3 / kernel: {:.3} in all, {:.3} in the geometric mean of {} programs, {:.2} at most ({})",
+                real("total"),
+                real("geometric_mean"),
+                ratios["programs"],
+                ratios["worst"][0]["ratio"].as_f64().unwrap_or(0.0),
+                text(&ratios["worst"][0]["program"])
+            ));
+        }
     }
     for (name, words) in [("expected_messages", "expected messages"), ("retval", "expected results")] {
         let counts = &totals[name];
