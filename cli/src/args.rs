@@ -30,6 +30,8 @@ Examples:
   ring3 verify -o text broken.bpf.o                       why was it rejected, and what to do?
   ring3 verify --log-level 1 broken.bpf.o                 the kernel's log, with source lines
   ring3 verify --program lb -o json lb.bpf.o              one JSON object a line, for scripts
+  ring3 verify --kernel 5.15 lb.bpf.o                     would an older kernel load it?
+  ring3 verify --kernel all *.bpf.o                       from which release on would it?
   ring3 verify -o sarif *.bpf.o > ring3.sarif             for code scanning
   ring3 verify --type xdp odd_section.bpf.o               where the section's name does not say the type
 
@@ -150,9 +152,9 @@ pub struct VerifyArgs {
     /// BTF of the kernel, as in /sys/kernel/btf/vmlinux: its structures, for programs that get pointers to them
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
-    /// The kernel whose rules hold
+    /// The kernel whose rules hold: 5.4 to 7.3, or all for a table of releases
     #[arg(long, value_name = "RELEASE", default_value = "6.18", value_parser = kernel)]
-    pub kernel: KernelVersion,
+    pub kernel: KernelArg,
     /// How much to log: 0 nothing, 1 the way to the error, 2 every state, 4 statistics
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=7))]
     pub log_level: u8,
@@ -536,13 +538,25 @@ fn argument(text: &str) -> Result<(usize, u64), String> {
     Ok((index.ok_or("arguments have the numbers 0 to 5")?, number(value.trim())?))
 }
 
-/// Only releases whose rules are known in full.
-fn kernel(text: &str) -> Result<KernelVersion, String> {
-    let version: KernelVersion = text.parse()?;
-    if version == KernelVersion::V6_18 {
-        return Ok(version);
+/// Releases to judge for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KernelArg {
+    /// This one.
+    One(KernelVersion),
+    /// Every release.
+    All,
+}
+
+fn kernel(text: &str) -> Result<KernelArg, String> {
+    if text == "all" {
+        return Ok(KernelArg::All);
     }
-    Err(format!("Linux {version} is not supported, only {} is", KernelVersion::V6_18))
+    let version: KernelVersion = text.parse()?;
+    if KernelVersion::RELEASES.contains(&version) {
+        return Ok(KernelArg::One(version));
+    }
+    let [first, .., last] = KernelVersion::RELEASES else { return Err("no release is known".to_owned()) };
+    Err(format!("Linux {version} is not known, only {first} to {last} are"))
 }
 
 #[cfg(test)]

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use ring3::verifier::{Code, Diagnosis, Stats};
-use ring3::{Engine, Errno, Error, LogLevel, Object, Options, ProgType};
+use ring3::{Engine, Errno, Error, KernelVersion, LogLevel, Object, Options, ProgType};
 use serde_json::json;
 
 use crate::Outcome;
-use crate::args::{VerifyArgs, VerifyFormat};
+use crate::args::{KernelArg, VerifyArgs, VerifyFormat};
 use crate::error::CliError;
 use crate::output::{Ink, Out, printable};
+use crate::releases::releases;
 use crate::sarif::{self, Finding};
 use crate::table::{Column, csv, line};
 
@@ -79,6 +80,10 @@ struct Row<'a> {
     stats: Stats,
     code: Option<Code>,
     diagnosis: Option<Diagnosis>,
+    /// What the verdict does not say for sure.
+    notes: Vec<String>,
+    /// The first release that has everything.
+    since: Option<KernelVersion>,
     message: String,
     log: String,
 }
@@ -93,7 +98,10 @@ struct Totals {
 
 /// Judges every program of every object. Bad files are told on standard error, and the others judged all the same.
 pub fn verify(args: &VerifyArgs, out: &mut Out) -> Result<Outcome, CliError> {
-    let mut engine = Engine::new().kernel(args.kernel);
+    let mut engine = match args.kernel {
+        KernelArg::One(release) => Engine::new().kernel(release),
+        KernelArg::All => Engine::new(),
+    };
     if let Some(path) = &args.btf {
         let bytes = ring3::read(path, ring3::object::MAX_FILE)?;
         engine = engine.btf(ring3::btf::Btf::parse(&bytes).map_err(|e| CliError::file(path, e))?);
@@ -110,6 +118,9 @@ pub fn verify(args: &VerifyArgs, out: &mut Out) -> Result<Outcome, CliError> {
             }
         }
     }
+    if args.kernel == KernelArg::All {
+        return Ok(worst.max(releases(&engine, args, &objects, out)?));
+    }
     let mut printer = Printer::new(args, &objects, out)?;
     for (file, object) in &objects {
         printer.file(file)?;
@@ -123,7 +134,7 @@ pub fn verify(args: &VerifyArgs, out: &mut Out) -> Result<Outcome, CliError> {
     Ok(worst)
 }
 
-fn selected(args: &VerifyArgs, name: &str) -> bool {
+pub fn selected(args: &VerifyArgs, name: &str) -> bool {
     args.program.as_ref().is_none_or(|wanted| wanted == name)
 }
 
@@ -156,16 +167,28 @@ fn judge<'a>(
         stats,
         code: None,
         diagnosis: None,
+        notes: Vec::new(),
+        since: None,
         message,
         log,
     };
     match engine.verify(object, &entry.name, &options, LogLevel(args.log_level)) {
-        Ok(proof) => row(Verdict::Accept, None, proof.stats(), String::new(), proof.log().to_owned()),
+        Ok(proof) => Row {
+            notes: proof.notes(),
+            ..row(Verdict::Accept, None, proof.stats(), String::new(), proof.log().to_owned())
+        },
         Err(Error::Rejected { rejection, .. }) => {
             let (errno, stats) = (Some(rejection.errno), rejection.stats);
             let code = Some(rejection.code);
             let diagnosis = args.output.explains().then(|| rejection.diagnosis());
-            Row { code, diagnosis, ..row(Verdict::Reject, errno, stats, rejection.message, rejection.log) }
+            let (since, notes) = (rejection.since, rejection.notes());
+            Row {
+                code,
+                diagnosis,
+                since,
+                notes,
+                ..row(Verdict::Reject, errno, stats, rejection.message, rejection.log)
+            }
         }
         Err(error) => {
             let text = error.to_string();
@@ -192,6 +215,8 @@ struct Printer<'a> {
     columns: Vec<Column>,
     totals: Totals,
     rows: u32,
+    /// What verdicts do not say for sure, each once.
+    notes: Vec<String>,
     /// For a document that is written at the end.
     kept: Vec<Row<'a>>,
 }
@@ -235,6 +260,7 @@ impl<'a> Printer<'a> {
             columns,
             totals: Totals::default(),
             rows: 0,
+            notes: Vec::new(),
             kept: Vec::new(),
         })
     }
@@ -248,6 +274,11 @@ impl<'a> Printer<'a> {
 
     fn row(&mut self, row: Row<'a>) -> Result<(), CliError> {
         self.rows += 1;
+        for note in &row.notes {
+            if !self.notes.contains(note) {
+                self.notes.push(note.clone());
+            }
+        }
         match row.verdict {
             Verdict::Accept => self.totals.accepted += 1,
             Verdict::Reject => self.totals.rejected += 1,
@@ -352,6 +383,12 @@ impl<'a> Printer<'a> {
             "code": row.code.map(|code| code.to_string()),
             "message": row.message,
         });
+        if !row.notes.is_empty() {
+            object["notes"] = row.notes.clone().into();
+        }
+        if let Some(since) = row.since {
+            object["since"] = since.to_string().into();
+        }
         if let Some(found) = &row.diagnosis {
             object["diagnosis"] = sarif::diagnosis(found);
         }
@@ -383,6 +420,11 @@ impl<'a> Printer<'a> {
                 write!(self.out, ", {errors} did not come as far as the verifier")?;
             }
             writeln!(self.out)?;
+        }
+        if matches!(self.format, VerifyFormat::Table | VerifyFormat::Text) {
+            for note in &self.notes {
+                writeln!(self.out, "note: {note}")?;
+            }
         }
         Ok(())
     }

@@ -88,7 +88,7 @@ fn usage_errors_have_status_2_and_say_what_is_possible() {
         ("dump asm", "<OBJ>"),
         ("dump everything drop_icmp.bpf.o", "possible values"),
         ("verify", "<OBJ>"),
-        ("verify --kernel 5.15 drop_icmp.bpf.o", "Linux 5.15 is not supported, only 6.18 is"),
+        ("verify --kernel 4.15 drop_icmp.bpf.o", "Linux 4.15 is not known, only 5.4 to 7.3 are"),
         ("verify --type xpd drop_icmp.bpf.o", "socket_filter, kprobe"),
         ("verify --log-level 9 drop_icmp.bpf.o", "0..=7"),
         ("run drop_icmp.bpf.o", "--packet <HEX>|--pcap <FILE>|--ctx <FILE>"),

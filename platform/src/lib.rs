@@ -12,6 +12,7 @@ pub mod maps;
 pub mod program;
 pub mod programs;
 pub mod sections;
+pub mod since;
 pub mod tag;
 mod version;
 

@@ -81,4 +81,6 @@ pub struct Facts {
     pub insns: Vec<InsnFacts>,
     /// By start; the main function first.
     pub subprogs: Vec<SubprogFacts>,
+    /// Rules of newer verifiers that it needed.
+    pub(crate) relied: crate::release::Relied,
 }

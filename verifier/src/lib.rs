@@ -11,6 +11,7 @@ pub mod domain;
 mod facts;
 pub mod follow;
 mod kernel;
+pub mod release;
 mod state;
 mod step;
 mod walk;
@@ -22,7 +23,7 @@ pub use step::result::has_bounded_result;
 
 use std::sync::Arc;
 
-use ring3_platform::{Errno, Program, Target};
+use ring3_platform::{Errno, KernelVersion, Program, Target};
 
 /// How much to log: bits as of `log_level` of BPF_PROG_LOAD. 0 nothing, 1 the failing path, 2 everything, 4 statistics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -71,6 +72,17 @@ impl VerifiedProgram {
         self.stats
     }
 
+    /// What it needs that not every release since 5.4 has, newest first.
+    pub fn needs(&self) -> Vec<release::Need> {
+        let accepts = |without| walk::accepts_without(&self.program, &self.target, without);
+        release::needs_of(&self.program, &self.facts.relied, &accepts)
+    }
+
+    /// What the verdict does not say for sure, if it is about another release than 6.18.
+    pub fn notes(&self) -> Vec<String> {
+        release::notes(self.target.kernel)
+    }
+
     /// The log, as the kernel writes it.
     pub fn log(&self) -> &str {
         &self.log
@@ -89,6 +101,8 @@ pub struct Rejection {
     pub message: String,
     /// Slot of the offending instruction, where there is one.
     pub at: Option<usize>,
+    /// The first release that has all that the program uses, if that is what it was refused for.
+    pub since: Option<KernelVersion>,
     /// Effort.
     pub stats: Stats,
     /// The log, as the kernel writes it.
@@ -98,6 +112,11 @@ pub struct Rejection {
 }
 
 impl Rejection {
+    /// What the verdict does not say for sure, if it is about another release than 6.18.
+    pub fn notes(&self) -> Vec<String> {
+        release::notes(self.target.kernel)
+    }
+
     /// What it means, for people. Walks the program once more, to see how it came to that.
     pub fn diagnosis(&self) -> Diagnosis {
         walk::diagnose(&self.program, &self.target, self)

@@ -392,6 +392,7 @@ impl Reject {
             Reject::TooComplexAsync { .. } | Reject::TooComplex { .. } | Reject::TooComplexBranch { .. } => {
                 Code::TooManyBranches
             }
+            Reject::Release { .. } => Code::KernelRelease,
             Reject::Stopped { .. } => Code::Stopped,
             Reject::Unsupported { .. } => Code::Unsupported,
         }

@@ -1,6 +1,6 @@
 //! Every reason for which a program is refused: one row each, with the kernel's words and error number.
 
-use ring3_platform::Errno;
+use ring3_platform::{Errno, KernelVersion};
 
 macro_rules! rejects {
     ($($variant:ident { $($field:ident: $type:ty),* } $errno:ident $text:literal;)*) => {
@@ -246,6 +246,8 @@ rejects! {
     TooComplex { jumps: usize } ENOMEM "The sequence of {jumps} jumps is too complex.";
     TooComplexAsync { jumps: usize } E2BIG "The sequence of {jumps} jumps is too complex for async cb.";
     TooComplexBranch { jumps: usize } EFAULT "The sequence of {jumps} jumps is too complex.";
+    // Another release than the one whose rules the walk knows. In ring3's words: each release has its own.
+    Release { what: String, since: KernelVersion, release: KernelVersion } EINVAL "ring3: Linux {release} does not have {what}: it is there since Linux {since}";
     // The embedder's will, not a rule.
     Stopped { why: String } EAGAIN "ring3: {why}";
     // What ring3 does not judge yet: refused by name, never let through.

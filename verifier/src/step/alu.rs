@@ -4,6 +4,7 @@ use ring3_isa::{AluOp, EndianOp, Operand, Reg, Size, Width, num};
 
 use crate::diag::reject::Reject;
 use crate::domain::{self, Scalar};
+use crate::release::Rule;
 use crate::state::{Delta, Link, ScalarValue, Value};
 use crate::walk::Walk;
 
@@ -84,6 +85,11 @@ impl Walk<'_> {
         }
         let num = domain::alu(op, width, &target.num, &src);
         let link = keep_link(width, op, &old, target.link, &src, operand == Operand::Reg(dst));
+        let link = link.filter(|link| match link.delta {
+            Delta::Same => true,
+            Delta::Add64(0..) => self.relies(Rule::LinkedDelta),
+            Delta::Add64(_) | Delta::Add32(_) => self.relies(Rule::LinkedAny),
+        });
         let num = sane(num);
         self.write(dst, Value::Scalar(ScalarValue { num, link, precise: old.precise }));
         Ok(())
@@ -132,11 +138,13 @@ impl Walk<'_> {
     }
 
     pub(super) fn neg(&mut self, width: Width, dst: Reg) -> Result<(), Reject> {
-        self.unary(dst, |num| domain::neg(width, num))
+        let known = self.relies(Rule::Negation);
+        self.unary(dst, |num| if known { domain::neg(width, num) } else { Scalar::unknown() })
     }
 
     pub(super) fn endian(&mut self, op: EndianOp, size: Size, dst: Reg) -> Result<(), Reject> {
-        self.unary(dst, |num| domain::endian(op, size, num))
+        let known = self.relies(Rule::ByteSwap);
+        self.unary(dst, |num| if known { domain::endian(op, size, num) } else { Scalar::unknown() })
     }
 
     fn unary(&mut self, dst: Reg, compute: impl Fn(&Scalar) -> Scalar) -> Result<(), Reject> {

@@ -9,6 +9,7 @@ use super::call::Args;
 use crate::cfg::maps;
 use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
+use crate::release::Rule;
 use crate::state::{Held, Ptr, PtrKind, Reference, Value};
 use crate::walk::Walk;
 
@@ -42,7 +43,10 @@ impl Walk<'_> {
             }
         };
         let mut ptr = Ptr::new(kind);
-        ptr.nullable = proto.ret.maybe_null && !self.lookup_cannot_fail(proto.id, args);
+        ptr.nullable = proto.ret.maybe_null;
+        if ptr.nullable && self.lookup_cannot_fail(proto.id, args) {
+            ptr.nullable = !self.relies(Rule::ConstantLookup);
+        }
         // Copies of a pointer to a value with a lock must stay recognisable.
         if ptr.nullable || self.has_lock(kind) {
             ptr.id = self.new_id();

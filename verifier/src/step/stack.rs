@@ -6,8 +6,9 @@ use ring3_isa::Reg;
 
 use super::MAX_OFF;
 use super::memory::{Access, At, Source};
-use crate::diag::reject::Reject;
+use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
+use crate::release::Rule;
 use crate::state::{Byte, Object, Ptr, PtrKind, SLOT, STACK_LIMIT, ScalarValue, Slot, Value, locate};
 use crate::walk::Walk;
 
@@ -80,6 +81,7 @@ impl Walk<'_> {
         if ptr.var.is_const() {
             return self.read_fixed(frame, range.start, at.bytes(), dst);
         }
+        self.variable_stack(at.reg)?;
         if dst.is_none() {
             let var = ptr.var.bits().to_string();
             return Err(Reject::AtomicVariableStack { var, off, size: at.bytes() });
@@ -106,6 +108,9 @@ impl Walk<'_> {
         self.note_slot_read(frame as usize, index);
         let slot = self.slot_of(frame, index);
         let bytes = || (0..size as usize).map(|i| slot.bytes[(byte + SLOT - i) % SLOT]);
+        if bytes().any(|b| b == Byte::Invalid) {
+            self.uninit_stack()?;
+        }
         if !slot.is_spill() {
             if let Some(i) = bytes().position(Byte::is_object) {
                 let (i, size) = (ring3_isa::num::signed_index(i), i64::from(size));
@@ -133,6 +138,18 @@ impl Walk<'_> {
         Ok(if bytes().all(|b| b == Byte::Zero) { Value::constant(0) } else { Value::unknown() })
     }
 
+    /// Bytes are read that were never written.
+    fn uninit_stack(&mut self) -> Result<(), Reject> {
+        if self.relies(Rule::UninitStack) { Ok(()) } else { unsupported("reading stack bytes that were never written") }
+    }
+
+    /// A load or store at an offset that is not constant.
+    fn variable_stack(&mut self, reg: Reg) -> Result<(), Reject> {
+        let what = "read from or write to";
+        let reg = reg.number();
+        if self.relies(Rule::VariableStack) { Ok(()) } else { Err(Reject::StackUnbounded { what, reg }) }
+    }
+
     fn remember_spill(&mut self, frame: u32, slot: usize) {
         self.remember(|entry| entry.spill = Some((frame as usize, slot)));
     }
@@ -151,6 +168,7 @@ impl Walk<'_> {
         if ptr.var.is_const() {
             self.write_fixed(frame, range.start, at.bytes(), source)
         } else {
+            self.variable_stack(at.reg)?;
             self.write_variable(frame, range.start..range.end - 1 + size, source)
         }
     }
@@ -269,6 +287,9 @@ impl Walk<'_> {
             self.note_slot_read(frame as usize, index);
             let slot = self.slot_of(frame, index);
             let clobber = access == Access::Write;
+            if slot.bytes[byte] == Byte::Invalid && !clobber {
+                self.uninit_stack()?;
+            }
             match slot.bytes[byte] {
                 Byte::Misc => {}
                 // Privileged programs may read what was never written.

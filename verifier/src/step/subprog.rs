@@ -331,7 +331,7 @@ fn func_proto(btf: &Btf, func: TypeId) -> Option<TypeId> {
 }
 
 /// Tags on a function: component (argument, or none) and text.
-fn decl_tags(btf: &Btf, func: TypeId) -> Vec<(Option<usize>, &str)> {
+pub fn decl_tags(btf: &Btf, func: TypeId) -> Vec<(Option<usize>, &str)> {
     btf.types()
         .iter()
         .filter_map(|ty| match ty {

@@ -16,13 +16,14 @@ use ring3_platform::{Program, Target, helper_name};
 pub use path::{Linked, MAX_LINKED, Past, Path, Pending, Trail};
 pub use prune::{Store, widen};
 pub use trace::Trace;
-pub use verdict::{diagnose, judge, structure_of};
+pub use verdict::{accepts_without, diagnose, judge, structure_of};
 
 use crate::cfg::{Structure, malformed};
 use crate::diag::log::Log;
 use crate::diag::reject::Reject;
 use crate::diag::render::{self, Scratched};
 use crate::facts::{Facts, InsnFacts};
+use crate::release::{Rule, Rules};
 use crate::state::{State, Value};
 
 /// Instructions that the walk may process (BPF_COMPLEXITY_LIMIT_INSNS).
@@ -88,6 +89,8 @@ pub struct Walk<'p> {
     has_entry: bool,
     /// Says why to stop.
     watch: &'p mut dyn FnMut() -> Option<String>,
+    /// Rules that it has to do without.
+    pub without: Rules,
     /// What happened on this path, where somebody wants to know.
     pub trace: Option<Box<Trace>>,
     /// Source line that was printed last: file and line.
@@ -118,6 +121,7 @@ impl<'p> Walk<'p> {
                     .iter()
                     .map(|s| crate::SubprogFacts { start: s.start, end: s.end, stack_depth: 0 })
                     .collect(),
+                relied: crate::release::Relied::default(),
             },
             path: Path { state: State::entry(0), trail: Trail::default() },
             at: 0,
@@ -135,6 +139,7 @@ impl<'p> Walk<'p> {
             pending: Vec::new(),
             has_entry: false,
             watch,
+            without: Rules::default(),
             trace: None,
             line: None,
             plain: false,
@@ -337,6 +342,12 @@ impl<'p> Walk<'p> {
         }
         self.scratched = Scratched::ALL;
         true
+    }
+
+    /// The current instruction is fine by a rule that older verifiers do not have. Tells whether it is there.
+    pub fn relies(&mut self, rule: Rule) -> bool {
+        self.facts.relied.note(rule, self.at);
+        !self.without.has(rule)
     }
 
     /// A register that is read.

@@ -10,6 +10,7 @@ use crate::cfg::{self, Structure};
 use crate::diag::log::Log;
 use crate::diag::people::{self, Diagnosis};
 use crate::diag::reject::Reject;
+use crate::release::{Need, Rules, needs};
 use crate::state::State;
 use crate::step::subprog;
 use crate::{Facts, LogLevel, Rejection, Stats, VerifiedProgram};
@@ -27,6 +28,9 @@ pub fn judge(
     level: LogLevel,
     watch: &mut dyn FnMut() -> Option<String>,
 ) -> Result<VerifiedProgram, Box<Rejection>> {
+    if target.kernel != KernelVersion::V6_18 {
+        return on_release(&program, &target, level, watch);
+    }
     let start = Instant::now();
     let mut log = Log::new(level.0);
     let structure = match structure(&program, &target, &mut log) {
@@ -52,6 +56,54 @@ pub fn judge(
     }
 }
 
+/// Another release than 6.18: its rules judge, and what the release has.
+fn on_release(
+    program: &Arc<Program>,
+    target: &Arc<Target>,
+    level: LogLevel,
+    watch: &mut dyn FnMut() -> Option<String>,
+) -> Result<VerifiedProgram, Box<Rejection>> {
+    let release = target.kernel;
+    let start = Instant::now();
+    let refuse = |reject: Reject, at| {
+        let judged = (program.clone(), target.clone());
+        rejection(judged, reject, at, Log::new(level.0), Stats::default(), start)
+    };
+    let rules = Arc::new(Target { kernel: KernelVersion::V6_18, ..(**target).clone() });
+    let lacks = |needs: &[Need], than: KernelVersion| {
+        let hard = || needs.iter().filter(|need| need.since > than);
+        hard().next().cloned().map(|need| (need, hard().map(|need| need.since).max().unwrap_or(release)))
+    };
+    match judge(program.clone(), rules, level, watch) {
+        Ok(proof) => match lacks(&proof.needs(), release) {
+            None => Ok(VerifiedProgram { target: target.clone(), ..proof }),
+            Some((Need { what, since, at, .. }, all)) => {
+                let mut rejection = refuse(Reject::Release { what, since, release }, at);
+                rejection.since = Some(all);
+                Err(rejection)
+            }
+        },
+        // What 6.18 lacks and a later release may have: how that would judge is not known.
+        Err(rejection) => match lacks(&needs(program), KernelVersion::V6_18) {
+            Some((need, _)) if need.since <= release => Err(refuse(
+                Reject::Unsupported { what: format!("{}, which Linux has since {},", need.what, need.since) },
+                need.at,
+            )),
+            Some(_) | None => Err(Box::new(Rejection { target: target.clone(), ..*rejection })),
+        },
+    }
+}
+
+/// Whether a program is accepted without some rules.
+pub fn accepts_without(program: &Program, target: &Target, without: Rules) -> bool {
+    let rules = Target { kernel: KernelVersion::V6_18, ..target.clone() };
+    let Ok(structure) = structure(program, &rules, &mut Log::new(0)) else { return false };
+    let mut never = || None;
+    let mut walk = Walk::new(program, &rules, &structure, Log::new(0), &mut never);
+    walk.without = without;
+    passes(&mut walk, &structure).is_ok()
+}
+
 /// The skeleton of a program that was judged before.
 pub fn structure_of(program: &Arc<Program>, target: &Arc<Target>) -> Result<Structure, Box<Rejection>> {
     let mut log = Log::new(0);
@@ -61,9 +113,6 @@ pub fn structure_of(program: &Arc<Program>, target: &Arc<Target>) -> Result<Stru
 }
 
 fn structure(program: &Program, target: &Target, log: &mut Log) -> Result<Structure, cfg::At> {
-    if target.kernel != KernelVersion::V6_18 {
-        return Err((Reject::Unsupported { what: format!("judging by the rules of Linux {}", target.kernel) }, None));
-    }
     let unknown = program.flags.0 & !KNOWN_FLAGS.0;
     if unknown != 0 {
         return Err((Reject::Unsupported { what: format!("the load flag {unknown:#x}") }, None));
@@ -137,11 +186,15 @@ fn rejection(
     let stats = finish(&mut log, stats, start, &Facts::default());
     let message = text.lines().last().unwrap_or_default().to_owned();
     let (errno, code) = (reject.errno(), reject.code());
-    Box::new(Rejection { errno, code, message, at, stats, log: log.finish(), program, target })
+    let later = |need: &Need| need.since > KernelVersion::V6_18;
+    let since = needs(&program).into_iter().find(later).map(|need| need.since);
+    Box::new(Rejection { errno, code, message, at, since, stats, log: log.finish(), program, target })
 }
 
 /// See [`Rejection::diagnosis`]: the same passes again, with somebody who takes notes.
 pub fn diagnose(program: &Program, target: &Target, rejection: &Rejection) -> Diagnosis {
+    let rules = Target { kernel: KernelVersion::V6_18, ..target.clone() };
+    let target = &rules;
     let mut log = Log::new(0);
     let tell = |reject: &Reject, at, trace| people::diagnose(&people::Scene { program, reject, at, trace });
     let structure = match structure(program, target, &mut log) {

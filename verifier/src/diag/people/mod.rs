@@ -188,7 +188,10 @@ pub fn plain(program: &Program, rejection: &Rejection) -> Diagnosis {
         code: *code,
         message: message.clone(),
         errno: *errno,
-        reason: format!("{}.", capital(code.title())),
+        reason: match message.strip_prefix("ring3: ") {
+            Some(text) => format!("{}.", capital(text)),
+            None => format!("{}.", capital(code.title())),
+        },
         at: at.map(|slot| scene.site(slot)),
         label: String::new(),
         path: Vec::new(),
