@@ -155,6 +155,9 @@ pub struct VerifyArgs {
     /// The kernel whose rules hold: 5.4 to 7.3, or all for a table of releases
     #[arg(long, value_name = "RELEASE", default_value = "6.18", value_parser = kernel)]
     pub kernel: KernelArg,
+    /// Judge without pruning as well, and say where that gives another verdict, or that it takes too long
+    #[arg(long)]
+    pub no_prune: bool,
     /// How much to log: 0 nothing, 1 the way to the error, 2 every state, 4 statistics
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=7))]
     pub log_level: u8,
@@ -204,6 +207,9 @@ pub struct RunArgs {
     /// What executes the program [default: jit on x86-64, else interp]
     #[arg(long, value_enum)]
     pub engine: Option<EngineArg>,
+    /// Compare registers and stack with the verifier's states before every instruction, in the interpreter that checks each access
+    #[arg(long, conflicts_with = "engine")]
+    pub check_states: bool,
     /// Run so many times on each packet, as BPF_PROG_TEST_RUN does: what changes adds up, the time is the average
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,

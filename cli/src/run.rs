@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use ring3::platform::return_name;
+use ring3::vm::StateReport;
 use ring3::vm::maps::{Event, Map};
-use ring3::{Engine, Error, Input, Instance, LogLevel, MapType, Object, Options, Output, ProgType, TraceLog};
+use ring3::{Backend, Engine, Error, Input, Instance, LogLevel, MapType, Object, Options, Output, ProgType, TraceLog};
 use serde_json::{Value as Json, json};
 
 use crate::Outcome;
@@ -70,6 +71,7 @@ pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
                 writer.packet(piece.time_ns, data, data.len() as u32).map_err(|e| CliError::file(path, e))?;
             }
         }
+        session.states = program.states();
         runner.finish()?;
     }
     events.collect();
@@ -88,7 +90,8 @@ fn load(args: &RunArgs) -> Result<(Instance, String, Object), CliError> {
         ring3::set_global(&mut object, path.trim(), text)?;
     }
     let name = choose(&object, args.program.as_deref())?;
-    let engine = Engine::new().backend(EngineArg::backend(args.engine));
+    let engine =
+        Engine::new().backend(if args.check_states { Backend::States } else { EngineArg::backend(args.engine) });
     let instance = engine.load_with(&object, &Options { kind: args.kind, attach: None, core: None })?;
     Ok((instance, name, object))
 }
@@ -213,6 +216,20 @@ impl Feed {
     }
 }
 
+/// What was compared with the verifier's states, as JSON.
+fn states_json(report: &StateReport) -> Json {
+    let violations = report.violations.iter();
+    let violations: Vec<Json> = violations
+        .map(|violation| json!({ "slot": violation.slot, "what": violation.what, "states": violation.states }))
+        .collect();
+    json!({
+        "instructions": report.checked.instructions,
+        "values": report.checked.values,
+        "skipped": report.checked.skipped,
+        "violations": violations,
+    })
+}
+
 /// A bar on standard error; indicatif hides it if that is no terminal.
 fn progress(length: u64) -> ProgressBar {
     let bar = ProgressBar::new(length);
@@ -263,6 +280,8 @@ struct Session<'a> {
     refused: u64,
     returned: BTreeMap<u32, u64>,
     time: Duration,
+    /// What runs and the verifier's states showed, if they were compared.
+    states: Option<StateReport>,
 }
 
 impl<'a> Session<'a> {
@@ -284,6 +303,7 @@ impl<'a> Session<'a> {
             refused,
             returned: BTreeMap::new(),
             time,
+            states: None,
         }
     }
 
@@ -387,10 +407,14 @@ impl<'a> Session<'a> {
                         object[field] = dropped.into();
                     }
                 }
+                if let Some(states) = &self.states {
+                    object["states"] = states_json(states);
+                }
                 writeln!(self.out, "{object}")?;
             }
             RunFormat::Table => {
                 self.totals()?;
+                self.compared()?;
                 for map in instance.used_maps() {
                     self.map(&map)?;
                 }
@@ -399,6 +423,21 @@ impl<'a> Session<'a> {
             }
         }
         Ok(if self.refused > 0 { Outcome::BadInput } else { Outcome::Good })
+    }
+
+    /// What was compared with the verifier's states.
+    fn compared(&mut self) -> Result<(), CliError> {
+        let Some(StateReport { runs: _, checked, violations }) = &self.states else { return Ok(()) };
+        let (moments, values) = (checked.instructions, checked.values);
+        let inside = if violations.is_empty() { ", all inside of the verifier's states" } else { "" };
+        writeln!(self.out, "{moments} instructions with {values} registers and stack slots compared{inside}")?;
+        for (why, times) in &checked.skipped {
+            writeln!(self.out, "  not compared, {times} times: {why}")?;
+        }
+        for violation in violations {
+            writeln!(self.out, "{}", self.out.ink(Ink::Bad, &violation.to_string()))?;
+        }
+        Ok(())
     }
 
     fn totals(&mut self) -> Result<(), CliError> {

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use ring3::verifier::reference::{BUDGET, Reference, agree};
 use ring3::verifier::{Code, Diagnosis, Stats};
 use ring3::{Engine, Errno, Error, KernelVersion, LogLevel, Object, Options, ProgType};
 use serde_json::json;
@@ -125,7 +126,10 @@ pub fn verify(args: &VerifyArgs, out: &mut Out) -> Result<Outcome, CliError> {
     for (file, object) in &objects {
         printer.file(file)?;
         for entry in object.programs().iter().filter(|entry| selected(args, &entry.name)) {
-            let row = judge(&engine, args, file, object, entry);
+            let mut row = judge(&engine, args, file, object, entry);
+            if args.no_prune {
+                beside_reference(&engine, args, object, &mut row);
+            }
             worst = worst.max(row.verdict.outcome());
             printer.row(row)?;
         }
@@ -197,6 +201,30 @@ fn judge<'a>(
             row(Verdict::Error, Some(Errno::EINVAL), Stats::default(), message, String::new())
         }
     }
+}
+
+/// Adds what the walk without pruning says, where that is something else.
+fn beside_reference(engine: &Engine, args: &VerifyArgs, object: &Object, row: &mut Row<'_>) {
+    let options = Options { kind: args.kind, attach: None, core: None };
+    let verdict = match engine.verify(object, row.program, &options, LogLevel::default()) {
+        Ok(proof) => Ok(proof),
+        Err(Error::Rejected { rejection, .. }) => Err(rejection),
+        Err(_) => return,
+    };
+    let Ok(program) = object.program(row.program, &options) else { return };
+    let Ok(other) = engine.reference(object, row.program, &options, BUDGET) else { return };
+    let said = match (agree(&program, &verdict, &other), &other) {
+        (Err(disagreement), _) => {
+            row.verdict = Verdict::Error;
+            disagreement.to_string()
+        }
+        (Ok(()), Reference::Undecided { processed }) => {
+            format!("not decided without pruning in {processed} instructions")
+        }
+        (Ok(()), Reference::Accepted(_) | Reference::Rejected(_)) => return,
+    };
+    let between = if row.message.is_empty() { "" } else { "; " };
+    row.message = format!("{}{between}{said}", row.message);
 }
 
 /// What to do about an error, where there is something.

@@ -5,7 +5,10 @@
 //! [`bytes`] has the oracles of decoder and assembler, for `fuzz/targets/`.
 //! [`mutate`] changes a few instructions, and [`check_accepted`] watches every access of what is accepted nevertheless.
 
+mod archive;
 pub mod bytes;
+pub mod campaign;
+pub mod case;
 mod emit;
 mod engines;
 mod entropy;
@@ -13,6 +16,7 @@ mod generate;
 mod mutate;
 pub mod parity;
 mod states;
+pub mod targets;
 
 pub use engines::{Difference, Engine, Failure, Outcome, Seen, agree, check, check_accepted, execute, judge};
 pub use entropy::Entropy;

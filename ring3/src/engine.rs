@@ -9,6 +9,7 @@ use ring3_isa::Endianness;
 use ring3_jit::Jit;
 use ring3_object::{Object, Options};
 use ring3_platform::{Errno, HelperId, KernelVersion, Program, Proto, Target};
+use ring3_verifier::reference::{Reference, reference};
 use ring3_verifier::{LogLevel, Rejection, VerifiedProgram};
 use ring3_vm::maps::Map;
 use ring3_vm::{Call, Helpers};
@@ -23,6 +24,9 @@ pub enum Backend {
     /// The interpreter that looks every access up in the live memory of the run, and stops the program where it is not there. For
     /// verified programs it is an oracle: one that it stops shows a mistake of the verifier.
     Checked,
+    /// The same, with registers and stack compared before every instruction with the states that the verifier's rules have there:
+    /// [`Executable::states`](crate::Executable::states) says what was compared.
+    States,
     /// Machine code, on machines that there is a compiler for.
     Jit,
     /// The running kernel, by BPF_PROG_TEST_RUN, with the crate's feature `kernel`. Programs are verified here first, then by
@@ -31,11 +35,12 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// As the command line names it: `interp`, `checked`, `jit` or `kernel`.
+    /// As the command line names it: `interp`, `checked`, `states`, `jit` or `kernel`.
     pub const fn name(self) -> &'static str {
         match self {
             Backend::Interpreter => "interp",
             Backend::Checked => "checked",
+            Backend::States => "states",
             Backend::Jit => "jit",
             Backend::Kernel => "kernel",
         }
@@ -177,6 +182,22 @@ impl Engine {
         })
     }
 
+    /// The verdict without pruning, which must be that of [`Engine::verify`]: every path is walked to its end, within `budget`
+    /// processed instructions.
+    ///
+    /// Errors: the object's, and `ByteOrder`.
+    pub fn reference(
+        &self,
+        object: &Object,
+        program: &str,
+        options: &Options,
+        budget: u32,
+    ) -> Result<Reference, Error> {
+        check_order(object)?;
+        let program = Arc::new(object.program(program, &self.options(options))?);
+        Ok(reference(program, Arc::new(self.target.clone()), LogLevel::default(), budget))
+    }
+
     /// Creates the maps of an object. Programs are verified when they are asked for.
     pub fn load(&self, object: &Object) -> Result<Instance, Error> {
         self.load_with(object, &Options::default())
@@ -212,7 +233,7 @@ impl Engine {
     /// With as many CPUs as the backend has.
     pub(crate) fn for_backend(self) -> Engine {
         match self.backend {
-            Backend::Interpreter | Backend::Checked | Backend::Jit => self,
+            Backend::Interpreter | Backend::Checked | Backend::States | Backend::Jit => self,
             Backend::Kernel => {
                 let cpus = kernel_cpus().unwrap_or(self.target.cpus);
                 self.cpus(cpus)

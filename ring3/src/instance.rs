@@ -10,7 +10,7 @@ use ring3_platform::maps::SlotInit;
 use ring3_platform::{Errno, MapDef, MapType, Program};
 use ring3_verifier::{LogLevel, VerifiedProgram};
 use ring3_vm::maps::{self, BPF_ANY, Map};
-use ring3_vm::{DefaultHost, Execute, Host, Interp, Linked};
+use ring3_vm::{DefaultHost, Execute, Host, Interp, Linked, StateReport, WatchError, Watched};
 
 use crate::run::{Input, Output, Runner, TraceLog};
 use crate::{Backend, Engine, Error, MapRef};
@@ -21,6 +21,7 @@ pub struct Executable {
     verified: VerifiedProgram,
     execute: Arc<dyn Execute>,
     compiled: Option<Arc<Compiled>>,
+    watched: Option<Arc<Watched>>,
     backend: Backend,
 }
 
@@ -43,6 +44,11 @@ impl Executable {
     /// The machine code, if that is what runs.
     pub fn compiled(&self) -> Option<&Arc<Compiled>> {
         self.compiled.as_ref()
+    }
+
+    /// What its runs and the verifier's states showed so far, if it runs by [`Backend::States`].
+    pub fn states(&self) -> Option<StateReport> {
+        self.watched.as_ref().map(|watched| watched.report())
     }
 
     /// What runs it.
@@ -291,23 +297,33 @@ impl Instance {
         let program = name.to_owned();
         let maps = verified.program().maps.iter().map(|def| self.map_of(def)).collect::<Result<Vec<_>, _>>()?;
         let (backend, helpers) = (self.engine.executes_by(), self.engine.helpers());
-        let linked = match backend {
+        let failed = |source| Error::Link { program: program.clone(), source };
+        let interpreted = |linked: Linked| -> Arc<dyn Execute> { Arc::new(Interp::new(Arc::new(linked))) };
+        let link = || ring3_vm::link(&verified, &maps, helpers).map_err(failed);
+        let (execute, compiled, watched): (Arc<dyn Execute>, _, _) = match backend {
+            Backend::Interpreter | Backend::Kernel => (interpreted(link()?), None, None),
             Backend::Checked => {
                 let judged = verified.program();
-                ring3_vm::link_unverified(&judged.code, judged.kind, &maps, helpers)
+                let linked = ring3_vm::link_unverified(&judged.code, judged.kind, &maps, helpers).map_err(failed)?;
+                (interpreted(linked), None, None)
             }
-            Backend::Interpreter | Backend::Jit | Backend::Kernel => ring3_vm::link(&verified, &maps, helpers),
-        };
-        let linked = Arc::new(linked.map_err(|source| Error::Link { program: program.clone(), source })?);
-        let (execute, compiled): (Arc<dyn Execute>, _) = match backend {
-            Backend::Interpreter | Backend::Checked | Backend::Kernel => (Arc::new(Interp::new(linked)), None),
+            Backend::States => {
+                let watched =
+                    Watched::new(Arc::new(verified.clone()), &maps, helpers).map_err(|error| match error {
+                        WatchError::Link(source) => failed(source),
+                        WatchError::Structure(rejection) => Error::Rejected { program: program.clone(), rejection },
+                    })?;
+                let watched = Arc::new(watched);
+                (watched.clone(), None, Some(watched))
+            }
             Backend::Jit => {
-                let compiled = Jit::compile(linked).map_err(|source| Error::Jit { program, source })?;
+                let compiled = Jit::compile(Arc::new(link()?))
+                    .map_err(|source| Error::Jit { program: program.clone(), source })?;
                 let compiled = Arc::new(compiled);
-                (compiled.clone(), Some(compiled))
+                (compiled.clone(), Some(compiled), None)
             }
         };
-        Ok(Arc::new(Executable { verified, execute, compiled, backend }))
+        Ok(Arc::new(Executable { verified, execute, compiled, watched, backend }))
     }
 
     fn map_of(&self, def: &Arc<MapDef>) -> Result<Arc<dyn Map>, Error> {

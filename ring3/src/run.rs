@@ -278,7 +278,7 @@ impl<'i> Runner<'i> {
             skb.fields().set("wire_len", len);
         }
         // Of a program that is run with checks nobody else would ask.
-        if self.program.backend() == Backend::Checked && !self.env.ctx.suits(self.kind) {
+        if matches!(self.program.backend(), Backend::Checked | Backend::States) && !self.env.ctx.suits(self.kind) {
             return Err(self.error(RunError::WrongContext { kind: self.kind }));
         }
         self.env.clones.clear();

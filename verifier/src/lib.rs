@@ -11,6 +11,7 @@ pub mod domain;
 mod facts;
 pub mod follow;
 mod kernel;
+pub mod reference;
 pub mod release;
 mod state;
 mod step;

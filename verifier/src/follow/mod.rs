@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ring3_isa::{Callee, Insn};
+use ring3_platform::{KernelVersion, Target};
 
 use crate::cfg::Structure;
 use crate::diag::log::Log;
@@ -114,14 +115,17 @@ impl Checked {
 #[derive(Debug)]
 pub struct Plan {
     proof: Arc<VerifiedProgram>,
+    /// The target with the release whose rules are those of the walk.
+    rules: Arc<Target>,
     structure: Structure,
 }
 
 impl Plan {
     /// Prepares a proof.
     pub fn new(proof: Arc<VerifiedProgram>) -> Result<Plan, Box<Rejection>> {
-        let structure = crate::walk::structure_of(&proof.program, &proof.target)?;
-        Ok(Plan { proof, structure })
+        let rules = Arc::new(Target { kernel: KernelVersion::V6_18, ..(*proof.target).clone() });
+        let structure = crate::walk::structure_of(&proof.program, &rules)?;
+        Ok(Plan { proof, rules, structure })
     }
 
     /// The proof.
@@ -132,9 +136,10 @@ impl Plan {
     /// Follows one run, of which `run` shows every moment to the follower.
     pub fn follow<T>(&self, run: impl FnOnce(&mut Follower<'_, '_>) -> T) -> (T, Checked) {
         let mut watch = || None;
-        let mut walk = Walk::new(&self.proof.program, &self.proof.target, &self.structure, Log::new(0), &mut watch);
+        let mut walk = Walk::new(&self.proof.program, &self.rules, &self.structure, Log::new(0), &mut watch);
         walk.plain = true;
-        let main = vec![Candidate { at: 0, state: State::main_entry() }];
+        let sleepable = self.proof.program.sleepable;
+        let main = vec![Candidate { at: 0, state: State { sleepable, ..State::main_entry() } }];
         let levels = vec![Level { root: 0, base: 0, candidates: main, lost: None }];
         let mut follower =
             Follower { walk: &mut walk, proof: &self.proof, levels, last: None, checked: Checked::default() };
@@ -221,11 +226,12 @@ impl Follower<'_, '_> {
         let Some(root) = self.walk.structure.subprog_at(slot).filter(|index| self.walk.is_global(*index)) else {
             return Ok(());
         };
-        let state = subprog::global_entry(self.walk, root).map_err(|reject| Violation {
+        let mut state = subprog::global_entry(self.walk, root).map_err(|reject| Violation {
             slot,
             what: format!("a global function that may not be called: {}", reject.text()),
             states: Vec::new(),
         })?;
+        state.sleepable = self.proof.program.sleepable;
         self.levels.push(Level { root, base: depth, candidates: vec![Candidate { at: slot, state }], lost: None });
         Ok(())
     }
@@ -341,7 +347,7 @@ fn covers(all: &InsnFacts, some: &InsnFacts) -> bool {
     (all.seen || !seen) && region && direction && map
 }
 
-/// Whether [`Facts`] of a part include those of the whole, instruction by instruction.
+/// Whether facts include all of what others say, instruction by instruction.
 pub fn facts_cover(all: &Facts, some: &Facts) -> bool {
     all.insns.len() == some.insns.len() && all.insns.iter().zip(&some.insns).all(|(all, some)| covers(all, some))
 }

@@ -16,7 +16,7 @@ use ring3_platform::{Program, Target, helper_name};
 pub use path::{Linked, MAX_LINKED, Past, Path, Pending, Trail};
 pub use prune::{Store, widen};
 pub use trace::Trace;
-pub use verdict::{accepts_without, diagnose, judge, structure_of};
+pub use verdict::{accepts_without, diagnose, judge, judge_plain, structure_of};
 
 use crate::cfg::{Structure, malformed};
 use crate::diag::log::Log;
@@ -97,6 +97,8 @@ pub struct Walk<'p> {
     line: Option<(std::sync::Arc<str>, u32)>,
     /// No state is stored nor looked for, and so nothing has to be known of what was precise.
     pub(crate) plain: bool,
+    /// Instructions that may be processed.
+    budget: u32,
 }
 
 impl<'p> Walk<'p> {
@@ -143,6 +145,7 @@ impl<'p> Walk<'p> {
             trace: None,
             line: None,
             plain: false,
+            budget: MAX_PROCESSED,
         }
     }
 
@@ -199,7 +202,7 @@ impl<'p> Walk<'p> {
             return Err(Reject::Stopped { why });
         }
         self.processed += 1;
-        if self.processed > MAX_PROCESSED {
+        if self.processed > self.budget {
             return Err(Reject::TooLarge { processed: self.processed });
         }
         if let Some(trace) = &mut self.trace {

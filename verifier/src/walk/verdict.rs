@@ -31,6 +31,26 @@ pub fn judge(
     if target.kernel != KernelVersion::V6_18 {
         return on_release(&program, &target, level, watch);
     }
+    judge_with(program, target, level, watch, None)
+}
+
+/// Judges without stored states, and so without pruning, within so many processed instructions.
+pub fn judge_plain(
+    program: Arc<Program>,
+    target: Arc<Target>,
+    level: LogLevel,
+    budget: u32,
+) -> Result<VerifiedProgram, Box<Rejection>> {
+    judge_with(program, target, level, &mut || None, Some(budget))
+}
+
+fn judge_with(
+    program: Arc<Program>,
+    target: Arc<Target>,
+    level: LogLevel,
+    watch: &mut dyn FnMut() -> Option<String>,
+    plain: Option<u32>,
+) -> Result<VerifiedProgram, Box<Rejection>> {
     let start = Instant::now();
     let mut log = Log::new(level.0);
     let structure = match structure(&program, &target, &mut log) {
@@ -38,6 +58,9 @@ pub fn judge(
         Err((reject, at)) => return Err(rejection((program, target), reject, at, log, Stats::default(), start)),
     };
     let mut walk = Walk::new(&program, &target, &structure, log, watch);
+    if let Some(budget) = plain {
+        (walk.plain, walk.budget) = (true, budget.min(super::MAX_PROCESSED));
+    }
     let result = passes(&mut walk, &structure);
     let stats = Stats {
         processed: walk.processed,
