@@ -189,7 +189,7 @@ fn print_run(row: &RunRow, out: &mut Out) -> Result<(), CliError> {
         text += &format!(", {} of them taken here", ran.only_here);
     }
     if ran.fragments > 0 {
-        text += &format!("; {} run here alone, as the kernel takes them in fragments", ran.fragments);
+        text += &format!(", {} of them in fragments", ran.fragments);
     }
     if !ran.depends.is_empty() {
         let words: Vec<&str> = ran.depends.iter().map(|depends| depends.words()).collect();

@@ -162,6 +162,7 @@ pub struct Runner<'i> {
     trace: &'i mut TraceLog,
     kind: ProgType,
     contexts: bool,
+    fragments: bool,
     #[cfg(feature = "kernel")]
     kernel: Option<OnKernel<'i>>,
 }
@@ -214,6 +215,7 @@ impl<'i> Runner<'i> {
             trace,
             kind,
             contexts: false,
+            fragments: false,
             #[cfg(feature = "kernel")]
             kernel: None,
         })
@@ -234,6 +236,12 @@ impl<'i> Runner<'i> {
     /// [`Output::meta`]. As there, `wire_len` is then the packet's length.
     pub fn keep_contexts(&mut self) {
         self.contexts = true;
+    }
+
+    /// XDP programs get long packets as the kernel's test run gives them: what does not fit into a page (over 3,520 bytes) is in
+    /// fragments, which only helpers reach. Otherwise packets of any length lie in one piece.
+    pub fn in_fragments(&mut self) {
+        self.fragments = true;
     }
 
     /// Where the kernel runs the program: brings the content of its maps to those of the instance, which dropping the runner
@@ -320,6 +328,7 @@ impl<'i> Runner<'i> {
             Input::Packet(frame) => {
                 self.check(frame)?;
                 match &mut self.env.ctx {
+                    Context::Xdp(xdp) if self.fragments => xdp.load_in_fragments(frame),
                     Context::Xdp(xdp) => xdp.load(frame),
                     Context::Skb(skb) => skb.load(frame, data_start(self.kind)),
                     Context::None | Context::Raw(_) | Context::Fields(_) => {

@@ -50,5 +50,5 @@ pub use link::{
     CustomHelper, HelperFn, HelperRef, Helpers, Linked, MAX_CUSTOM_HELPERS, MapHandle, link, link_unverified,
 };
 pub use lower::{Lowered, Op, lower, lower_unverified};
-pub use packet::{HEADROOM, MAX_PACKET, Packet};
+pub use packet::{HEADROOM, LINEAR, MAX_PACKET, Packet};
 pub use regions::{Region, RegionKind, Regions};

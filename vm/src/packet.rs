@@ -1,4 +1,7 @@
 //! A packet's memory: room in front, metadata, data, room behind, as a driver's receive buffer has them.
+//!
+//! The end of a long packet may be in fragments, pages that programs reach by helpers alone. Here they lie behind the rest, out
+//! of a program's sight: what it can point to ends where the first of them begins.
 
 use ring3_platform::Errno;
 
@@ -14,6 +17,10 @@ pub const FRAME_BYTES: usize = 4096;
 pub const MAX_PACKET: usize = 1 << 18;
 /// Bytes of an Ethernet header; no packet gets shorter.
 pub const ETH_HLEN: usize = 14;
+/// Bytes of a packet that come before its fragments, if it has some: what room a page has.
+pub const LINEAR: usize = FRAME_BYTES - HEADROOM - TAIL_RESERVED;
+/// Bytes of a fragment, at most.
+const FRAGMENT: usize = 4096;
 /// Most metadata.
 pub const MAX_META: usize = 252;
 
@@ -26,13 +33,16 @@ pub struct Packet {
     meta: usize,
     data: usize,
     end: usize,
+    /// Bytes at the end that are in fragments. All of these but the last are full.
+    fragments: usize,
 }
 
 /// The copy is in a buffer of its own, at other addresses.
 impl Clone for Packet {
     fn clone(&self) -> Packet {
         let mut buf = self.buf.clone();
-        Packet { base: buf.as_mut_ptr() as u64, buf, meta: self.meta, data: self.data, end: self.end }
+        let base = buf.as_mut_ptr() as u64;
+        Packet { base, buf, meta: self.meta, data: self.data, end: self.end, fragments: self.fragments }
     }
 }
 
@@ -45,14 +55,31 @@ impl Packet {
         self.buf[HEADROOM..HEADROOM + bytes.len()].copy_from_slice(bytes);
         self.base = self.buf.as_mut_ptr() as u64;
         (self.meta, self.data, self.end) = (HEADROOM, HEADROOM, HEADROOM + bytes.len());
+        self.fragments = 0;
     }
 
-    /// The bytes of the packet.
+    /// The same; what does not fit into the first page is in fragments, as BPF_PROG_TEST_RUN does it.
+    pub fn load_in_fragments(&mut self, bytes: &[u8]) {
+        self.load(bytes);
+        self.fragments = bytes.len().saturating_sub(LINEAR);
+        if self.fragments > 0 {
+            // The last fragment may grow.
+            self.buf.resize(self.buf.len() + FRAGMENT, 0);
+            self.base = self.buf.as_mut_ptr() as u64;
+        }
+    }
+
+    /// Bytes that are in fragments.
+    pub fn in_fragments(&self) -> usize {
+        self.fragments
+    }
+
+    /// The bytes of the packet, those in fragments with them.
     pub fn bytes(&self) -> &[u8] {
         &self.buf[self.data..self.end]
     }
 
-    /// The bytes of the packet.
+    /// The bytes of the packet, those in fragments with them.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.buf[self.data..self.end]
     }
@@ -62,7 +89,7 @@ impl Packet {
         &self.buf[self.meta..self.data]
     }
 
-    /// Length.
+    /// Length, with the fragments.
     pub fn len(&self) -> usize {
         self.end - self.data
     }
@@ -82,9 +109,13 @@ impl Packet {
         self.base + self.data as u64
     }
 
-    /// Address behind the last byte.
+    /// Address behind the last byte that is in no fragment.
     pub fn end_addr(&self) -> u64 {
-        self.base + self.end as u64
+        self.base + self.linear_end() as u64
+    }
+
+    fn linear_end(&self) -> usize {
+        self.end - self.fragments
     }
 
     /// Bytes from `offset` bytes after the start of the packet, which may be negative as far as the head room.
@@ -98,7 +129,7 @@ impl Packet {
         let meta_len = self.data - self.meta;
         let to = self.data as i64 + i64::from(delta);
         let lowest = (HEAD_RESERVED + meta_len) as i64;
-        if to < lowest || to > self.end as i64 - ETH_HLEN as i64 {
+        if to < lowest || to > self.linear_end() as i64 - ETH_HLEN as i64 {
             return Err(Errno::EINVAL);
         }
         let to = to as usize;
@@ -109,6 +140,9 @@ impl Packet {
 
     /// Moves the end by `delta` bytes, new ones are zero: `bpf_xdp_adjust_tail`.
     pub fn adjust_tail(&mut self, delta: i32) -> Result<(), Errno> {
+        if self.fragments > 0 {
+            return self.adjust_fragments(delta);
+        }
         let to = self.end as i64 + i64::from(delta);
         if to > self.buf.len() as i64 - TAIL_RESERVED as i64 || to < (self.data + ETH_HLEN) as i64 {
             return Err(Errno::EINVAL);
@@ -118,6 +152,26 @@ impl Packet {
             self.buf[self.end..to].fill(0);
         }
         self.end = to;
+        Ok(())
+    }
+
+    /// The same of a packet in fragments: the last one grows as far as its page goes; fragments that have nothing left are gone.
+    fn adjust_fragments(&mut self, delta: i32) -> Result<(), Errno> {
+        let (end, len) = (self.end, self.len());
+        let Ok(grow) = usize::try_from(delta) else {
+            let less = delta.unsigned_abs() as usize;
+            if less > len - ETH_HLEN {
+                return Err(Errno::EINVAL);
+            }
+            (self.end, self.fragments) = (end - less, self.fragments.saturating_sub(less));
+            return Ok(());
+        };
+        let last = (self.fragments - 1) % FRAGMENT + 1;
+        if grow > FRAGMENT - last {
+            return Err(Errno::EINVAL);
+        }
+        self.buf[end..end + grow].fill(0);
+        (self.end, self.fragments) = (end + grow, self.fragments + grow);
         Ok(())
     }
 

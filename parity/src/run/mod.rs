@@ -24,10 +24,6 @@ pub use single::{Results, Single};
 /// Differences of a program that are told; then it is not run any more.
 const MAX_DIFFERENCES: usize = 16;
 
-/// Bytes of an XDP packet that the kernel's test run puts in front of fragments: a page without head room (256) and tail room
-/// (320).
-const XDP_LINEAR: usize = 4096 - 256 - 320;
-
 /// One thing that two engines do differently.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RunDifference {
@@ -68,7 +64,7 @@ pub struct Comparison {
     pub refused: usize,
     /// Of those, inputs that others took: the kernel's test run has no room for long packets.
     pub only_here: usize,
-    /// Inputs that were run without the kernel: it takes the end of long packets in fragments, which ring3 does not have.
+    /// Inputs whose end was in fragments, as the kernel's test run has long packets of XDP.
     pub fragments: usize,
     /// What results depend on beside the input. Then the kernel is not one of the engines, and where they depend on addresses,
     /// nothing is compared any more.
@@ -165,10 +161,6 @@ struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    fn has_kernel(&self) -> bool {
-        self.backends.contains(&Backend::Kernel)
-    }
-
     /// An instance for each engine, ready to run.
     fn start(&self) -> Result<Vec<Instance>, Error> {
         let one = |backend: &Backend| {
@@ -202,9 +194,8 @@ impl Subject<'_> {
         let packets = takes_packet(program.kind);
         for bytes in inputs(program.kind, given) {
             let input = if packets { Input::Packet(&bytes) } else { Input::Context(&bytes) };
-            let in_fragments = program.kind == ProgType::Xdp && bytes.len() > XDP_LINEAR && self.has_kernel();
-            let skipped = usize::from(in_fragments);
-            let seen = instances.iter_mut().skip(skipped).map(|instance| seen::run(instance, self.name, input));
+            let in_fragments = program.kind == ProgType::Xdp && bytes.len() > ring3::vm::LINEAR;
+            let seen = instances.iter_mut().map(|instance| seen::run(instance, self.name, input));
             let seen: Vec<Seen> = seen.collect::<Result<_, _>>()?;
             let Some((first, others)) = seen.split_first() else { break };
             if let Err(Refusal::CannotRun(why)) = &first.result {
@@ -221,10 +212,9 @@ impl Subject<'_> {
                 continue;
             }
             comparison.inputs += 1;
-            comparison.fragments += skipped;
-            // What the kernel did not run it does not have in its maps.
+            comparison.fragments += usize::from(in_fragments);
             let known = comparison.differences.len();
-            if comparison.add(skipped, &seen, &bytes) || in_fragments {
+            if comparison.add(&seen, &bytes) {
                 if comparison.differences.len() > known && self.is_erratic(input)? {
                     comparison.differences.clear();
                     comparison.depends.push(Depends::Addresses);
@@ -241,18 +231,18 @@ impl Subject<'_> {
 }
 
 impl Comparison {
-    /// Notes what the others did differently from the first, which is the engine at this place. Was there anything?
-    fn add(&mut self, at: usize, seen: &[Seen], input: &[u8]) -> bool {
+    /// Notes what the others did differently from the first. Was there anything?
+    fn add(&mut self, seen: &[Seen], input: &[u8]) -> bool {
         let Some((first, others)) = seen.split_first() else { return false };
         let mut found: Vec<RunDifference> = Vec::new();
-        for (name, other) in self.engines.iter().skip(at + 1).zip(others) {
+        for (name, other) in self.engines.iter().skip(1).zip(others) {
             for (what, this, that) in first.differences(other) {
                 let same =
                     |known: &&mut RunDifference| known.what == what && known.one.1 == this && known.others.1 == that;
                 match found.iter_mut().find(same) {
                     Some(known) => known.others.0.push(name),
                     None => {
-                        let (one, others) = ((self.engines[at], this), (vec![*name], that));
+                        let (one, others) = ((self.engines[0], this), (vec![*name], that));
                         found.push(RunDifference { what, one, others, input: input.to_vec() });
                     }
                 }
@@ -296,14 +286,14 @@ mod tests {
     #[test]
     fn differences_are_found_and_engines_that_agree_are_told_together() {
         let mut comparison = Comparison { engines: vec!["kernel", "checked", "jit"], ..Comparison::default() };
-        assert!(!comparison.add(0, &[seen(2, 1), seen(2, 1), seen(2, 1)], &[0xab]));
-        assert!(comparison.add(0, &[seen(2, 1), seen(3, 1), seen(3, 2)], &[0xab]));
+        assert!(!comparison.add(&[seen(2, 1), seen(2, 1), seen(2, 1)], &[0xab]));
+        assert!(comparison.add(&[seen(2, 1), seen(3, 1), seen(3, 2)], &[0xab]));
         let [result, map] = &comparison.differences[..] else { panic!("{:?}", comparison.differences) };
         assert_eq!(result.to_string(), "result: kernel 2, checked and jit 3; input ab");
         assert_eq!(map.to_string(), "map 'counts': kernel 00=01, jit 00=02; input ab");
         let stopped = Seen { result: Err(Refusal::Error("a trap".to_owned())), ..seen(2, 1) };
-        assert!(comparison.add(1, &[seen(2, 1), stopped], &[]));
-        assert_eq!(comparison.differences[2].to_string(), "result: checked 2, jit a trap; input (empty)");
+        assert!(comparison.add(&[seen(2, 1), stopped], &[]));
+        assert_eq!(comparison.differences[2].to_string(), "result: kernel 2, checked a trap; input (empty)");
     }
 
     #[test]
@@ -319,5 +309,52 @@ mod tests {
         let plain = one("exit_offset");
         assert_eq!((plain.depends.len(), plain.differences.len()), (0, 0));
         assert!(plain.inputs > 50);
+    }
+
+    /// What a program that knows of fragments does to this packet on all engines, the kernel first if it is there.
+    fn in_fragments(text: &str, packet: &[u8]) -> Vec<Seen> {
+        let mut program = Program::new("frags", ProgType::Xdp, ring3_isa::assemble(text).unwrap());
+        program.frags = true;
+        let kernel = ring3_linux::available().is_ok().then_some(Backend::Kernel);
+        if kernel.is_none() {
+            println!("skipped: the kernel's part, as bpf(2) cannot be used here");
+        }
+        let jit = ring3::jit::Jit::is_supported().then_some(Backend::Jit);
+        let backends = kernel.into_iter().chain([Backend::Checked, Backend::Interpreter]).chain(jit);
+        let one = |backend| {
+            let mut instance = Engine::new().backend(backend).load_program(program.clone());
+            seen::run(&mut instance, "frags", Input::Packet(packet)).unwrap()
+        };
+        backends.map(one).collect()
+    }
+
+    #[test]
+    fn packets_in_fragments_are_as_the_kernel_has_them() {
+        let adjust = |helper: u32, delta: i32| {
+            format!("r6 = r1\nr2 = {delta}\ncall {helper}\nif r0 != 0 goto +2\nr1 = r6\ncall 188\nexit")
+        };
+        let (tail, head) = (65, 44);
+        let copy = |offset: u32| {
+            format!(
+                "r6 = r1\nr7 = 0x1122334455667788 ll\n*(u64 *)(r10 - 8) = r7\nr2 = {offset}\nr3 = r10\nr3 += -8\nr4 = 8\n\
+                 call 190\nif r0 != 0 goto +8\nr1 = r6\nr2 = {}\nr3 = r10\nr3 += -8\nr4 = 8\ncall 189\n\
+                 if r0 != 0 goto +1\nr0 = *(u32 *)(r10 - 8)\nexit",
+                offset - 2
+            )
+        };
+        let linear = "r0 = *(u32 *)(r1 + 4)\nr2 = *(u32 *)(r1 + 0)\nr0 -= r2\nexit".to_owned();
+        let mut programs = vec![linear, "call 188\nexit".to_owned(), copy(3515), copy(3600), copy(7612), copy(8995)];
+        let deltas = [0, 1, 100, 2700, 2712, 2713, -1, -1384, -1385, -5480, -5481, -8986, -8987, 5000];
+        programs.extend(deltas.map(|delta| adjust(tail, delta)));
+        programs.extend([100, 3506, 3507, -100, -300].map(|delta| adjust(head, delta)));
+        let packet: Vec<u8> = (0..9000u32).map(|n| (n % 251) as u8).collect();
+        for text in programs {
+            let all = in_fragments(&text, &packet);
+            for other in &all[1..] {
+                assert_eq!(all[0].differences(other), [], "{text}");
+            }
+        }
+        let seen = &in_fragments("call 188\nexit", &packet)[0];
+        assert_eq!(seen.result.as_ref().map(|ran| ran.retval), Ok(9000));
     }
 }

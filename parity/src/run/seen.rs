@@ -51,6 +51,7 @@ pub fn run(instance: &mut Instance, name: &str, input: Input<'_>) -> Result<Seen
     clear_by_cpu(instance)?;
     let mut runner = instance.runner(name)?;
     runner.keep_contexts();
+    runner.in_fragments();
     let output = runner.run(input);
     runner.finish()?;
     let result = match output {

@@ -35,6 +35,12 @@ impl XdpContext {
         self.refresh();
     }
 
+    /// The same, with what is too long for a page in fragments.
+    pub fn load_in_fragments(&mut self, bytes: &[u8]) {
+        self.packet.load_in_fragments(bytes);
+        self.refresh();
+    }
+
     /// The packet.
     pub fn packet(&self) -> &Packet {
         &self.packet
