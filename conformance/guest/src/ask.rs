@@ -12,8 +12,9 @@ pub struct Said {
     pub log: String,
 }
 
-/// What lines that say nothing of the verdict begin with: the source, and what is counted.
-const BESIDE: [&str; 4] = [";", COUNT, "verification time ", "stack depth "];
+/// What lines that say nothing of the verdict begin with: the source, and what is counted (since 7.2 also how much of it in which
+/// function).
+const BESIDE: [&str; 6] = [";", COUNT, "verification time ", "stack depth ", "insns processed ", "subprog "];
 /// What the line with the number of instructions begins with.
 const COUNT: &str = "processed ";
 

@@ -9,4 +9,5 @@ pub mod ask;
 pub mod context;
 pub mod facts;
 pub mod objects;
+pub mod probes;
 pub mod survey;

@@ -47,6 +47,7 @@ pub fn survey(out: &mut Out<'_>) {
     for kind in MapType::ALL {
         out(line("map_type", &[kind.name(), answer(has_map_type(*kind).ok())]));
     }
+    crate::probes::ask_all(out);
     let ways = ways(types.as_ref(), out);
     returns(&ways, out);
     helpers(&ways, out);
@@ -111,7 +112,7 @@ fn helper(way: &Way, id: u32) -> char {
         () if said.accepts() => '+',
         () if said.has("invalid func ") => 'x',
         () if said.has("unknown func ") || said.has("program of this type cannot use helper ") => '-',
-        () if said.has("might sleep") => 's',
+        () if said.has("sleep") => 's',
         () if said.log.is_empty() || said.errno.is_none() => '?',
         () => '+',
     }
@@ -191,7 +192,7 @@ fn kfunc(way: &Way, id: u32) -> char {
     match () {
         () if said.accepts() => '+',
         () if said.has("is not allowed") || said.has("device-bound") => '-',
-        () if said.has("must be sleepable") || said.has("might sleep") => 's',
+        () if said.has("sleep") => 's',
         () if said.log.is_empty() || said.errno.is_none() => '?',
         () if said.has("cannot find address") || said.has("is not supported") => 'x',
         () => '+',

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use ring3_guest::context::{Context, contexts};
 use ring3_guest::facts::Facts;
+use ring3_guest::probes::PROBES;
 use ring3_guest::survey::RETURNED;
 use ring3_isa::Code;
 use ring3_platform::helpers::{Lookup, helper_since};
@@ -95,6 +96,21 @@ fn helpers_are_there_since_the_table_says() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn small_programs_are_taken_since_the_probes_say() {
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for (version, facts) in tables() {
+        for row in facts.of("probe") {
+            let probe = PROBES.iter().find(|probe| probe.name == row[0]).unwrap();
+            seen += 1;
+            if (row[1] == "accept") != (probe.since <= version) {
+                wrong.push(format!("{version}: {row:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty() && seen > 0, "{seen}: {wrong:#?}");
 }
 
 /// Contexts of a table with what it says of each.
