@@ -28,7 +28,7 @@ const fn probe(name: &'static str, since: (u8, u8), text: &'static str) -> Probe
 /// All of them. The numbers behind `call` are `get_prandom_u32`, as any number will do.
 pub const PROBES: &[Probe] = &[
     probe("jump_32", (5, 1), "w0 = 0\nif w0 == 0 goto +0\nexit"),
-    probe("jump_far", (6, 6), "r0 = 0\ngotol +0\nexit"),
+    probe("jump_far", (6, 6), "call 7\nif r0 == 0 goto +1\ngotol +1\nr0 = 1\nexit"),
     probe("move_signed", (6, 6), "r0 = 1\nr0 = (s8)r0\nexit"),
     probe("load_signed", (6, 6), "r0 = 0\n*(u64 *)(r10 -8) = r0\nr0 = *(s8 *)(r10 -8)\nexit"),
     probe("divide_signed", (6, 6), "r0 = 4\nr0 s/= 2\nexit"),
@@ -39,9 +39,10 @@ pub const PROBES: &[Probe] = &[
     probe("store_release_16", (6, 15), "r0 = 0\nstore_release((u16 *)(r10 -8), r0)\nexit"),
     probe("exchange", (5, 12), "r0 = 0\n*(u64 *)(r10 -8) = r0\nr0 = atomic64_xchg((u64 *)(r10 -8), r0)\nexit"),
     probe("stack_never_written", (6, 3), "r0 = *(u64 *)(r10 -8)\nr0 = 0\nexit"),
+    // Of mainline since 5.12; stable releases of 5.10 have it, too.
     probe(
         "stack_at_a_variable",
-        (5, 12),
+        (5, 10),
         "r0 = 0\n*(u64 *)(r10 -8) = r0\ncall 7\nr0 &= 7\nr1 = r10\nr1 += -8\nr1 += r0\nr0 = *(u8 *)(r1 +0)\nexit",
     ),
     probe(

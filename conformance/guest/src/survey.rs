@@ -186,13 +186,18 @@ fn kfuncs(ways: &[Way], btf: &Btf, out: &mut Out<'_>) {
     }
 }
 
+/// The line that says that programs of this type may not call the function.
+fn refuses(line: &str) -> bool {
+    line.starts_with("calling kernel function ") && line.ends_with(" is not allowed")
+}
+
 /// As [`helper`].
 fn kfunc(way: &Way, id: u32) -> char {
     let said = way.ask(Code::from_insns([Insn::Call(Callee::Kfunc { id: id.cast_signed(), off: 0 }), Insn::Exit]));
     match () {
         () if said.accepts() => '+',
-        () if said.has("is not allowed") || said.has("device-bound") => '-',
         () if said.has("sleep") => 's',
+        () if said.log.lines().any(refuses) || said.has("device-bound") => '-',
         () if said.log.is_empty() || said.errno.is_none() => '?',
         () if said.has("cannot find address") || said.has("is not supported") => 'x',
         () => '+',

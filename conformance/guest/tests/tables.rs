@@ -9,6 +9,7 @@ use ring3_guest::probes::PROBES;
 use ring3_guest::survey::RETURNED;
 use ring3_isa::Code;
 use ring3_platform::helpers::{Lookup, helper_since};
+use ring3_platform::since::kfunc_since;
 use ring3_platform::{KernelVersion, MapType, ProgType, Target, ctx, kfunc, return_range};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../kernel/facts");
@@ -92,6 +93,20 @@ fn helpers_are_there_since_the_table_says() {
             let expected = row[0].parse().ok().and_then(helper_since).is_some_and(|since| since <= version);
             if is_there != expected {
                 wrong.push(format!("{version}: {} {}: {}", row[0], row[1], row[2]));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn no_release_is_said_to_have_a_function_that_it_lacks() {
+    let (now, mut wrong) = (v6_18(), Vec::new());
+    for (version, facts) in tables().into_iter().filter(|(version, _)| *version <= KernelVersion::V6_18) {
+        for row in now.of("kfunc") {
+            let is_there = facts.of("kfunc").iter().any(|older| older[0] == row[0]);
+            if kfunc_since(&row[0]).is_some_and(|since| since <= version) && !is_there {
+                wrong.push(format!("{version}: {}", row[0]));
             }
         }
     }
