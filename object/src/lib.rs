@@ -18,6 +18,7 @@ mod globals;
 mod link;
 mod maps;
 mod object;
+mod ops;
 
 pub use core::UNRESOLVED_CALL;
 pub use error::{ExternKind, GlobalProblem, MapProblem, ObjectError, Place};

@@ -7,7 +7,7 @@ use ring3_btf::{Btf, BtfError, BtfExt, CoreRelo, CoreTarget, ExtFunc, ExtLine, E
 use ring3_isa::{Endianness, RawInsn};
 use ring3_platform::maps::MapDef;
 use ring3_platform::program::{License, LoadFlags, Program};
-use ring3_platform::{AttachType, ProgType, SectionMatch};
+use ring3_platform::{AttachType, ProgType, SectionMatch, OpsMember};
 
 use crate::elf::{Elf, Reloc, Symbol};
 use crate::error::{ObjectError, Place};
@@ -102,6 +102,8 @@ pub struct Object {
     entries: Vec<usize>,
     /// What a kernel said to `.kconfig` and `.ksyms`.
     pub(crate) answers: Option<Answers>,
+    /// Members of structs of functions, by section and offset of the function.
+    ops: BTreeMap<(usize, u64), OpsMember>,
 }
 
 impl Object {
@@ -116,6 +118,7 @@ impl Object {
         let by_offset = functions.iter().enumerate().map(|(at, f)| ((f.section, f.offset), at)).collect();
         let code = read_code(&elf, btf.as_ref().zip(ext));
         let (programs, entries) = list_programs(&elf, &functions);
+        let ops = btf.as_ref().map(|btf| crate::ops::members(&elf, btf)).unwrap_or_default();
         let home = |f: &Found| Home { section: f.section, offset: f.offset, is_data: f.is_data };
         Ok(Object {
             license: read_license(&elf),
@@ -133,6 +136,7 @@ impl Object {
             file: elf.file,
             symbols: elf.symbols,
             answers: None,
+            ops,
         })
     }
 
@@ -207,6 +211,7 @@ impl Object {
             code: linked.code,
             maps: linked.maps.into_iter().map(|map| self.maps[map].clone()).collect(),
             kfuncs: linked.kfuncs,
+            ops: self.ops.get(&(self.functions[main].section, self.functions[main].offset)).cloned(),
             kind,
             attach: options.attach.or(same.and_then(|m| m.attach)),
             sleepable: same.is_some_and(|m| m.sleepable),

@@ -21,7 +21,7 @@ pub use errno::Errno;
 pub use helpers::{ArgFlags, ArgKind, ArgType, HelperId, Proto, RetKind, RetType, helper_name};
 pub use kfuncs::{Kfunc, KfuncFlags, kfunc};
 pub use maps::{MapDef, MapFlags, MapType};
-pub use program::{KfuncRef, License, LoadFlags, Program, Target};
+pub use program::{KfuncRef, License, LoadFlags, OpsMember, Program, Target};
 pub use programs::{AttachType, ProgSet, ProgType, return_name, return_range};
 pub use sections::{SectionMatch, section};
 pub use tag::{Tag, tag, tag_of};

@@ -56,6 +56,15 @@ pub struct KfuncRef {
     pub weak: bool,
 }
 
+/// A member of a struct of functions, which a program stands for (`init` of `tcp_congestion_ops`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OpsMember {
+    /// The kernel's name of the struct.
+    pub ops: String,
+    /// The member.
+    pub member: String,
+}
+
 /// One program with its subprograms, relocated: map references are indexes into `maps`.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -69,6 +78,8 @@ pub struct Program {
     pub maps: Vec<Arc<MapDef>>,
     /// Functions of the kernel that the code calls; see [`Program::KFUNC_BY_NAME`].
     pub kfuncs: Vec<KfuncRef>,
+    /// Of struct_ops programs: where the object's structs have it.
+    pub ops: Option<OpsMember>,
     /// Type.
     pub kind: ProgType,
     /// Expected attach type.
@@ -114,6 +125,7 @@ impl Program {
             code,
             maps: Vec::new(),
             kfuncs: Vec::new(),
+            ops: None,
             kind,
             attach: None,
             sleepable: false,

@@ -266,7 +266,7 @@ pub(super) const PROTOS: &[Proto] = &[
     row(id::SKB_UNDER_CGROUP, &[CTX, MAP, ANY], INTEGER, LWT.or(TC)),
     row(id::GET_HASH_RECALC, &[CTX], INTEGER, LWT.or(TC)),
     row(id::GET_CURRENT_TASK, &[], INTEGER, ALL_BUT_LIRC).gpl(),
-    row(id::PROBE_WRITE_USER, &[ANY, MEM.rdonly(), SIZE], INTEGER, TRACE8).gpl(),
+    row(id::PROBE_WRITE_USER, &[ANY, MEM.rdonly(), SIZE], INTEGER, TRACE8).gpl().when(Condition::Unmodelled("a kernel that is not locked down")),
     row(id::CURRENT_TASK_UNDER_CGROUP, &[MAP, ANY], INTEGER, ALL_BUT_LIRC),
     row(id::SKB_CHANGE_TAIL, &[CTX, ANY, ANY], INTEGER, TC.or(of(&[LwtXmit, SkSkb]))),
     row(id::SKB_PULL_DATA, &[CTX, ANY], INTEGER, LWT.or(TC).or(of(&[SkSkb]))),

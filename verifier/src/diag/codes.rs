@@ -347,6 +347,13 @@ impl Reject {
             | Reject::BeyondMember { .. }
             | Reject::NoField { .. } => Code::StructBounds,
             Reject::StructUser { .. } | Reject::StructPercpu { .. } => Code::NotAPointer,
+            Reject::MayWrite { .. }
+            | Reject::StructType { .. }
+            | Reject::KfuncArgKind { .. }
+            | Reject::KfuncArgTrusted { .. }
+            | Reject::KfuncArgRcu { .. }
+            | Reject::KfuncArgUnsafe { .. }
+            | Reject::KfuncArgStruct { .. } => Code::ArgumentType,
             Reject::StructReadOnly {} => Code::ForbiddenAccess,
             Reject::KfuncNotAllowed { .. } | Reject::NoKfunc {} => Code::KernelFunction,
             Reject::InvalidHelper { .. } => Code::UnknownHelper,

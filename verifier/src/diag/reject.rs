@@ -130,6 +130,13 @@ rejects! {
     StructNegative { reg: u8, name: String, off: i64 } EACCES "R{reg} is ptr_{name} invalid negative access: off={off}";
     BufferNegative { reg: u8, what: &'static str, off: i64, size: u64 } EACCES "R{reg} invalid {what} buffer access: off={off}, size={size}";
     BufferVariable { reg: u8, off: i64, var: String } EACCES "R{reg} invalid variable buffer offset: off={off}, var_off={var}";
+    MayWrite { name: String, reg: u8, ty: String } EACCES "{name}() may write into memory pointed by R{reg} type={ty}";
+    StructType { reg: u8, has: String, want: String } EACCES "R{reg} is of type {has} but {want} is expected";
+    KfuncArgKind { name: &'static str, index: usize, kind: &'static str, ty: String } EINVAL "kernel function {name} args#{index} pointer type {kind} {ty} is not supported";
+    KfuncArgTrusted { reg: u8 } EINVAL "R{reg} must be referenced or trusted";
+    KfuncArgRcu { reg: u8 } EINVAL "R{reg} must be a rcu pointer";
+    KfuncArgUnsafe { index: usize, ty: String, expected: String } EINVAL "arg#{index} is {ty} expected {expected} or socket";
+    KfuncArgStruct { name: &'static str, index: usize, want: String, reg: u8, has: String } EINVAL "kernel function {name} args#{index} expected pointer to {want} but R{reg} has a pointer to {has}";
     StructVariable { reg: u8, name: String, off: i64, var: String } EACCES "R{reg} is ptr_{name} invalid variable offset: off={off}, var_off={var}";
     StructUser { reg: u8, name: String, off: i64 } EACCES "R{reg} is ptr_{name} access user memory: off={off}";
     StructPercpu { reg: u8, name: String, off: i64 } EACCES "R{reg} is ptr_{name} access percpu memory: off={off}";

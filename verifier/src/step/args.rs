@@ -1,5 +1,6 @@
 //! Arguments of helpers.
 
+use ring3_btf::TypeId;
 use ring3_isa::Reg;
 use ring3_platform::helpers::id;
 use ring3_platform::maps::FieldKind;
@@ -9,7 +10,8 @@ use super::MAX_OFF;
 use super::call::Args;
 use super::memory::{Access, At};
 use crate::diag::reject::{Reject, unsupported};
-use crate::state::{Byte, LockKind, Ptr, PtrKind, ScalarValue, Value, locate, type_name};
+use crate::kernel::members;
+use crate::state::{BtfPtr, Byte, LockKind, Ptr, PtrKind, ScalarValue, Trust, Value, locate, type_name};
 use crate::walk::Walk;
 
 /// Register types that an argument takes, by the kernel's names and in its order.
@@ -32,12 +34,10 @@ fn accepted(kind: ArgKind) -> &'static [&'static str] {
         ArgKind::Stack => &["fp"],
         ArgKind::SpinLock => &["map_value", "ptr_"],
         ArgKind::Timer => &["map_value"],
-        ArgKind::None
-        | ArgKind::Anything
-        | ArgKind::BtfId(_)
-        | ArgKind::PercpuBtfId
-        | ArgKind::KptrXchgDest
-        | ArgKind::Dynptr => &[],
+        ArgKind::BtfId(_) => &["ptr_", "trusted_ptr_", "rcu_ptr_"],
+        ArgKind::PercpuBtfId => &["percpu_ptr_", "percpu_rcu_ptr_", "percpu_trusted_ptr_"],
+        ArgKind::KptrXchgDest => &["map_value", "ptr_"],
+        ArgKind::None | ArgKind::Anything | ArgKind::Dynptr => &[],
     }
 }
 
@@ -68,7 +68,7 @@ impl Walk<'_> {
         if is_null {
             self.mark_precise(reg)?;
         } else {
-            check_type(reg, &value, arg)?;
+            self.check_type(proto, reg, &value, arg)?;
             self.check_offset(reg, &value, arg)?;
         }
         self.note_reference(reg, &value, arg, args)?;
@@ -169,8 +169,10 @@ impl Walk<'_> {
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
             | PtrKind::AnyMem
-            | PtrKind::Buf { .. }
-            | PtrKind::Btf(_) => self.check_plain_pointer(reg, ptr),
+            | PtrKind::Buf { .. } => self.check_plain_pointer(reg, ptr),
+            // A structure within it may be meant.
+            PtrKind::Btf(_) if ptr.off >= 0 => self.check_plain_pointer(reg, &Ptr { off: 0, ..*ptr }),
+            PtrKind::Btf(_) => self.check_plain_pointer(reg, ptr),
         }
     }
 
@@ -279,6 +281,7 @@ impl Walk<'_> {
             | PtrKind::PacketMeta { .. }
             | PtrKind::MapKey(_)
             | PtrKind::MapValue(_)
+            | PtrKind::Buf { .. }
             | PtrKind::Mem { .. } => self.check_region_of(reg, &ptr, size, access, zero_ok),
             PtrKind::Ctx
             | PtrKind::ConstMap(_)
@@ -290,9 +293,10 @@ impl Walk<'_> {
             | PtrKind::XdpSock
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
-            | PtrKind::AnyMem
-            | PtrKind::Buf { .. }
-            | PtrKind::Btf(_) => no_memory(reg, &value, size, zero_ok),
+            | PtrKind::AnyMem => no_memory(reg, &value, size, zero_ok),
+            // What would be written there is nothing that a program may write.
+            PtrKind::Btf(_) if access == Access::Write => unsupported("a structure given as memory that is written"),
+            PtrKind::Btf(to) => self.check_struct_memory(reg, &ptr, to, size),
         }
     }
 
@@ -411,23 +415,87 @@ fn no_memory(reg: Reg, value: &Value, size: u64, zero_ok: bool) -> Result<(), Re
     Err(Reject::ArgType { reg: reg.number(), ty: type_name(value), expected: "fp".to_owned() })
 }
 
-fn check_type(reg: Reg, value: &Value, arg: ArgType) -> Result<(), Reject> {
-    let folded = match *value {
-        Value::Ptr(mut ptr) => {
-            ptr.nullable &= !arg.flags.has(ArgFlags::MAYBE_NULL);
-            if let (PtrKind::Mem { size, ringbuf, .. }, true) = (ptr.kind, arg.flags.has(ArgFlags::RDONLY)) {
-                ptr.kind = PtrKind::Mem { size, rdonly: false, ringbuf };
+/// The pointers to structures that an argument takes.
+fn typed(kind: ArgKind) -> &'static [Trust] {
+    const MEM: &[Trust] = &[Trust::TRUSTED];
+    const SOCK: &[Trust] = &[Trust::PLAIN, Trust::TRUSTED];
+    const STRUCT: &[Trust] = &[Trust::PLAIN, Trust::TRUSTED, Trust::RCU];
+    const PERCPU: &[Trust] = &[Trust::PERCPU, Trust::PERCPU.with(Trust::RCU), Trust::PERCPU.with(Trust::TRUSTED)];
+    const OWN: &[Trust] = &[Trust::ALLOC];
+    match kind {
+        ArgKind::MapKey | ArgKind::MapValue | ArgKind::Mem | ArgKind::FixedMem(_) => MEM,
+        ArgKind::BtfSockCommon => SOCK,
+        ArgKind::BtfId(_) => STRUCT,
+        ArgKind::PercpuBtfId => PERCPU,
+        ArgKind::SpinLock | ArgKind::KptrXchgDest => OWN,
+        ArgKind::None
+        | ArgKind::Anything
+        | ArgKind::Scalar
+        | ArgKind::Ctx
+        | ArgKind::ConstMapPtr
+        | ArgKind::ConstSize
+        | ArgKind::ConstSizeOrZero
+        | ArgKind::ConstAllocSizeOrZero
+        | ArgKind::SockCommon
+        | ArgKind::Socket
+        | ArgKind::RingbufMem
+        | ArgKind::Timer
+        | ArgKind::Stack
+        | ArgKind::Func
+        | ArgKind::ConstStr
+        | ArgKind::Dynptr => &[],
+    }
+}
+
+impl Walk<'_> {
+    fn check_type(&self, proto: &Proto, reg: Reg, value: &Value, arg: ArgType) -> Result<(), Reject> {
+        let folded = match *value {
+            Value::Ptr(mut ptr) => {
+                ptr.nullable &= !arg.flags.has(ArgFlags::MAYBE_NULL);
+                match (ptr.kind, arg.flags.has(ArgFlags::RDONLY)) {
+                    (PtrKind::Mem { size, ringbuf, .. }, true) => {
+                        ptr.kind = PtrKind::Mem { size, rdonly: false, ringbuf };
+                    }
+                    (PtrKind::Buf { .. }, true) => ptr.kind = PtrKind::Buf { rdonly: false },
+                    _ => {}
+                }
+                Value::Ptr(ptr)
             }
-            Value::Ptr(ptr)
+            other @ (Value::Scalar(_) | Value::Uninit) => other,
+        };
+        let expected = accepted(arg.kind);
+        let wrong = || Reject::ArgType { reg: reg.number(), ty: type_name(value), expected: expected.join(", ") };
+        if let Value::Ptr(ptr @ Ptr { kind: PtrKind::Btf(to), .. }) = folded {
+            if ptr.nullable || !typed(arg.kind).contains(&to.trust.flags()) {
+                return Err(wrong());
+            }
+            return self.check_struct_type(proto, reg, &ptr, to, arg);
         }
-        other @ (Value::Scalar(_) | Value::Uninit) => other,
-    };
-    if let (ArgKind::BtfSockCommon, Value::Ptr(Ptr { kind: PtrKind::Btf(_), .. })) = (arg.kind, &folded) {
-        return unsupported("a structure of the kernel given as a socket");
+        if expected.contains(&type_name(&folded).as_str()) { Ok(()) } else { Err(wrong()) }
     }
-    let expected = accepted(arg.kind);
-    if expected.contains(&type_name(&folded).as_str()) {
-        return Ok(());
+
+    /// A structure that is given must be of the type that the helper wants.
+    fn check_struct_type(&self, proto: &Proto, reg: Reg, ptr: &Ptr, to: BtfPtr, arg: ArgType) -> Result<(), Reject> {
+        let want = match arg.kind {
+            ArgKind::BtfSockCommon => "sock_common",
+            ArgKind::BtfId(name) => name,
+            ArgKind::MapKey | ArgKind::MapValue | ArgKind::Mem | ArgKind::FixedMem(_) => {
+                if arg.flags.has(ArgFlags::RDONLY) {
+                    return Ok(());
+                }
+                let name = format!("bpf_{}", proto.name);
+                return Err(Reject::MayWrite { name, reg: reg.number(), ty: type_name(&Value::Ptr(*ptr)) });
+            }
+            _ => return Ok(()),
+        };
+        let strict = arg.flags.has(ArgFlags::RELEASE) && proto.id != id::SK_RELEASE;
+        let id = self.kernel_struct(want)?;
+        let btf = self.types_of(to)?;
+        let off = u32::try_from(ptr.off).unwrap_or(u32::MAX);
+        if to.is_kernel() && members::is_a(btf, TypeId(to.id), off, TypeId(id), strict) {
+            return Ok(());
+        }
+        let has = btf.name(TypeId(to.id)).to_owned();
+        Err(Reject::StructType { reg: reg.number(), has, want: want.to_owned() })
     }
-    Err(Reject::ArgType { reg: reg.number(), ty: type_name(value), expected: expected.join(", ") })
 }

@@ -237,11 +237,12 @@ fn check_modelled(proto: &Proto) -> Result<(), Reject> {
         | ArgKind::Socket
         | ArgKind::RingbufMem
         | ArgKind::Stack
+        | ArgKind::BtfId(_)
         | ArgKind::SpinLock
         | ArgKind::Timer
         | ArgKind::ConstStr => true,
         ArgKind::Func => matches!(proto.id, id::LOOP | id::FOR_EACH_MAP_ELEM | id::TIMER_SET_CALLBACK),
-        ArgKind::BtfId(_) | ArgKind::PercpuBtfId | ArgKind::KptrXchgDest | ArgKind::Dynptr => false,
+        ArgKind::PercpuBtfId | ArgKind::KptrXchgDest | ArgKind::Dynptr => false,
     };
     let ret = match proto.ret.kind {
         RetKind::Integer
@@ -250,8 +251,10 @@ fn check_modelled(proto: &Proto) -> Result<(), Reject> {
         | RetKind::Socket
         | RetKind::SockCommon
         | RetKind::TcpSock
+        | RetKind::BtfId(_)
+        | RetKind::BtfIdTrusted(_)
         | RetKind::RingbufMem => true,
-        RetKind::DynptrMem | RetKind::MemOrBtfId | RetKind::BtfId(_) | RetKind::BtfIdTrusted(_) => false,
+        RetKind::DynptrMem | RetKind::MemOrBtfId => false,
     };
     // Storage that belongs to kernel objects, and helpers that attach such things, need types of the kernel.
     let dynptr =

@@ -1,13 +1,16 @@
 //! Pointers to structures that BTF describes: arguments of what a program is attached to, and what is read through them.
 
 use ring3_btf::{Btf, Kind, Type, TypeId};
+use ring3_isa::Reg;
+use ring3_platform::kfuncs::KfuncFlags;
 
 use super::memory::{Access, At};
+use crate::cfg::kfuncs::{Object, Proto};
 use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
 use crate::kernel::members::{self, Found};
 use crate::kernel::target::Argument;
-use crate::state::{BtfPtr, Ptr, PtrKind, Trust, Value};
+use crate::state::{BtfPtr, Ptr, PtrKind, Trust, Value, type_name};
 use crate::walk::Walk;
 
 /// What a pointer that was read through another one is worth, by a list of the kernel's.
@@ -91,6 +94,79 @@ impl<'p> Walk<'p> {
                 let local = if to.is_kernel() { Trust::PLAIN } else { Trust::LOCAL };
                 self.typed(BtfPtr { id: id.0, trust: trust.with(local) }, nullable)
             }
+        })
+    }
+
+    /// Memory of a structure that a helper reads.
+    pub(super) fn check_struct_memory(&self, reg: Reg, ptr: &Ptr, to: BtfPtr, size: u64) -> Result<(), Reject> {
+        let at = At { reg, off: 0, size: ring3_isa::Size::B };
+        let off = self.check_struct(at, ptr, ptr.off.into(), to, Access::Read)?;
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        members::find(self.types_of(to)?, TypeId(to.id), off, size).map(|_| ())
+    }
+
+    /// The structure of the kernel that a function of the kernel gets must be of the type that it wants, and as good.
+    pub(super) fn check_kfunc_struct(
+        &mut self,
+        proto: &Proto,
+        index: usize,
+        reg: Reg,
+        object: Object,
+    ) -> Result<(), Reject> {
+        let (name, number) = (proto.row.name, reg.number());
+        let Some(kernel) = &self.target.btf else { return unsupported(format!("kernel function {name}")) };
+        let value = *self.path.state.reg(reg);
+        let Value::Ptr(ptr) = value else { return Err(Reject::NotReadable { reg: number }) };
+        let want = kernel.resolve(TypeId(object.id)).unwrap_or(TypeId(object.id));
+        if members::structure(kernel, want).is_none() {
+            let (kind, ty) = (object.kind.name(), kernel.name(want).to_owned());
+            return Err(Reject::KfuncArgKind { name, index, kind, ty });
+        }
+        let good = |ptr: &Ptr| match ptr.kind {
+            PtrKind::Btf(to) => to.trust.has(Trust::RCU),
+            _ => false,
+        };
+        if (proto.has(KfuncFlags::TRUSTED_ARGS) || proto.has(KfuncFlags::RCU)) && !is_trusted(&ptr) {
+            if !proto.has(KfuncFlags::RCU) {
+                return Err(Reject::KfuncArgTrusted { reg: number });
+            }
+            if !good(&ptr) {
+                return Err(Reject::KfuncArgRcu { reg: number });
+            }
+        }
+        let released = proto.has(KfuncFlags::RELEASE) && ptr.ref_id != 0;
+        self.check_pointer_offset(reg, &ptr, released)?;
+        let (btf, has) = match ptr.kind {
+            PtrKind::Btf(to) => {
+                let unsafe_flags = Trust::USER.with(Trust::PERCPU).with(Trust::UNTRUSTED).with(Trust::RCU);
+                if (ptr.nullable || to.trust.any(unsafe_flags)) && !good(&ptr) {
+                    let plain = BtfPtr { trust: to.trust.without(unsafe_flags), ..to };
+                    let expected = type_name(&Value::ptr(PtrKind::Btf(plain)));
+                    return Err(Reject::KfuncArgUnsafe { index, ty: type_name(&value), expected });
+                }
+                (self.types_of(to)?, TypeId(to.id))
+            }
+            PtrKind::Sock => (&**kernel, TypeId(self.kernel_struct("sock")?)),
+            PtrKind::SockCommon => (&**kernel, TypeId(self.kernel_struct("sock_common")?)),
+            PtrKind::TcpSock => (&**kernel, TypeId(self.kernel_struct("tcp_sock")?)),
+            PtrKind::ConstMap(_) => (&**kernel, TypeId(self.kernel_struct("bpf_map")?)),
+            _ => return unsupported(format!("a {} given to kernel function {name}", type_name(&value))),
+        };
+        let (own, wanted) = (btf.name(has), kernel.name(want));
+        let is_local = matches!(ptr.kind, PtrKind::Btf(to) if !to.is_kernel());
+        let strict = released || is_early(own, wanted);
+        let off = u32::try_from(ptr.off).unwrap_or(u32::MAX);
+        let same = !is_local && members::is_a(btf, has, off, want, strict);
+        if same || matches!((wanted, own), ("__sk_buff", "sk_buff") | ("xdp_md", "xdp_buff")) {
+            return Ok(());
+        }
+        let kind = |btf: &Btf, id| btf.get(id).map_or("UNKNOWN", |ty| ty.kind().name());
+        Err(Reject::KfuncArgStruct {
+            name,
+            index,
+            want: format!("{} {wanted}", kind(kernel, want)),
+            reg: number,
+            has: format!("{} {own}", kind(btf, has)),
         })
     }
 
@@ -196,6 +272,12 @@ fn safe_lists(btf: &Btf) -> SafeLists {
             Some((*list, name.strip_suffix(suffix)?.to_owned(), TypeId(id)))
         })
         .collect()
+}
+
+/// Objects that are being set up have a type of their own, which does not pass for the other one.
+fn is_early(a: &str, b: &str) -> bool {
+    const EARLY: &str = "___init";
+    a.strip_suffix(EARLY) == Some(b) || b.strip_suffix(EARLY) == Some(a)
 }
 
 /// Whether a pointer leads to an object that lives: helpers and functions of the kernel may rely on it.

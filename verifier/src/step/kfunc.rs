@@ -6,7 +6,7 @@ use ring3_platform::Program;
 use ring3_platform::kfuncs::{Kfunc, KfuncFlags};
 
 use super::call::display_name;
-use crate::cfg::kfuncs::{Named, Param, Proto, Ret};
+use crate::cfg::kfuncs::{Named, Proto, Ret};
 use crate::diag::reject::{Reject, unsupported};
 use crate::state::{BtfPtr, Held, IterTrust, Ptr, PtrKind, Trust, Value};
 use crate::walk::{Next, Walk};
@@ -197,16 +197,5 @@ impl Walk<'_> {
             };
         }
         if proto.has(KfuncFlags::RCU_PROTECTED) { Trust::RCU } else { Trust::PLAIN }
-    }
-
-    /// The structure of the kernel that an argument has to be: `btfptr` fills this in.
-    pub(super) fn check_kfunc_struct(
-        &mut self,
-        proto: &Proto,
-        _index: usize,
-        _reg: Reg,
-        _param: Param,
-    ) -> Result<(), Reject> {
-        unsupported(format!("a structure of the kernel given to kernel function {}", proto.row.name))
     }
 }

@@ -89,7 +89,7 @@ impl Walk<'_> {
                 }
             }
             Class::Object(Object { len: None, .. }) if nullable && is_null => return Ok(1),
-            Class::Object(object) => return self.check_kfunc_object(proto, index, (object, nullable)),
+            Class::Object(object) => return self.check_kfunc_object(proto, index, object),
             _ if nullable && is_null => return Ok(1),
             Class::Iter(kind) => {
                 offset(self)?;
@@ -122,17 +122,11 @@ impl Walk<'_> {
     }
 
     /// A pointer to a plain C type: a structure of the kernel if that is in the register, memory otherwise.
-    fn check_kfunc_object(
-        &mut self,
-        proto: &Proto,
-        index: usize,
-        (object, nullable): (Object, bool),
-    ) -> Result<usize, Reject> {
+    fn check_kfunc_object(&mut self, proto: &Proto, index: usize, object: Object) -> Result<usize, Reject> {
         let reg = argument(index);
         let value = *self.path.state.reg(reg);
         if value.as_ptr().is_some_and(|ptr| is_typed(ptr.kind)) {
-            let class = Class::Object(object);
-            return self.check_kfunc_struct(proto, index, reg, Param::Pointer { class, nullable }).map(|()| 1);
+            return self.check_kfunc_struct(proto, index, reg, object).map(|()| 1);
         }
         if object.kind == Kind::FuncProto {
             return unsupported(format!("a function given to kernel function {}", proto.row.name));

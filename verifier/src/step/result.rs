@@ -10,7 +10,7 @@ use crate::cfg::maps;
 use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
 use crate::release::Rule;
-use crate::state::{Held, Ptr, PtrKind, Reference, Value};
+use crate::state::{BtfPtr, Held, Ptr, PtrKind, Reference, Trust, Value};
 use crate::walk::Walk;
 
 /// The largest error number in results (MAX_ERRNO).
@@ -38,7 +38,9 @@ impl Walk<'_> {
                 let size = u32::try_from(args.mem_size).unwrap_or(u32::MAX);
                 PtrKind::Mem { size, rdonly: false, ringbuf: true }
             }
-            RetKind::DynptrMem | RetKind::MemOrBtfId | RetKind::BtfId(_) | RetKind::BtfIdTrusted(_) => {
+            RetKind::BtfId(name) => PtrKind::Btf(BtfPtr::kernel(self.kernel_struct(name)?, Trust::PLAIN)),
+            RetKind::BtfIdTrusted(name) => PtrKind::Btf(BtfPtr::kernel(self.kernel_struct(name)?, Trust::TRUSTED)),
+            RetKind::DynptrMem | RetKind::MemOrBtfId => {
                 return unsupported(format!("the result of helper bpf_{}", proto.name));
             }
         };
