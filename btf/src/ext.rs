@@ -88,6 +88,26 @@ impl CoreReloKind {
         }
     }
 
+    /// Its number.
+    pub const fn number(self) -> u32 {
+        match self {
+            CoreReloKind::FieldByteOffset => 0,
+            CoreReloKind::FieldByteSize => 1,
+            CoreReloKind::FieldExists => 2,
+            CoreReloKind::FieldSigned => 3,
+            CoreReloKind::FieldLshift => 4,
+            CoreReloKind::FieldRshift => 5,
+            CoreReloKind::TypeIdLocal => 6,
+            CoreReloKind::TypeIdTarget => 7,
+            CoreReloKind::TypeExists => 8,
+            CoreReloKind::TypeSize => 9,
+            CoreReloKind::EnumvalExists => 10,
+            CoreReloKind::EnumvalValue => 11,
+            CoreReloKind::TypeMatches => 12,
+            CoreReloKind::Unknown(other) => other,
+        }
+    }
+
     /// The name that loaders print: `byte_off`, `field_exists`.
     pub const fn name(self) -> &'static str {
         match self {

@@ -4,8 +4,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::Btf;
 use crate::types::{Linkage, TypeId};
+use crate::{Btf, CoreRelo};
 
 /// A function of a program.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,6 +46,8 @@ pub struct ProgramInfo {
     pub lines: Vec<LineEntry>,
     /// Slots of instructions whose CO-RE relocation found nothing, and the relocation as loaders print it.
     pub unresolved: Vec<(u32, String)>,
+    /// Slots of instructions whose CO-RE relocation is left to the kernel, and the relocation.
+    pub pending: Vec<(u32, CoreRelo)>,
 }
 
 impl ProgramInfo {
@@ -64,6 +66,12 @@ impl ProgramInfo {
 
 impl Default for ProgramInfo {
     fn default() -> Self {
-        ProgramInfo { btf: Arc::new(Btf::empty()), funcs: Vec::new(), lines: Vec::new(), unresolved: Vec::new() }
+        ProgramInfo {
+            btf: Arc::new(Btf::empty()),
+            funcs: Vec::new(),
+            lines: Vec::new(),
+            unresolved: Vec::new(),
+            pending: Vec::new(),
+        }
     }
 }

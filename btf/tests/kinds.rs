@@ -126,6 +126,7 @@ fn info_finds_by_slot() {
         funcs: vec![],
         lines: vec![line(0, 7), line(3, 8)],
         unresolved: vec![],
+        pending: vec![],
     };
     assert_eq!(info.line_at(2).map(|l| l.line), Some(7));
     assert_eq!(info.line_at(3).map(|l| l.line), Some(8));

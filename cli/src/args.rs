@@ -289,6 +289,9 @@ pub struct LoadArgs {
     /// Take programs to be of this type, whatever their sections are called
     #[arg(long = "type", value_name = "TYPE", value_parser = program_type)]
     pub kind: Option<ProgType>,
+    /// Leave CO-RE relocations to the kernel (since 5.17) in place of resolving them against its types here
+    #[arg(long)]
+    pub core_by_kernel: bool,
     /// Pin programs and maps in this folder of a BPF file system
     #[arg(long, value_name = "DIR")]
     pub pin: Option<PathBuf>,

@@ -63,7 +63,7 @@ fn programs(args: &DumpArgs, object: &Object) -> Result<Vec<String>, CliError> {
 }
 
 fn options(args: &DumpArgs) -> Options {
-    Options { kind: args.kind, attach: None, core: None }
+    Options { kind: args.kind, ..Options::default() }
 }
 
 fn asm(args: &DumpArgs, object: &Object, out: &mut Out) -> Result<Outcome, CliError> {

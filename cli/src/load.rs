@@ -20,7 +20,7 @@ pub fn load(args: &LoadArgs, out: &mut Out) -> Result<Outcome, CliError> {
     let names: Vec<&str> = args.program.iter().map(String::as_str).collect();
     let options = ObjectOptions {
         programs: &names,
-        link: Options { kind: args.kind, attach: None, core: None },
+        link: Options { kind: args.kind, core_by_kernel: args.core_by_kernel, ..Options::default() },
         load: LoadOptions { log: LogLevel(args.log_level.into()), ..LoadOptions::default() },
         ..ObjectOptions::default()
     };

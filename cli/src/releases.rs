@@ -61,7 +61,7 @@ pub fn releases(
 }
 
 fn judge(engine: &Engine, args: &VerifyArgs, object: &Object, name: &str) -> (Judged, Outcome) {
-    let options = Options { kind: args.kind, attach: None, core: None };
+    let options = Options { kind: args.kind, ..Options::default() };
     match engine.verify(object, name, &options, LogLevel(0)) {
         Ok(proof) => (Ok(proof), Outcome::Good),
         Err(Error::Rejected { rejection, .. }) => {

@@ -92,7 +92,7 @@ fn load(args: &RunArgs) -> Result<(Instance, String, Object), CliError> {
     let name = choose(&object, args.program.as_deref())?;
     let engine =
         Engine::new().backend(if args.check_states { Backend::States } else { EngineArg::backend(args.engine) });
-    let instance = engine.load_with(&object, &Options { kind: args.kind, attach: None, core: None })?;
+    let instance = engine.load_with(&object, &Options { kind: args.kind, ..Options::default() })?;
     Ok((instance, name, object))
 }
 
@@ -123,7 +123,7 @@ fn rejected(args: &RunArgs, object: &Object, name: &str, error: Error) -> Result
         Error::Kernel { source, .. } => return crate::load::failed(object, *source),
         other => return Err(other.into()),
     };
-    let options = Options { kind: args.kind, attach: None, core: None };
+    let options = Options { kind: args.kind, ..Options::default() };
     let mut stderr = std::io::stderr().lock();
     if let Err(Error::Rejected { rejection, .. }) = Engine::new().verify(object, &culprit, &options, LogLevel(1)) {
         write!(stderr, "{}", rejection.log)?;

@@ -159,7 +159,7 @@ fn judge<'a>(
     object: &Object,
     entry: &'a ring3::object::ProgramEntry,
 ) -> Row<'a> {
-    let options = Options { kind: args.kind, attach: None, core: None };
+    let options = Options { kind: args.kind, ..Options::default() };
     let kind = args.kind.or(entry.matched.map(|matched| matched.kind));
     let row = |verdict, errno, stats, message: String, log: String| Row {
         file,
@@ -205,7 +205,7 @@ fn judge<'a>(
 
 /// Adds what the walk without pruning says, where that is something else.
 fn beside_reference(engine: &Engine, args: &VerifyArgs, object: &Object, row: &mut Row<'_>) {
-    let options = Options { kind: args.kind, attach: None, core: None };
+    let options = Options { kind: args.kind, ..Options::default() };
     let verdict = match engine.verify(object, row.program, &options, LogLevel::default()) {
         Ok(proof) => Ok(proof),
         Err(Error::Rejected { rejection, .. }) => Err(rejection),

@@ -10,7 +10,7 @@ use ring3_platform::kfuncs::base_name;
 use ring3_platform::{KfuncRef, ProgType, Program};
 
 use crate::btf::{NO_LOG, for_kernel, native};
-use crate::sys::attr::{self, FuncInfo, LineInfo};
+use crate::sys::attr::{self, CoreRelo, FuncInfo, LineInfo};
 use crate::sys::{self, AsFd, BorrowedFd, Command, Failure, Load, Logged, OwnedFd};
 use crate::{BtfObject, Errno, Error, KernelTypes, Map};
 
@@ -175,6 +175,7 @@ pub(crate) struct Info {
     pub types: Option<Arc<Types>>,
     funcs: Vec<FuncInfo>,
     lines: Vec<LineInfo>,
+    relos: Vec<CoreRelo>,
 }
 
 impl Info {
@@ -185,6 +186,13 @@ impl Info {
         };
         let mut btf = Btf::clone(&info.btf);
         let lines = line_info(info, &mut btf);
+        let relos = info.pending.iter().map(|(slot, relo)| CoreRelo {
+            insn_off: slot.saturating_mul(RawInsn::BYTES as u32),
+            type_id: relo.type_id.0,
+            access_str_off: relo.access.0,
+            kind: relo.kind.number(),
+        });
+        let relos = relos.collect();
         for func in info.funcs.iter().filter(|func| func.linkage == Linkage::Static) {
             // A hidden global function is verified as a static one.
             btf.set_linkage(func.type_id, Linkage::Static);
@@ -200,7 +208,7 @@ impl Info {
             },
         };
         let funcs = info.funcs.iter().map(|f| FuncInfo { insn_off: f.slot, type_id: f.type_id.0 }).collect();
-        Ok(Info { types: Some(types), funcs, lines })
+        Ok(Info { types: Some(types), funcs, lines, relos })
     }
 }
 
@@ -262,6 +270,7 @@ pub(crate) fn load_code(
         btf: info.types.as_deref().map(|types| types.as_fd()),
         funcs: &info.funcs,
         lines: &info.lines,
+        relos: &info.relos,
         attach_btf_id: options.attach_btf_id,
         fd_array: if by_index { &fds } else { &[] },
         ..Load::default()

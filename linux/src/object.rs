@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ring3_btf::CoreTarget;
 use ring3_isa::Endianness;
-use ring3_object::{Object, Options};
+use ring3_object::{Object, ObjectError, Options};
 use ring3_platform::maps::Pinning;
 use ring3_platform::{MapDef, Program};
 
@@ -141,7 +142,15 @@ pub fn load_object(object: &Object, options: &ObjectOptions<'_>) -> Result<Loade
     if object.endian() != native {
         return Err(Error::ByteOrder { file: object.file().to_owned() });
     }
-    let plan = Plan::new(object, options)?;
+    let plan = match Plan::new(object, options) {
+        // The types are those of the kernel that it goes to.
+        Err(Error::Object(ObjectError::NeedsCoRe { .. })) if options.link.core.is_none() => {
+            let core = Some(Arc::new(CoreTarget::new(Arc::new(KernelTypes::read()?.btf().clone()))));
+            let link = Options { core, ..options.link.clone() };
+            Plan::new(object, &ObjectOptions { link, ..options.clone() })?
+        }
+        plan => plan?,
+    };
     let mut shared = Shared::default();
     let mut made: BTreeMap<usize, Map> = BTreeMap::new();
     let first = plan.programs.first().map(|program| shared.info(program, &options.load)).transpose()?;

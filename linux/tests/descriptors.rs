@@ -3,9 +3,12 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
 
 use common::{kernel, loaded, object};
-use ring3_linux::{Errno, ObjectOptions, load_object};
+use ring3_linux::{Errno, Error, Link, LoadOptions, LogLevel, ObjectOptions, TestRun, XdpMode, load_object};
+use ring3_platform::{MapDef, MapFlags, MapType, ProgType};
 
 /// Numbers of open descriptors, without the one that is needed to look.
 fn numbers() -> BTreeSet<u64> {
@@ -57,7 +60,40 @@ fn everything_is_closed_when_descriptors_run_out() {
         assert_eq!(open(), before);
     }
     assert!(errors >= needed);
-    loaded(&common::program(ring3_platform::ProgType::Xdp, "r0 = 2\nexit"));
+    refusals_close_everything();
+    loaded(&common::program(ProgType::Xdp, "r0 = 2\nexit"));
+}
+
+/// Whatever is refused, and wherever on the way, what was made before is closed.
+fn refusals_close_everything() {
+    let before = open();
+    let map = |flags| Arc::new(MapDef { flags: MapFlags(flags), ..MapDef::new("map", MapType::Hash, 4, 4, 1) });
+    let refused = |maps, text: &str, options: &LoadOptions| {
+        let mut program = common::program(ProgType::SocketFilter, text);
+        program.maps = maps;
+        let error = ring3_linux::load(&program, options).unwrap_err();
+        assert_eq!(open(), before, "{error}");
+        error
+    };
+    let (good, plain) = ("r1 = map[fd:0]\nr0 = 0\nexit", LoadOptions::default());
+    // By the verifier; the second map; a flag; a log that does not fit at first.
+    assert!(refused(vec![map(0)], "r1 = map[fd:0]\nexit", &plain).log().unwrap().text.contains("R0 !read_ok"));
+    assert!(matches!(refused(vec![map(0), map(1 << 31)], good, &plain), Error::Map { .. }));
+    assert_eq!(refused(vec![map(0)], good, &LoadOptions { flags: 1 << 31, ..plain }).errno(), Some(Errno::EINVAL));
+    let long = format!("r1 = map[fd:0]\n{}r0 = r5\nexit", "r0 = 0\n".repeat(5_000));
+    let all = LoadOptions { log: LogLevel::ALL, ..plain };
+    let log = refused(vec![map(0)], &long, &all).log().unwrap().clone();
+    assert!(log.is_whole && log.text.len() > 64 << 10 && log.text.contains("R5 !read_ok"));
+    // A link that cannot be made, a pin outside of a BPF file system, a run that the kernel refuses.
+    let xdp = loaded(&common::program(ProgType::Xdp, "r0 = 2\nexit"));
+    let with_program = open();
+    assert!(Link::xdp(&xdp.prog, 4_000_000, XdpMode::Any).is_err());
+    assert!(Link::raw_tracepoint(&xdp.prog, "nothing").is_err());
+    assert!(xdp.prog.pin(Path::new("/proc/self/nothing")).is_err());
+    assert!(xdp.prog.test_run(&TestRun::default()).is_err());
+    assert_eq!(open(), with_program);
+    drop(xdp);
+    assert_eq!(open(), before);
 }
 
 /// Sets the limit if one is given; gives the one that is.

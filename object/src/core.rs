@@ -4,7 +4,7 @@ use ring3_btf::{CoreAccess, CoreAnswer, CoreError, CoreRelo, CoreResolver, CoreT
 use ring3_isa::RawInsn;
 
 use crate::error::ObjectError;
-use crate::object::{Function, Object, in_range};
+use crate::object::{Function, Object, Options, in_range};
 
 /// Call of a helper that no kernel has: what stands for an instruction whose relocation has no answer. Where such code is
 /// dead the program loads; elsewhere verifiers say `invalid func unknown#195896080`. The number is libbpf's.
@@ -21,15 +21,19 @@ pub(crate) struct Core<'o> {
     object: &'o Object,
     program: &'o str,
     target: Option<&'o CoreTarget>,
+    by_kernel: bool,
     resolver: Option<CoreResolver<'o>>,
     /// Slot in the linked program, and the relocation that has no answer.
     pub unresolved: Vec<(u32, String)>,
+    /// Slot in the linked program, and the relocation that the kernel is to resolve.
+    pub pending: Vec<(u32, CoreRelo)>,
 }
 
 impl<'o> Core<'o> {
-    pub fn new(object: &'o Object, program: &'o str, target: Option<&'o CoreTarget>) -> Core<'o> {
+    pub fn new(object: &'o Object, program: &'o str, options: &'o Options) -> Core<'o> {
+        let (target, by_kernel) = (options.core.as_deref(), options.core_by_kernel);
         let resolver = object.btf.as_deref().map(|btf| CoreResolver::new(btf, target));
-        Core { object, program, target, resolver, unresolved: Vec::new() }
+        Core { object, program, target, by_kernel, resolver, unresolved: Vec::new(), pending: Vec::new() }
     }
 
     /// The kernel's types.
@@ -42,6 +46,11 @@ impl<'o> Core<'o> {
         let (Some(resolver), Some(btf)) = (&mut self.resolver, &self.object.btf) else { return Ok(()) };
         let section = &self.object.code[&function.section];
         for relo in in_range(&section.core, |r| r.insn_off, &function.range()) {
+            let slot = base + ((u64::from(relo.insn_off) - function.offset) / SLOT) as u32;
+            if self.by_kernel {
+                self.pending.push((slot, *relo));
+                continue;
+            }
             let at = || self.object.at(function.section, u64::from(relo.insn_off));
             let (program, relocation) = (|| self.program.to_owned(), || describe_core_relo(btf, relo));
             let answer = resolver.resolve(relo).map_err(|source| match source {
@@ -59,8 +68,7 @@ impl<'o> Core<'o> {
                 ObjectError::CoRePatch { at: at(), program: program(), relocation, problem }
             })?;
             if let Patched::Unresolved = patched {
-                let slot = (u64::from(relo.insn_off) - function.offset) / SLOT;
-                self.unresolved.push((base + slot as u32, relocation()));
+                self.unresolved.push((slot, relocation()));
             }
         }
         Ok(())

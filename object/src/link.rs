@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ring3_btf::{Btf, CoreTarget, FuncEntry, LineEntry, Linkage, ProgramInfo, Type};
+use ring3_btf::{Btf, FuncEntry, LineEntry, Linkage, ProgramInfo, Type};
 use ring3_isa::{Callee, Code, Insn, RawInsn, Reg, Wide, encode};
 use ring3_platform::{KfuncRef, Program};
 
 use crate::core::Core;
 use crate::error::ObjectError;
 use crate::externs::Answer;
-use crate::object::{CodeSection, Function, Object, in_range, is_func};
+use crate::object::{CodeSection, Function, Object, Options, in_range, is_func};
 use crate::{ExternKind, MAX_SLOTS};
 
 /// Relocation of a 64-bit immediate load.
@@ -67,7 +67,7 @@ struct Reference {
 }
 
 impl<'o> Linker<'o> {
-    pub fn new(object: &'o Object, program: &'o str, target: Option<&'o CoreTarget>) -> Linker<'o> {
+    pub fn new(object: &'o Object, program: &'o str, options: &'o Options) -> Linker<'o> {
         let (code, maps, kfuncs, placed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Linker {
             object,
@@ -78,7 +78,7 @@ impl<'o> Linker<'o> {
             map_at: BTreeMap::new(),
             slot_of: BTreeMap::new(),
             placed,
-            core: Core::new(object, program, target),
+            core: Core::new(object, program, options),
         }
     }
 
@@ -311,6 +311,7 @@ impl<'o> Linker<'o> {
             funcs: Vec::new(),
             lines: Vec::new(),
             unresolved: self.core.unresolved.clone(),
+            pending: self.core.pending.clone(),
         };
         let mut strings = Strings { btf, known: BTreeMap::new() };
         for &(position, base) in &self.placed {
@@ -344,7 +345,8 @@ impl<'o> Linker<'o> {
                 info.lines.push(LineEntry { slot, file, text, line: record.line, col: record.col });
             }
         }
-        let is_some = !info.funcs.is_empty() || !info.lines.is_empty() || !info.unresolved.is_empty();
+        let is_some =
+            !info.funcs.is_empty() || !info.lines.is_empty() || !info.unresolved.is_empty() || !info.pending.is_empty();
         Ok(is_some.then_some(info))
     }
 }

@@ -45,6 +45,8 @@ pub struct Options {
     /// The kernel's types, for CO-RE relocations. Without them only programs link that have none, or only ask for
     /// numbers of the object's own types.
     pub core: Option<Arc<CoreTarget>>,
+    /// Leaves CO-RE relocations to the kernel that the program is loaded into (since 5.17). ring3 does not judge such programs.
+    pub core_by_kernel: bool,
 }
 
 /// Where a map is defined.
@@ -204,7 +206,7 @@ impl Object {
             let at = self.at(function.section, function.offset);
             return Err(ObjectError::UnknownType { at, program: name.to_owned() });
         };
-        let linked = Linker::new(self, name, options.core.as_deref()).link(main)?;
+        let linked = Linker::new(self, name, options).link(main)?;
         Ok(Program {
             name: entry.name.clone(),
             section: entry.section.clone(),

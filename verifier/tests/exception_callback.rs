@@ -31,7 +31,13 @@ fn types(tag: &str) -> Btf {
 fn judge(tag: &str) -> Result<(), (Errno, String)> {
     let code = ring3_isa::assemble("r0 = 0\nexit").unwrap();
     let main = FuncEntry { slot: 0, name: "main".into(), type_id: TypeId(2), linkage: Linkage::Static };
-    let info = ProgramInfo { btf: Arc::new(types(tag)), funcs: vec![main], lines: Vec::new(), unresolved: Vec::new() };
+    let info = ProgramInfo {
+        btf: Arc::new(types(tag)),
+        funcs: vec![main],
+        lines: Vec::new(),
+        unresolved: Vec::new(),
+        pending: Vec::new(),
+    };
     let program = Program { info: Some(Arc::new(info)), ..Program::new("main", ProgType::SchedCls, code) };
     let verdict = verify(Arc::new(program), Arc::new(Target::default()), LogLevel(0));
     verdict.map(|_| ()).map_err(|rejection| (rejection.errno, rejection.message.clone()))

@@ -210,6 +210,13 @@ plain! {
         8 line_off: u32,
         12 line_col: u32,
     }
+    /// `struct bpf_core_relo`.
+    CoreRelo {
+        0 insn_off: u32,
+        4 type_id: u32,
+        8 access_str_off: u32,
+        12 kind: u32,
+    }
     /// `struct bpf_prog_info`.
     ProgInfo {
         0 kind: u32,

@@ -1,6 +1,6 @@
 //! Loading and running programs.
 
-use super::attr::{BtfLoad, FuncInfo, LineInfo, Name, ProgLoad, TestRun as Attr};
+use super::attr::{BtfLoad, CoreRelo, FuncInfo, LineInfo, Name, ProgLoad, TestRun as Attr};
 use super::{BorrowedFd, Command, Failure, OwnedFd, addr, addr_mut, bpf, bpf_fd, fd};
 
 /// What BPF_PROG_LOAD takes. `insns` are in native byte order.
@@ -20,6 +20,7 @@ pub struct Load<'a> {
     pub btf: Option<BorrowedFd<'a>>,
     pub funcs: &'a [FuncInfo],
     pub lines: &'a [LineInfo],
+    pub relos: &'a [CoreRelo],
     pub attach_btf_id: u32,
     /// A program, or a module's BTF.
     pub attach_to: Option<BorrowedFd<'a>>,
@@ -70,6 +71,9 @@ pub fn prog_load(load: &Load<'_>, log: &mut [u8]) -> Logged {
         line_info_rec_size: of(load.lines.len(), size_of::<LineInfo>()),
         line_info: at(load.lines.len(), addr(load.lines)),
         line_info_cnt: load.lines.len() as u32,
+        core_relo_cnt: load.relos.len() as u32,
+        core_relos: at(load.relos.len(), addr(load.relos)),
+        core_relo_rec_size: of(load.relos.len(), size_of::<CoreRelo>()),
         attach_btf_id: load.attach_btf_id,
         attach_fd: number(load.attach_to),
         fd_array: at(load.fd_array.len(), addr(load.fd_array)),

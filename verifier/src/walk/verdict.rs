@@ -140,6 +140,9 @@ fn structure(program: &Program, target: &Target, log: &mut Log) -> Result<Struct
     if unknown != 0 {
         return Err((Reject::Unsupported { what: format!("the load flag {unknown:#x}") }, None));
     }
+    if program.info.as_ref().is_some_and(|info| !info.pending.is_empty()) {
+        return Err((Reject::Unsupported { what: "a CO-RE relocation that is left to the kernel".to_owned() }, None));
+    }
     let functions = cfg::functions(program)?;
     if log.verbose() {
         for (index, function) in functions.iter().enumerate() {
