@@ -32,6 +32,7 @@ Examples:
   ring3 verify --program lb -o json lb.bpf.o              one JSON object a line, for scripts
   ring3 verify --kernel 5.15 lb.bpf.o                     would an older kernel load it?
   ring3 verify --kernel all *.bpf.o                       from which release on would it?
+  ring3 verify --profile=lb.svg lb.bpf.o                  what takes so many instructions?
   ring3 verify -o sarif *.bpf.o > ring3.sarif             for code scanning
   ring3 verify --type xdp odd_section.bpf.o               where the section's name does not say the type
 
@@ -161,6 +162,9 @@ pub struct VerifyArgs {
     /// How much to log: 0 nothing, 1 the way to the error, 2 every state, 4 statistics
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=7))]
     pub log_level: u8,
+    /// Show where the verifier's budget goes, and why states differ; with =FILE also as a flame graph (SVG)
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, conflicts_with = "output")]
+    pub profile: Option<Option<PathBuf>>,
     /// How to print
     #[arg(short = 'o', long = "output", value_enum, default_value_t = VerifyFormat::Table)]
     pub output: VerifyFormat,

@@ -17,6 +17,7 @@ mod listing;
 mod load;
 mod output;
 mod parity;
+mod profile;
 mod releases;
 mod run;
 mod sarif;

@@ -13,6 +13,7 @@ use crate::Outcome;
 use crate::args::{KernelArg, VerifyArgs, VerifyFormat};
 use crate::error::CliError;
 use crate::output::{Ink, Out, printable};
+use crate::profile;
 use crate::releases::releases;
 use crate::sarif::{self, Finding};
 use crate::table::{Column, csv, line};
@@ -121,6 +122,9 @@ pub fn verify(args: &VerifyArgs, out: &mut Out) -> Result<Outcome, CliError> {
     }
     if args.kernel == KernelArg::All {
         return Ok(worst.max(releases(&engine, args, &objects, out)?));
+    }
+    if let Some(to) = &args.profile {
+        return Ok(worst.max(profile::profile(&engine, args, &objects, to.as_deref(), out)?));
     }
     let mut printer = Printer::new(args, &objects, out)?;
     for (file, object) in &objects {

@@ -1,7 +1,7 @@
 //! Since when Linux has what a program uses, beyond the `since` of each table: helpers by program type, kernel functions,
 //! instructions, flags and special fields of maps.
 //!
-//! What is measured: rows of helpers and of kernel functions are what 6.1, 6.12 and 6.18 said (`conformance/kernel/facts`); the first
+//! What is measured: rows of helpers and of kernel functions are what kernels from 5.10 on said (`conformance/kernel/facts`); the first
 //! of them that has something stands for it where nothing more is known, so that no release is said to have what it may
 //! lack. The rest are the releases of the mainline tree that brought it. Distributions port features back, so a kernel
 //! may have more than its number says.
@@ -141,6 +141,8 @@ impl FieldKind {
 /// Helpers that program types got later than there was the helper: number, the first of the measured releases that has it, types.
 const LATER: &[(u32, (u8, u8), &[ProgType])] = &[
     // get_current_pid_tgid
+    (14, (6, 1), &[ProgType::CgroupDevice, ProgType::CgroupSockopt, ProgType::CgroupSysctl]),
+    // get_current_pid_tgid
     (
         14,
         (6, 12),
@@ -165,7 +167,7 @@ const LATER: &[(u32, (u8, u8), &[ProgType])] = &[
     // get_current_uid_gid
     (
         15,
-        (6, 18),
+        (6, 17),
         &[
             ProgType::CgroupSkb,
             ProgType::FlowDissector,
@@ -186,9 +188,11 @@ const LATER: &[(u32, (u8, u8), &[ProgType])] = &[
         ],
     ),
     // get_current_comm
+    (16, (6, 1), &[ProgType::CgroupDevice, ProgType::CgroupSockopt, ProgType::CgroupSysctl]),
+    // get_current_comm
     (
         16,
-        (6, 18),
+        (6, 17),
         &[
             ProgType::CgroupSkb,
             ProgType::FlowDissector,
@@ -210,9 +214,11 @@ const LATER: &[(u32, (u8, u8), &[ProgType])] = &[
         ],
     ),
     // get_cgroup_classid
+    (17, (6, 1), &[ProgType::CgroupDevice, ProgType::CgroupSockopt, ProgType::CgroupSysctl]),
+    // get_cgroup_classid
     (
         17,
-        (6, 18),
+        (6, 17),
         &[
             ProgType::CgroupSkb,
             ProgType::FlowDissector,
@@ -237,7 +243,7 @@ const LATER: &[(u32, (u8, u8), &[ProgType])] = &[
     // perf_event_read
     (
         22,
-        (6, 18),
+        (6, 17),
         &[
             ProgType::CgroupDevice,
             ProgType::CgroupSkb,
@@ -278,7 +284,7 @@ const LATER: &[(u32, (u8, u8), &[ProgType])] = &[
     // current_task_under_cgroup
     (
         37,
-        (6, 18),
+        (6, 17),
         &[
             ProgType::CgroupSkb,
             ProgType::FlowDissector,
@@ -299,10 +305,14 @@ const LATER: &[(u32, (u8, u8), &[ProgType])] = &[
             ProgType::Xdp,
         ],
     ),
+    // get_socket_cookie
+    (46, (6, 1), &[ProgType::Lsm, ProgType::SkReuseport, ProgType::Tracing]),
+    // setsockopt
+    (49, (6, 1), &[ProgType::CgroupSockAddr, ProgType::CgroupSockopt]),
     // perf_event_read_value
     (
         55,
-        (6, 18),
+        (6, 17),
         &[
             ProgType::CgroupDevice,
             ProgType::CgroupSkb,
@@ -328,6 +338,8 @@ const LATER: &[(u32, (u8, u8), &[ProgType])] = &[
             ProgType::Xdp,
         ],
     ),
+    // getsockopt
+    (57, (6, 1), &[ProgType::CgroupSockAddr, ProgType::CgroupSockopt]),
     // get_current_cgroup_id
     (
         80,
@@ -350,10 +362,108 @@ const LATER: &[(u32, (u8, u8), &[ProgType])] = &[
             ProgType::Xdp,
         ],
     ),
+    // spin_lock
+    (
+        93,
+        (6, 1),
+        &[
+            ProgType::Kprobe,
+            ProgType::Lsm,
+            ProgType::PerfEvent,
+            ProgType::RawTracepoint,
+            ProgType::RawTracepointWritable,
+            ProgType::Tracepoint,
+            ProgType::Tracing,
+        ],
+    ),
+    // spin_unlock
+    (
+        94,
+        (6, 1),
+        &[
+            ProgType::Kprobe,
+            ProgType::Lsm,
+            ProgType::PerfEvent,
+            ProgType::RawTracepoint,
+            ProgType::RawTracepointWritable,
+            ProgType::Tracepoint,
+            ProgType::Tracing,
+        ],
+    ),
+    // strtol
+    (
+        105,
+        (6, 1),
+        &[
+            ProgType::CgroupDevice,
+            ProgType::CgroupSkb,
+            ProgType::CgroupSock,
+            ProgType::CgroupSockAddr,
+            ProgType::CgroupSockopt,
+            ProgType::FlowDissector,
+            ProgType::Kprobe,
+            ProgType::Lsm,
+            ProgType::LwtIn,
+            ProgType::LwtOut,
+            ProgType::LwtSeg6local,
+            ProgType::LwtXmit,
+            ProgType::PerfEvent,
+            ProgType::RawTracepoint,
+            ProgType::RawTracepointWritable,
+            ProgType::SchedAct,
+            ProgType::SchedCls,
+            ProgType::SkLookup,
+            ProgType::SkMsg,
+            ProgType::SkReuseport,
+            ProgType::SkSkb,
+            ProgType::SockOps,
+            ProgType::SocketFilter,
+            ProgType::Tracepoint,
+            ProgType::Tracing,
+            ProgType::Xdp,
+        ],
+    ),
+    // strtoul
+    (
+        106,
+        (6, 1),
+        &[
+            ProgType::CgroupDevice,
+            ProgType::CgroupSkb,
+            ProgType::CgroupSock,
+            ProgType::CgroupSockAddr,
+            ProgType::CgroupSockopt,
+            ProgType::FlowDissector,
+            ProgType::Kprobe,
+            ProgType::Lsm,
+            ProgType::LwtIn,
+            ProgType::LwtOut,
+            ProgType::LwtSeg6local,
+            ProgType::LwtXmit,
+            ProgType::PerfEvent,
+            ProgType::RawTracepoint,
+            ProgType::RawTracepointWritable,
+            ProgType::SchedAct,
+            ProgType::SchedCls,
+            ProgType::SkLookup,
+            ProgType::SkMsg,
+            ProgType::SkReuseport,
+            ProgType::SkSkb,
+            ProgType::SockOps,
+            ProgType::SocketFilter,
+            ProgType::Tracepoint,
+            ProgType::Tracing,
+            ProgType::Xdp,
+        ],
+    ),
+    // sk_storage_get
+    (107, (6, 1), &[ProgType::Tracing]),
+    // sk_storage_delete
+    (108, (6, 1), &[ProgType::Tracing]),
     // send_signal
     (
         109,
-        (6, 18),
+        (6, 17),
         &[
             ProgType::CgroupDevice,
             ProgType::CgroupSkb,
@@ -382,7 +492,7 @@ const LATER: &[(u32, (u8, u8), &[ProgType])] = &[
     // send_signal_thread
     (
         117,
-        (6, 18),
+        (6, 17),
         &[
             ProgType::CgroupDevice,
             ProgType::CgroupSkb,
@@ -437,7 +547,26 @@ const LATER: &[(u32, (u8, u8), &[ProgType])] = &[
         ],
     ),
     // get_netns_cookie
-    (122, (6, 18), &[ProgType::CgroupSkb, ProgType::SchedAct, ProgType::SchedCls, ProgType::SocketFilter]),
+    (122, (6, 1), &[ProgType::CgroupSockopt, ProgType::SkMsg, ProgType::SockOps]),
+    // get_netns_cookie
+    (122, (6, 17), &[ProgType::CgroupSkb, ProgType::SchedAct, ProgType::SchedCls, ProgType::SocketFilter]),
+    // get_current_ancestor_cgroup_id
+    (
+        123,
+        (6, 1),
+        &[
+            ProgType::CgroupDevice,
+            ProgType::CgroupSockopt,
+            ProgType::CgroupSysctl,
+            ProgType::Kprobe,
+            ProgType::Lsm,
+            ProgType::PerfEvent,
+            ProgType::RawTracepoint,
+            ProgType::RawTracepointWritable,
+            ProgType::Tracepoint,
+            ProgType::Tracing,
+        ],
+    ),
     // get_current_ancestor_cgroup_id
     (
         123,
@@ -463,7 +592,7 @@ const LATER: &[(u32, (u8, u8), &[ProgType])] = &[
     // get_task_stack
     (
         141,
-        (6, 18),
+        (6, 17),
         &[
             ProgType::CgroupDevice,
             ProgType::CgroupSkb,
@@ -492,7 +621,7 @@ const LATER: &[(u32, (u8, u8), &[ProgType])] = &[
     // task_storage_get
     (
         156,
-        (6, 18),
+        (6, 17),
         &[
             ProgType::CgroupDevice,
             ProgType::CgroupSkb,
@@ -521,7 +650,7 @@ const LATER: &[(u32, (u8, u8), &[ProgType])] = &[
     // task_storage_delete
     (
         157,
-        (6, 18),
+        (6, 17),
         &[
             ProgType::CgroupDevice,
             ProgType::CgroupSkb,
@@ -552,7 +681,7 @@ const LATER: &[(u32, (u8, u8), &[ProgType])] = &[
     // get_branch_snapshot
     (
         176,
-        (6, 18),
+        (6, 17),
         &[
             ProgType::CgroupDevice,
             ProgType::CgroupSkb,
@@ -581,7 +710,7 @@ const LATER: &[(u32, (u8, u8), &[ProgType])] = &[
     // find_vma
     (
         180,
-        (6, 18),
+        (6, 17),
         &[
             ProgType::CgroupDevice,
             ProgType::CgroupSkb,
@@ -612,28 +741,33 @@ const LATER: &[(u32, (u8, u8), &[ProgType])] = &[
 /// Kernel functions by the release that brought them; where that is not known, by the first measured one that has them.
 const KFUNCS: &[((u8, u8), &[&str])] = &[
     (
-        (6, 1),
+        (5, 10),
         &[
             "bpf_fentry_test1",
+            "bpf_modify_return_test",
+            "crash_kexec",
+            "tcp_cong_avoid_ai",
+            "tcp_reno_cong_avoid",
+            "tcp_reno_ssthresh",
+            "tcp_reno_undo_cwnd",
+            "tcp_slow_start",
+        ],
+    ),
+    (
+        (6, 1),
+        &[
             "bpf_key_put",
             "bpf_kfunc_call_memb_release",
             "bpf_kfunc_call_test_release",
             "bpf_lookup_system_key",
             "bpf_lookup_user_key",
-            "bpf_modify_return_test",
             "bpf_verify_pkcs7_signature",
-            "crash_kexec",
             "cubictcp_acked",
             "cubictcp_cong_avoid",
             "cubictcp_cwnd_event",
             "cubictcp_init",
             "cubictcp_recalc_ssthresh",
             "cubictcp_state",
-            "tcp_cong_avoid_ai",
-            "tcp_reno_cong_avoid",
-            "tcp_reno_ssthresh",
-            "tcp_reno_undo_cwnd",
-            "tcp_slow_start",
         ],
     ),
     (
@@ -802,32 +936,15 @@ const KFUNCS: &[((u8, u8), &[&str])] = &[
     (
         (6, 17),
         &[
-            "bpf_cgroup_read_xattr",
-            "bpf_dynptr_memset",
-            "bpf_strchr",
-            "bpf_strchrnul",
-            "bpf_strcmp",
-            "bpf_strcspn",
-            "bpf_strlen",
-            "bpf_strnchr",
-            "bpf_strnlen",
-            "bpf_strnstr",
-            "bpf_strrchr",
-            "bpf_strspn",
-            "bpf_strstr",
-        ],
-    ),
-    (
-        (6, 18),
-        &[
             "__bpf_trap",
             "bpf_arena_reserve_pages",
+            "bpf_cgroup_read_xattr",
             "bpf_copy_from_user_dynptr",
             "bpf_copy_from_user_str_dynptr",
             "bpf_copy_from_user_task_dynptr",
             "bpf_copy_from_user_task_str_dynptr",
             "bpf_cpumask_populate",
-            "bpf_dynptr_from_skb_meta",
+            "bpf_dynptr_memset",
             "bpf_iter_dmabuf_destroy",
             "bpf_iter_dmabuf_new",
             "bpf_iter_dmabuf_next",
@@ -849,15 +966,20 @@ const KFUNCS: &[((u8, u8), &[&str])] = &[
             "bpf_qdisc_watchdog_schedule",
             "bpf_skb_get_hash",
             "bpf_sock_ops_enable_tx_tstamp",
-            "bpf_strcasecmp",
-            "bpf_stream_vprintk_impl",
+            "bpf_strchr",
+            "bpf_strchrnul",
+            "bpf_strcmp",
+            "bpf_strcspn",
+            "bpf_strlen",
+            "bpf_strnchr",
+            "bpf_strnlen",
+            "bpf_strnstr",
+            "bpf_strrchr",
+            "bpf_strspn",
+            "bpf_strstr",
             "bpf_task_from_vpid",
-            "bpf_task_work_schedule_resume_impl",
-            "bpf_task_work_schedule_signal_impl",
-            "bpf_xdp_pull_data",
             "css_rstat_flush",
             "css_rstat_updated",
-            "scx_bpf_cpu_curr",
             "scx_bpf_cpu_node",
             "scx_bpf_cpu_rq",
             "scx_bpf_cpuperf_cap",
@@ -886,7 +1008,6 @@ const KFUNCS: &[((u8, u8), &[&str])] = &[
             "scx_bpf_get_online_cpumask",
             "scx_bpf_get_possible_cpumask",
             "scx_bpf_kick_cpu",
-            "scx_bpf_locked_rq",
             "scx_bpf_now",
             "scx_bpf_nr_cpu_ids",
             "scx_bpf_nr_node_ids",
@@ -903,6 +1024,19 @@ const KFUNCS: &[((u8, u8), &[&str])] = &[
             "scx_bpf_task_cpu",
             "scx_bpf_task_running",
             "scx_bpf_test_and_clear_cpu_idle",
+        ],
+    ),
+    (
+        (6, 18),
+        &[
+            "bpf_dynptr_from_skb_meta",
+            "bpf_strcasecmp",
+            "bpf_stream_vprintk_impl",
+            "bpf_task_work_schedule_resume_impl",
+            "bpf_task_work_schedule_signal_impl",
+            "bpf_xdp_pull_data",
+            "scx_bpf_cpu_curr",
+            "scx_bpf_locked_rq",
         ],
     ),
 ];

@@ -172,6 +172,13 @@ impl Engine {
         self.verify_program(object.program(program, &self.options(options))?, level)
     }
 
+    /// Where the verifier's budget goes for one program of an object, by source line and by call.
+    pub fn profile(&self, object: &Object, program: &str, options: &Options) -> Result<ring3_verifier::Profile, Error> {
+        check_order(object)?;
+        let program = object.program(program, &self.options(options))?;
+        Ok(ring3_verifier::profile(&program, &self.target))
+    }
+
     /// Verifies a program that comes from anywhere.
     pub fn verify_program(&self, program: Program, level: LogLevel) -> Result<VerifiedProgram, Error> {
         let (name, target) = (program.name.clone(), Arc::new(self.target.clone()));

@@ -11,6 +11,7 @@ pub mod domain;
 mod facts;
 pub mod follow;
 mod kernel;
+mod profile;
 pub mod reference;
 pub mod release;
 mod state;
@@ -20,7 +21,9 @@ mod walk;
 pub use diag::codes::{Category, Code};
 pub use diag::people::{Diagnosis, Note, Site, Source};
 pub use facts::{Direction, Facts, InsnFacts, MapUse, Region, SubprogFacts};
+pub use profile::{At, Profile, Sample, profile};
 pub use step::result::has_bounded_result;
+pub use walk::{Differs, Point, Why};
 
 use std::sync::Arc;
 

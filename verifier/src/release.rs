@@ -5,7 +5,7 @@
 //! verifier may give up, or know too little, where that of 6.18 does not.
 
 use crate::step::subprog::decl_tags;
-use ring3_btf::{Linkage, Type};
+use ring3_btf::{Btf, Linkage, Type, TypeId};
 use ring3_isa::{Callee, Insn};
 use ring3_platform::since::{MAP_FLAGS, helper_in, insn_since, kfunc_since};
 use ring3_platform::{AttachType, KernelVersion, LoadFlags, ProgType, Program, helper_name, kfuncs};
@@ -38,11 +38,13 @@ pub enum Rule {
     Negation,
     /// What bits a number has when its bytes are swapped.
     ByteSwap,
+    /// That a number is not the end of its range says that it is beside it.
+    Edges,
 }
 
 impl Rule {
     /// All of them.
-    const ALL: [Rule; 7] = [
+    const ALL: [Rule; 8] = [
         Rule::UninitStack,
         Rule::VariableStack,
         Rule::ConstantLookup,
@@ -50,6 +52,7 @@ impl Rule {
         Rule::LinkedAny,
         Rule::Negation,
         Rule::ByteSwap,
+        Rule::Edges,
     ];
 
     /// In words, and since when.
@@ -63,6 +66,7 @@ impl Rule {
                 ("bounds that follow from those of a number which differs by a negative or 32-bit constant", v(6, 18))
             }
             Rule::Negation => ("knowing the range of a negated number", v(6, 17)),
+            Rule::Edges => ("knowing that a number which is not the least of its range is greater", v(6, 8)),
             Rule::ByteSwap => ("knowing the bits of a number whose bytes were swapped", v(6, 18)),
         }
     }
@@ -255,8 +259,7 @@ fn functions(program: &Program, found: &mut Needs) {
         found.add("global functions".to_owned(), v(5, 6), slot);
         let Some(Type::Func { proto, .. }) = info.btf.get(func.type_id) else { continue };
         let Some(Type::FuncProto { params, .. }) = info.btf.get(*proto) else { continue };
-        // A context could be passed before, and is not told from memory here: rather one release too late than too early.
-        if params.iter().any(|param| info.btf.resolved(param.ty).is_ok_and(|ty| matches!(ty, Type::Ptr { .. }))) {
+        if params.iter().any(|param| is_memory(&info.btf, param.ty)) {
             found.add("pointers as arguments of global functions".to_owned(), v(5, 12), slot);
         }
         for (_, tag) in decl_tags(&info.btf, func.type_id).into_iter().filter(|(_, tag)| tag.starts_with("arg:")) {
@@ -267,5 +270,29 @@ fn functions(program: &Program, found: &mut Needs) {
             };
             found.add(format!("the tag {tag} of an argument"), since, slot);
         }
+    }
+}
+
+/// A pointer to something else than a context, by the name of the structure.
+fn is_memory(btf: &Btf, ty: TypeId) -> bool {
+    const CONTEXTS: [&str; 13] = [
+        "xdp_md",
+        "__sk_buff",
+        "pt_regs",
+        "bpf_sock",
+        "bpf_sock_addr",
+        "bpf_sock_ops",
+        "sk_msg_md",
+        "bpf_perf_event_data",
+        "bpf_sysctl",
+        "bpf_sockopt",
+        "sk_reuseport_md",
+        "bpf_sk_lookup",
+        "bpf_cgroup_dev_ctx",
+    ];
+    let Ok(Type::Ptr { to }) = btf.resolved(ty) else { return false };
+    match btf.resolved(*to) {
+        Ok(Type::Struct(of)) => !CONTEXTS.contains(&btf.string(of.name)),
+        Ok(_) | Err(_) => true,
     }
 }

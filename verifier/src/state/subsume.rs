@@ -243,3 +243,43 @@ fn as_scalar(slot: &Slot) -> Option<ScalarValue> {
         precise: false,
     })
 }
+
+/// The first thing by which a stored state does not cover the current one; for people who ask why.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Difference {
+    /// The calls, references or regions.
+    Context,
+    /// A register of a frame.
+    Reg(usize, usize),
+    /// A stack slot of a frame.
+    Slot(usize, usize),
+}
+
+/// See [`Difference`]; `None` if the state covers.
+pub fn difference(old: &State, cur: &State, live: &dyn Fn(usize) -> u16) -> Option<Difference> {
+    let mode = Mode::NotExact;
+    if covers(old, cur, mode, live) {
+        return None;
+    }
+    let mut ids = IdMap::default();
+    let same = old.frames.len() == cur.frames.len()
+        && old.frames.iter().zip(&cur.frames).all(|(old, cur)| old.callsite == cur.callsite)
+        && same_refs(&old.refs, &cur.refs, &mut ids);
+    if !same {
+        return Some(Difference::Context);
+    }
+    for (index, (old, cur)) in old.frames.iter().zip(&cur.frames).enumerate() {
+        for reg in (0..Reg::COUNT).filter(|reg| live(index) >> reg & 1 != 0) {
+            if !value_covers(&old.regs[reg], &cur.regs[reg], mode, &mut ids) {
+                return Some(Difference::Reg(index, reg));
+            }
+        }
+        let present = cur.stack.slots().len();
+        for (slot, old) in old.stack.slots().iter().enumerate() {
+            if !slot_covers(old, &cur.stack.slot(slot), slot < present, mode, &mut ids) {
+                return Some(Difference::Slot(index, slot));
+            }
+        }
+    }
+    Some(Difference::Context)
+}

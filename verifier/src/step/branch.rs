@@ -9,6 +9,7 @@ use super::result::unwrapped;
 use crate::diag::reject::Reject;
 use crate::domain::{self, Scalar};
 use crate::facts::Direction;
+use crate::release::Rule;
 use crate::state::{Delta, Held, Place, Ptr, PtrKind, ScalarValue, State, Value};
 use crate::walk::{Linked, MAX_LINKED, Next, Walk};
 
@@ -132,6 +133,9 @@ impl Walk<'_> {
         // Links that were dropped while they were collected are gone from the operands, too.
         let (left, right) = (*self.path.state.reg(lhs), right_reg.map_or(right, |reg| *self.path.state.reg(reg)));
         for taken in [true, false] {
+            if op == (if taken { CmpOp::Ne } else { CmpOp::Eq }) && !self.relies(Rule::Edges) {
+                continue;
+            }
             learn(self.side(taken), width, op, (lhs, left), (right_reg, right), taken, &linked);
         }
         self.learn_pointers(width, op, (lhs, left), (right_reg, right));

@@ -2,6 +2,7 @@
 
 mod path;
 mod precision;
+mod profile;
 mod prune;
 mod scc;
 mod stack_live;
@@ -14,9 +15,14 @@ use ring3_isa::{Insn, Malformed, Names, Reg, Reserved, Wide};
 use ring3_platform::{Program, Target, helper_name};
 
 pub use path::{Linked, MAX_LINKED, Past, Path, Pending, Trail};
+pub use profile::{Counts, Differs, Point, Why};
 pub use prune::{Store, widen};
 pub use trace::Trace;
+<<<<<<< HEAD
 pub use verdict::{accepts_without, diagnose, judge, judge_plain, structure_of};
+=======
+pub use verdict::{accepts_without, count, diagnose, judge, structure_of};
+>>>>>>> 32a54c5 (ring3 verify --profile: where the budget goes, by line and by call, as text and as a flame graph, and why states differ; releases held to what kernels said)
 
 use crate::cfg::{Structure, malformed};
 use crate::diag::log::Log;
@@ -89,6 +95,8 @@ pub struct Walk<'p> {
     has_entry: bool,
     /// Says why to stop.
     watch: &'p mut dyn FnMut() -> Option<String>,
+    /// Where the budget goes, where somebody wants to know.
+    pub counts: Option<Box<Counts>>,
     /// Rules that it has to do without.
     pub without: Rules,
     /// What happened on this path, where somebody wants to know.
@@ -141,6 +149,7 @@ impl<'p> Walk<'p> {
             pending: Vec::new(),
             has_entry: false,
             watch,
+            counts: None,
             without: Rules::default(),
             trace: None,
             line: None,
@@ -207,6 +216,9 @@ impl<'p> Walk<'p> {
         }
         if let Some(trace) = &mut self.trace {
             trace.step(self.at, &self.path.state);
+        }
+        if let Some(counts) = &mut self.counts {
+            counts.step(self.at, &self.path.state);
         }
         self.path.trail.last = self.from;
         let fixed = self.structure.insns[self.at];

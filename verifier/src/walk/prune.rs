@@ -42,6 +42,11 @@ impl Stored {
         self.trail.past = Vec::new();
     }
 
+    /// Paths from here have not all ended.
+    pub fn is_open(&self) -> bool {
+        self.branches > 0
+    }
+
     /// The calls that led here, outermost first.
     fn chain(&self) -> Vec<usize> {
         self.state.frames.iter().skip(1).map(|frame| frame.callsite).collect()
@@ -146,10 +151,12 @@ impl Walk<'_> {
             }
             match self.compare(id, force, (jumps, insns), &mut add)? {
                 Compared::Covered { open_loop } => {
+                    self.count_hit();
                     self.hit(id, open_loop);
                     return Ok(true);
                 }
                 Compared::Miss => {
+                    self.count_miss(id);
                     if !self.miss(bucket, index, id, add) {
                         index += 1;
                     }
@@ -228,7 +235,7 @@ impl Walk<'_> {
         Compared::Miss
     }
 
-    fn live(&self, state: &State, index: usize) -> u16 {
+    pub(super) fn live(&self, state: &State, index: usize) -> u16 {
         let slot = state.frames.get(index + 1).map_or(self.at, |inner| inner.callsite);
         self.structure.insns[slot].live
     }
@@ -331,6 +338,7 @@ impl Walk<'_> {
     }
 
     fn store_current(&mut self, bucket: usize) {
+        self.count_stored();
         self.store.total += 1;
         self.store.listed += 1;
         self.store.note_peak();

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ring3_platform::{KernelVersion, LoadFlags, Program, Target};
 
-use super::Walk;
+use super::{Counts, Walk};
 use crate::cfg::{self, Structure};
 use crate::diag::log::Log;
 use crate::diag::people::{self, Diagnosis};
@@ -115,6 +115,20 @@ fn on_release(
             Some(_) | None => Err(Box::new(Rejection { target: target.clone(), ..*rejection })),
         },
     }
+}
+
+/// Walks a program and counts. Gives the counts, the instructions processed, and what was said.
+pub fn count(program: &Program, target: &Target) -> (Counts, u32, Result<(), Reject>) {
+    let rules = Target { kernel: KernelVersion::V6_18, ..target.clone() };
+    let structure = match structure(program, &rules, &mut Log::new(0)) {
+        Ok(structure) => structure,
+        Err((reject, _)) => return (Counts::default(), 0, Err(reject)),
+    };
+    let mut never = || None;
+    let mut walk = Walk::new(program, &rules, &structure, Log::new(0), &mut never);
+    walk.counts = Some(Box::default());
+    let result = passes(&mut walk, &structure);
+    (walk.counts.map(|counts| *counts).unwrap_or_default(), walk.processed, result)
 }
 
 /// Whether a program is accepted without some rules.

@@ -5,7 +5,7 @@ mod causes;
 mod explain;
 mod origin;
 mod text;
-mod words;
+pub mod words;
 
 use std::fmt::Write;
 
