@@ -111,7 +111,10 @@ fn text(file: &str, program: &str, profile: &Profile, out: &mut Out) -> Result<(
         }
     }
     if precise {
-        writeln!(out, "\n  precise: what a number is decided something behind the instruction, so other numbers are walked anew")?;
+        writeln!(
+            out,
+            "\n  precise: what a number is decided something behind the instruction, so other numbers are walked anew"
+        )?;
     }
     Ok(writeln!(out)?)
 }

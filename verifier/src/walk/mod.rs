@@ -18,11 +18,7 @@ pub use path::{Linked, MAX_LINKED, Past, Path, Pending, Trail};
 pub use profile::{Counts, Differs, Point, Why};
 pub use prune::{Store, widen};
 pub use trace::Trace;
-<<<<<<< HEAD
-pub use verdict::{accepts_without, diagnose, judge, judge_plain, structure_of};
-=======
-pub use verdict::{accepts_without, count, diagnose, judge, structure_of};
->>>>>>> 32a54c5 (ring3 verify --profile: where the budget goes, by line and by call, as text and as a flame graph, and why states differ; releases held to what kernels said)
+pub use verdict::{accepts_without, count, diagnose, judge, judge_plain, structure_of};
 
 use crate::cfg::{Structure, malformed};
 use crate::diag::log::Log;
