@@ -46,6 +46,9 @@ impl Later {
     pub const TIMER: Later = Later { sleepable: false, range: (0, 0) };
 }
 
+/// Arguments that are in registers.
+const MAX_ARGS: usize = 5;
+
 impl Walk<'_> {
     /// What BTF says of a function.
     pub fn func_entry(&self, subprog: usize) -> Option<&FuncEntry> {
@@ -208,13 +211,11 @@ impl Walk<'_> {
         let proto = func_proto(btf, func.type_id)
             .ok_or_else(|| Reject::Unsupported { what: format!("the prototype of the global function {name}") })?;
         let Some(Type::FuncProto { ret, params }) = btf.get(proto) else { return Err(Reject::NoFuncInfo {}) };
-        let returns_scalar =
-            btf.resolved(*ret).is_ok_and(|ty| matches!(ty.kind(), Kind::Int | Kind::Enum | Kind::Enum64));
-        if !returns_scalar {
-            return Err(Reject::GlobalReturn { name: name.to_string() });
-        }
-        if params.len() > 5 {
+        if params.len() > MAX_ARGS {
             return Err(Reject::GlobalManyArgs { name: name.to_string(), count: params.len() });
+        }
+        if !returns_scalar(btf, *ret) {
+            return Err(Reject::GlobalReturn { name: name.to_string() });
         }
         let tags = decl_tags(btf, func.type_id);
         params
@@ -274,23 +275,36 @@ impl Walk<'_> {
 
 /// What Linux says of the arguments of the main function by its BTF, which it goes on without.
 pub fn note_main_arguments(walk: &mut Walk<'_>) {
-    let Some((btf, params)) = walk.func_entry(0).and_then(|func| {
-        let btf = &walk.program.info.as_ref()?.btf;
-        match btf.get(func_proto(btf, func.type_id)?) {
-            Some(Type::FuncProto { params, .. }) => Some((btf, params)),
-            Some(_) | None => None,
-        }
-    }) else {
+    if !walk.log.on() {
         return;
-    };
-    for (index, param) in params.iter().enumerate() {
-        let Ok(Type::Ptr { to }) = btf.resolved(param.ty) else { continue };
-        let is_void = btf.resolve(*to).is_ok_and(|id| id == TypeId::VOID);
-        if is_void && walk.log.on() {
-            walk.log.push(&format!("arg#{index} reference type('UNKNOWN ') size cannot be determined: -22\n"));
-            return;
-        }
     }
+    if let Some(note) = main_note(walk) {
+        walk.log.push(&note);
+        walk.log.push("\n");
+    }
+}
+
+fn main_note(walk: &Walk<'_>) -> Option<String> {
+    let func = walk.func_entry(0).filter(|func| func.linkage == Linkage::Global)?;
+    let btf = &walk.program.info.as_ref()?.btf;
+    let Some(Type::FuncProto { ret, params }) = btf.get(func_proto(btf, func.type_id)?) else { return None };
+    let name = || func.name.to_string();
+    if params.len() > MAX_ARGS {
+        return Some(Reject::GlobalManyArgs { name: name(), count: params.len() }.text());
+    }
+    if !returns_scalar(btf, *ret) {
+        return Some(Reject::GlobalReturn { name: name() }.text());
+    }
+    let is_void = |id: TypeId| btf.resolve(id).is_ok_and(|id| id == TypeId::VOID);
+    let unknown = params
+        .iter()
+        .position(|param| matches!(btf.resolved(param.ty), Ok(Type::Ptr { to }) if is_void(*to)))?;
+    Some(format!("arg#{unknown} reference type('UNKNOWN ') size cannot be determined: -22"))
+}
+
+/// Whether a function's result is a number.
+fn returns_scalar(btf: &Btf, ret: TypeId) -> bool {
+    btf.resolved(ret).is_ok_and(|ty| matches!(ty.kind(), Kind::Int | Kind::Enum | Kind::Enum64))
 }
 
 /// A state at the entry of a global function, for any arguments that fit.
