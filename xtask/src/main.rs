@@ -40,8 +40,10 @@ const STEPS: &[Step] = &[
     },
 ];
 
-/// Commands that take arguments of their own.
-const OTHERS: [(&str, fn(&[String]) -> ExitCode); 2] = [("parity", parity::run), ("kernels", kernels::run)];
+/// A command that takes arguments of its own.
+type Other = (&'static str, fn(&[String]) -> ExitCode);
+
+const OTHERS: [Other; 2] = [("parity", parity::run), ("kernels", kernels::run)];
 
 const USAGE: &str = "usage: cargo xtask ci | fmt | clippy | doc | test | plain-loop | false-accepts | arrows | arm64 | parity [OPTIONS] | kernels [OPTIONS]";
 

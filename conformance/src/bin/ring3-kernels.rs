@@ -68,7 +68,7 @@ fn work(args: &Args) -> Result<ExitCode, Absent> {
         for kernel in &kernels {
             println!("{}\t{}", kernel.version, kernel.package);
         }
-        println!("kernels: {} can be had", kernels.len());
+        println!("kernels: {}{} can be had", if kernels.is_empty() { "skipped: " } else { "" }, kernels.len());
         return Ok(ExitCode::SUCCESS);
     }
     let init = build(&target)?;
