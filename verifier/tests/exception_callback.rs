@@ -44,8 +44,10 @@ fn judge(tag: &str) -> Result<(), (Errno, String)> {
 }
 
 #[test]
-fn programs_with_exception_callbacks_are_refused_by_name() {
-    let refused = (Errno::EOPNOTSUPP, "ring3: a callback for exceptions is not supported yet".to_owned());
+fn the_callback_for_exceptions_has_to_be_there() {
+    let refused = (Errno::ENOENT, "exception callback 'cb' could not be found in BTF".to_owned());
     assert_eq!(judge("exception_callback:cb"), Err(refused));
+    let refused = (Errno::EINVAL, "exception callback 'main' must have global linkage".to_owned());
+    assert_eq!(judge("exception_callback:main"), Err(refused));
     assert_eq!(judge("comment:test_expect_success"), Ok(()));
 }

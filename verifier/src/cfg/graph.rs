@@ -12,8 +12,12 @@ use crate::diag::reject::Reject;
 pub fn walk(program: &Program, judge: &Target, structure: &mut Structure) -> Result<(), At> {
     let code = &program.code;
     let mut seen = vec![false; code.len()];
-    let mut work = vec![0];
-    seen[0] = true;
+    // What runs when the program throws is reached by no instruction.
+    let thrown = structure.exception_callback.map(|index| structure.subprogs[index].start);
+    let mut work: Vec<usize> = thrown.into_iter().chain([0]).collect();
+    for start in &work {
+        seen[*start] = true;
+    }
     // Edges from calls to the functions that are called, to hand packet changes upwards.
     let mut calls: Vec<(usize, usize)> = Vec::new();
     while let Some(slot) = work.pop() {

@@ -1,6 +1,7 @@
 //! Everything static, before the walk: subprograms, their borders, the control-flow graph, prune points, live registers.
 
 mod attach;
+mod exception;
 mod graph;
 pub mod kfuncs;
 mod live;
@@ -13,7 +14,7 @@ use ring3_isa::{Code, Insn, Malformed};
 use ring3_platform::helpers::id;
 use ring3_platform::{Program, Target};
 
-use crate::diag::reject::{Reject, unsupported};
+use crate::diag::reject::Reject;
 
 pub use scc::{CALLBACK_LOOP, successors};
 pub use subprogs::Subprog;
@@ -55,6 +56,8 @@ pub struct Structure {
     pub kfuncs: kfuncs::Kfuncs,
     /// What the program is attached to by the kernel's types.
     pub attach: Option<crate::kernel::target::Attach>,
+    /// The function that runs when the program throws, if it has one.
+    pub exception_callback: Option<usize>,
 }
 
 impl Structure {
@@ -72,27 +75,10 @@ impl Structure {
 /// A broken rule, and where.
 pub type At = (Reject, Option<usize>);
 
-/// What precedes the name of the function in the tag of a program that wants it to be called when it throws.
-const EXCEPTION_CALLBACK: &str = "exception_callback:";
-
-/// Tags make a function a part of the program that no instruction refers to.
-fn no_exception_callback(program: &Program) -> Result<(), Reject> {
-    let Some(info) = program.info.as_deref() else { return Ok(()) };
-    let is_callback = |ty: &Type| match ty {
-        Type::DeclTag { name, target, component: -1 } => {
-            let is_main = info.funcs.first().is_some_and(|main| main.type_id == *target);
-            is_main && info.btf.string(*name).starts_with(EXCEPTION_CALLBACK)
-        }
-        _ => false,
-    };
-    if info.btf.types().iter().any(is_callback) { unsupported("a callback for exceptions") } else { Ok(()) }
-}
-
 /// Finds the functions of a program: the first of the passes.
 pub fn functions(program: &Program) -> Result<Vec<Subprog>, At> {
     let code = &program.code;
     attach::check_type(program).map_err(|reject| (reject, None))?;
-    no_exception_callback(program).map_err(|reject| (reject, None))?;
     if code.is_empty() {
         return Err((Reject::NoInstructions {}, None));
     }
@@ -110,7 +96,10 @@ pub fn build(program: &Program, target: &Target, mut subprogs: Vec<Subprog>) -> 
     check_abnormal_returns(program, &subprogs)?;
     check_wide_and_opcodes(program, target)?;
     let kfuncs = kfuncs::Kfuncs::of(program, target);
-    let mut structure = Structure { subprogs, insns: vec![Static::default(); code.len()], kfuncs, attach: None };
+    let thrown = exception::callback(program).map_err(|reject| (reject, None))?;
+    let exception_callback = thrown.and_then(|start| subprogs.binary_search_by_key(&start, |s| s.start).ok());
+    let insns = vec![Static::default(); code.len()];
+    let mut structure = Structure { subprogs, insns, kfuncs, attach: None, exception_callback };
     graph::walk(program, target, &mut structure)?;
     attach::check_target(program).map_err(|reject| (reject, None))?;
     structure.attach = crate::kernel::target::find(program, target.btf.as_deref()).map_err(|reject| (reject, None))?;

@@ -57,6 +57,12 @@ pub fn discover(program: &Program) -> Result<Vec<Subprog>, At> {
             callbacks.push(start);
         }
     }
+    if let Some(start) = super::exception::callback(program).map_err(|reject| (reject, None))? {
+        if start >= code.len() {
+            return Err((Reject::BadCallTarget {}, None));
+        }
+        starts.push(start);
+    }
     starts.sort_unstable();
     starts.dedup();
     if starts.len() > MAX_SUBPROGS {

@@ -248,6 +248,14 @@ impl Reject {
             | Reject::FieldNoBtf { .. }
             | Reject::FieldMissing { .. }
             | Reject::FieldElsewhere { .. } => Code::SpecialField,
+            Reject::ManyExceptionCallbacks {}
+            | Reject::NoExceptionCallback { .. }
+            | Reject::ExceptionCallbackStatic { .. }
+            | Reject::ExceptionCallbackMain {}
+            | Reject::ExceptionCallbackNoInfo {}
+            | Reject::ExceptionCallbackArgs {}
+            | Reject::ExceptionCallbackCalled { .. }
+            | Reject::ThrowInCallback { .. } => Code::CallbackForm,
             Reject::StackRead { .. } => Code::ForbiddenAccess,
             Reject::KfuncSleepable { .. }
             | Reject::KfuncSleepsIn { .. }

@@ -187,6 +187,14 @@ rejects! {
     IrqClass { by: &'static str, with: &'static str } EINVAL "irq flag acquired by {by} kfuncs cannot be restored with {with} kfuncs";
     SleepableHelperIn { name: String, id: i32, region: &'static str } EINVAL "sleepable helper {name}#{id} in {region} region";
     GlobalSleeps {} EINVAL "global functions that may sleep are not allowed in non-sleepable context,\ni.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context";
+    ManyExceptionCallbacks {} EEXIST "multiple exception callback tags for main subprog";
+    NoExceptionCallback { name: String } ENOENT "exception callback '{name}' could not be found in BTF";
+    ExceptionCallbackStatic { name: String } EINVAL "exception callback '{name}' must have global linkage";
+    ExceptionCallbackMain {} EINVAL "invalid exception callback insn_off in func_info: 0";
+    ExceptionCallbackNoInfo {} EINVAL "exception callback type id not found in func_info";
+    ExceptionCallbackArgs {} EINVAL "exception cb only supports single integer argument";
+    ExceptionCallbackCalled { at: usize } EINVAL "insn {at} cannot call exception cb directly";
+    ThrowInCallback { at: usize, subprog: usize } EINVAL "bpf_throw kfunc (insn {at}) cannot be called from callback subprog {subprog}";
     NoKfunc {} EINVAL "invalid kernel function call not eliminated in verifier pass";
     InvalidHelper { name: String, id: i32 } EINVAL "invalid func {name}#{id}";
     HelperNotForProgram { name: String, id: i32 } EINVAL "program of this type cannot use helper {name}#{id}";

@@ -16,7 +16,20 @@ impl Walk<'_> {
             return self.leave_frame();
         }
         self.check_leak("BPF_EXIT instruction in main prog", true)?;
-        self.check_return()?;
+        self.check_return(Reg::R0)?;
+        Ok(Next::End)
+    }
+
+    /// `bpf_throw`: all frames are left at once, so whoever holds something can give nothing back any more.
+    pub(super) fn throw(&mut self) -> Result<Next, Reject> {
+        if self.structure.exception_callback.is_none() {
+            self.check_return(Reg::R1)?;
+        }
+        if self.path.state.is_locked() {
+            return Err(Reject::Region { what: "bpf_throw", region: "bpf_spin_lock" });
+        }
+        self.check_references("bpf_throw")?;
+        self.check_regions("bpf_throw")?;
         Ok(Next::End)
     }
 
@@ -44,21 +57,24 @@ impl Walk<'_> {
         Err(Reject::RefLeak { lines })
     }
 
-    fn check_return(&mut self) -> Result<(), Reject> {
-        let main = self.root == 0 && self.path.state.frame().callback.is_none();
-        let attached = if main { self.structure.attach.as_ref().map(Attach::returns) } else { None };
+    /// What a program gives back: in R0, or in R1 if it throws.
+    fn check_return(&mut self, reg: Reg) -> Result<(), Reject> {
+        let later = self.path.state.frames[0].callback;
+        let main = self.root == 0 || self.structure.exception_callback == Some(self.root);
+        let attached = if main && later.is_none() { self.structure.attach.as_ref().map(Attach::returns) } else { None };
         if attached == Some(Returns::Nothing) {
             return Ok(());
         }
-        let value = self.read(Reg::R0)?;
-        let reg = 0;
-        if let Some(callback) = self.path.state.frame().callback {
-            return self.check_returned(value, callback.range, "At async callback return");
+        let value = self.read(reg)?;
+        if let Some(callback) = later {
+            return self.check_returned(reg, value, callback.range, "At async callback return");
         }
-        if self.root != 0 {
+        if !main {
             return match value {
                 Value::Scalar(_) => Ok(()),
-                Value::Ptr(_) | Value::Uninit => Err(Reject::SubprogNotScalar { reg, ty: type_name(&value) }),
+                Value::Ptr(_) | Value::Uninit => {
+                    Err(Reject::SubprogNotScalar { reg: reg.number(), ty: type_name(&value) })
+                }
             };
         }
         let attach = self.program.kind.effective_attach(self.program.attach);
@@ -70,7 +86,7 @@ impl Walk<'_> {
                     && scalar.num.s32min() >= lo
                     && scalar.num.s32max() <= hi
                 {
-                    return self.mark_precise(Reg::R0);
+                    return self.mark_precise(reg);
                 }
                 Some((lo, hi))
             }
@@ -78,15 +94,15 @@ impl Walk<'_> {
             None => return_range(self.program.kind, attach),
         };
         let Some(range) = range else { return Ok(()) };
-        self.check_returned(value, range, "At program exit")
+        self.check_returned(reg, value, range, "At program exit")
     }
 
-    fn check_returned(&mut self, value: Value, range: (i32, i32), what: &'static str) -> Result<(), Reject> {
+    fn check_returned(&mut self, reg: Reg, value: Value, range: (i32, i32), what: &'static str) -> Result<(), Reject> {
         let Value::Scalar(scalar) = value else {
-            return Err(Reject::ReturnNotScalar { what, reg: 0, ty: type_name(&value) });
+            return Err(Reject::ReturnNotScalar { what, reg: reg.number(), ty: type_name(&value) });
         };
-        self.mark_precise(Reg::R0)?;
-        check_range(&scalar, range, what)
+        self.mark_precise(reg)?;
+        check_range(reg, &scalar, range, what)
     }
 
     /// Back to the caller, or to the helper that called back.
@@ -99,7 +115,7 @@ impl Walk<'_> {
         let next = if let Some(callback) = callee.callback {
             let Value::Scalar(scalar) = result else { return Err(Reject::CallbackNotScalar {}) };
             self.mark_precise(Reg::R0)?;
-            check_range(&scalar, callback.range, "At callback return")?;
+            check_range(Reg::R0, &scalar, callback.range, "At callback return")?;
             callee.callsite
         } else {
             callee.callsite + 1
@@ -157,7 +173,7 @@ impl Walk<'_> {
     }
 }
 
-fn check_range(scalar: &ScalarValue, (lo, hi): (i32, i32), what: &'static str) -> Result<(), Reject> {
+fn check_range(reg: Reg, scalar: &ScalarValue, (lo, hi): (i32, i32), what: &'static str) -> Result<(), Reject> {
     let num: &Scalar = &scalar.num;
     if num.smin() >= lo.into() && num.smax() <= hi.into() {
         return Ok(());
@@ -172,5 +188,5 @@ fn check_range(scalar: &ScalarValue, (lo, hi): (i32, i32), what: &'static str) -
     if has.is_empty() {
         has.push_str(" unknown scalar value");
     }
-    Err(Reject::ReturnRange { what, reg: 0, has, lo, hi })
+    Err(Reject::ReturnRange { what, reg: reg.number(), has, lo, hi })
 }

@@ -65,7 +65,6 @@ const UNMODELLED: &[&str] = &[
     "bpf_set_dentry_xattr",
     "bpf_skb_get_hash",
     "bpf_sock_destroy",
-    "bpf_throw",
     "bpf_xdp_metadata_rx_hash",
     "bpf_xdp_metadata_rx_timestamp",
     "bpf_xdp_metadata_rx_vlan_tag",
@@ -135,6 +134,9 @@ impl Walk<'_> {
         self.enter_regions(proto, own)?;
         if proto.has(KfuncFlags::RELEASE) && !self.release_reference(said.ref_id) {
             return Err(Reject::KfuncNotReferenced { name });
+        }
+        if own == Own::Throw {
+            return self.throw();
         }
         self.forget_caller_saved();
         self.set_kfunc_result(proto, &said)?;

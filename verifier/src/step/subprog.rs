@@ -17,6 +17,8 @@ pub const MAX_FRAMES: usize = 8;
 const MAX_STACK: u32 = 512;
 /// Bytes that may lie above a function that does a tail call.
 const MAX_STACK_TAIL_CALL: u32 = 256;
+/// The function of the kernel that ends a program from anywhere in it.
+const THROW: &str = "bpf_throw";
 /// Frames from this size on get a stack of their own in tracing programs (BPF_PRIV_STACK_MIN_SIZE).
 const PRIVATE_STACK: u32 = 64;
 
@@ -101,6 +103,7 @@ impl Walk<'_> {
         let Some(subprog) = args.callback.map(|s| s as usize) else {
             return unsupported("a callback that is not a function of the program");
         };
+        self.called_back[subprog] = true;
         let (callsite, depth) = (self.at, self.path.state.frames.len());
         let start = self.structure.subprogs[subprog].start;
         let state = self.push(start)?;
@@ -122,6 +125,7 @@ impl Walk<'_> {
             return unsupported("a callback that is not a function of the program");
         };
         self.runs_later[subprog] = true;
+        self.called_back[subprog] = true;
         let mut state = State::entry(subprog);
         let before = self.path.state.frame().callback.map_or(0, |callback| callback.entries);
         let frame = state.frame_mut();
@@ -310,6 +314,9 @@ fn returns_scalar(btf: &Btf, ret: TypeId) -> bool {
 /// A state at the entry of a global function, for any arguments that fit.
 pub fn global_entry(walk: &mut Walk<'_>, subprog: usize) -> Result<State, Reject> {
     let params = walk.params(subprog)?;
+    if walk.structure.exception_callback == Some(subprog) && params != [Param::Scalar] {
+        return Err(Reject::ExceptionCallbackArgs {});
+    }
     let mut state = State::entry(subprog);
     for (index, param) in params.iter().enumerate() {
         let value = match *param {
@@ -394,12 +401,18 @@ pub fn check_stack_depth(walk: &Walk<'_>) -> Result<(), Reject> {
         }
         Ok(Level { subprog, slot: subprogs[subprog].start, depth })
     };
-    let mut roots: Vec<usize> = (0..subprogs.len()).filter(|root| *root == 0 || walk.runs_later[*root]).collect();
+    let thrown = walk.structure.exception_callback;
+    let on_its_own = |subprog: usize| walk.runs_later[subprog] || thrown == Some(subprog);
+    let is_callback = |level: &Level| walk.called_back[level.subprog] || thrown == Some(level.subprog);
+    let mut roots: Vec<usize> = (0..subprogs.len()).filter(|root| *root == 0 || on_its_own(*root)).collect();
     roots.reverse();
     let mut stack = Vec::new();
     loop {
         if stack.is_empty() {
             let Some(root) = roots.pop() else { return Ok(()) };
+            if thrown == Some(root) && subprogs.iter().any(|subprog| subprog.has_tail_call) {
+                return unsupported("a callback for exceptions beside tail calls");
+            }
             stack.push(enter(root, 0, 0)?);
         }
         while let Some(level) = stack.last_mut() {
@@ -407,23 +420,33 @@ pub fn check_stack_depth(walk: &Walk<'_>) -> Result<(), Reject> {
                 stack.pop();
                 continue;
             }
-            let slot = level.slot;
+            let (slot, subprog) = (level.slot, level.subprog);
             level.slot = walk.program.code.next(slot);
             let depth = level.depth;
             let (off, is_call) = match walk.decoded(slot) {
                 Some(Insn::Call(Callee::Local(off))) => (off, true),
                 Some(Insn::LoadImm { value: Wide::Func(off), .. }) => (off, false),
+                Some(Insn::Call(Callee::Kfunc { id, off })) => {
+                    let called = walk.structure.kfuncs.called(walk.program, id, off);
+                    if called.is_some_and(|proto| proto.row.name == THROW) && stack.iter().any(is_callback) {
+                        return Err(Reject::ThrowInCallback { at: slot, subprog });
+                    }
+                    continue;
+                }
                 Some(_) | None => continue,
             };
             let callee =
                 crate::cfg::target(&walk.program.code, slot, off).and_then(|start| walk.structure.subprog_at(start));
             let Some(callee) = callee else { return Err(Reject::BadCallTarget {}) };
-            if walk.runs_later[callee] && subprogs[callee].has_tail_call {
+            if on_its_own(callee) && subprogs[callee].has_tail_call {
                 return Err(Reject::LaterTailCall {});
             }
             // What runs later has a stack of its own then.
-            if !is_call && walk.runs_later[callee] {
+            if !is_call && on_its_own(callee) {
                 continue;
+            }
+            if thrown == Some(callee) {
+                return Err(Reject::ExceptionCallbackCalled { at: slot });
             }
             if stack.len() >= MAX_FRAMES {
                 return Err(Reject::CallDepthStatic { frames: stack.len() });

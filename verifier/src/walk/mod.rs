@@ -81,6 +81,8 @@ pub struct Walk<'p> {
     pub called: Vec<bool>,
     /// Functions that run later on their own.
     pub runs_later: Vec<bool>,
+    /// Functions that something called back, at once or later.
+    pub called_back: Vec<bool>,
     /// The function that is walked on its own.
     pub root: usize,
     /// Stack slots that may still be read.
@@ -139,6 +141,7 @@ impl<'p> Walk<'p> {
             safe: std::cell::OnceCell::new(),
             called: vec![false; structure.subprogs.len()],
             runs_later: vec![false; structure.subprogs.len()],
+            called_back: vec![false; structure.subprogs.len()],
             root: 0,
             stack_live: stack_live::StackLive::default(),
             ids: 0,

@@ -360,6 +360,7 @@ impl Walk<'_> {
                 }
                 request.leave(true)
             }
+            Callee::Kfunc { id: 0, off: 0 } => Err(GiveUp),
             Callee::Helper(_) | Callee::Kfunc { .. } => {
                 let calls = self.structure.insns[slot].calls_callback;
                 if calls && after.is_none_or(|after| slot + 1 != after) {

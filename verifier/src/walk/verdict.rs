@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use ring3_isa::{Callee, Insn};
 use ring3_platform::{KernelVersion, LoadFlags, Program, Target};
 
 use super::{Counts, Walk};
@@ -176,6 +177,9 @@ fn passes(walk: &mut Walk<'_>, structure: &Structure) -> Result<(), Reject> {
     walk.log.rewind(beginning);
     // Global functions that were called are judged once, for any arguments; they may call others.
     let mut done = vec![false; structure.subprogs.len()];
+    if let Some(index) = structure.exception_callback {
+        walk.called[index] = true;
+    }
     while let Some(index) = (1..done.len()).find(|i| walk.called[*i] && !done[*i]) {
         done[index] = true;
         let name = walk.subprog_name(index);
@@ -186,7 +190,17 @@ fn passes(walk: &mut Walk<'_>, structure: &Structure) -> Result<(), Reject> {
         walk.log.rewind(beginning);
         walk.log.push(&format!("Func#{index} ('{name}') is safe for any args that match its prototype\n"));
     }
-    subprog::check_stack_depth(walk)
+    subprog::check_stack_depth(walk)?;
+    // Calls of functions that the loader did not find must not be reached.
+    let reached = (0..walk.program.code.len()).find(|slot| {
+        let missing = matches!(walk.decoded(*slot), Some(Insn::Call(Callee::Kfunc { id: 0, off: 0 })));
+        missing && walk.facts.insns[*slot].seen
+    });
+    if let Some(slot) = reached {
+        walk.at = slot;
+        return Err(Reject::NoKfunc {});
+    }
+    Ok(())
 }
 
 fn finish(log: &mut Log, mut stats: Stats, start: Instant, facts: &Facts) -> Stats {
