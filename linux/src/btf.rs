@@ -79,13 +79,13 @@ pub(crate) fn for_kernel(btf: &mut Btf) {
         .map(|ty| matches!(ty, Type::Datasec { size, vars, .. } if *size == 0 || outside(vars)))
         .collect();
     let externs: Vec<bool> = (0..btf.types().len()).map(|id| is_extern(TypeId(id as u32))).collect();
-    // Parameters of functions must have names, which declarations often lack.
-    let protos: BTreeSet<TypeId> = (btf.types().iter().zip(&externs))
-        .filter_map(|(ty, external)| match ty {
-            Type::Func { proto, .. } if *external => Some(*proto),
-            _ => None,
-        })
-        .collect();
+    // Parameters of functions must have names, which declarations often lack, and definitions sometimes.
+    let is_nameless = |proto: &TypeId| match btf.get(*proto) {
+        Some(Type::FuncProto { params, .. }) => params.iter().any(|param| param.name.0 == 0 && param.ty != TypeId(0)),
+        _ => false,
+    };
+    let proto = |ty: &Type| if let Type::Func { proto, .. } = ty { Some(*proto) } else { None };
+    let protos: BTreeSet<TypeId> = btf.types().iter().filter_map(proto).filter(is_nameless).collect();
     let number = btf.types().iter().position(|ty| matches!(ty, Type::Int(_))).map(|id| TypeId(id as u32));
     let name = if protos.is_empty() { None } else { btf.add_string(PARAMETER) };
     let mut is_changed = sections.iter().zip(&externs).map(|(section, external)| (*section, *external));

@@ -109,16 +109,19 @@ impl Report {
 
     /// Ratios of processed instructions.
     pub fn processed(&self) -> Ratios {
-        self.ratios(|verdict| verdict.processed().into())
+        self.ratios(|_| true, |verdict| verdict.processed().into())
     }
 
     /// Ratios of time, in microseconds, of which the kernel tells whole ones.
     pub fn time(&self) -> Ratios {
-        self.ratios(|verdict| u64::try_from(verdict.took.as_micros()).unwrap_or(u64::MAX).max(1))
+        // What was recorded has no time.
+        let known = |row: &&Row| row.pair.kernel.verdict().is_some_and(|verdict| !verdict.took.is_zero());
+        self.ratios(known, |verdict| u64::try_from(verdict.took.as_micros()).unwrap_or(u64::MAX).max(1))
     }
 
-    fn ratios(&self, number: impl Fn(&Verdict) -> u64) -> Ratios {
-        let of_row = |(row, pair): (usize, &crate::Pair)| {
+    fn ratios(&self, wanted: impl Fn(&&Row) -> bool, number: impl Fn(&Verdict) -> u64) -> Ratios {
+        let of_row = |(row, whole): (usize, &Row)| {
+            let pair = Some(whole).filter(&wanted).map(|row| &row.pair)?;
             let same = matches!(pair.class(), Class::BothAccept | Class::BothReject);
             let (kernel, ours) = (pair.kernel.verdict()?, pair.ours.verdict()?);
             let (kernel, ours) = (number(kernel), number(ours));
@@ -126,7 +129,7 @@ impl Report {
             let counts = same && kernel > 0 && ours > 0;
             counts.then(|| Ratio { row, kernel, ours, ratio: ours as f64 / kernel as f64 })
         };
-        let mut all: Vec<Ratio> = self.rows.iter().map(|row| &row.pair).enumerate().filter_map(of_row).collect();
+        let mut all: Vec<Ratio> = self.rows.iter().enumerate().filter_map(of_row).collect();
         if all.is_empty() {
             return Ratios::default();
         }

@@ -75,6 +75,16 @@ pub fn run<'a>(corpora: &'a [Corpus], settings: &Settings, progress: &(dyn Fn(us
     entries
 }
 
+/// What to judge by where the kernel is not asked: by its types all the same if it is of the release that was recorded, as
+/// programs that need some are not linked without.
+fn alone() -> Arc<Target> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let default = Target::default();
+    let same = release.starts_with(&format!("{}.", default.kernel));
+    let types = if same { ring3_linux::KernelTypes::read().ok() } else { None };
+    Arc::new(Target { btf: types.map(|types| Arc::new(types.btf().clone())), ..default })
+}
+
 /// What is judged at a time.
 #[derive(Clone, Copy)]
 enum Item<'a> {
@@ -95,7 +105,7 @@ struct Judge<'a> {
 impl<'a> Judge<'a> {
     fn new(settings: &Settings, recorded: &'a Recorded) -> Result<Judge<'a>, ring3_linux::Unavailable> {
         let kernel = if settings.live { Some(Kernel::open()?) } else { None };
-        let target = kernel.as_ref().map_or_else(|| Arc::new(Target::default()), Kernel::target);
+        let target = kernel.as_ref().map_or_else(alone, Kernel::target);
         let mut engine = Engine::new().cpus(target.cpus);
         if let Some(types) = &target.btf {
             engine = engine.btf((**types).clone());

@@ -245,7 +245,13 @@ impl Facts<'_> {
             Some(FuncEntry { slot: *slot, name: btf.name(type_id).into(), type_id, linkage: *linkage })
         };
         let funcs = self.funcs.iter().map(func).collect::<Option<Vec<_>>>()?;
-        Some(Arc::new(ProgramInfo { btf: Arc::new(btf), funcs, lines: Vec::new(), unresolved: Vec::new(), pending: Vec::new() }))
+        Some(Arc::new(ProgramInfo {
+            btf: Arc::new(btf),
+            funcs,
+            lines: Vec::new(),
+            unresolved: Vec::new(),
+            pending: Vec::new(),
+        }))
     }
 }
 
