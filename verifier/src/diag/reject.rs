@@ -236,7 +236,7 @@ rejects! {
     ForEachMap {} ENOTSUPP "callback function not allowed for map";
     LocalStorageFlags {} EINVAL "get_local_storage() doesn't support non-zero flags";
     GlobalArgScalar { reg: u8 } EINVAL "R{reg} is not a scalar";
-    GlobalArgCtx { index: usize, ty: String } EINVAL "arg#{index} expected pointer to ctx, but got {ty}";
+    GlobalArgCtx { index: usize } EINVAL "arg#{index} expects pointer to ctx";
     GlobalArgNull { index: usize } EINVAL "arg#{index} is expected to be non-NULL";
     GlobalReturn { name: String } EINVAL "Global function {name}() doesn't return scalar. Only those are supported.";
     GlobalManyArgs { name: String, count: usize } EINVAL "Global function {name}() with {count} > 5 args. Buggy compiler.";

@@ -155,12 +155,16 @@ impl Walk<'_> {
         }
     }
 
-    fn check_map_and_helper(&self, helper: u32, number: i32, args: &Args) -> Result<(), Reject> {
+    fn check_map_and_helper(&mut self, helper: u32, number: i32, args: &Args) -> Result<(), Reject> {
         let Some(map) = args.map else { return Ok(()) };
         let kind = self.map(map).kind;
         let attach = self.program.kind.effective_attach(self.program.attach);
         if allows_helper(kind, helper) || may_update_sockmap(kind, helper, self.program.kind, attach) {
             return Ok(());
+        }
+        let changes = matches!(helper, id::MAP_UPDATE_ELEM | id::MAP_DELETE_ELEM);
+        if changes && matches!(kind, MapType::Sockmap | MapType::Sockhash) {
+            self.log.push("cannot update sockmap in this context\n");
         }
         Err(Reject::MapMismatch { kind: kind.number(), func: display_name(number), id: number })
     }

@@ -8,7 +8,7 @@ use ring3_platform::{ArgFlags, ProgType, ctx};
 
 use super::call::Args;
 use crate::diag::reject::{Reject, unsupported};
-use crate::state::{Callback, Frame, Ptr, PtrKind, State, Value, type_name};
+use crate::state::{Callback, Frame, Ptr, PtrKind, State, Value};
 use crate::walk::{Next, Walk};
 
 /// Frames that may be open (MAX_CALL_FRAMES).
@@ -189,9 +189,7 @@ impl Walk<'_> {
             },
             Param::Ctx => match value {
                 Value::Ptr(ptr) if ptr.kind == PtrKind::Ctx => self.check_plain_pointer(reg, &ptr),
-                Value::Ptr(_) | Value::Scalar(_) | Value::Uninit => {
-                    Err(Reject::GlobalArgCtx { index, ty: type_name(&value) })
-                }
+                Value::Ptr(_) | Value::Scalar(_) | Value::Uninit => Err(Reject::GlobalArgCtx { index }),
             },
             Param::Mem { nonnull, .. } if nonnull && value.as_ptr().is_none_or(|ptr| ptr.nullable) => {
                 Err(Reject::GlobalArgNull { index })
