@@ -33,7 +33,7 @@ pub fn profile(
     let entries = || objects.iter().flat_map(|(file, object)| object.programs().iter().map(move |e| (file, object, e)));
     let several = entries().filter(|(_, _, entry)| selected(args, &entry.name)).count() > 1;
     for (file, object, entry) in entries().filter(|(_, _, entry)| selected(args, &entry.name)) {
-        let options = Options { kind: args.kind, attach: None, core: None };
+        let options = Options { kind: args.kind, ..Options::default() };
         let profile = match engine.profile(object, &entry.name, &options) {
             Ok(profile) => profile,
             Err(error) => {

@@ -1060,7 +1060,7 @@ mod tests {
     #[test]
     fn helpers_by_program_type() {
         assert_eq!(helper_in(helpers::id::LOOP, ProgType::Xdp), Some(v(5, 17)));
-        assert_eq!(helper_in(helpers::id::GET_CURRENT_COMM, ProgType::Xdp), Some(KernelVersion::V6_18));
+        assert_eq!(helper_in(helpers::id::GET_CURRENT_COMM, ProgType::Xdp), Some(v(6, 17)));
         assert_eq!(helper_in(helpers::id::GET_CURRENT_COMM, ProgType::Kprobe), Some(v(4, 2)));
         assert_eq!(helper_in(9999, ProgType::Xdp), None);
         assert!(LATER.iter().all(|(id, _, _)| helpers::helper_since(*id).is_some()));

@@ -164,6 +164,7 @@ codes! {
     StorageFlags = 4016 Call "flags that must be zero";
     GlobalFunction = 4017 Call "a call of a global function that does not fit its prototype";
     ReturnedStack = 4018 Call "a pointer to the function's own stack is returned";
+    NullableArgument = 4019 Call "an argument that may be NULL";
     ReferenceLeak = 5001 Resource "a resource that is not given back";
     NotAcquired = 5002 Resource "something is given back that was not acquired";
     ManyReferences = 5003 Resource "a call with several resources";
@@ -367,6 +368,7 @@ impl Reject {
             Reject::InvalidHelper { .. } => Code::UnknownHelper,
             Reject::HelperNotForProgram { .. } => Code::HelperForProgram,
             Reject::SleepableHelper {} => Code::SleepingCall,
+            Reject::ArgType { ty, .. } if ty.ends_with("_or_null") => Code::NullableArgument,
             Reject::ArgType { .. } => Code::ArgumentType,
             Reject::ArgPacket {} => Code::PacketArgument,
             Reject::ArgOffset { .. } => Code::ArgumentOffset,

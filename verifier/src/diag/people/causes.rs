@@ -1,15 +1,16 @@
 //! Why it came to a rejection: read off the path that led there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ring3_isa::{AluOp, Callee, Insn, Width};
+use ring3_isa::{AluOp, Callee, Insn, Operand, Width};
 use ring3_platform::helper_name;
+use ring3_platform::helpers::changes_packet;
 
 use super::origin::{Check, DefId, How, Origins};
 use super::{Note, Scene, words};
 use crate::diag::codes::Code;
 use crate::diag::reject::Reject;
-use crate::state::{PtrKind, Value};
+use crate::state::{Ptr, PtrKind, Value};
 use crate::walk::Trace;
 
 /// Notes of one path, at most.
@@ -122,7 +123,7 @@ const fn kind(code: Code) -> Kind {
         | Code::ReturnRange
         | Code::ReturnType
         | Code::StructBounds => Kind::Origin,
-        Code::NullableArithmetic | Code::NullablePointer | Code::InnerMapNull => Kind::Null,
+        Code::NullableArithmetic | Code::NullablePointer | Code::NullableArgument | Code::InnerMapNull => Kind::Null,
         Code::PointerOffset
         | Code::UnboundedArithmetic
         | Code::NegativeIndex
@@ -186,6 +187,10 @@ fn special(scene: &Scene<'_>) -> Option<String> {
             "A {kind} program may return {}.",
             if lo == hi { lo.to_string() } else { format!("{lo} to {hi}") }
         )),
+        Reject::CtxAccess { off, size } if matches!(scene.insn(), Some(Insn::Store { .. })) => Some(format!(
+            "In the context of {kind} programs, {} at offset {off} cannot be written.",
+            words::bytes((*size).into())
+        )),
         Reject::CtxAccess { off, size } => Some(format!(
             "In the context of {kind} programs, nothing that is {} long can be accessed like this at offset {off}.",
             words::bytes((*size).into())
@@ -196,11 +201,9 @@ fn special(scene: &Scene<'_>) -> Option<String> {
 
 fn region(what: &str, limit: u32, off: i64, size: u64) -> String {
     let end = off.saturating_add(i64::try_from(size).unwrap_or(i64::MAX));
-    format!(
-        "The access can reach bytes {off} to {} of {what}, which has {}.",
-        end.saturating_sub(1),
-        words::bytes(limit.into())
-    )
+    let last = end.saturating_sub(1);
+    let reached = if last == off { format!("byte {off}") } else { format!("bytes {off} to {last}") };
+    format!("The access can reach {reached} (counted from 0) of {what}, which has {}.", words::bytes(limit.into()))
 }
 
 /// The kernel's names of types, for people.
@@ -208,6 +211,8 @@ fn name_of_type(name: &str) -> String {
     match name {
         "fp" => "a pointer to the stack".to_owned(),
         "scalar" => "a number".to_owned(),
+        "ptr_" | "trusted_ptr_" | "rcu_ptr_" => "a structure of the kernel".to_owned(),
+        "sock" | "sock_common" | "tcp_sock" | "xdp_sock" => format!("a socket ({name})"),
         "ctx" => "the context".to_owned(),
         "map_ptr" => "a map".to_owned(),
         "pkt" => "a packet pointer".to_owned(),
@@ -270,13 +275,24 @@ impl Finder<'_> {
             How::Entry | How::Nothing | How::Copy | How::Param | How::Result => return None,
             How::Fill => format!("{written} is read back from the stack"),
             How::Constant => format!("{written} is {value}"),
+            How::Arith(AluOp::Lsh) if self.is_half_of_cast(at) => return None,
             How::LowCopy => format!("{written} gets only the lower bits: {value}"),
             How::Arith(op) => match (op, def.other.map(|other| self.words(&self.origins.def(other).now))) {
                 (AluOp::Add, Some(other)) => format!("{other} is added: {value}"),
                 (_, _) => format!("{written} is computed: {value}"),
             },
             How::Swap => format!("{written} is computed: {value}"),
-            How::Load => format!("{written} is read from memory: {value}"),
+            How::Load => {
+                let base = def.other.and_then(|base| self.origins.def(base).now.as_ptr().copied());
+                let from = match base.map(|ptr| ptr.kind) {
+                    Some(PtrKind::Ctx) => "the context",
+                    Some(PtrKind::Packet { .. }) => "the packet",
+                    Some(PtrKind::MapValue(_)) => "a map",
+                    Some(PtrKind::Stack(_)) => "the stack",
+                    _ => "memory",
+                };
+                format!("{written} is read from {from}: {value}")
+            }
             How::Helper(id) => format!("{} returns {value}", helper(id)),
             How::Kfunc => format!("the kernel function returns {value}"),
             How::Callback => format!("the callback gets {value}"),
@@ -286,9 +302,18 @@ impl Finder<'_> {
         Some(self.note(step, text))
     }
 
+    /// `r1 <<= 32`, with which compilers begin to extend 32 bits.
+    fn is_half_of_cast(&self, at: usize) -> bool {
+        let insn = self.scene.program.code.get(at).and_then(Result::ok);
+        matches!(insn, Some(Insn::Alu { src: Operand::Imm(32), .. }))
+    }
+
     /// How a value came to be, oldest first.
     fn stories(&self, id: DefId) -> Vec<Note> {
-        let mut notes: Vec<Note> = self.origins.chain(id).into_iter().filter_map(|id| self.story(id)).collect();
+        // Of a loop, the last round.
+        let mut seen = BTreeSet::new();
+        let stories = self.origins.chain(id).into_iter().filter_map(|id| self.story(id));
+        let mut notes: Vec<Note> = stories.filter(|note| seen.insert(note.site.slot)).collect();
         // Its begin and its end say most.
         if notes.len() > MAX_NOTES {
             notes.drain(MAX_NOTES / 2..notes.len() - MAX_NOTES / 2);
@@ -383,16 +408,29 @@ impl Finder<'_> {
                 _ => None,
             }
         });
-        if self.origins.def(def).now.as_ptr().is_some() { moved.unwrap_or(def) } else { def }
+        self.unscaled(if self.origins.def(def).now.as_ptr().is_some() { moved.unwrap_or(def) } else { def })
+    }
+
+    /// An index before it was multiplied by the size of an element.
+    fn unscaled(&self, mut id: DefId) -> DefId {
+        loop {
+            let def = self.origins.def(id);
+            let at = def.step.map_or(0, |step| self.trace.steps()[step].at);
+            let scales = def.other.is_none() && !self.is_half_of_cast(at);
+            match (def.how, def.from) {
+                (How::Arith(AluOp::Lsh | AluOp::Mul), Some(from)) if scales => id = from,
+                _ => return id,
+            }
+        }
     }
 
     fn bound(&self) -> Causes {
         let Some((reg, value, def)) = self.subject() else { return Causes::default() };
         let adding = matches!(self.code, Code::UnboundedArithmetic | Code::PointerOffset);
         let index = match (self.scene.insn(), adding) {
-            (Some(Insn::Alu { src: ring3_isa::Operand::Reg(src), .. }), true) => {
+            (Some(Insn::Alu { src: Operand::Reg(src), .. }), true) => {
                 let src = self.origins.reg(src.number()).unwrap_or(def);
-                if self.origins.def(src).now.as_scalar().is_some() { src } else { def }
+                self.unscaled(if self.origins.def(src).now.as_scalar().is_some() { src } else { def })
             }
             _ => self.index(def),
         };
@@ -409,11 +447,20 @@ impl Finder<'_> {
         if index != def {
             path.extend(self.stories(def));
             path.sort_by_key(|note| note.site.slot);
-            path.dedup();
+            path.dedup_by_key(|note| note.site.slot);
         }
         let constant = number.as_scalar().is_none_or(|s| s.num.is_const());
         let checks = if constant { Vec::new() } else { self.related(index) };
-        Causes { reason, label: format!("r{reg} is {}", self.words(&value)), path, checks, ..Causes::default() }
+        let negative = number.as_scalar().is_some_and(|s| s.num.smin() < 0 && s.num.smax() < i64::from(i32::MAX));
+        let suggestion = match negative {
+            true => format!(
+                "{what} has an upper bound but may be negative: make it unsigned (`__u32`), or check that it is not: \
+                 `if ({} < 0) return 0;`.",
+                self.variable(index).unwrap_or_else(|| "i".to_owned())
+            ),
+            false => String::new(),
+        };
+        Causes { reason, label: format!("r{reg} is {}", self.words(&value)), path, checks, suggestion }
     }
 
     /// Comparisons that have to do with a number, and what they are worth.
@@ -429,7 +476,10 @@ impl Finder<'_> {
                 out.push(text);
             }
         }
-        out.dedup();
+        let mut seen = BTreeSet::new();
+        out.reverse();
+        out.retain(|text| seen.insert(text.clone()));
+        out.reverse();
         if out.is_empty() {
             return vec!["Nothing on this path compares it with a bound.".to_owned()];
         }
@@ -450,7 +500,7 @@ impl Finder<'_> {
                 self.words(&self.origins.def(side).now)
             ));
         }
-        if self.origins.is_read_again(checked, root) {
+        if ancestors.iter().any(|id| self.origins.is_read_again(checked, *id)) {
             let first =
                 self.origins.def(checked).step.map_or_else(String::new, |step| format!(" ({})", self.place(step)));
             return Some(format!(
@@ -492,6 +542,8 @@ impl Finder<'_> {
                 "{} read here, but no comparison with data_end on this path has shown that the packet has any.",
                 amount(size, "is", "are")
             ),
+            0xff00.. => "The loop over the packet has no bound of its own: the verifier knows of 65,535 bytes at most."
+                .to_owned(),
             _ if end > i64::from(range) => format!(
                 "The access needs the first {} behind the pointer, but a comparison with data_end has shown only {range}.",
                 words::bytes(end.unsigned_abs())
@@ -499,25 +551,8 @@ impl Finder<'_> {
             _ => "The access can lie outside of the bytes that a comparison with data_end has shown to be there."
                 .to_owned(),
         };
-        let mut checks = Vec::new();
-        for check in &self.origins.checks {
-            let sides =
-                [Some(check.lhs), check.rhs].map(|side| side.and_then(|id| self.origins.def(id).now.as_ptr().copied()));
-            let is_end = |side: &Option<crate::state::Ptr>| side.is_some_and(|ptr| ptr.kind == PtrKind::PacketEnd);
-            if !sides.iter().any(is_end) {
-                continue;
-            }
-            let place = capital_place(&self.place(check.step));
-            match sides.into_iter().flatten().find(|side| side.kind != PtrKind::PacketEnd) {
-                Some(other) if other.id != ptr.id => checks.push(format!(
-                    "{place} compares another pointer: a number that is not constant was added to one of them, so what holds for it says nothing about this one."
-                )),
-                Some(other) => checks.push(format!("{place} compares a pointer at offset {} with data_end.", other.off)),
-                None => {}
-            }
-        }
-        let more = if range == 0 || checks.is_empty() { "Nothing else is compared with data_end." } else { "" };
-        if checks.is_empty() && !more.is_empty() {
+        let mut checks = self.ends(ptr);
+        if checks.is_empty() {
             checks.push("Nothing on this path compares a packet pointer with data_end.".to_owned());
         }
         Causes {
@@ -529,13 +564,44 @@ impl Finder<'_> {
         }
     }
 
+    /// Comparisons of packet pointers with the packet's end, the last ones of each line.
+    fn ends(&self, ptr: &Ptr) -> Vec<String> {
+        let mut found: BTreeMap<usize, (usize, String)> = BTreeMap::new();
+        for check in &self.origins.checks {
+            let sides = [Some(check.lhs), check.rhs];
+            let sides = sides.map(|side| side.and_then(|id| self.origins.def(id).now.as_ptr().copied()));
+            if !sides.iter().flatten().any(|side| side.kind == PtrKind::PacketEnd) {
+                continue;
+            }
+            let Some(other) = sides.into_iter().flatten().find(|side| side.kind != PtrKind::PacketEnd) else {
+                continue;
+            };
+            let place = super::capital(&self.place(check.step));
+            let text = if other.id == ptr.id {
+                format!("{place} compares a pointer at offset {} with data_end.", other.off)
+            } else {
+                format!(
+                    "{place} compares another pointer: a number that is not constant was added to one of them, so what holds for it \
+                     says nothing about this one."
+                )
+            };
+            found.insert(self.trace.steps()[check.step].at, (check.step, text));
+        }
+        let mut found: Vec<(usize, String)> = found.into_values().collect();
+        found.sort();
+        let last = found.len().saturating_sub(MAX_NOTES / 2);
+        found.split_off(last).into_iter().map(|(_, text)| text).collect()
+    }
+
     fn lost(&self) -> Causes {
         let Some((reg, value, def)) = self.subject() else { return Causes::default() };
         let it = self.origins.def(def);
         let root = self.origins.def(self.origins.root(def));
+        let lost = self.origins.chain(def).into_iter().find_map(|id| self.origins.def(id).lost);
         let mut path = self.stories(def);
         let exits = matches!(self.scene.insn(), Some(Insn::Exit));
-        let reason = match (it.how, it.lost.or(root.lost)) {
+        let mut suggestion = "";
+        let reason = match (it.how, lost) {
             (How::Clobbered(callee), _) => {
                 let name = match callee {
                     Callee::Helper(id) => helper(id),
@@ -552,8 +618,27 @@ impl Finder<'_> {
                 format!("Nothing on this path has written r{reg}: the variable has no value here.")
             }
             (_, Some(step)) => {
-                path.push(self.note(step, "the call may move the packet, which ends all packet pointers".to_owned()));
-                "It was a packet pointer, but a call in between may have moved the packet. Pointers must be taken from the context and compared again.".to_owned()
+                let call = self.scene.program.code.get(self.trace.steps()[step].at).and_then(Result::ok);
+                let id = match call {
+                    Some(Insn::Call(Callee::Helper(id))) => u32::try_from(id).unwrap_or(0),
+                    _ => 0,
+                };
+                if changes_packet(id) {
+                    path.push(
+                        self.note(step, "the call may move the packet, which ends all packet pointers".to_owned()),
+                    );
+                    suggestion =
+                        "Behind the call, take `data` and `data_end` from the context again, and compare them anew.";
+                    "It was a packet pointer, but a call in between may have moved the packet.".to_owned()
+                } else {
+                    path.push(self.note(step, "the call gives it back; after that nobody may use it".to_owned()));
+                    suggestion = "Do all that is to be done with it before it is given back.";
+                    format!("It was given back in {}, and must not be used after that.", self.place(step))
+                }
+            }
+            (_, None) if matches!(root.how, How::Helper(_)) && value.as_scalar().is_some() => {
+                let call = self.callee(root.how).unwrap_or_default();
+                format!("{call} returns a number: even where it is an address, it cannot be dereferenced.")
             }
             (_, None) if value.as_scalar().is_some() => format!(
                 "r{reg} is used as a pointer, but it is {}{}.",
@@ -562,12 +647,11 @@ impl Finder<'_> {
             ),
             (_, None) => format!("r{reg} is {}, which cannot be dereferenced.", self.words(&value)),
         };
-        let suggestion = if exits && it.how == How::Nothing {
-            "Let every path of the function return a value.".to_owned()
-        } else {
-            String::new()
-        };
-        Causes { reason, label: format!("r{reg} is {}", self.words(&value)), path, checks: Vec::new(), suggestion }
+        if exits && it.how == How::Nothing {
+            suggestion = "Let every path of the function return a value.";
+        }
+        let label = format!("r{reg} is {}", self.words(&value));
+        Causes { reason, label, path, checks: Vec::new(), suggestion: suggestion.to_owned() }
     }
 
     fn leak(&self) -> Causes {

@@ -238,6 +238,10 @@ const fn texts(code: Code) -> (&'static str, &'static str) {
             "Each argument of a helper must be of a certain kind: the context, a map, memory, a number.",
             "Compare the arguments with the helper's signature in bpf-helpers(7). If a pointer may be NULL, check it first.",
         ),
+        Code::NullableArgument => (
+            "The helper uses what the pointer leads to, and the result of a look-up may be NULL.",
+            "Compare the pointer with NULL before the call.",
+        ),
         Code::PacketArgument => (
             "This helper may change the packet, or does not check its arguments against the packet's end.",
             "Copy the data to the stack, and pass that.",
@@ -255,7 +259,10 @@ const fn texts(code: Code) -> (&'static str, &'static str) {
             "Check it right before the call: `if (size > sizeof(buf)) return 0;`. If there is a check but the compiler made it on another copy of the value, \
              mask it (`size &= sizeof(buf) - 1`), or keep the value in one place with `asm volatile(\"\" : \"+r\"(size));` before the check.",
         ),
-        Code::ZeroSize => ("This helper wants at least one byte.", "Check `if (size == 0) return 0;` before the call."),
+        Code::ZeroSize => (
+            "This helper wants at least one byte.",
+            "Check both ends before the call: `if (size == 0 || size > sizeof(buf)) return 0;`.",
+        ),
         Code::ConstantArgument => (
             "The verifier must know this argument's value when the program is loaded.",
             "Pass a constant; for several sizes, call in several branches.",

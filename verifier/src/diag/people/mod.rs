@@ -7,8 +7,6 @@ mod origin;
 mod text;
 pub mod words;
 
-use std::fmt::Write;
-
 use ring3_isa::{Insn, Operand, Reg};
 use ring3_platform::{Errno, Program};
 
@@ -162,13 +160,16 @@ pub fn diagnose(scene: &Scene<'_>) -> Diagnosis {
     let code = scene.reject.code();
     let text = scene.reject.text();
     let found = causes::causes(scene, code);
-    let mut reason = found.reason;
-    if reason.is_empty() {
-        let _ = write!(reason, "{}.", capital(code.title()));
-    }
+    let reason = match (found.reason, text.strip_prefix("ring3: ")) {
+        (_, Some(own)) => format!("{}.", capital(own)),
+        (reason, None) if reason.is_empty() => code.why().to_owned(),
+        (reason, None) => reason,
+    };
+    // Behind the message about a loop there are states.
+    let said = if code == Code::InfiniteLoop { text.lines().next() } else { text.lines().last() };
     Diagnosis {
         code,
-        message: text.lines().last().unwrap_or_default().to_owned(),
+        message: said.unwrap_or_default().to_owned(),
         errno: scene.reject.errno(),
         reason,
         at: scene.at.map(|slot| scene.site(slot)),

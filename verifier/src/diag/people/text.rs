@@ -78,22 +78,20 @@ fn snippet(f: &mut Formatter<'_>, notes: &[(&Site, &str, char)]) -> fmt::Result 
         }
         last = Some(source);
         let (_, column) = shown(&source.text, source.column.saturating_sub(1) as usize);
-        let label = if text.is_empty() { String::new() } else { format!(" {text}") };
-        writeln!(
-            f,
-            "{:width$} | {:column$}{mark} {}: {}{}",
-            "",
-            "",
-            site.slot,
-            site.insn.trim_start_matches(|c| c != ')').trim_start_matches(')').trim(),
-            label_after(&label)
-        )?;
+        let name = source.text.get(source.column.saturating_sub(1) as usize..).unwrap_or_default();
+        let under = name.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').count().max(1);
+        let marks = mark.to_string().repeat(under);
+        if *mark == '-' {
+            writeln!(f, "{:width$} | {:column$}{marks} {}: {text}", "", "", site.slot)?;
+            continue;
+        }
+        let insn = site.insn.split_once(") ").map_or(site.insn.as_str(), |(_, insn)| insn);
+        writeln!(f, "{:width$} | {:column$}{marks} {}: {insn}", "", "", site.slot)?;
+        if !text.is_empty() {
+            writeln!(f, "{:width$} | {:column$}{:under$} {text}", "", "", "")?;
+        }
     }
     writeln!(f, "{:width$} |", "")
-}
-
-fn label_after(label: &str) -> String {
-    if label.is_empty() { String::new() } else { format!("  —{label}") }
 }
 
 /// A line with tabs spread, and the column that a byte of it has then.
