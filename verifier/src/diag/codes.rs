@@ -373,6 +373,15 @@ impl Reject {
             Reject::ArgPacket {} => Code::PacketArgument,
             Reject::ArgOffset { .. } => Code::ArgumentOffset,
             Reject::ArgNotReferenced { .. } | Reject::NotAcquired { .. } => Code::NotAcquired,
+            Reject::DynptrPointer { .. }
+            | Reject::DynptrNotReady { .. }
+            | Reject::DynptrKind { .. }
+            | Reject::DynptrConst {}
+            | Reject::DynptrNotFree {} => Code::StackObject,
+            Reject::DynptrOverwrite {} | Reject::DynptrHelperWrite { .. } => Code::StackObject,
+            Reject::DynptrUnacquired { .. } | Reject::DynptrUnowned {} => Code::NotAcquired,
+            Reject::DynptrFrom { .. } => Code::ArgumentType,
+            Reject::SliceWrite {} => Code::ForbiddenAccess,
             Reject::TimerMap { .. } => Code::MapForHelper,
             Reject::LaterTailCall {} => Code::CallbackForm,
             Reject::ManyReferences { .. } => Code::ManyReferences,

@@ -250,6 +250,18 @@ rejects! {
     LockOrder { what: &'static str } EINVAL "{what}_unlock cannot be out of order";
     Region { what: &'static str, region: &'static str } EINVAL "{what} cannot be used inside {region}-ed region";
     TimerMap { timer: u32, map: u32 } EINVAL "timer pointer in R1 map_uid={timer} doesn't match map pointer in R2 map_uid={map}";
+    // Dynptrs.
+    DynptrPointer { index: usize } EINVAL "arg#{index} expected pointer to stack or const struct bpf_dynptr";
+    DynptrNotFree {} EINVAL "Dynptr has to be an uninitialized dynptr";
+    DynptrConst {} EINVAL "cannot pass pointer to const bpf_dynptr, the helper mutates it";
+    DynptrNotReady { index: usize } EINVAL "Expected an initialized dynptr as arg #{index}";
+    DynptrKind { kind: &'static str, index: usize } EINVAL "Expected a dynptr of type {kind} as arg #{index}";
+    DynptrOverwrite {} EINVAL "cannot overwrite referenced dynptr";
+    DynptrHelperWrite { off: i64 } EACCES "potential write to dynptr at off={off} disallowed";
+    DynptrUnacquired { arg: u8 } EINVAL "arg {arg} is an unacquired reference";
+    DynptrUnowned {} EINVAL "cannot release unowned const bpf_dynptr";
+    DynptrFrom { ty: String } EACCES "Unsupported reg type {ty} for bpf_dynptr_from_mem data";
+    SliceWrite {} EINVAL "the prog does not allow writes to packet data";
     // Exit.
     RefLeak { lines: String } EINVAL "{lines}";
     ReturnRange { what: &'static str, reg: u8, has: String, lo: i32, hi: i32 } EINVAL "{what} the register R{reg} has{has} should have been in [{lo}, {hi}]";

@@ -8,7 +8,7 @@ use ring3_platform::{Program, Target};
 use crate::cfg::kfuncs::Kfuncs;
 use crate::cfg::maps;
 use crate::domain::Scalar;
-use crate::state::{BtfPtr, Delta, Iter, Ptr, PtrKind, ScalarValue, Slot, State, Trust, Value, type_name};
+use crate::state::{BtfPtr, Delta, Dynptr, Iter, Ptr, PtrKind, ScalarValue, Slot, State, Trust, Value, type_name};
 
 /// Whose names appear in states.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +129,9 @@ fn pointer(out: &mut String, names: Names<'_>, frame: usize, whole: &Value, ptr:
         PtrKind::AnyMem => attrs.add(format_args!("sz=0")),
         _ => {}
     }
+    if let PtrKind::Dynptr(kind) = ptr.kind {
+        attrs.add(format_args!("type={}", kind.name()));
+    }
     let mut first = attrs.first;
     let _ = ptr.var.write_attrs(out, &mut first);
     out.push(')');
@@ -148,6 +151,9 @@ fn slot(out: &mut String, names: Names<'_>, frame: usize, index: usize, slot: &S
     if let Some(iter) = slot.iter() {
         return iterator(out, names, index, iter);
     }
+    if let Some(half) = slot.dynptr() {
+        return dynptr(out, index, half);
+    }
     let _ = write!(out, " fp-{}=", (index + 1) * 8);
     for byte in slot.bytes.iter().filter(|b| !slot.is_spill() || **b != crate::state::Byte::Spill) {
         out.push(byte.letter());
@@ -166,6 +172,18 @@ fn iterator(out: &mut String, names: Names<'_>, index: usize, iter: &Iter) {
     let state = if iter.drained { "drained" } else { "active" };
     let (at, id, depth) = ((index + 1) * 8, iter.ref_id, iter.depth);
     let _ = write!(out, " fp-{at}=iter_{name}(ref_id={id},state={state},depth={depth})");
+}
+
+/// A dynptr stands in the log once, at its lower address. Its `dynptr_id` is 1, as Linux has a flag in that place.
+fn dynptr(out: &mut String, index: usize, half: &Dynptr) {
+    if !half.first {
+        return;
+    }
+    let _ = write!(out, " fp-{}=dynptr_{}(id={}", (index + 1) * 8, half.kind.name(), half.id);
+    if half.ref_id != 0 {
+        let _ = write!(out, ",ref_id={}", half.ref_id);
+    }
+    out.push_str(",dynptr_id=1)");
 }
 
 /// Which parts of a frame to print.

@@ -80,7 +80,7 @@ impl Seen<'_> {
                 Byte::Zero if has != 0 => {
                     return Err(Miss { place: place(), value, why: "is not zero in each byte that has to be".into() });
                 }
-                Byte::Zero | Byte::Invalid | Byte::Misc | Byte::Spill | Byte::Iter | Byte::IrqFlag => {}
+                Byte::Zero | Byte::Invalid | Byte::Misc | Byte::Spill | Byte::Iter | Byte::IrqFlag | Byte::Dynptr => {}
             }
         }
         if slot.is_full_spill() && slot.is_spill() {
@@ -139,7 +139,7 @@ impl Seen<'_> {
 
     /// Whether an address is what a pointer can be; `None` if nobody can tell.
     fn points(&self, ptr: &Ptr, has: u64) -> Option<bool> {
-        let Ptr { kind, off, var, id: _, ref_id: _, nullable: _ } = ptr;
+        let Ptr { kind, off, var, id: _, ref_id: _, slice: _, nullable: _ } = ptr;
         let fixed = bits(i64::from(*off));
         // Where the object begins if the variable part is zero.
         let start = has.wrapping_sub(fixed);
@@ -179,6 +179,7 @@ impl Seen<'_> {
             | PtrKind::TpBuffer
             | PtrKind::AnyMem
             | PtrKind::Buf { .. }
+            | PtrKind::Dynptr(_)
             | PtrKind::Btf(_) => None,
         }
     }
@@ -202,6 +203,7 @@ fn opaque(kind: PtrKind) -> &'static str {
         PtrKind::AnyMem => "a pointer to memory of the kernel",
         PtrKind::Buf { .. } => "a pointer to an iterator's buffer",
         PtrKind::Btf(_) => "a pointer to a kernel structure",
+        PtrKind::Dynptr(_) => "a pointer to a dynptr",
         PtrKind::ConstMap(_) | PtrKind::MapValue(_) | PtrKind::MapKey(_) => "an inner map, or what is in one",
         PtrKind::Ctx
         | PtrKind::Stack(_)

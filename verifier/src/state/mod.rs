@@ -9,9 +9,9 @@ use std::rc::Rc;
 
 use ring3_isa::Reg;
 
-pub use stack::{Byte, IrqClass, Iter, IterTrust, Object, SLOT, STACK_LIMIT, Slot, Stack, locate};
+pub use stack::{Byte, Dynptr, IrqClass, Iter, IterTrust, Object, SLOT, STACK_LIMIT, Slot, Stack, locate};
 pub use typed::{BtfPtr, Trust};
-pub use value::{Delta, Link, Ptr, PtrKind, ScalarValue, Value, type_name};
+pub use value::{Delta, DynptrKind, Link, Ptr, PtrKind, ScalarValue, Slice, Value, type_name};
 
 /// A register or a stack slot of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

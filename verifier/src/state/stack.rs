@@ -1,6 +1,6 @@
 //! A frame's stack: eight-byte slots, each byte of which is nothing, part of a spilled register, data, or zero.
 
-use super::value::Value;
+use super::value::{DynptrKind, Value};
 
 /// The deepest byte of a frame is at -512.
 pub const STACK_LIMIT: i64 = 512;
@@ -23,6 +23,8 @@ pub enum Byte {
     Iter,
     /// Part of a saved interrupt flag.
     IrqFlag,
+    /// Part of a dynptr.
+    Dynptr,
 }
 
 impl Byte {
@@ -35,13 +37,14 @@ impl Byte {
             Byte::Zero => '0',
             Byte::Iter => 'i',
             Byte::IrqFlag => 'f',
+            Byte::Dynptr => 'd',
         }
     }
 
     /// Part of something that only functions of the kernel may look at or change.
     pub fn is_object(self) -> bool {
         match self {
-            Byte::Iter | Byte::IrqFlag => true,
+            Byte::Iter | Byte::IrqFlag | Byte::Dynptr => true,
             Byte::Invalid | Byte::Spill | Byte::Misc | Byte::Zero => false,
         }
     }
@@ -83,6 +86,19 @@ pub enum IrqClass {
     Lock,
 }
 
+/// One of the two halves of a dynptr.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Dynptr {
+    /// Where its memory is.
+    pub kind: DynptrKind,
+    /// The half with the lower address, which pointers to it lead to.
+    pub first: bool,
+    /// Ties slices to it.
+    pub id: u32,
+    /// Reference that has to be given back; 0 for none.
+    pub ref_id: u32,
+}
+
 /// Something that is no value: only functions of the kernel may use it. It says what the bytes are that
 /// [`Byte::is_object`] names; without such bytes it says nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -99,6 +115,8 @@ pub enum Object {
         /// Who saved it.
         class: IrqClass,
     },
+    /// Half of a dynptr.
+    Dynptr(Dynptr),
 }
 
 /// Eight bytes. `bytes[0]` is the byte at the highest address, as the kernel counts.
@@ -132,7 +150,15 @@ impl Slot {
     pub fn iter(&self) -> Option<&Iter> {
         match &self.object {
             Object::Iter(iter) if self.bytes == [Byte::Iter; SLOT] => Some(iter),
-            Object::Iter(_) | Object::IrqFlag { .. } | Object::None => None,
+            Object::Iter(_) | Object::IrqFlag { .. } | Object::Dynptr(_) | Object::None => None,
+        }
+    }
+
+    /// The half of a dynptr that lies here.
+    pub fn dynptr(&self) -> Option<&Dynptr> {
+        match &self.object {
+            Object::Dynptr(dynptr) if self.bytes == [Byte::Dynptr; SLOT] => Some(dynptr),
+            Object::Dynptr(_) | Object::Iter(_) | Object::IrqFlag { .. } | Object::None => None,
         }
     }
 

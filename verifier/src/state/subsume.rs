@@ -4,6 +4,7 @@
 
 use ring3_isa::Reg;
 
+use super::Dynptr;
 use super::{
     Byte, Callback, Delta, Frame, Iter, Link, Object, Ptr, PtrKind, Reference, Regions, SLOT, ScalarValue, Slot, Stack,
     State, Value,
@@ -141,8 +142,11 @@ fn delta(link: Option<Link>) -> Delta {
 }
 
 fn ptr_covers(old: &Ptr, cur: &Ptr, mode: Mode, ids: &mut IdMap) -> bool {
-    let Ptr { kind, off, var, id, ref_id, nullable } = old;
-    if *nullable != cur.nullable || *off != cur.off {
+    let Ptr { kind, off, var, id, ref_id, slice, nullable } = old;
+    if *nullable != cur.nullable || *off != cur.off || slice.is_packet() != cur.slice.is_packet() {
+        return false;
+    }
+    if !ids.same(slice.id(), cur.slice.id()) {
         return false;
     }
     let exact = |ids: &mut IdMap| {
@@ -176,6 +180,7 @@ fn ptr_covers(old: &Ptr, cur: &Ptr, mode: Mode, ids: &mut IdMap) -> bool {
             | PtrKind::XdpSock
             | PtrKind::Func(_)
             | PtrKind::AnyMem
+            | PtrKind::Dynptr(_)
             | PtrKind::Btf(_),
             _,
         ) => exact(ids),
@@ -216,7 +221,10 @@ fn object_covers(old: &Object, cur: &Object, ids: &mut IdMap) -> bool {
         (Object::IrqFlag { ref_id, class }, Object::IrqFlag { ref_id: cur_id, class: cur_class }) => {
             class == cur_class && ids.same(*ref_id, *cur_id)
         }
-        (Object::None | Object::Iter(_) | Object::IrqFlag { .. }, _) => false,
+        (Object::Dynptr(Dynptr { kind, first, id, ref_id }), Object::Dynptr(cur)) => {
+            (*kind, *first) == (cur.kind, cur.first) && ids.same(*id, cur.id) && ids.same(*ref_id, cur.ref_id)
+        }
+        (Object::None | Object::Iter(_) | Object::IrqFlag { .. } | Object::Dynptr(_), _) => false,
     }
 }
 

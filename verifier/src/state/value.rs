@@ -44,6 +44,81 @@ pub struct ScalarValue {
     pub precise: bool,
 }
 
+/// Where the memory of a dynptr is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DynptrKind {
+    /// In a map's value, or wherever the caller of a global function has it.
+    Local,
+    /// A record of a ring buffer.
+    Ringbuf,
+    /// A packet.
+    Skb,
+    /// A packet's metadata.
+    SkbMeta,
+    /// A packet of an XDP program.
+    Xdp,
+}
+
+impl DynptrKind {
+    /// Linux's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            DynptrKind::Local => "local",
+            DynptrKind::Ringbuf => "ringbuf",
+            DynptrKind::Skb => "skb",
+            DynptrKind::SkbMeta => "skb_meta",
+            DynptrKind::Xdp => "xdp",
+        }
+    }
+
+    /// Writing through it may give the packet another place.
+    pub fn may_move(self) -> bool {
+        match self {
+            DynptrKind::Skb | DynptrKind::SkbMeta => true,
+            DynptrKind::Local | DynptrKind::Ringbuf | DynptrKind::Xdp => false,
+        }
+    }
+
+    /// Slices of it end where packet pointers do.
+    pub fn is_packet(self) -> bool {
+        match self {
+            DynptrKind::Skb | DynptrKind::SkbMeta | DynptrKind::Xdp => true,
+            DynptrKind::Local | DynptrKind::Ringbuf => false,
+        }
+    }
+}
+
+/// The dynptr that a pointer into its memory was taken from: its id, and whether it is one of a packet. In four bytes, as
+/// every register has one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Slice(u32);
+
+impl Slice {
+    /// No slice.
+    pub const NONE: Slice = Slice(0);
+    const PACKET: u32 = 1 << 31;
+
+    /// A piece of this dynptr.
+    pub fn of(id: u32, packet: bool) -> Slice {
+        Slice(if packet { id | Self::PACKET } else { id & !Self::PACKET })
+    }
+
+    /// Id of the dynptr.
+    pub fn id(self) -> u32 {
+        self.0 & !Self::PACKET
+    }
+
+    /// Whether it is a piece of a packet.
+    pub fn is_packet(self) -> bool {
+        self.0 & Self::PACKET != 0
+    }
+
+    /// Whether it is no piece of a dynptr at all.
+    pub fn is_none(self) -> bool {
+        self == Slice::NONE
+    }
+}
+
 /// What a pointer points to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PtrKind {
@@ -85,6 +160,8 @@ pub enum PtrKind {
     Buf { rdonly: bool },
     /// A subprogram, to be called back.
     Func(u32),
+    /// A dynptr that is not on the stack: nobody here may change it.
+    Dynptr(DynptrKind),
 }
 
 /// A pointer.
@@ -100,6 +177,8 @@ pub struct Ptr {
     pub id: u32,
     /// Reference that has to be released; 0 for none.
     pub ref_id: u32,
+    /// The dynptr that it is a piece of.
+    pub slice: Slice,
     /// May be null.
     pub nullable: bool,
 }
@@ -107,7 +186,7 @@ pub struct Ptr {
 impl Ptr {
     /// A pointer to the start of something.
     pub fn new(kind: PtrKind) -> Ptr {
-        Ptr { kind, off: 0, var: Scalar::constant(0), id: 0, ref_id: 0, nullable: false }
+        Ptr { kind, off: 0, var: Scalar::constant(0), id: 0, ref_id: 0, slice: Slice::NONE, nullable: false }
     }
 
     /// Constant offset from the start, if it is known.
@@ -203,6 +282,7 @@ pub fn type_name(value: &Value) -> String {
         PtrKind::Buf { rdonly: true } => "rdonly_buf",
         PtrKind::Buf { rdonly: false } => "buf",
         PtrKind::Func(_) => "func",
+        PtrKind::Dynptr(_) => "dynptr_ptr",
         // The word for null stands in front of the structure's name, which only states have.
         PtrKind::Btf(to) => {
             return format!("{}ptr_{}", to.trust.prefix(), if ptr.nullable { "or_null_" } else { "" });

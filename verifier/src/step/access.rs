@@ -65,7 +65,9 @@ impl Walk<'_> {
             PtrKind::Buf { rdonly } => check_buffer(reg, ptr, off, size, buffer_name(rdonly)),
             PtrKind::Btf(to) => self.check_struct(at, ptr, off, to, access).map(|_| ()),
             PtrKind::ConstMap(_) => Err(Reject::Unsupported { what: "access to the fields of a map".into() }),
-            PtrKind::Ctx | PtrKind::Stack(_) | PtrKind::PacketEnd | PtrKind::Func(_) => Err(invalid()),
+            PtrKind::Ctx | PtrKind::Stack(_) | PtrKind::PacketEnd | PtrKind::Func(_) | PtrKind::Dynptr(_) => {
+                Err(invalid())
+            }
         }
     }
 
@@ -153,6 +155,7 @@ impl Walk<'_> {
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
             | PtrKind::AnyMem
+            | PtrKind::Dynptr(_)
             | PtrKind::Btf(_) => Err(Reject::InvalidMem { reg: reg.number(), ty: type_name(&Value::Ptr(*ptr)) }),
         }
     }

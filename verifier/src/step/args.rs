@@ -8,10 +8,11 @@ use ring3_platform::{ArgFlags, ArgKind, ArgType, MapFlags, MapType, Proto};
 
 use super::MAX_OFF;
 use super::call::Args;
+use super::dynptr::Want;
 use super::memory::{Access, At};
 use crate::diag::reject::{Reject, unsupported};
 use crate::kernel::members;
-use crate::state::{BtfPtr, Byte, LockKind, Ptr, PtrKind, ScalarValue, Trust, Value, locate, type_name};
+use crate::state::{BtfPtr, Byte, DynptrKind, LockKind, Ptr, PtrKind, ScalarValue, Trust, Value, locate, type_name};
 use crate::walk::Walk;
 
 /// Register types that an argument takes, by the kernel's names and in its order.
@@ -33,11 +34,12 @@ fn accepted(kind: ArgKind) -> &'static [&'static str] {
         ArgKind::ConstStr => &["map_value"],
         ArgKind::Stack => &["fp"],
         ArgKind::SpinLock => &["map_value", "ptr_"],
+        ArgKind::Dynptr => &["fp", "dynptr_ptr"],
         ArgKind::Timer => &["map_value"],
         ArgKind::BtfId(_) => &["ptr_", "trusted_ptr_", "rcu_ptr_"],
         ArgKind::PercpuBtfId => &["percpu_ptr_", "percpu_rcu_ptr_", "percpu_trusted_ptr_"],
         ArgKind::KptrXchgDest => &["map_value", "ptr_"],
-        ArgKind::None | ArgKind::Anything | ArgKind::Dynptr => &[],
+        ArgKind::None | ArgKind::Anything => &[],
     }
 }
 
@@ -119,8 +121,8 @@ impl Walk<'_> {
             | ArgKind::PercpuBtfId
             | ArgKind::RingbufMem
             | ArgKind::Stack
-            | ArgKind::KptrXchgDest
-            | ArgKind::Dynptr => {}
+            | ArgKind::KptrXchgDest => {}
+            ArgKind::Dynptr => self.check_dynptr_arg(index, arg.flags, args)?,
         }
         Ok(())
     }
@@ -138,6 +140,8 @@ impl Walk<'_> {
 
     fn check_offset(&self, reg: Reg, value: &Value, arg: ArgType) -> Result<(), Reject> {
         match value {
+            // The dynptr is given back, not the pointer to it.
+            Value::Ptr(Ptr { kind: PtrKind::Stack(_), .. }) if arg.kind == ArgKind::Dynptr => Ok(()),
             Value::Ptr(ptr) => self.check_pointer_offset(reg, ptr, arg.flags.has(ArgFlags::RELEASE)),
             Value::Scalar(_) | Value::Uninit => Ok(()),
         }
@@ -169,15 +173,37 @@ impl Walk<'_> {
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
             | PtrKind::AnyMem
-            | PtrKind::Buf { .. } => self.check_plain_pointer(reg, ptr),
+            | PtrKind::Buf { .. }
+            | PtrKind::Dynptr(_) => self.check_plain_pointer(reg, ptr),
             // A structure within it may be meant.
             PtrKind::Btf(_) if ptr.off >= 0 => self.check_plain_pointer(reg, &Ptr { off: 0, ..*ptr }),
             PtrKind::Btf(_) => self.check_plain_pointer(reg, ptr),
         }
     }
 
-    fn note_reference(&self, reg: Reg, value: &Value, arg: ArgType, args: &mut Args) -> Result<(), Reject> {
+    /// A dynptr that a helper makes, uses or gives back.
+    fn check_dynptr_arg(&mut self, index: usize, flags: ArgFlags, args: &mut Args) -> Result<(), Reject> {
+        let kind = match () {
+            () if flags.has(ArgFlags::DYNPTR_LOCAL) => Some(DynptrKind::Local),
+            () if flags.has(ArgFlags::DYNPTR_RINGBUF) => Some(DynptrKind::Ringbuf),
+            () => None,
+        };
+        let want = match kind {
+            Some(kind) if flags.has(ArgFlags::UNINIT) => Want::New { kind, clone_of: 0 },
+            kind => Want::Ready { kind, rdonly: flags.has(ArgFlags::RDONLY) },
+        };
+        self.check_dynptr(index, want)?;
+        args.dynptr = self.dynptr_of(argument(index));
+        Ok(())
+    }
+
+    fn note_reference(&mut self, reg: Reg, value: &Value, arg: ArgType, args: &mut Args) -> Result<(), Reject> {
         let ref_id = value.as_ptr().map_or(0, |ptr| ptr.ref_id);
+        if arg.flags.has(ArgFlags::RELEASE) && arg.kind == ArgKind::Dynptr {
+            args.release = Some(reg);
+            args.ref_id = self.released_dynptr(reg)?;
+            return Ok(());
+        }
         if arg.flags.has(ArgFlags::RELEASE) {
             if ref_id == 0 && !value.is_zero() {
                 return Err(Reject::ArgNotReferenced { reg: reg.number() });
@@ -272,6 +298,7 @@ impl Walk<'_> {
                 }
                 let starts = self.stack_range(reg, &ptr, frame, (ptr.off.into(), size), access)?;
                 if flags.has(ArgFlags::UNINIT) && ptr.var.is_const() {
+                    self.check_no_dynptr(frame, starts.start..starts.start + size)?;
                     args.fills = Some((frame, starts.start, size));
                     return Ok(());
                 }
@@ -293,7 +320,8 @@ impl Walk<'_> {
             | PtrKind::XdpSock
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
-            | PtrKind::AnyMem => no_memory(reg, &value, size, zero_ok),
+            | PtrKind::AnyMem
+            | PtrKind::Dynptr(_) => no_memory(reg, &value, size, zero_ok),
             // What would be written there is nothing that a program may write.
             PtrKind::Btf(_) if access == Access::Write => unsupported("a structure given as memory that is written"),
             PtrKind::Btf(to) => self.check_struct_memory(reg, &ptr, to, size),
@@ -358,6 +386,14 @@ impl Walk<'_> {
         }
         self.path.state.frame_mut().callback_depth = 0;
         Ok(())
+    }
+
+    /// The callback runs for each sample that user space put into the ring, which it gets as a dynptr.
+    pub(super) fn drain_callback(&mut self, args: &Args) -> Result<(), Reject> {
+        let id = self.new_id();
+        let sample = Value::Ptr(Ptr { id, ..Ptr::new(PtrKind::Dynptr(DynptrKind::Local)) });
+        let context = *self.path.state.reg(Reg::R3);
+        self.push_callback(args, &[sample, context])
     }
 
     /// The callback runs for each element.

@@ -381,6 +381,7 @@ fn is_never_null(ptr: &Ptr) -> bool {
             | PtrKind::FlowKeys
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
+            | PtrKind::Dynptr(_)
             | PtrKind::AnyMem
             | PtrKind::Buf { .. } => false,
             PtrKind::Btf(_) => super::kernel::is_trusted(ptr),

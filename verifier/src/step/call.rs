@@ -8,7 +8,7 @@ use ring3_platform::{ArgFlags, ArgKind, MapType, Proto, RetKind, helper_name};
 use super::subprog::Later;
 use crate::diag::reject::{Reject, unsupported};
 use crate::facts::MapUse;
-use crate::state::{Held, PtrKind, Value};
+use crate::state::{Dynptr, Held, PtrKind, Value, type_name};
 use crate::walk::{Next, Walk};
 
 /// What the arguments of one call say.
@@ -30,6 +30,8 @@ pub(super) struct Args {
     pub mem_size: u64,
     /// Largest size of the memory argument.
     pub max_size: u64,
+    /// The dynptr of an argument.
+    pub dynptr: Option<Dynptr>,
 }
 
 impl Walk<'_> {
@@ -81,7 +83,7 @@ impl Walk<'_> {
         self.forget_caller_saved();
         self.set_result(proto, &args)?;
         self.check_map_and_helper(id, number, &args)?;
-        self.after_call(id)
+        self.after_call(id, &args)
     }
 
     /// The map, for lowering; and maps that a program may not change.
@@ -116,6 +118,9 @@ impl Walk<'_> {
     fn release_arg(&mut self, args: &Args, number: i32) -> Result<(), Reject> {
         let Some(reg) = args.release else { return Ok(()) };
         if args.ref_id != 0 && self.release_reference(args.ref_id) {
+            if args.dynptr.is_some() {
+                self.drop_dynptrs(args.ref_id);
+            }
             return Ok(());
         }
         if args.ref_id == 0 && self.path.state.reg(reg).is_zero() {
@@ -147,6 +152,11 @@ impl Walk<'_> {
             id::SNPRINTF => self.check_format(),
             id::LOOP => self.loop_callback(args),
             id::FOR_EACH_MAP_ELEM => self.for_each_callback(args),
+            id::USER_RINGBUF_DRAIN => self.drain_callback(args),
+            id::DYNPTR_FROM_MEM => match self.path.state.reg(Reg::R1) {
+                Value::Ptr(ptr) if matches!(ptr.kind, PtrKind::MapValue(_)) && !ptr.nullable => Ok(()),
+                other => Err(Reject::DynptrFrom { ty: type_name(other) }),
+            },
             id::TIMER_SET_CALLBACK => match args.map {
                 Some(map) => self.element_callback(args, map, Later::TIMER),
                 None => unsupported("a timer that is not in a map"),
@@ -170,7 +180,7 @@ impl Walk<'_> {
     }
 
     /// Packet pointers are lost where the packet may have moved; a tail call in a function may also return to its caller.
-    fn after_call(&mut self, helper: u32) -> Result<Next, Reject> {
+    fn after_call(&mut self, helper: u32, args: &Args) -> Result<Next, Reject> {
         let in_function = self.path.state.current() > 0;
         if helper == id::TAIL_CALL {
             if in_function {
@@ -181,7 +191,9 @@ impl Walk<'_> {
             }
             return Ok(Next::Fall);
         }
-        if changes_packet(helper) {
+        // Writing through a dynptr may move the packet.
+        let through = helper == id::DYNPTR_WRITE && args.dynptr.is_some_and(|dynptr| dynptr.kind.may_move());
+        if changes_packet(helper) || through {
             self.forget_packets();
         }
         Ok(Next::Fall)
@@ -190,6 +202,7 @@ impl Walk<'_> {
     /// Every packet pointer becomes a number.
     pub(super) fn forget_packets(&mut self) {
         self.path.state.map_values(|value| match value.as_ptr()?.kind {
+            _ if value.as_ptr()?.slice.is_packet() => Some(Value::unknown()),
             PtrKind::Packet { .. } | PtrKind::PacketMeta { .. } | PtrKind::PacketEnd => Some(Value::unknown()),
             PtrKind::Ctx
             | PtrKind::ConstMap(_)
@@ -206,6 +219,7 @@ impl Walk<'_> {
             | PtrKind::Func(_)
             | PtrKind::AnyMem
             | PtrKind::Buf { .. }
+            | PtrKind::Dynptr(_)
             | PtrKind::Btf(_) => None,
         });
     }
@@ -244,9 +258,12 @@ fn check_modelled(proto: &Proto) -> Result<(), Reject> {
         | ArgKind::BtfId(_)
         | ArgKind::SpinLock
         | ArgKind::Timer
+        | ArgKind::Dynptr
         | ArgKind::ConstStr => true,
-        ArgKind::Func => matches!(proto.id, id::LOOP | id::FOR_EACH_MAP_ELEM | id::TIMER_SET_CALLBACK),
-        ArgKind::PercpuBtfId | ArgKind::KptrXchgDest | ArgKind::Dynptr => false,
+        ArgKind::Func => {
+            matches!(proto.id, id::LOOP | id::FOR_EACH_MAP_ELEM | id::TIMER_SET_CALLBACK | id::USER_RINGBUF_DRAIN)
+        }
+        ArgKind::PercpuBtfId | ArgKind::KptrXchgDest => false,
     };
     let ret = match proto.ret.kind {
         RetKind::Integer
@@ -258,12 +275,10 @@ fn check_modelled(proto: &Proto) -> Result<(), Reject> {
         | RetKind::BtfId(_)
         | RetKind::BtfIdTrusted(_)
         | RetKind::RingbufMem => true,
-        RetKind::DynptrMem | RetKind::MemOrBtfId => false,
+        RetKind::DynptrMem => true,
+        RetKind::MemOrBtfId => false,
     };
-    // Storage that belongs to kernel objects, and helpers that attach such things, need types of the kernel.
-    let dynptr =
-        proto.args.iter().any(|a| a.flags.has(ArgFlags::DYNPTR_LOCAL) || a.flags.has(ArgFlags::DYNPTR_RINGBUF));
-    if proto.args.iter().all(|a| arg(a.kind)) && ret && !dynptr {
+    if proto.args.iter().all(|a| arg(a.kind)) && ret {
         Ok(())
     } else {
         unsupported(format!("helper bpf_{}#{}", proto.name, proto.id))

@@ -34,6 +34,12 @@ impl Walk<'_> {
             self.note(&Reject::ObjectOffset { what, off });
             return None;
         }
+        // Linux rounds towards zero: what begins at the top of the frame has slot 0, as what ends there.
+        let first = (-off - 1) / ring3_isa::num::signed_index(SLOT);
+        if first + 1 < ring3_isa::num::signed_index(slots) {
+            self.note(&Reject::ObjectOffset { what, off });
+            return None;
+        }
         let frame = frame as usize;
         let inside = (-STACK_LIMIT..0).contains(&off);
         let slot = inside

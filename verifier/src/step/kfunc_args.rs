@@ -226,5 +226,7 @@ fn is_typed(kind: PtrKind) -> bool {
         | PtrKind::AnyMem
         | PtrKind::Buf { .. }
         | PtrKind::Func(_) => false,
+        | PtrKind::Func(_)
+        | PtrKind::Dynptr(_) => false,
     }
 }

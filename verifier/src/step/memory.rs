@@ -195,6 +195,8 @@ impl Walk<'_> {
             | PtrKind::Func(_)
             | PtrKind::AnyMem
             | PtrKind::Buf { .. } => {
+            | PtrKind::Dynptr(_)
+            | PtrKind::Btf(_) => {
                 self.check_access(at, ptr, off, Access::Read)?;
                 Value::unknown()
             }
@@ -225,6 +227,8 @@ impl Walk<'_> {
             | PtrKind::Func(_)
             | PtrKind::AnyMem
             | PtrKind::Buf { .. } => self.check_access(at, ptr, off, Access::Write),
+            | PtrKind::Dynptr(_)
+            | PtrKind::Btf(_) => self.check_access(at, ptr, off, Access::Write),
         }
     }
 
@@ -271,6 +275,7 @@ impl Walk<'_> {
             | PtrKind::Func(_)
             | PtrKind::AnyMem
             | PtrKind::Buf { .. }
+            | PtrKind::Dynptr(_)
             | PtrKind::Btf(_) => ("", None),
         };
         check_sum(at, &ptr.var, ptr.off, what, ip_align)
@@ -293,7 +298,7 @@ impl Walk<'_> {
             PtrKind::AnyMem => (Region::Kernel, Deref::Mem),
             PtrKind::Btf(to) => (Region::Kernel, Deref::Struct(to.trust.flags())),
             PtrKind::Buf { .. } => (Region::Kernel, Deref::Plain),
-            PtrKind::FlowKeys | PtrKind::TpBuffer | PtrKind::ConstMap(_) | PtrKind::PacketEnd | PtrKind::Func(_) => {
+            PtrKind::FlowKeys | PtrKind::TpBuffer | PtrKind::ConstMap(_) | PtrKind::PacketEnd | PtrKind::Func(_) | PtrKind::Dynptr(_) => {
                 (Region::Mem, Deref::Plain)
             }
         };
@@ -393,6 +398,7 @@ fn allows_atomics(kind: PtrKind) -> bool {
         | PtrKind::Func(_)
         | PtrKind::AnyMem
         | PtrKind::Buf { .. }
+        | PtrKind::Dynptr(_)
         | PtrKind::Btf(_) => true,
     }
 }

@@ -5,6 +5,7 @@ mod alu;
 mod args;
 mod branch;
 mod call;
+mod dynptr;
 mod exit;
 mod format;
 mod iter;

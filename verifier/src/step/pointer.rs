@@ -103,6 +103,7 @@ impl Walk<'_> {
             | PtrKind::Func(_)
             | PtrKind::AnyMem
             | PtrKind::Buf { .. }
+            | PtrKind::Dynptr(_)
             | PtrKind::Btf(_) => return ptr,
         };
         Ptr { kind, id: self.new_id(), ..ptr }
@@ -131,6 +132,7 @@ fn check_kind(reg: u8, kind: PtrKind, op: AluOp, known: Option<u64>, ty: &str) -
         | PtrKind::Func(_)
         | PtrKind::AnyMem
         | PtrKind::Buf { .. }
+        | PtrKind::Dynptr(_)
         | PtrKind::Btf(_) => true,
         PtrKind::FlowKeys => known.is_some(),
         PtrKind::ConstMap(_) => known == Some(0) && op == AluOp::Add,

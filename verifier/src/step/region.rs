@@ -125,7 +125,7 @@ impl Walk<'_> {
                 Object::IrqFlag { ref_id, class } if found.bytes == [Byte::IrqFlag; SLOT] => {
                     Some((frame, slot, ref_id, class))
                 }
-                Object::IrqFlag { .. } | Object::Iter(_) | Object::None => None,
+                Object::IrqFlag { .. } | Object::Iter(_) | Object::Dynptr(_) | Object::None => None,
             }
         });
         let Some((frame, slot, ref_id, class)) = saved else { return Err(Reject::IrqUninitialized { index }) };

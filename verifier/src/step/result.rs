@@ -10,7 +10,7 @@ use crate::cfg::maps;
 use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
 use crate::release::Rule;
-use crate::state::{BtfPtr, Held, Ptr, PtrKind, Reference, Trust, Value};
+use crate::state::{BtfPtr, Held, Ptr, PtrKind, Reference, Slice, Trust, Value};
 use crate::walk::Walk;
 
 /// The largest error number in results (MAX_ERRNO).
@@ -34,13 +34,14 @@ impl Walk<'_> {
             RetKind::Socket => PtrKind::Sock,
             RetKind::SockCommon => PtrKind::SockCommon,
             RetKind::TcpSock => PtrKind::TcpSock,
-            RetKind::RingbufMem => {
-                let size = u32::try_from(args.mem_size).unwrap_or(u32::MAX);
-                PtrKind::Mem { size, rdonly: false, ringbuf: true }
+            RetKind::RingbufMem => PtrKind::Mem { size: memory_size(args), rdonly: false, ringbuf: true },
+            // Linux keeps the low half of the size alone.
+            RetKind::DynptrMem => {
+                PtrKind::Mem { size: ring3_isa::num::low32(args.mem_size), rdonly: false, ringbuf: false }
             }
             RetKind::BtfId(name) => PtrKind::Btf(BtfPtr::kernel(self.kernel_struct(name)?, Trust::PLAIN)),
             RetKind::BtfIdTrusted(name) => PtrKind::Btf(BtfPtr::kernel(self.kernel_struct(name)?, Trust::TRUSTED)),
-            RetKind::DynptrMem | RetKind::MemOrBtfId => {
+            RetKind::MemOrBtfId => {
                 return unsupported(format!("the result of helper bpf_{}", proto.name));
             }
         };
@@ -53,7 +54,9 @@ impl Walk<'_> {
         if ptr.nullable || self.has_lock(kind) {
             ptr.id = self.new_id();
         }
-        if is_cast(proto.id) {
+        if let (RetKind::DynptrMem, Some(dynptr)) = (proto.ret.kind, args.dynptr) {
+            (ptr.slice, ptr.ref_id) = (Slice::of(dynptr.id, false), dynptr.ref_id);
+        } else if is_cast(proto.id) {
             ptr.ref_id = args.ref_id;
         } else if self.acquires(proto.id, args) {
             let id = self.acquire(Held::Object)?;
@@ -170,6 +173,11 @@ pub fn has_bounded_result(helper: u32) -> bool {
             | id::PROBE_READ_USER_STR
             | id::GET_SMP_PROCESSOR_ID
     )
+}
+
+/// Bytes of the memory that comes back.
+fn memory_size(args: &Args) -> u32 {
+    u32::try_from(args.mem_size).unwrap_or(u32::MAX)
 }
 
 /// The result is the argument seen as another type: it holds the same reference.

@@ -175,6 +175,7 @@ impl Walk<'_> {
 
     fn write_fixed(&mut self, frame: u32, off: i64, size: u32, source: Source) -> Result<(), Reject> {
         let (index, byte) = locate(off);
+        self.destroy_dynptr(frame as usize, index)?;
         self.touch_slot(index);
         let aligned = off % 8 == 0;
         if size == 8 {
@@ -237,7 +238,7 @@ impl Walk<'_> {
                 _ if i >= keep => Byte::Spill,
                 Byte::Zero => Byte::Zero,
                 Byte::Invalid => Byte::Invalid,
-                Byte::Spill | Byte::Misc | Byte::Iter | Byte::IrqFlag => Byte::Misc,
+                Byte::Spill | Byte::Misc | Byte::Iter | Byte::IrqFlag | Byte::Dynptr => Byte::Misc,
             };
         }
     }
@@ -249,6 +250,9 @@ impl Walk<'_> {
             Source::Unknown => false,
         };
         let mut relied_on_zero = false;
+        for off in range.clone() {
+            self.destroy_dynptr(frame as usize, locate(off).0)?;
+        }
         for off in range {
             let (index, byte) = locate(off);
             self.touch_slot(index);
@@ -303,7 +307,7 @@ impl Walk<'_> {
                         self.slot_mut(frame, index).scrub();
                     }
                 }
-                Byte::Spill | Byte::Iter | Byte::IrqFlag => {
+                Byte::Spill | Byte::Iter | Byte::IrqFlag | Byte::Dynptr => {
                     let (reg, i) = (reg.number(), off - starts.start);
                     return Err(match ptr.var.is_const() {
                         true => Reject::StackIndirect { reg, off: starts.start, i, size },
@@ -313,6 +317,15 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A helper is going to fill these bytes: they may not be those of a dynptr, which it could use at the same time.
+    pub(super) fn check_no_dynptr(&self, frame: u32, range: Range<i64>) -> Result<(), Reject> {
+        let stack = &self.path.state.frames[frame as usize].stack;
+        match range.into_iter().find(|off| stack.byte(*off) == Byte::Dynptr) {
+            Some(off) => Err(Reject::DynptrHelperWrite { off }),
+            None => Ok(()),
+        }
     }
 
     /// A helper fills these bytes.

@@ -326,7 +326,7 @@ const fn texts(code: Code) -> (&'static str, &'static str) {
             "Put bpf_rcu_read_lock() and bpf_rcu_read_unlock() around everything from the first of these calls to the last use.",
         ),
         Code::StackObject => (
-            "Iterators and saved interrupt flags lie on the stack, and only their own functions may touch them: made once, used, and given back exactly once,              at the same place.",
+            "Iterators, dynptrs and saved interrupt flags lie on the stack, and only their own functions may touch them: made once, used, and given back exactly once,              at the same place.",
             "Call the `_new` function once in front of the loop, `_destroy` on every path behind it (even if `_new` failed), and never copy or overwrite it. bpf_for() and bpf_for_each() of libbpf do that.",
         ),
         Code::InfiniteLoop => (
