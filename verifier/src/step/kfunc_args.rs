@@ -225,7 +225,6 @@ fn is_typed(kind: PtrKind) -> bool {
         | PtrKind::TpBuffer
         | PtrKind::AnyMem
         | PtrKind::Buf { .. }
-        | PtrKind::Func(_) => false,
         | PtrKind::Func(_)
         | PtrKind::Dynptr(_) => false,
     }

@@ -194,9 +194,8 @@ impl Walk<'_> {
             | PtrKind::PacketEnd
             | PtrKind::Func(_)
             | PtrKind::AnyMem
-            | PtrKind::Buf { .. } => {
-            | PtrKind::Dynptr(_)
-            | PtrKind::Btf(_) => {
+            | PtrKind::Buf { .. }
+            | PtrKind::Dynptr(_) => {
                 self.check_access(at, ptr, off, Access::Read)?;
                 Value::unknown()
             }
@@ -226,9 +225,8 @@ impl Walk<'_> {
             | PtrKind::PacketEnd
             | PtrKind::Func(_)
             | PtrKind::AnyMem
-            | PtrKind::Buf { .. } => self.check_access(at, ptr, off, Access::Write),
-            | PtrKind::Dynptr(_)
-            | PtrKind::Btf(_) => self.check_access(at, ptr, off, Access::Write),
+            | PtrKind::Buf { .. }
+            | PtrKind::Dynptr(_) => self.check_access(at, ptr, off, Access::Write),
         }
     }
 
@@ -298,9 +296,12 @@ impl Walk<'_> {
             PtrKind::AnyMem => (Region::Kernel, Deref::Mem),
             PtrKind::Btf(to) => (Region::Kernel, Deref::Struct(to.trust.flags())),
             PtrKind::Buf { .. } => (Region::Kernel, Deref::Plain),
-            PtrKind::FlowKeys | PtrKind::TpBuffer | PtrKind::ConstMap(_) | PtrKind::PacketEnd | PtrKind::Func(_) | PtrKind::Dynptr(_) => {
-                (Region::Mem, Deref::Plain)
-            }
+            PtrKind::FlowKeys
+            | PtrKind::TpBuffer
+            | PtrKind::ConstMap(_)
+            | PtrKind::PacketEnd
+            | PtrKind::Func(_)
+            | PtrKind::Dynptr(_) => (Region::Mem, Deref::Plain),
         };
         let facts = &mut self.facts.insns[self.at];
         facts.region = match facts.region {
