@@ -3,7 +3,7 @@
 use ring3_isa::{Callee, Reg};
 use ring3_platform::helpers::{Lookup, changes_packet, id};
 use ring3_platform::maps::{allows_helper, may_update_sockmap};
-use ring3_platform::{ArgFlags, ArgKind, MapType, Proto, RetKind, helper_name};
+use ring3_platform::{ArgKind, MapType, Proto, RetKind, helper_name};
 
 use super::subprog::Later;
 use crate::diag::reject::{Reject, unsupported};
