@@ -298,9 +298,8 @@ fn main_note(walk: &Walk<'_>) -> Option<String> {
         return Some(Reject::GlobalReturn { name: name() }.text());
     }
     let is_void = |id: TypeId| btf.resolve(id).is_ok_and(|id| id == TypeId::VOID);
-    let unknown = params
-        .iter()
-        .position(|param| matches!(btf.resolved(param.ty), Ok(Type::Ptr { to }) if is_void(*to)))?;
+    let unknown =
+        params.iter().position(|param| matches!(btf.resolved(param.ty), Ok(Type::Ptr { to }) if is_void(*to)))?;
     Some(format!("arg#{unknown} reference type('UNKNOWN ') size cannot be determined: -22"))
 }
 
