@@ -1,5 +1,7 @@
 //! Conditional jumps: which way they go, and what either way teaches.
 
+use std::rc::Rc;
+
 use ring3_isa::{CmpOp, Operand, Reg, Width};
 
 use ring3_platform::Program;
@@ -118,7 +120,7 @@ impl Walk<'_> {
     ) -> Result<(), Reject> {
         let linked = self.collect_links(&left, &right);
         if linked.len() > 1 {
-            let kept = linked.clone();
+            let kept = Some(Rc::new(linked.clone()));
             self.remember(|entry| entry.linked = kept);
         }
         let right_reg = match rhs {

@@ -1,5 +1,7 @@
 //! A path: the abstract state at its end, and how it got there since the last stored state.
 
+use std::rc::Rc;
+
 use smallvec::SmallVec;
 
 use crate::state::{Place, State};
@@ -27,7 +29,7 @@ pub struct Past {
     /// The right operand of a comparison is a stack pointer.
     pub rhs_stack: bool,
     /// Scalars that learned together.
-    pub linked: Linked,
+    pub linked: Option<Rc<Linked>>,
 }
 
 /// The way from the last stored state.

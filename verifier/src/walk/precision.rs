@@ -1,12 +1,14 @@
 //! Precision: which scalars a decision relied on, found by walking back over the instructions that made them.
 
+use smallvec::SmallVec;
+
 use ring3_isa::{Callee, Insn, Operand, Reg};
 
 use super::path::{StoredId, Trail};
 use super::{Past, Walk};
 use crate::diag::reject::Reject;
 use crate::diag::render::{self, Scratched};
-use crate::state::{Place, State, Value};
+use crate::state::{Frame, Place, Value};
 
 /// What is asked for, in one frame.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -17,18 +19,37 @@ struct Wanted {
 
 /// What is asked for, and the frame that the walk back is in.
 struct Request {
-    frames: Vec<Wanted>,
+    frames: SmallVec<[Wanted; 8]>,
     current: usize,
 }
 
 const ARGS: u16 = 0b11_1110;
 
+/// Where a walk back is.
+struct Cursor {
+    /// The instruction that was executed next.
+    after: Option<usize>,
+    /// The first instruction was not executed yet.
+    skip: bool,
+}
+
+/// How the walk back over a trail ended.
+enum Back {
+    /// Nothing is asked for any more.
+    Done,
+    /// It cannot be followed.
+    GaveUp,
+    /// At the trail's start.
+    Start,
+}
+
 /// The walk back cannot be trusted any more: everything counts as precise.
 struct GiveUp;
 
 impl Request {
-    fn new(state: &State) -> Request {
-        Request { frames: vec![Wanted::default(); state.frames.len()], current: state.current() }
+    /// Nothing, in so many frames.
+    fn new(depth: usize) -> Request {
+        Request { frames: SmallVec::from_elem(Wanted::default(), depth), current: depth - 1 }
     }
 
     fn is_empty(&self) -> bool {
@@ -70,8 +91,9 @@ impl Request {
 
     fn spread(&mut self, entry: Option<&Past>) -> Result<(), GiveUp> {
         let Some(entry) = entry else { return Ok(()) };
-        if entry.linked.iter().any(|place| self.place(*place)) {
-            for place in &entry.linked {
+        let Some(linked) = entry.linked.as_deref() else { return Ok(()) };
+        if linked.iter().any(|place| self.place(*place)) {
+            for place in linked {
                 self.add_place(*place)?;
             }
         }
@@ -107,9 +129,9 @@ impl Walk<'_> {
         if self.plain || self.path.state.reg(reg).as_scalar().is_none() {
             return Ok(());
         }
-        let mut request = Request::new(&self.path.state);
+        let mut request = Request::new(self.path.state.frames.len());
         request.add(reg);
-        self.trace(request, self.path.trail.clone(), self.at);
+        self.trace_here(request);
         Ok(())
     }
 
@@ -118,15 +140,15 @@ impl Walk<'_> {
         if self.plain {
             return;
         }
-        let mut request = Request::new(&self.path.state);
+        let mut request = Request::new(self.path.state.frames.len());
         request.frames[frame].slots |= 1 << slot;
-        self.trace(request, self.path.trail.clone(), self.at);
+        self.trace_here(request);
     }
 
-    /// What was precise in `old` is so in all states before the path (`trail`, with the frames of `cur`) that was found
+    /// What was precise in `old` is so in all states before the path (`trail`, with `depth` frames) that was found
     /// to be covered by it. Tells whether anything was new.
-    pub(super) fn inherit_precision(&mut self, old: StoredId, cur: &State, trail: Trail, at: usize) -> bool {
-        let mut request = Request::new(cur);
+    pub(super) fn inherit_precision(&mut self, old: StoredId, depth: usize, trail: &Trail, at: usize) -> bool {
+        let mut request = Request::new(depth);
         for (wanted, frame) in request.frames.iter_mut().zip(&self.store.get(old).state.frames) {
             let precise = |value: &Value| value.as_scalar().is_some_and(|s| s.precise);
             for (i, reg) in frame.regs.iter().enumerate() {
@@ -150,62 +172,81 @@ impl Walk<'_> {
         self.trace(request, trail, at)
     }
 
+    /// Walks back over the current path.
+    fn trace_here(&mut self, request: Request) {
+        let trail = std::mem::take(&mut self.path.trail);
+        self.trace(request, &trail, self.at);
+        self.path.trail = trail;
+    }
+
     /// Walks back from `at`, before which nothing is done yet, and marks what is asked for in all states on the way.
-    fn trace(&mut self, mut request: Request, start: Trail, at: usize) -> bool {
+    fn trace(&mut self, mut request: Request, start: &Trail, at: usize) -> bool {
         let mut changed = false;
-        let first_parent = start.parent;
-        let mut trail = start;
-        let mut after: Option<usize> = None;
-        let mut last = Some(at);
-        let mut skip = true;
+        let mut cursor = Cursor { after: None, skip: true };
+        let (mut first, mut parent) = (start.first, start.parent);
+        let mut back = self.segment(&mut request, start, Some(at), &mut cursor);
         loop {
-            if self.log.verbose() {
-                let text = format!(
-                    "mark_precise: frame{}: last_idx {} first_idx {} subseq_idx {} \n",
-                    request.current,
-                    super::display(last),
-                    trail.first,
-                    super::display(after)
-                );
-                self.log.push(&text);
+            match back {
+                Back::Done => return changed,
+                Back::GaveUp => break,
+                Back::Start => {}
             }
-            // The very beginning: what is left are arguments of the function.
-            let Some(mut slot) = last else { return changed };
-            let mut left = trail.past.len();
-            loop {
-                if !std::mem::take(&mut skip) {
-                    let entry = trail.entry(slot, left);
-                    if self.back_over(&mut request, slot, after, entry).is_err() {
-                        self.give_up(first_parent, &mut changed);
-                        return changed;
-                    }
-                }
-                if request.is_empty() {
-                    return changed;
-                }
-                after = Some(slot);
-                match trail.before(slot, &mut left) {
-                    Some(before) => slot = before,
-                    None => break,
-                }
-            }
-            let Some(parent) = trail.parent else { break };
-            self.mark_state(parent, &mut request, &mut changed);
+            let Some(id) = parent else { break };
+            self.mark_state(id, &mut request, &mut changed);
             if request.is_empty() {
                 return changed;
             }
-            after = Some(trail.first);
-            trail = self.store.get(parent).trail.clone();
-            last = trail.last;
+            cursor.after = Some(first);
+            let trail = std::mem::take(&mut self.store.get_mut(id).trail);
+            (first, parent) = (trail.first, trail.parent);
+            back = self.segment(&mut request, &trail, trail.last, &mut cursor);
+            self.store.get_mut(id).trail = trail;
         }
-        self.give_up(first_parent, &mut changed);
+        self.give_up(start.parent, &mut changed);
         changed
+    }
+
+    /// Walks back over one trail, from instruction `last` on.
+    fn segment(&mut self, request: &mut Request, trail: &Trail, last: Option<usize>, cursor: &mut Cursor) -> Back {
+        if self.log.verbose() {
+            let text = format!(
+                "mark_precise: frame{}: last_idx {} first_idx {} subseq_idx {} \n",
+                request.current,
+                super::display(last),
+                trail.first,
+                super::display(cursor.after)
+            );
+            self.log.push(&text);
+        }
+        // The very beginning: what is left are arguments of the function.
+        let Some(mut slot) = last else { return Back::Done };
+        let mut left = trail.past.len();
+        loop {
+            if !std::mem::take(&mut cursor.skip) {
+                let entry = trail.entry(slot, left);
+                if self.back_over(request, slot, cursor.after, entry).is_err() {
+                    return Back::GaveUp;
+                }
+            }
+            if request.is_empty() {
+                return Back::Done;
+            }
+            cursor.after = Some(slot);
+            match trail.before(slot, &mut left) {
+                Some(before) => slot = before,
+                None => return Back::Start,
+            }
+        }
     }
 
     fn mark_state(&mut self, id: StoredId, request: &mut Request, changed: &mut bool) {
         let stored = self.store.get_mut(id);
         for (index, wanted) in request.frames.iter_mut().enumerate() {
             if *wanted == Wanted::default() || index >= stored.state.frames.len() {
+                continue;
+            }
+            if !marks_anything(&*stored.state.frames[index], *wanted) {
+                *wanted = Wanted::default();
                 continue;
             }
             let frame = stored.state.frame_at(index);
@@ -415,6 +456,18 @@ fn back_over_store(request: &mut Request, entry: Option<&Past>, base: Reg, src: 
         request.add(src);
     }
     Ok(())
+}
+
+/// Whether something that is asked for is a number that is not marked yet. What is no number, or is marked, is asked for no more.
+fn marks_anything(frame: &Frame, wanted: Wanted) -> bool {
+    let open = |value: &Value| value.as_scalar().is_some_and(|scalar| !scalar.precise);
+    frame.regs.iter().enumerate().any(|(reg, value)| wanted.regs >> reg & 1 != 0 && open(value))
+        || frame
+            .stack
+            .slots()
+            .iter()
+            .enumerate()
+            .any(|(slot, s)| wanted.slots >> slot & 1 != 0 && s.is_spill() && open(&s.spill))
 }
 
 /// Marks a scalar; tells whether that was new, so that the request goes on to earlier states.

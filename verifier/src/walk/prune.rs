@@ -33,6 +33,8 @@ pub struct Stored {
     clean: bool,
     hits: u32,
     misses: u32,
+    /// The loop that it is in, as the chain of calls entered it.
+    pub(super) visit: Option<usize>,
 }
 
 impl Stored {
@@ -307,8 +309,9 @@ impl Walk<'_> {
         if self.structure.insns[self.at].jmp_point {
             self.remember(|_| {});
         }
-        let (state, trail) = (self.path.state.clone(), self.path.trail.clone());
-        self.inherit_precision(id, &state, trail, self.at);
+        let trail = std::mem::take(&mut self.path.trail);
+        self.inherit_precision(id, self.path.state.frames.len(), &trail, self.at);
+        self.path.trail = trail;
         if open_loop {
             self.add_backedge(id);
         }
@@ -345,7 +348,9 @@ impl Walk<'_> {
         self.store.since = (self.store.jumps, self.processed);
         forget_precision(&mut self.path.state);
         let id = self.store.states.len();
-        let Path { state, trail } = self.path.clone();
+        let state = self.path.state.clone();
+        let next = Trail { parent: Some(id), first: self.at, last: self.from, past: Vec::new() };
+        let trail = std::mem::replace(&mut self.path.trail, next);
         self.store.states.push(Stored {
             state,
             trail,
@@ -355,9 +360,9 @@ impl Walk<'_> {
             clean: false,
             hits: 0,
             misses: 0,
+            visit: None,
         });
         self.store.buckets[bucket].insert(0, id);
-        self.path.trail = Trail { parent: Some(id), first: self.at, last: self.from, past: Vec::new() };
         self.has_entry = false;
         self.enter_loop(id);
     }

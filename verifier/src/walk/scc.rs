@@ -47,11 +47,6 @@ impl Walk<'_> {
         None
     }
 
-    fn visit_of(&self, state: &State, at: usize) -> Option<usize> {
-        let chain = self.chain(state, at)?;
-        self.store.visits.iter().position(|visit| visit.chain == chain)
-    }
-
     /// A state was stored: it may be the first one inside a loop.
     pub(super) fn enter_loop(&mut self, id: StoredId) {
         let stored = self.store.get(id);
@@ -62,6 +57,7 @@ impl Walk<'_> {
             self.store.visits.push(Visit { chain, entry: None, backedges: Vec::new() });
             self.store.visits.len() - 1
         });
+        self.store.get_mut(id).visit = Some(index);
         let visit = &mut self.store.visits[index];
         if visit.entry.is_none() {
             visit.entry = Some(id);
@@ -73,14 +69,12 @@ impl Walk<'_> {
 
     /// Whether a state is inside a loop that has back edges waiting.
     pub(super) fn is_in_open_loop(&self, id: StoredId) -> bool {
-        let stored = self.store.get(id);
-        self.visit_of(&stored.state, stored.at).is_some_and(|index| !self.store.visits[index].backedges.is_empty())
+        self.store.get(id).visit.is_some_and(|index| !self.store.visits[index].backedges.is_empty())
     }
 
     /// The current path ends inside a loop because `id` covers it.
     pub(super) fn add_backedge(&mut self, id: StoredId) {
-        let stored = self.store.get(id);
-        let Some(index) = self.visit_of(&stored.state, stored.at) else {
+        let Some(index) = self.store.get(id).visit else {
             // No loop that will be left later: nothing may be taken as imprecise.
             self.give_up_from(self.path.trail.parent);
             return;
@@ -100,7 +94,8 @@ impl Walk<'_> {
 
     /// All paths from a state have ended: if it was the first one inside a loop, the loop is left.
     pub(super) fn exit_loop(&mut self, id: StoredId) {
-        let Some(index) = self.store.visits.iter().position(|visit| visit.entry == Some(id)) else { return };
+        let entered = |index: &usize| self.store.visits[*index].entry == Some(id);
+        let Some(index) = self.store.get(id).visit.filter(entered) else { return };
         let scc = self.store.visits[index].chain.scc;
         if self.log.verbose() && scc & CALLBACK_LOOP == 0 {
             self.log.push(&format!("SCC exit ({scc})\n"));
@@ -116,8 +111,8 @@ impl Walk<'_> {
                 if round >= MAX_ROUNDS {
                     self.distrust(&edge.path);
                 } else {
-                    let trail = edge.path.trail.clone();
-                    changed |= self.inherit_precision(edge.covered_by, &edge.path.state, trail, edge.at);
+                    let depth = edge.path.state.frames.len();
+                    changed |= self.inherit_precision(edge.covered_by, depth, &edge.path.trail, edge.at);
                 }
             }
             if !changed {

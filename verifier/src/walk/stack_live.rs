@@ -4,7 +4,9 @@
 //! Every chain of calls has marks of its own, and in it every frame: a function reads its callers' slots, too. The marks
 //! only ever grow towards "live", so a path that is walked later can take nothing back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ring3_platform::Program;
 
 use super::Walk;
 use crate::cfg::successors;
@@ -34,7 +36,45 @@ struct Instance {
     len: usize,
     /// By frame, then by instruction of the function.
     marks: Vec<Vec<Marks>>,
-    dirty: bool,
+    /// Frames and instructions whose own marks changed since they were spread.
+    changed: Vec<(usize, usize)>,
+}
+
+/// The instructions that lead to each one of a function.
+#[derive(Debug)]
+struct Behind {
+    /// Where those of each instruction start in `from`; one more than there are instructions.
+    starts: Vec<u32>,
+    from: Vec<u32>,
+}
+
+impl Behind {
+    fn new(program: &Program, start: usize, len: usize) -> Behind {
+        let edges = || {
+            let slots = (0..len).filter(|at| !program.code.is_tail(start + at));
+            slots.flat_map(|at| {
+                let to = successors(program, start + at).into_iter().flatten();
+                to.map(|to| to.wrapping_sub(start)).filter(|to| *to < len).map(move |to| (at, to))
+            })
+        };
+        let mut starts = vec![0u32; len + 1];
+        edges().for_each(|(_, to)| starts[to + 1] += 1);
+        for at in 0..len {
+            starts[at + 1] += starts[at];
+        }
+        let mut next = starts.clone();
+        let mut from = vec![0; starts[len] as usize];
+        for (at, to) in edges() {
+            // A program is shorter than 2^32.
+            from[next[to] as usize] = at as u32;
+            next[to] += 1;
+        }
+        Behind { starts, from }
+    }
+
+    fn of(&self, at: usize) -> &[u32] {
+        &self.from[self.starts[at] as usize..self.starts[at + 1] as usize]
+    }
 }
 
 /// All chains of one walk.
@@ -42,6 +82,8 @@ struct Instance {
 pub struct StackLive {
     instances: Vec<Instance>,
     by_chain: BTreeMap<Vec<usize>, Option<usize>>,
+    /// By start of the function.
+    behind: BTreeMap<usize, Behind>,
     kept: usize,
     dirty: bool,
     /// The instance of the current path; unknown after the frames changed.
@@ -75,7 +117,7 @@ impl StackLive {
                 if fits {
                     self.kept += frames * len;
                     let marks = vec![vec![Marks::default(); len]; frames];
-                    self.instances.push(Instance { chain: chain.clone(), start, len, marks, dirty: false });
+                    self.instances.push(Instance { chain: chain.clone(), start, len, marks, changed: Vec::new() });
                 }
                 self.by_chain.insert(chain, index);
                 index
@@ -87,22 +129,23 @@ impl StackLive {
 }
 
 impl Walk<'_> {
-    fn stack_marks(&mut self, frame: usize) -> Option<(&mut Marks, &mut bool)> {
+    fn stack_marks(&mut self, frame: usize) -> Option<(&mut Marks, &mut Vec<(usize, usize)>)> {
         let subprog = &self.structure.subprogs[self.path.state.frame().subprog];
         let bounds = (subprog.start, subprog.end - subprog.start);
         let index = self.stack_live.instance(&self.path.state, bounds)?;
         let instance = &mut self.stack_live.instances[index];
         let marks = instance.marks.get_mut(frame)?.get_mut(self.at - bounds.0)?;
-        Some((marks, &mut instance.dirty))
+        Some((marks, &mut instance.changed))
     }
 
     /// The current instruction may read a slot.
     pub fn note_slot_read(&mut self, frame: usize, slot: usize) {
-        if let Some((marks, dirty)) = self.stack_marks(frame)
+        let at = self.at - self.structure.subprogs[self.path.state.frame().subprog].start;
+        if let Some((marks, changed)) = self.stack_marks(frame)
             && marks.read >> slot & 1 == 0
         {
             marks.read |= 1 << slot;
-            *dirty = true;
+            changed.push((frame, at));
             self.stack_live.dirty = true;
         }
     }
@@ -116,13 +159,14 @@ impl Walk<'_> {
     pub(super) fn commit_slots(&mut self) {
         let writes = std::mem::take(&mut self.stack_live.writes);
         let written = |frame: usize| writes.iter().filter(|w| w.0 == frame).fold(0, |all, w| all | w.1);
+        let at = self.at - self.structure.subprogs[self.path.state.frame().subprog].start;
         for frame in 0..self.path.state.frames.len() {
             let now = written(frame);
-            let Some((marks, dirty)) = self.stack_marks(frame) else { break };
+            let Some((marks, changed)) = self.stack_marks(frame) else { break };
             let both = if marks.visited { marks.written & now } else { now };
             if !marks.visited || both != marks.written {
                 (marks.visited, marks.written) = (true, both);
-                *dirty = true;
+                changed.push((frame, at));
                 self.stack_live.dirty = true;
             }
         }
@@ -162,7 +206,7 @@ impl Walk<'_> {
         let mut order: Vec<usize> = (0..self.stack_live.instances.len()).collect();
         order.sort_by_key(|index| std::cmp::Reverse(self.stack_live.instances[*index].chain.len()));
         for index in order {
-            if !std::mem::take(&mut self.stack_live.instances[index].dirty) {
+            if self.stack_live.instances[index].changed.is_empty() {
                 continue;
             }
             self.spread(index);
@@ -171,34 +215,32 @@ impl Walk<'_> {
             let entry: Vec<u64> = instance.marks.iter().map(|frame| frame[0].live).collect();
             let Some(&Some(outer)) = self.stack_live.by_chain.get(outer) else { continue };
             let outer = &mut self.stack_live.instances[outer];
-            for (marks, live) in outer.marks.iter_mut().zip(entry) {
-                let at = &mut marks[callsite - outer.start];
-                if at.read | live != at.read {
-                    at.read |= live;
-                    outer.dirty = true;
+            for (frame, (marks, live)) in outer.marks.iter_mut().zip(entry).enumerate() {
+                let at = callsite - outer.start;
+                if marks[at].read | live != marks[at].read {
+                    marks[at].read |= live;
+                    outer.changed.push((frame, at));
                 }
             }
         }
     }
 
-    /// Backward data flow over one function.
+    /// Backward data flow over one function, from where something changed.
     fn spread(&mut self, index: usize) {
         let program = self.program;
         let instance = &mut self.stack_live.instances[index];
         let (start, len) = (instance.start, instance.len);
-        for marks in &mut instance.marks {
-            let mut changed = true;
-            while changed {
-                changed = false;
-                for at in (0..len).rev().filter(|at| !program.code.is_tail(start + at)) {
-                    let behind = successors(program, start + at).into_iter().flatten();
-                    let after =
-                        behind.filter_map(|to| marks.get(to.wrapping_sub(start))).fold(0, |all, m| all | m.live);
-                    let here = &mut marks[at];
-                    let live = (after & !here.written) | here.read;
-                    changed |= live != here.live;
-                    here.live = live;
-                }
+        let behind = self.stack_live.behind.entry(start).or_insert_with(|| Behind::new(program, start, len));
+        // The last instruction first: most of what it changes lies in front of it.
+        let mut waiting: BTreeSet<(usize, usize)> = instance.changed.drain(..).collect();
+        while let Some((frame, at)) = waiting.pop_last() {
+            let marks = &mut instance.marks[frame];
+            let next = successors(program, start + at).into_iter().flatten();
+            let after = next.filter_map(|to| marks.get(to.wrapping_sub(start))).fold(0, |all, m| all | m.live);
+            let here = &mut marks[at];
+            let live = (after & !here.written) | here.read;
+            if std::mem::replace(&mut here.live, live) != live {
+                waiting.extend(behind.of(at).iter().map(|from| (frame, *from as usize)));
             }
         }
     }
