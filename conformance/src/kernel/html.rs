@@ -49,7 +49,7 @@ pub fn page(report: &Value) -> String {
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>ring3 beside the kernel</title>\n<style>\n{STYLE}</style>\n<main>\n"
     );
-    for part in [head, tiles, change, missing, messages, expectations, sets, effort, files] {
+    for part in [head, tiles, change, expectations, missing, messages, sets, effort, files] {
         part(report, &mut out);
     }
     let _ = write!(out, "</main>\n<script>{SCRIPT}</script>\n</html>\n");
@@ -123,8 +123,10 @@ fn tiles(report: &Value, out: &mut String) {
     let expected = &report["expected"];
     let met = share(number(&expected["ours_as_expected"]), number(&expected["ours_judged"]));
     tile("", format!("{met:.1} %"), format!("of {} as their authors expect", number(&expected["ours_judged"])));
-    let time = report["time"]["geometric_mean"].as_f64().unwrap_or(0.0);
-    tile("", format!("{time:.2}×"), "the kernel's time, in the geometric mean".to_owned());
+    if number(&report["time"]["programs"]) > 0 {
+        let time = report["time"]["geometric_mean"].as_f64().unwrap_or(0.0);
+        tile("", format!("{time:.2}×"), "the kernel's time, in the geometric mean".to_owned());
+    }
     wrap(out, "<div class=\"tiles\">", "</div>");
     let _ = writeln!(out, "{}", bar(totals, "bar big"));
     out.push_str("<div class=\"legend\">");
