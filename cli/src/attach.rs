@@ -10,43 +10,50 @@ use std::time::Duration;
 use ring3::ProgType;
 use ring3_linux::{Direction, Link, LoadedObject, LoadedProgram, Uprobe, XdpMode, interface_index};
 
-use crate::args::LoadArgs;
+use crate::args::{LoadArgs, RunFormat};
 use crate::error::CliError;
 use crate::output::{Out, printable};
 
 /// Folder for links, in the one for pins.
 const LINKS: &str = "links";
 
-/// Attaches what is to be attached, says so, and waits; pinned links need no waiting.
-pub fn attach(args: &LoadArgs, loaded: &LoadedObject, out: &mut Out) -> Result<(), CliError> {
-    // All of them before anything is said: what fails takes back what was attached before it.
-    let links = args.attach.iter().map(|wanted| one(wanted, loaded)).collect::<Result<Vec<_>, CliError>>()?;
+/// A program, where it is attached, and by what.
+type Attached = (String, String, Link);
+
+/// Attaches what is to be attached. What fails takes back what was attached before it.
+pub fn attach(args: &LoadArgs, loaded: &LoadedObject) -> Result<Vec<Attached>, CliError> {
+    args.attach.iter().map(|wanted| one(wanted, loaded)).collect()
+}
+
+/// Says what is attached, and waits; pinned links need no waiting.
+pub fn hold(args: &LoadArgs, links: &[Attached], out: &mut Out) -> Result<(), CliError> {
     if links.is_empty() {
         return Ok(());
     }
     let folder = args.pin.as_deref().map(|folder| folder.join(LINKS));
     if let Some(folder) = &folder {
-        pin(folder, &links)?;
+        pin(folder, links)?;
     }
-    for (name, place, link) in &links {
-        let id = link.info().map_or_else(|_| String::new(), |info| format!(", link {}", info.id.0));
-        writeln!(out, "attached {} to {}{id}", printable(name), printable(place))?;
+    for (name, place, link) in links {
+        let id = link.info().ok().map(|info| info.id.0);
+        match args.output {
+            RunFormat::Json => {
+                writeln!(out, "{}", serde_json::json!({ "attached": name, "to": place, "link": id }))?;
+            }
+            RunFormat::Table => {
+                let id = id.map_or_else(String::new, |id| format!(", link {id}"));
+                writeln!(out, "attached {} to {}{id}", printable(name), printable(place))?;
+            }
+        }
     }
-    if let Some(folder) = folder {
-        writeln!(
-            out,
-            "links are pinned in {}; removing a file there detaches",
-            printable(&folder.display().to_string())
-        )?;
-        return Ok(());
-    }
-    let wait = args.seconds.map(Duration::from_secs);
-    match wait {
-        Some(wait) => writeln!(out, "for {} s", wait.as_secs())?,
-        None => writeln!(out, "until this command ends (Ctrl-C)")?,
+    if args.output == RunFormat::Table {
+        say_until(args, folder.as_deref(), out)?;
     }
     out.flush()?;
-    match wait {
+    if folder.is_some() {
+        return Ok(());
+    }
+    match args.seconds.map(Duration::from_secs) {
         Some(wait) => std::thread::sleep(wait),
         // A signal ends the process, and the kernel takes back what it held.
         None => loop {
@@ -56,8 +63,24 @@ pub fn attach(args: &LoadArgs, loaded: &LoadedObject, out: &mut Out) -> Result<(
     Ok(())
 }
 
+fn say_until(args: &LoadArgs, folder: Option<&Path>, out: &mut Out) -> Result<(), CliError> {
+    if let Some(folder) = folder {
+        writeln!(
+            out,
+            "links are pinned in {}; removing a file there detaches",
+            printable(&folder.display().to_string())
+        )?;
+        return Ok(());
+    }
+    match args.seconds {
+        Some(seconds) => writeln!(out, "for {seconds} s")?,
+        None => writeln!(out, "until this command ends (Ctrl-C)")?,
+    }
+    Ok(())
+}
+
 /// Names the links `PROGRAM`, `PROGRAM.1` and so on.
-fn pin(folder: &Path, links: &[(String, String, Link)]) -> Result<(), CliError> {
+fn pin(folder: &Path, links: &[Attached]) -> Result<(), CliError> {
     std::fs::create_dir_all(folder).map_err(|error| CliError::file(folder, error))?;
     let mut made = Vec::new();
     for (at, (name, _, link)) in links.iter().enumerate() {
@@ -77,7 +100,7 @@ fn pin(folder: &Path, links: &[(String, String, Link)]) -> Result<(), CliError> 
 }
 
 /// `[PROGRAM=]PLACE`, or only `PROGRAM` if its section says the place. Gives program, place and link.
-fn one(wanted: &str, loaded: &LoadedObject) -> Result<(String, String, Link), CliError> {
+fn one(wanted: &str, loaded: &LoadedObject) -> Result<Attached, CliError> {
     let wrong = |why: String| CliError::Input(format!("--attach {wanted}: {why}"));
     let named = |name: &str| loaded.programs.iter().find(|program| program.program.name == name);
     let (program, place) = match wanted.split_once('=') {

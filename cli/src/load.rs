@@ -28,10 +28,11 @@ pub fn load(args: &LoadArgs, out: &mut Out) -> Result<Outcome, CliError> {
         Ok(loaded) => loaded,
         Err(error) => return failed(&object, error),
     };
+    let links = crate::attach::attach(args, &loaded)?;
     let pins = args.pin.as_deref().map(|folder| loaded.pin(folder).map_err(CliError::input)).transpose()?;
     let pins = pins.unwrap_or_default();
     print(args, &object, &loaded, &pins, out)?;
-    crate::attach::attach(args, &loaded, out)?;
+    crate::attach::hold(args, &links, out)?;
     Ok(Outcome::Good)
 }
 

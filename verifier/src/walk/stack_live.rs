@@ -12,8 +12,9 @@ use super::Walk;
 use crate::cfg::successors;
 use crate::state::{Frame, State};
 
-/// Marks that are kept, over all chains. Chains that do not fit count every slot as live.
-const MAX_MARKS: usize = 4 << 20;
+/// Marks that are kept, over all chains. Chains that do not fit count every slot as live. The longest program in the deepest
+/// frame fits: eight frames of a million instructions.
+const MAX_MARKS: usize = 8 << 20;
 
 /// Slots of one frame, a bit each, at one instruction.
 #[derive(Clone, Copy, Default, Debug)]
