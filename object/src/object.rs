@@ -7,7 +7,7 @@ use ring3_btf::{Btf, BtfError, BtfExt, CoreRelo, CoreTarget, ExtFunc, ExtLine, E
 use ring3_isa::{Endianness, RawInsn};
 use ring3_platform::maps::MapDef;
 use ring3_platform::program::{License, LoadFlags, Program};
-use ring3_platform::{AttachType, ProgType, SectionMatch, OpsMember};
+use ring3_platform::{AttachType, OpsMember, ProgType, SectionMatch};
 
 use crate::elf::{Elf, Reloc, Symbol};
 use crate::error::{ObjectError, Place};

@@ -31,7 +31,7 @@ fn every_example_links() {
                 assert!(matches!(asked, Err(ObjectError::UnknownType { .. })), "{name}");
             }
             let options =
-                Options { kind: entry.matched.map_or(Some(ProgType::Xdp), |m| Some(m.kind)), attach: None, core: None };
+                Options { kind: entry.matched.map_or(Some(ProgType::Xdp), |m| Some(m.kind)), ..Options::default() };
             let program = object.program(&entry.name, &options).unwrap();
             let info = program.info.as_ref().unwrap();
             assert_eq!(info.funcs[0].slot, 0);
@@ -45,7 +45,7 @@ fn every_example_links() {
 fn exercise(bytes: &[u8]) {
     let Ok(mut object) = Object::parse("damaged.bpf.o", bytes) else { return };
     for entry in object.programs().to_vec() {
-        let _ = object.program(&entry.name, &Options { kind: Some(ProgType::Xdp), attach: None, core: None });
+        let _ = object.program(&entry.name, &Options { kind: Some(ProgType::Xdp), ..Options::default() });
     }
     for global in object.globals() {
         let _ = object.set_global_text(&global.name, "1");
