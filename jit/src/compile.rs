@@ -5,7 +5,7 @@ use ring3_vm::Op;
 
 use crate::JitError;
 use crate::opt::{self, Step};
-use crate::target::{Array, Callee, Frame, Target};
+use crate::target::{Callee, Frame, Lookup, Target};
 
 /// Operations that a program may have: 1,000,000 instructions of the verifier's limit, with room for what lowering adds.
 const MAX_OPS: usize = 1 << 22;
@@ -43,21 +43,21 @@ pub(crate) struct Unit<'a> {
     pub(crate) ops: &'a [Op],
     /// Tile the operations; the first is the main function. The others may be empty.
     pub(crate) functions: &'a [Function],
-    /// Calls of helpers that are lookups in these arrays, in the order of operations.
-    pub(crate) lookups: &'a [(u32, Array)],
+    /// Calls of helpers that are done in another way, in the order of operations.
+    pub(crate) lookups: &'a [(u32, Lookup)],
     pub(crate) runtime: Runtime<'a>,
     /// Whether operations may be joined and left out; else each is emitted as it is.
     pub(crate) joined: bool,
 }
 
 impl Unit<'_> {
-    /// Whether the operation is a call that is a lookup in an array.
-    pub(crate) fn is_array_lookup(&self, op: u32) -> bool {
-        !self.lookups.is_empty() && self.array(op).is_some()
+    /// Whether the operation is a call of which nothing is left but a lookup, which reads R2 alone.
+    pub(crate) fn is_lookup(&self, op: u32) -> bool {
+        !self.lookups.is_empty() && self.lookup(op).is_some()
     }
 
-    /// The array that the operation looks up in.
-    fn array(&self, op: u32) -> Option<Array> {
+    /// How the operation looks up.
+    fn lookup(&self, op: u32) -> Option<Lookup> {
         self.lookups.binary_search_by_key(&op, |(at, _)| *at).ok().map(|found| self.lookups[found].1)
     }
 }
@@ -225,9 +225,11 @@ impl<T: Target> Walk<'_, T> {
                 self.target.may_goto(frame, label);
             }
             Op::CallHelper { helper } => {
-                if let Some(array) = self.unit.array(at) {
-                    self.target.lookup(array);
-                    return Ok(());
+                match self.unit.lookup(at) {
+                    Some(Lookup::Array(array)) => return Ok(self.target.lookup(array)),
+                    Some(Lookup::PerCpu(array, plane)) => return Ok(self.target.lookup_percpu(array, plane)),
+                    Some(Lookup::Call { map, callee }) => return Ok(self.target.lookup_call(map, callee)),
+                    None => {}
                 }
                 let callee = self.unit.runtime.helpers.get(usize::from(helper));
                 let callee = callee.ok_or(JitError::NoCallee { at, what: "helper", number: helper.into() })?;
@@ -276,7 +278,7 @@ fn frame_of(entry: bool, function: &Function, unit: &Unit<'_>) -> Frame {
         }
         frame.uses_stack |= reads(*op).contains(&Some(Reg::FP));
         match op {
-            Op::CallHelper { .. } if unit.array(at).is_some() => {}
+            Op::CallHelper { .. } if matches!(unit.lookup(at), Some(Lookup::Array(_))) => {}
             Op::CallHelper { .. } | Op::CallLocal { .. } | Op::LegacyPacket { .. } | Op::TailCall => frame.calls = true,
             Op::MayGoto { .. } => frame.may_goto = Some(unit.runtime.may_goto_budget),
             Op::Alu { .. }

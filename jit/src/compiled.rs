@@ -4,12 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use ring3_vm::lower::Subprog;
-use ring3_vm::maps::ArrayLayout;
-use ring3_vm::{CallHook, Env, Execute, HelperRef, Linked, MAY_GOTO_BUDGET};
+use ring3_vm::{CallHook, Env, Execute, HelperRef, Linked, MAY_GOTO_BUDGET, MapLookup};
 
 use crate::compile::{Assembled, Function, Runtime, Unit, assemble};
 use crate::exec_mem::ExecMem;
-use crate::target::{Array, Callee};
+use crate::target::{Array, Callee, Lookup};
 use crate::x64::X64;
 use crate::{JitError, aarch64, x64};
 
@@ -76,8 +75,7 @@ impl Jit {
 fn emit(linked: &Linked, arch: Arch) -> Result<Assembled, JitError> {
     let helpers: Vec<Callee> = linked.helpers().iter().map(callee).collect();
     let functions: Vec<Function> = linked.subprogs().iter().map(function).collect();
-    let lookups: Vec<(u32, Array)> =
-        linked.array_lookups().filter_map(|(op, layout)| Some((op, array(layout)?))).collect();
+    let lookups: Vec<(u32, Lookup)> = linked.lookups().filter_map(|(op, found)| Some((op, lookup(found)?))).collect();
     let runtime = Runtime {
         helpers: &helpers,
         tail_call: Callee(ring3_vm::tail_call as *const () as usize),
@@ -100,9 +98,22 @@ fn function(subprog: &Subprog) -> Function {
 }
 
 /// `None` where the values are too large for code without a call.
-fn array(layout: ArrayLayout) -> Option<Array> {
-    let stride = u32::try_from(layout.stride).ok().filter(|stride| i32::try_from(*stride).is_ok())?;
-    Some(Array { base: layout.base.as_ptr().expose_provenance() as u64, stride, entries: layout.entries })
+fn lookup(lookup: MapLookup) -> Option<Lookup> {
+    let small = |bytes: usize| i32::try_from(bytes).ok()?.try_into().ok();
+    match lookup {
+        MapLookup::Array(layout) => {
+            let base = layout.base.as_ptr().expose_provenance() as u64;
+            let array = Array { base, stride: small(layout.stride)?, entries: layout.entries };
+            match small(layout.plane)? {
+                0 => Some(Lookup::Array(array)),
+                plane => Some(Lookup::PerCpu(array, plane)),
+            }
+        }
+        MapLookup::Call(call) => Some(Lookup::Call {
+            map: call.map.expose_provenance() as u64,
+            callee: Callee(call.function as *const () as usize),
+        }),
+    }
 }
 
 /// Machine code of a program. [`ring3_vm::run`] runs it.

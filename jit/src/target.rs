@@ -39,6 +39,17 @@ pub(crate) struct Array {
     pub(crate) entries: u32,
 }
 
+/// A lookup in a map that is done without the helper.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Lookup {
+    /// In an array.
+    Array(Array),
+    /// The same with so many bytes from the values of one CPU to those of the next, less than 2 to the power of 31.
+    PerCpu(Array, u32),
+    /// `R0 = callee(map, R2)`.
+    Call { map: u64, callee: Callee },
+}
+
 /// `base + index + off`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Indexed {
@@ -117,6 +128,10 @@ pub(crate) trait Target: Sized {
     fn call_helper(&mut self, callee: Callee);
     /// `R0` = address of the array's value whose 4-byte index is at R2, or 0 if there is none. R1 to R5 may change.
     fn lookup(&mut self, array: Array);
+    /// The same for the values of the CPU that the environment names.
+    fn lookup_percpu(&mut self, array: Array, plane: u32);
+    /// `R0 = callee(map, R2)`.
+    fn lookup_call(&mut self, map: u64, callee: Callee);
     /// Calls a function of the program.
     fn call_local(&mut self, function: Self::Label);
     /// `callee(R1, R2, R3, env)`, which gives two words: if the first is not 0, the frame ends with the second as R0.

@@ -237,6 +237,9 @@ impl<'h> Env<'h> {
         self.rng = seed;
     }
 
+    /// Where machine code finds the number of the CPU in an environment: 4 bytes at this offset.
+    pub const CPU_OFFSET: usize = std::mem::offset_of!(Env<'static>, cpu);
+
     /// The CPU of this run.
     pub fn cpu(&self) -> u32 {
         self.cpu

@@ -17,7 +17,7 @@ use crate::env::Env;
 use crate::error::LinkError;
 use crate::helpers;
 use crate::lower::{CtxRules, FixupValue, Lowered, Op, Subprog, Target, lower, lower_unverified};
-use crate::maps::{ArrayLayout, Map};
+use crate::maps::{ArrayLayout, LookupCall, Map};
 
 /// A helper as engines call it: R1 to R5 and the environment, gives R0.
 ///
@@ -101,6 +101,15 @@ impl MapHandle {
     }
 }
 
+/// How a lookup that always is in the same map can be done without the helper.
+#[derive(Clone, Copy, Debug)]
+pub enum MapLookup {
+    /// By the index at R2.
+    Array(ArrayLayout),
+    /// By a function that gets R2.
+    Call(LookupCall),
+}
+
 /// A program that engines can execute.
 pub struct Linked {
     name: String,
@@ -170,12 +179,24 @@ impl Linked {
         &self.maps
     }
 
-    /// The calls of `bpf_map_lookup_elem` that need no call, in the order of operations: each with the array it looks up in.
-    pub fn array_lookups(&self) -> impl Iterator<Item = (Target, ArrayLayout)> {
+    /// The calls of `bpf_map_lookup_elem` that engines may do in another way, in the order of operations.
+    pub fn lookups(&self) -> impl Iterator<Item = (Target, MapLookup)> {
         self.lookups.iter().filter_map(|&(op, map)| {
             let map = &self.maps.get(map as usize)?.map;
-            let array = map.def().kind == MapType::Array && map.def().key_size == 4;
-            Some((op, map.array_layout().filter(|_| array)?))
+            let array = matches!(map.def().kind, MapType::Array | MapType::PercpuArray) && map.def().key_size == 4;
+            let lookup = match map.array_layout().filter(|_| array) {
+                Some(layout) => MapLookup::Array(layout),
+                None => MapLookup::Call(map.lookup_call()?),
+            };
+            Some((op, lookup))
+        })
+    }
+
+    /// Those of them that are in arrays with the same values for all CPUs, so that they need nothing but the index.
+    pub fn array_lookups(&self) -> impl Iterator<Item = (Target, ArrayLayout)> {
+        self.lookups().filter_map(|(op, lookup)| match lookup {
+            MapLookup::Array(layout) if layout.plane == 0 => Some((op, layout)),
+            MapLookup::Array(_) | MapLookup::Call(_) => None,
         })
     }
 

@@ -5,9 +5,10 @@
 
 use dynasmrt::{DynasmApi, DynasmLabelApi};
 use ring3_isa::{Reg, Size};
+use ring3_vm::Env;
 
 use super::alu::Imm12;
-use super::regs::{self, ENV, X0, X7, X13, X16, X17};
+use super::regs::{self, ENV, X0, X7, X13, X14, X16, X17};
 use super::{A64, emit};
 use crate::target::{Array, Callee, Frame};
 
@@ -20,7 +21,25 @@ impl A64 {
 
     /// What `bpf_map_lookup_elem` does, without the call.
     pub(super) fn emit_lookup(&mut self, array: Array) {
-        let Array { base, stride, entries } = array;
+        self.compare_index(array.entries);
+        self.emit_load_imm(X17, array.base);
+        self.emit_value(array.stride);
+    }
+
+    pub(super) fn emit_lookup_percpu(&mut self, array: Array, plane: u32) {
+        // The offset is small enough for any environment.
+        self.emit_load_imm(X14, Env::CPU_OFFSET as u64);
+        emit!(self, ldr w14, [X(ENV), x14]);
+        self.emit_load_imm(X13, plane.into());
+        self.emit_load_imm(X17, array.base);
+        emit!(self, umaddl x14, w14, w13, x17);
+        self.compare_index(array.entries);
+        emit!(self, mov x17, x14);
+        self.emit_value(array.stride);
+    }
+
+    /// Loads the index into X16 and compares it with the number of entries.
+    fn compare_index(&mut self, entries: u32) {
         emit!(self, ldr w16, [x1]);
         match Imm12::new(entries) {
             Some(Imm12::Low(imm)) => emit!(self, cmp w16, imm),
@@ -30,7 +49,10 @@ impl A64 {
                 emit!(self, cmp w16, w17);
             }
         }
-        self.emit_load_imm(X17, base);
+    }
+
+    /// R0 = X17 + index * stride, or 0 if the index was not below the number of entries.
+    fn emit_value(&mut self, stride: u32) {
         if stride.is_power_of_two() {
             // The load has cleared the upper half.
             emit!(self, add X(X7), X(X17), X(X16), lsl stride.trailing_zeros());
@@ -39,6 +61,13 @@ impl A64 {
             emit!(self, umaddl X(X7), W(X16), W(X13), X(X17));
         }
         emit!(self, csel X(X7), X(X7), xzr, lo);
+    }
+
+    /// The key is in the place of the second argument.
+    pub(super) fn emit_lookup_call(&mut self, map: u64, callee: Callee) {
+        self.emit_load_imm(X0, map);
+        self.emit_call(callee);
+        emit!(self, mov X(X7), x0);
     }
 
     fn emit_call(&mut self, callee: Callee) {

@@ -220,6 +220,14 @@ impl Target for A64 {
         self.emit_lookup(array);
     }
 
+    fn lookup_percpu(&mut self, array: Array, plane: u32) {
+        self.emit_lookup_percpu(array, plane);
+    }
+
+    fn lookup_call(&mut self, map: u64, callee: Callee) {
+        self.emit_lookup_call(map, callee);
+    }
+
     fn call_local(&mut self, function: DynamicLabel) {
         emit!(self, bl =>function);
     }

@@ -51,7 +51,7 @@ const NODE: Node = Node { inputs: [NOBODY; 3], values: [NOBODY; 2], low: NOBODY,
 pub(super) fn rewrite(unit: &Unit<'_>, range: Range<usize>, live_out: RegSet, steps: &mut [Step]) {
     let mut block = Block {
         ops: &unit.ops[range.clone()],
-        effects: range.map(|at| Effects::of(unit.ops[at], unit.is_array_lookup(at as u32))).collect(),
+        effects: range.map(|at| Effects::of(unit.ops[at], unit.is_lookup(at as u32))).collect(),
         nodes: Vec::new(),
         steps,
         held: std::array::from_fn(|index| Held {

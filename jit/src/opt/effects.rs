@@ -17,8 +17,8 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
-    /// `array` says that a call is a look-up without a call, which reads the key's address only.
-    pub(crate) fn of(op: Op, array: bool) -> Effects {
+    /// `lookup` says that of a call nothing is left but a lookup, which reads the key's address only.
+    pub(crate) fn of(op: Op, lookup: bool) -> Effects {
         let none = RegSet::EMPTY;
         let operand = |operand: Operand| operand.reg().map_or(none, RegSet::one);
         let pure =
@@ -43,7 +43,7 @@ impl Effects {
             Op::StoreRelease { base, src, .. } => stores(RegSet::one(base).with(src)),
             Op::Jump { .. } | Op::MayGoto { .. } => Effects::default(),
             Op::Branch { lhs, rhs, .. } => Effects { reads: operand(rhs).with(lhs), ..Effects::default() },
-            Op::CallHelper { .. } if array => {
+            Op::CallHelper { .. } if lookup => {
                 Effects { reads: RegSet::one(Reg::R2), writes: RegSet::CALLER_SAVED, ..Effects::default() }
             }
             Op::CallHelper { .. } | Op::CallLocal { .. } => call(RegSet::ARGS),

@@ -58,7 +58,7 @@ pub(super) fn blocks(unit: &Unit<'_>, function: &Function, leaders: &[bool]) -> 
 fn block(unit: &Unit<'_>, range: Range<usize>, end: usize) -> Block {
     let (mut reads, mut writes) = (RegSet::EMPTY, RegSet::EMPTY);
     for at in range.clone() {
-        let effects = Effects::of(unit.ops[at], unit.is_array_lookup(at as u32));
+        let effects = Effects::of(unit.ops[at], unit.is_lookup(at as u32));
         reads = reads.union(effects.reads.difference(writes));
         writes = writes.union(effects.writes);
     }

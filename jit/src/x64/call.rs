@@ -5,8 +5,9 @@
 
 use dynasmrt::{DynasmApi, DynasmLabelApi};
 use ring3_isa::{Reg, Size};
+use ring3_vm::Env;
 
-use super::regs::{self, R11, RAX};
+use super::regs::{self, R11, RAX, RDI};
 use super::{X64, emit};
 use crate::target::{Array, Callee, Frame};
 
@@ -27,6 +28,26 @@ impl X64 {
         }
         self.emit_load_imm(R11, base);
         emit!(self, add rax, r11; jmp >done; none:; xor eax, eax; done:);
+    }
+
+    pub(super) fn emit_lookup_percpu(&mut self, array: Array, plane: u32) {
+        let Array { base, stride, entries } = array;
+        emit!(self, mov eax, [rsi]; cmp eax, DWORD entries as i32; jae >none);
+        if stride.is_power_of_two() {
+            emit!(self, shl rax, BYTE stride.trailing_zeros() as i8);
+        } else {
+            emit!(self, imul rax, rax, DWORD stride as i32);
+        }
+        // CPUs are few, and so is the product.
+        emit!(self, mov r10d, [r12 + Env::CPU_OFFSET as i32]; imul r10, r10, DWORD plane as i32);
+        self.emit_load_imm(R11, base);
+        emit!(self, add rax, r11; add rax, r10; jmp >done; none:; xor eax, eax; done:);
+    }
+
+    /// The key is in the place of the second argument.
+    pub(super) fn emit_lookup_call(&mut self, map: u64, callee: Callee) {
+        self.emit_load_imm(RDI, map);
+        self.emit_call(callee);
     }
 
     fn emit_call(&mut self, callee: Callee) {

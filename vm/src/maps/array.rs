@@ -10,7 +10,7 @@ use ring3_platform::{Errno, MapDef, MapType};
 use super::mem::{REGION_ALIGN, Region, round8};
 use super::{Base, Map, Visit, check_update, index_of, next_index};
 
-/// Where the values of an array are: value `i` is at `base + i * stride` for `i < entries`.
+/// Where the values of an array are: value `i` for CPU `cpu` is at `base + cpu * plane + i * stride` for `i < entries`.
 #[derive(Clone, Copy, Debug)]
 pub struct ArrayLayout {
     /// Address of value 0.
@@ -19,6 +19,8 @@ pub struct ArrayLayout {
     pub stride: usize,
     /// Number of values.
     pub entries: u32,
+    /// Bytes from the values of one CPU to those of the next; 0 if all have the same.
+    pub plane: usize,
 }
 
 /// The copy of an index that a callback gets the address of, aligned as a map's key is.
@@ -165,10 +167,11 @@ unsafe impl Map for Array {
     }
 
     fn array_layout(&self) -> Option<ArrayLayout> {
-        (!self.percpu()).then(|| ArrayLayout {
+        Some(ArrayLayout {
             base: self.values.at(0),
             stride: self.stride,
             entries: self.base.def.max_entries,
+            plane: if self.percpu() { self.plane } else { 0 },
         })
     }
 }

@@ -23,7 +23,7 @@ use parking_lot::{Mutex, MutexGuard};
 use ring3_platform::{Errno, MapDef, MapFlags, MapType};
 
 use super::mem::{MAX_MAP_BYTES, Region, load_word, round8, same};
-use super::{Base, Map, Visit, check_update};
+use super::{Base, LookupCall, Map, Visit, check_update};
 use lru::Lru;
 
 mod lru;
@@ -432,6 +432,18 @@ unsafe impl Map for Hash {
         }
     }
 
+    fn lookup_call(&self) -> Option<LookupCall> {
+        let function = match self.base.def.key_size {
+            _ if self.percpu => return None,
+            4 => lookup_sized::<4>,
+            8 => lookup_sized::<8>,
+            12 => lookup_sized::<12>,
+            16 => lookup_sized::<16>,
+            _ => return None,
+        };
+        Some(LookupCall { function, map: std::ptr::from_ref(self).cast() })
+    }
+
     fn update(&self, key: &[u8], value: &[u8], flags: u64, cpu: u32) -> Result<(), Errno> {
         if value.len() != self.base.def.value_size as usize || (self.percpu && cpu >= self.copies) {
             return Err(Errno::EINVAL);
@@ -555,6 +567,20 @@ fn buckets(count: u32) -> Result<Box<[Bucket]>, Errno> {
     buckets.try_reserve_exact(number as usize).map_err(|_| Errno::ENOMEM)?;
     buckets.extend((0..number).map(|bucket| Bucket { head: AtomicU32::new(END | bucket), lock: Mutex::new(()) }));
     Ok(buckets.into_boxed_slice())
+}
+
+/// [`Map::lookup_call`] for keys of `N` bytes.
+///
+/// # Safety
+///
+/// `map` is a [`Hash`] with such keys and without per-CPU values; `N` bytes can be read at `key`.
+unsafe extern "C" fn lookup_sized<const N: usize>(map: *const (), key: *const u8) -> *mut u8 {
+    // SAFETY: by the caller.
+    let map = unsafe { &*map.cast::<Hash>() };
+    // A copy, as others may write to where it is meanwhile.
+    // SAFETY: by the caller; bytes need no alignment.
+    let key = unsafe { key.cast::<[u8; N]>().read_volatile() };
+    map.value_of(&key, 0).map_or(std::ptr::null_mut(), NonNull::as_ptr)
 }
 
 /// The hash of a key: multiply and fold, a word at a time, the same on machines of either byte order.

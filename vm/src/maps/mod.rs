@@ -112,7 +112,9 @@ pub struct Event {
 ///   are initialised, may be read and (unless programs only read the map) written by any thread, and stay so until the map
 ///   is dropped; nothing in Rust holds a plain reference to them. In a map of maps they are those of a
 ///   [`MapHandle`](crate::MapHandle). The first address of a visit gives `key_size` bytes that stay until it returns.
-/// - [`Map::array_layout`] gives all `max_entries` values in that way, and `base` is where `lookup_ptr` finds the first.
+/// - [`Map::array_layout`] gives all `max_entries` values in that way, for each of [`Map::cpus`], and `base` is where `lookup_ptr`
+///   finds the first.
+/// - What [`Map::lookup_call`] gives does what `lookup_ptr` does, as long as the map lives.
 /// - An array has a value for every index below `max_entries` and every CPU below [`Map::cpus`].
 /// - [`Map::reserve`] gives as many bytes as it is asked for, aligned to 8, that are nobody else's until they are committed.
 /// - Once [`Map::is_frozen`] says so, the content of a map that programs only read is the same for ever.
@@ -356,6 +358,20 @@ pub unsafe trait Map: Send + Sync + fmt::Debug {
     fn array_layout(&self) -> Option<ArrayLayout> {
         None
     }
+
+    /// What machine code may call for a lookup, if the CPU does not matter.
+    fn lookup_call(&self) -> Option<LookupCall> {
+        None
+    }
+}
+
+/// A lookup without an environment.
+#[derive(Clone, Copy, Debug)]
+pub struct LookupCall {
+    /// Gives what `lookup_ptr` gives, or null. The key has the size of the map's definition.
+    pub function: unsafe extern "C" fn(map: *const (), key: *const u8) -> *mut u8,
+    /// Its first argument.
+    pub map: *const (),
 }
 
 /// Creates a map for a machine of `cpus` CPUs (1 to [`MAX_CPUS`]), with the content of `def.data`, frozen if the definition says so.

@@ -1,6 +1,7 @@
 //! Calls: helpers, functions of the program, callbacks, tail calls and the old packet loads.
 
 use super::*;
+use crate::target::{Array, Lookup};
 
 /// What helpers of these tests write down.
 #[repr(C)]
@@ -316,7 +317,7 @@ fn array_lookups() {
     for stride in [8, 16, 24, 4096, 40_000] {
         for entries in [1, 2, 127, 128, 0x8000_0000, u32::MAX] {
             for base in [0x1000, 0x7fff_1234_5678] {
-                let lookups = [(1, crate::target::Array { base, stride, entries })];
+                let lookups = [(1, Lookup::Array(Array { base, stride, entries }))];
                 let unit = Unit {
                     ops: &ops,
                     functions: &functions,
@@ -335,4 +336,45 @@ fn array_lookups() {
             }
         }
     }
+}
+
+/// The same with values for each CPU.
+#[test]
+fn percpu_array_lookups() {
+    let ops = [mov(Reg::R2, Reg::R1), RECORD, Op::Exit];
+    let functions = [Function { start: 0, end: ops.len() as u32, stack: 0 }];
+    let mut env = vec![0u32; (ring3_vm::Env::CPU_OFFSET + 4).div_ceil(4)];
+    for (stride, plane, entries) in [(8, 64, 8), (24, 4096, 127), (40_000, 0x7000_0000, 0x8000_0000)] {
+        let base = 0x7fff_1234_5678;
+        let lookups = [(1, Lookup::PerCpu(Array { base, stride, entries }, plane))];
+        let unit = Unit { ops: &ops, functions: &functions, lookups: &lookups, runtime: no_runtime(&[]), joined: true };
+        let code = Code::new(&assemble_for(&unit, this_cpu()).unwrap());
+        for cpu in [0, 1, 7, 8191] {
+            env[ring3_vm::Env::CPU_OFFSET / 4] = cpu;
+            for index in [0, 1, 2, 7, 8, 126, 127, 128, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
+                let mut key = index;
+                // SAFETY: the code reads four bytes at its context, and the CPU of the environment.
+                let found = unsafe { code.call((&raw mut key).cast(), env.as_mut_ptr().cast()) };
+                let value = base + u64::from(plane) * u64::from(cpu) + u64::from(stride) * u64::from(index);
+                assert_eq!(found, if index < entries { value } else { 0 }, "{index} of {entries} on {cpu}");
+            }
+        }
+    }
+}
+
+/// A lookup that calls a function of its own, which gets the map and the key.
+#[test]
+fn lookups_by_call() {
+    extern "C" fn found(map: u64, key: u64) -> u64 {
+        map ^ key << 1
+    }
+    let ops = [mov(Reg::R6, Reg::R1), mov(Reg::R2, Reg::R1), RECORD, add(Reg::R0, Reg::R6), Op::Exit];
+    let functions = [Function { start: 0, end: ops.len() as u32, stack: 0 }];
+    let map = 0x1234_5678_9abc;
+    let lookups = [(2, Lookup::Call { map, callee: Callee(found as *const () as usize) })];
+    let unit = Unit { ops: &ops, functions: &functions, lookups: &lookups, runtime: no_runtime(&[]), joined: true };
+    let code = Code::new(&assemble_for(&unit, this_cpu()).unwrap());
+    // SAFETY: the code passes its context on and adds it; nobody reads there.
+    let got = unsafe { code.call(std::ptr::without_provenance_mut(0x40), std::ptr::null_mut()) };
+    assert_eq!(got, (map ^ 0x80) + 0x40);
 }
