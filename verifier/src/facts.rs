@@ -84,3 +84,10 @@ pub struct Facts {
     /// Rules of newer verifiers that it needed.
     pub(crate) relied: crate::release::Relied,
 }
+
+impl Facts {
+    /// Facts that nobody proved, by slot and by function: for tests of what is made of facts.
+    pub fn new(insns: Vec<InsnFacts>, subprogs: Vec<SubprogFacts>) -> Facts {
+        Facts { insns, subprogs, ..Facts::default() }
+    }
+}

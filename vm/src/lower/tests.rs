@@ -35,7 +35,7 @@ pub(crate) fn facts(code: &Code) -> Facts {
     starts.dedup();
     let ends = starts.iter().skip(1).copied().chain([code.len()]);
     let subprogs = starts.iter().zip(ends).map(|(&start, end)| SubprogFacts { start, end, stack_depth: 512 });
-    Facts { insns: insns.collect(), subprogs: subprogs.collect() }
+    Facts::new(insns.collect(), subprogs.collect())
 }
 
 pub(crate) fn lower_trusted(code: &Code, kind: ProgType, facts: &Facts, maps: usize) -> Result<Lowered, LowerError> {
