@@ -17,6 +17,8 @@ pub enum LowerError {
     WritesFramePointer { slot: usize },
     #[error("slot {slot}: {what} is not supported")]
     Unsupported { slot: usize, what: &'static str },
+    #[error("slot {slot}: kernel function {name} is not supported")]
+    Kfunc { slot: usize, name: String },
     #[error("slot {slot}: the program has no map {map}")]
     NoSuchMap { slot: usize, map: i64 },
     #[error("slot {slot}: {size} bytes at offset {off} of the context of a {kind:?} program cannot be accessed")]

@@ -167,7 +167,9 @@ impl Seen<'_> {
             PtrKind::PacketEnd => {
                 Some(self.moment.any_piece(Object::Packet, &mut |base, len| from(base.wrapping_add(len))))
             }
-            PtrKind::Mem { size, rdonly: _, ringbuf: _ } => {
+            // What a kernel function gives may be anywhere, also inside of an iterator on the stack.
+            PtrKind::Mem { rdonly: true, .. } => None,
+            PtrKind::Mem { size, rdonly: false, ringbuf: _ } => {
                 Some(self.moment.any_piece(Object::Memory, &mut |base, len| within(start, var, (base, len), size)))
             }
             PtrKind::Func(index) => Some(self.moment.function_of(has) == Some(index)),

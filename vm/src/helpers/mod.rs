@@ -7,6 +7,7 @@
 use crate::link::HelperFn;
 
 mod csum;
+pub(crate) mod kfuncs;
 mod map;
 mod print;
 mod redirect;
@@ -90,7 +91,7 @@ pub fn builtin(number: u32) -> Option<HelperFn> {
         id::PROBE_READ | id::PROBE_READ_KERNEL => text::probe_read,
         id::PROBE_READ_STR | id::PROBE_READ_KERNEL_STR => text::probe_read_str,
         id::PROBE_READ_USER | id::PROBE_READ_USER_STR => text::probe_read_user,
-        _ => return None,
+        _ => return kfuncs::by_number(number),
     })
 }
 

@@ -11,16 +11,20 @@ use std::collections::BTreeMap;
 
 use ring3_isa::{Callee, CmpOp, Code, Insn, Operand, Reg, Size, Wide, Width};
 use ring3_platform::helpers::id;
-use ring3_platform::{AttachType, CtxField, CtxLayout, HelperId, ProgType, Yields, ctx};
+use ring3_platform::kfuncs::base_name;
+use ring3_platform::{AttachType, CtxField, CtxLayout, HelperId, ProgType, Program, Yields, ctx};
 use ring3_verifier::{Direction, Facts, MapUse, Region, VerifiedProgram};
 
 use crate::env::Callback;
 use crate::error::LowerError;
+use crate::helpers::kfuncs;
 
 pub use op::{Op, Target};
 
 /// Number of `bpf_tail_call`, which is an operation of its own.
 pub(crate) const TAIL_CALL: i32 = 12;
+/// The function of the kernel that ends a program from anywhere in it.
+const THROW: &str = "bpf_throw";
 /// Operations of a program, at most: the verifier's limit on instructions.
 pub const MAX_OPS: usize = 1_000_000;
 
@@ -78,7 +82,9 @@ pub fn lower(program: &VerifiedProgram) -> Result<Lowered, LowerError> {
     }
     let subprogs = facts.subprogs.iter().map(|s| (s.start, s.stack_depth)).collect();
     let context = CtxRules::of(source.kind, source.attach);
-    Lowering::new(&source.code, Some((facts, context)), source.maps.len(), subprogs).run()
+    let mut lowering = Lowering::new(&source.code, Some((facts, context)), source.maps.len(), subprogs);
+    lowering.program = Some(source);
+    lowering.run()
 }
 
 /// Lowers a program that nobody proved anything about, for the checked interpreter: context accesses stay as they are, and
@@ -177,6 +183,8 @@ struct Lowering<'a> {
     out: Lowered,
     /// Operations with a target, which is a slot until the end.
     jumps: Vec<(usize, usize)>,
+    /// Has the names of functions of the kernel.
+    program: Option<&'a Program>,
 }
 
 impl<'a> Lowering<'a> {
@@ -190,7 +198,16 @@ impl<'a> Lowering<'a> {
             fixups: Vec::new(),
             lookups: Vec::new(),
         };
-        Lowering { code, proof, maps, starts, op_at: Vec::with_capacity(code.len() + 1), out, jumps: Vec::new() }
+        Lowering {
+            code,
+            proof,
+            maps,
+            starts,
+            op_at: Vec::with_capacity(code.len() + 1),
+            out,
+            jumps: Vec::new(),
+            program: None,
+        }
     }
 
     fn run(mut self) -> Result<Lowered, LowerError> {
@@ -404,22 +421,64 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// The row of a helper in the table.
+    fn helper(&mut self, id: HelperId) -> usize {
+        let known = self.out.helpers.iter().position(|h| *h == id);
+        known.unwrap_or_else(|| {
+            self.out.helpers.push(id);
+            self.out.helpers.len() - 1
+        })
+    }
+
+    /// A function of the kernel: a helper under another name, if ring3 has it.
+    fn kfunc(&mut self, slot: usize, id: i32, off: i16) -> Result<Op, LowerError> {
+        let named = self.program.and_then(|program| program.kfunc(id, off));
+        let Some(named) = named else { return Err(LowerError::Unsupported { slot, what: "a kernel function" }) };
+        let name = base_name(&named.name);
+        if name == THROW {
+            return self.throw(slot);
+        }
+        match kfuncs::number(name) {
+            Some(id) => {
+                let index = self.helper(id);
+                helper_op(index)
+            }
+            None => Err(LowerError::Kfunc { slot, name: name.to_owned() }),
+        }
+    }
+
+    /// In the main function a throw is an exit with another number; elsewhere all frames would have to be left.
+    fn throw(&mut self, slot: usize) -> Result<Op, LowerError> {
+        let has_callback = self.program.and_then(|p| p.info.as_deref()).is_some_and(|info| {
+            let strings = info.btf.types().iter().map(|ty| info.btf.string(ty.name()));
+            strings.into_iter().any(|name| name.starts_with("exception_callback:"))
+        });
+        let in_main = self.starts.get(1).is_none_or(|(start, _)| slot < *start);
+        let calls_main = (0..self.code.len()).any(|from| match self.code.get(from) {
+            Some(Ok(Insn::Call(Callee::Local(off)) | Insn::LoadImm { value: Wide::Func(off), .. })) => {
+                resolve(self.code, from, off) == Ok(0)
+            }
+            _ => false,
+        });
+        if has_callback || !in_main || calls_main {
+            let what = "bpf_throw in a function, or with a callback for exceptions";
+            return Err(LowerError::Unsupported { slot, what });
+        }
+        self.out.ops.push(Op::Mov { width: Width::W64, dst: Reg::R0, src: Operand::Reg(Reg::R1) });
+        self.out.slots.push(slot as u32);
+        Ok(Op::Exit)
+    }
+
     fn call(&mut self, slot: usize, callee: Callee) -> Result<Op, LowerError> {
         match callee {
             Callee::Helper(TAIL_CALL) => Ok(Op::TailCall),
             Callee::Helper(id) => {
                 let id = HelperId(id as u32);
-                let known = self.out.helpers.iter().position(|h| *h == id);
-                let index = known.unwrap_or_else(|| {
-                    self.out.helpers.push(id);
-                    self.out.helpers.len() - 1
-                });
+                let index = self.helper(id);
                 if let (id::MAP_LOOKUP_ELEM, MapUse::One(map)) = (id.0, self.map_use(slot)) {
                     self.out.lookups.push((self.out.ops.len() as Target, map));
                 }
-                let limit = usize::from(u16::MAX);
-                let helper = u16::try_from(index).map_err(|_| LowerError::TooMany { what: "helpers", limit })?;
-                Ok(Op::CallHelper { helper })
+                helper_op(index)
             }
             Callee::Local(off) => {
                 let limit = usize::from(u16::MAX);
@@ -427,9 +486,15 @@ impl<'a> Lowering<'a> {
                     .map_err(|_| LowerError::TooMany { what: "subprograms", limit })?;
                 Ok(Op::CallLocal { subprog })
             }
-            Callee::Kfunc { .. } => Err(LowerError::Unsupported { slot, what: "a kernel function" }),
+            Callee::Kfunc { id, off } => self.kfunc(slot, id, off),
         }
     }
+}
+
+fn helper_op(index: usize) -> Result<Op, LowerError> {
+    let limit = usize::from(u16::MAX);
+    let helper = u16::try_from(index).map_err(|_| LowerError::TooMany { what: "helpers", limit })?;
+    Ok(Op::CallHelper { helper })
 }
 
 #[cfg(test)]
