@@ -221,7 +221,7 @@ const CASES: &[Case] = &[
         "a throw of what must not be returned",
         ProgType::CgroupSkb,
         "r1 = 7\ncall bpf_throw\nr0 = 0\nexit",
-        Refused("At program exit the register R1 has smin=7 smax=7 should have been in [0, 3]"),
+        Refused("At program exit the register R1 has smin=7 smax=7 should have been in [0, 1]"),
     ),
     (
         "a throw in an RCU section",

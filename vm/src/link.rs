@@ -16,7 +16,7 @@ use crate::call::Call;
 use crate::env::Env;
 use crate::error::LinkError;
 use crate::helpers;
-use crate::lower::{CtxRules, FixupValue, Lowered, Op, Subprog, Target, lower, lower_unverified};
+use crate::lower::{CtxRules, FixupValue, Lowered, Op, Subprog, Target, lower, lower_checked, lower_unverified};
 use crate::maps::{ArrayLayout, LookupCall, Map};
 
 /// A helper as engines call it: R1 to R5 and the environment, gives R0.
@@ -259,7 +259,7 @@ pub(crate) fn link_checked(
 ) -> Result<Linked, LinkError> {
     let source = program.program();
     check_maps(&source.maps, maps, program.target().cpus)?;
-    let lowered = lower_unverified(&source.code, maps.len())?;
+    let lowered = lower_checked(source)?;
     for id in &lowered.helpers {
         check_custom(program, helpers, *id)?;
     }

@@ -3,6 +3,7 @@
 use ring3_isa::{AtomicOp, Callee, Flow, Insn, Operand, Reg};
 use ring3_platform::{ArgKind, Program, Target};
 
+use super::kfuncs::Kfuncs;
 use super::scc::successors;
 use super::{Structure, proto};
 
@@ -12,7 +13,8 @@ const CALLER_SAVED: u16 = 0b11_1111;
 /// Fills in `Static::live`.
 pub fn compute(program: &Program, judge: &Target, structure: &mut Structure) {
     let code = &program.code;
-    let effects: Vec<(u16, u16)> = (0..code.len()).map(|slot| effect(program, judge, slot)).collect();
+    let effects: Vec<(u16, u16)> =
+        (0..code.len()).map(|slot| effect(program, judge, &structure.kfuncs, slot)).collect();
     let mut changed = true;
     while changed {
         changed = false;
@@ -41,7 +43,7 @@ fn operand(operand: Operand) -> u16 {
 }
 
 /// Registers that an instruction reads, and those that it writes.
-fn effect(program: &Program, judge: &Target, slot: usize) -> (u16, u16) {
+fn effect(program: &Program, judge: &Target, kfuncs: &Kfuncs, slot: usize) -> (u16, u16) {
     let Ok(insn) = program.code.insns()[slot] else {
         let exits = program.code.raw_slice()[slot].flow() == Flow::Exit;
         return (if exits { bit(Reg::R0) } else { u16::MAX }, 0);
@@ -58,7 +60,7 @@ fn effect(program: &Program, judge: &Target, slot: usize) -> (u16, u16) {
         Insn::StoreRelease { base, src, .. } => (bit(base) | bit(src), 0),
         Insn::Atomic { op, base, src, .. } => atomic_effect(op, base, src),
         Insn::Branch { lhs, rhs, .. } => (bit(lhs) | operand(rhs), 0),
-        Insn::Call(callee) => (call_uses(program, judge, callee), CALLER_SAVED),
+        Insn::Call(callee) => (call_uses(program, judge, kfuncs, callee), CALLER_SAVED),
         Insn::Exit => (bit(Reg::R0), 0),
         Insn::CallX { .. } | Insn::GotoX { .. } => (u16::MAX, 0),
         Insn::LegacyPacket { .. } => (u16::MAX, 0),
@@ -71,15 +73,21 @@ fn atomic_effect(op: AtomicOp, base: Reg, src: Reg) -> (u16, u16) {
     (bit(base) | bit(src) | old, fetched)
 }
 
-fn call_uses(program: &Program, judge: &Target, callee: Callee) -> u16 {
+fn call_uses(program: &Program, judge: &Target, kfuncs: &Kfuncs, callee: Callee) -> u16 {
+    let first = |count: usize| ((1 << (count + 1)) - 1) & ARGS;
     match callee {
         Callee::Helper(id) => match proto(program, judge, id) {
             Some(proto) => {
                 let count = proto.args.iter().filter(|a| a.kind != ArgKind::None).count();
-                ((1 << (count + 1)) - 1) & ARGS
+                first(count)
             }
             None => ARGS,
         },
-        Callee::Local(_) | Callee::Kfunc { .. } => ARGS,
+        Callee::Kfunc { id, off } => {
+            let called = kfuncs.called(program, id, off);
+            let called = called.filter(|proto| proto.row.allows(program.kind) == Some(true));
+            called.map_or(ARGS, |proto| first(proto.params.len()))
+        }
+        Callee::Local(_) => ARGS,
     }
 }

@@ -152,7 +152,13 @@ fn look(pc: *const Cell, machine: &mut Machine<'_, '_>) -> Result<Handler, Flow>
     let (Some(slot), Some(own), Some(watch)) = (slot, own, machine.code.watch) else {
         return Err(machine.trap::<Checked>(pc, TrapKind::FellOff));
     };
-    if watch.before(machine, slot) { Ok(own) } else { Err(machine.trap::<Checked>(pc, TrapKind::OutsideStates)) }
+    // What belongs to the operation before it has no state of its own.
+    let goes_on = index > 0 && machine.linked.slots().get(index - 1) == Some(&slot);
+    if goes_on || watch.before(machine, slot) {
+        Ok(own)
+    } else {
+        Err(machine.trap::<Checked>(pc, TrapKind::OutsideStates))
+    }
 }
 
 /// A moment of a run.

@@ -90,6 +90,18 @@ pub fn lower(program: &VerifiedProgram) -> Result<Lowered, LowerError> {
 /// Lowers a program that nobody proved anything about, for the checked interpreter: context accesses stay as they are, and
 /// every function may use a whole frame.
 pub fn lower_unverified(code: &Code, maps: usize) -> Result<Lowered, LowerError> {
+    Lowering::new(code, None, maps, whole_frames(code)?).run()
+}
+
+/// Lowers a program that was proved safe as if it had not been.
+pub(crate) fn lower_checked(program: &Program) -> Result<Lowered, LowerError> {
+    let mut lowering = Lowering::new(&program.code, None, program.maps.len(), whole_frames(&program.code)?);
+    lowering.program = Some(program);
+    lowering.run()
+}
+
+/// All functions of a program, each with a whole frame.
+fn whole_frames(code: &Code) -> Result<Vec<(usize, u32)>, LowerError> {
     let mut starts: BTreeMap<usize, u32> = BTreeMap::from([(0, crate::interp::FRAME_BYTES)]);
     for slot in 0..code.len() {
         let off = match code.get(slot) {
@@ -98,7 +110,7 @@ pub fn lower_unverified(code: &Code, maps: usize) -> Result<Lowered, LowerError>
         };
         starts.insert(resolve(code, slot, off)?, crate::interp::FRAME_BYTES);
     }
-    Lowering::new(code, None, maps, starts.into_iter().collect()).run()
+    Ok(starts.into_iter().collect())
 }
 
 /// The slot that an offset from `slot` leads to.
