@@ -303,8 +303,7 @@ impl Instance {
         let (execute, compiled, watched): (Arc<dyn Execute>, _, _) = match backend {
             Backend::Interpreter | Backend::Kernel => (interpreted(link()?), None, None),
             Backend::Checked => {
-                let judged = verified.program();
-                let linked = ring3_vm::link_unverified(&judged.code, judged.kind, &maps, helpers).map_err(failed)?;
+                let linked = ring3_vm::link_checked(&verified, &maps, helpers).map_err(failed)?;
                 (interpreted(linked), None, None)
             }
             Backend::States => {

@@ -252,11 +252,7 @@ pub fn link_unverified(
 }
 
 /// Links a program that was proved safe for the checked interpreter, as if it had not been: nothing of the proof is spent.
-pub(crate) fn link_checked(
-    program: &VerifiedProgram,
-    maps: &[Arc<dyn Map>],
-    helpers: &Helpers,
-) -> Result<Linked, LinkError> {
+pub fn link_checked(program: &VerifiedProgram, maps: &[Arc<dyn Map>], helpers: &Helpers) -> Result<Linked, LinkError> {
     let source = program.program();
     check_maps(&source.maps, maps, program.target().cpus)?;
     let lowered = lower_checked(source)?;
