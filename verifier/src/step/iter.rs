@@ -61,6 +61,8 @@ impl Walk<'_> {
             let at = At { reg, off: 0, size: Size::Dw };
             self.write_stack(at, ptr, frame, off, Source::Unknown)?;
         }
+        // No store: what was there counts as read until then.
+        self.forget_slot_writes();
         Ok(())
     }
 

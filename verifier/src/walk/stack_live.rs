@@ -156,6 +156,11 @@ impl Walk<'_> {
         self.stack_live.writes.push((frame, 1 << slot));
     }
 
+    /// What the current instruction wrote does not count as overwritten.
+    pub fn forget_slot_writes(&mut self) {
+        self.stack_live.writes.clear();
+    }
+
     /// An instruction that may write to the stack is done.
     pub(super) fn commit_slots(&mut self) {
         let writes = std::mem::take(&mut self.stack_live.writes);
