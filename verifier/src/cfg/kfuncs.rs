@@ -42,7 +42,10 @@ pub enum Class {
     /// A string that cannot change.
     Str,
     /// A dynptr on the stack.
-    Dynptr,
+    Dynptr {
+        /// It is made there.
+        uninit: bool,
+    },
     /// Something that other modules judge one day, by name.
     Special(&'static str),
     /// A structure of the kernel or memory: what is in the register decides.
@@ -307,7 +310,7 @@ impl Reader<'_> {
             return Some(Class::Special("an object of its own"));
         }
         if is_struct && matches!(target, "bpf_dynptr" | "bpf_dynptr_kern") {
-            return Some(Class::Dynptr);
+            return Some(Class::Dynptr { uninit: name.ends_with("__uninit") });
         }
         let iterates = [KfuncFlags::ITER_NEW, KfuncFlags::ITER_NEXT, KfuncFlags::ITER_DESTROY];
         if (index == 0 && iterates.iter().any(|flag| self.row.flags.has(*flag))) || name.ends_with("__iter") {

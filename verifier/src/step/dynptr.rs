@@ -2,10 +2,13 @@
 //! them, read and write through them, and give pointers to pieces of their memory (slices).
 
 use ring3_isa::Reg;
+use ring3_platform::kfuncs::KfuncFlags;
 
 use super::args::argument;
-use crate::diag::reject::Reject;
-use crate::state::{Byte, Dynptr, DynptrKind, Held, Object, Ptr, PtrKind, Slot, State, Value, locate};
+use super::kfunc::{Own, Said};
+use crate::cfg::kfuncs::Proto;
+use crate::diag::reject::{Reject, unsupported};
+use crate::state::{Byte, Dynptr, DynptrKind, Held, Object, Ptr, PtrKind, Slice, Slot, State, Value, locate};
 use crate::walk::Walk;
 
 /// Slots that a dynptr takes.
@@ -49,6 +52,44 @@ impl Walk<'_> {
             }
             _ => Err(Reject::DynptrPointer { index }),
         }
+    }
+
+    /// A dynptr that a function of the kernel makes or uses.
+    pub(super) fn check_kfunc_dynptr(
+        &mut self,
+        own: Own,
+        index: usize,
+        uninit: bool,
+        said: &mut Said,
+    ) -> Result<(), Reject> {
+        if !uninit {
+            self.check_dynptr(index, Want::Ready { kind: None, rdonly: true })?;
+            let dynptr = self.dynptr_of(argument(index));
+            said.dynptr = said.dynptr.or(dynptr);
+            return Ok(());
+        }
+        let (kind, clone_of) = match (own, said.dynptr) {
+            (Own::DynptrFrom(kind), _) => (kind, 0),
+            (Own::DynptrClone, Some(of)) => (of.kind, of.ref_id),
+            _ => return unsupported("a function of the kernel that makes a dynptr"),
+        };
+        self.check_dynptr(index, Want::New { kind, clone_of })
+    }
+
+    /// The result is a piece of the dynptr's memory.
+    pub(super) fn set_slice(&mut self, proto: &Proto, rdonly: bool, said: &Said) -> Result<(), Reject> {
+        let (Some(size), Some(dynptr)) = (said.constant, said.dynptr) else {
+            return unsupported("a slice of unknown size");
+        };
+        if !rdonly && !self.program.kind.may_write_packet() {
+            return Err(Reject::SliceWrite {});
+        }
+        let kind = PtrKind::Mem { size: ring3_isa::num::low32(size), rdonly, ringbuf: false };
+        let slice = Slice::of(dynptr.id, dynptr.kind.is_packet());
+        let nullable = proto.has(KfuncFlags::RET_NULL);
+        let id = if nullable { self.new_id() } else { 0 };
+        self.write(Reg::R0, Value::Ptr(Ptr { id, slice, nullable, ..Ptr::new(kind) }));
+        Ok(())
     }
 
     /// The dynptr that a register points to.

@@ -8,7 +8,7 @@ use ring3_platform::kfuncs::{Kfunc, KfuncFlags};
 use super::call::display_name;
 use crate::cfg::kfuncs::{Named, Proto, Ret};
 use crate::diag::reject::{Reject, unsupported};
-use crate::state::{BtfPtr, Held, IterTrust, Ptr, PtrKind, Trust, Value};
+use crate::state::{BtfPtr, Dynptr, DynptrKind, Held, IterTrust, Ptr, PtrKind, Slice, Trust, Value};
 use crate::walk::{Next, Walk};
 
 /// What the arguments of a call say.
@@ -22,6 +22,10 @@ pub(super) struct Said {
     pub buffer: Option<(u64, bool)>,
     /// The iterator: frame, lowest slot.
     pub iter: Option<(usize, usize)>,
+    /// A number that has to be known: the size of a slice.
+    pub constant: Option<u64>,
+    /// The dynptr that is there, the first of two.
+    pub dynptr: Option<Dynptr>,
 }
 
 /// Functions with rules of their own that are here.
@@ -34,6 +38,16 @@ pub(super) enum Own {
     IrqSave,
     IrqRestore,
     Throw,
+    /// Makes a dynptr of this kind.
+    DynptrFrom(DynptrKind),
+    DynptrClone,
+    /// Writes through a dynptr.
+    DynptrWrite,
+    /// Gives a pointer into a dynptr's memory.
+    Slice {
+        /// Programs may not write there.
+        rdonly: bool,
+    },
     /// Only the general rules.
     None,
 }
@@ -81,6 +95,13 @@ impl Own {
             "bpf_local_irq_save" => Own::IrqSave,
             "bpf_local_irq_restore" => Own::IrqRestore,
             "bpf_throw" => Own::Throw,
+            "bpf_dynptr_from_skb" => Own::DynptrFrom(DynptrKind::Skb),
+            "bpf_dynptr_from_skb_meta" => Own::DynptrFrom(DynptrKind::SkbMeta),
+            "bpf_dynptr_from_xdp" => Own::DynptrFrom(DynptrKind::Xdp),
+            "bpf_dynptr_clone" => Own::DynptrClone,
+            "bpf_dynptr_copy" | "bpf_dynptr_memset" => Own::DynptrWrite,
+            "bpf_dynptr_slice" => Own::Slice { rdonly: true },
+            "bpf_dynptr_slice_rdwr" => Own::Slice { rdonly: false },
             _ => Own::None,
         }
     }
@@ -139,7 +160,15 @@ impl Walk<'_> {
             return self.throw();
         }
         self.forget_caller_saved();
-        self.set_kfunc_result(proto, &said)?;
+        if let Own::Slice { rdonly } = own {
+            self.set_slice(proto, rdonly, &said)?;
+        } else {
+            self.set_kfunc_result(proto, &said)?;
+        }
+        // Linux forgets this; writing may move a packet.
+        if own == Own::DynptrWrite && said.dynptr.is_some_and(|dynptr| dynptr.kind.may_move()) {
+            self.forget_packets();
+        }
         if proto.has(KfuncFlags::ITER_NEXT) {
             self.iterate(&said)?;
         }

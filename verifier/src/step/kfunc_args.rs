@@ -49,7 +49,7 @@ impl Walk<'_> {
                 };
                 said.buffer = Some((size, rdonly));
             }
-            Param::Constant => {}
+            Param::Constant => said.constant = scalar.num.const_value(),
             Param::Ignored | Param::Scalar | Param::Pointer { .. } | Param::Odd(_) => return Ok(()),
         }
         self.mark_precise(reg)
@@ -89,7 +89,7 @@ impl Walk<'_> {
                 }
             }
             Class::Object(Object { len: None, .. }) if nullable && is_null => return Ok(1),
-            Class::Object(object) => return self.check_kfunc_object(proto, index, object),
+            Class::Object(object) => return self.check_kfunc_object(proto, index, object, said),
             _ if nullable && is_null => return Ok(1),
             Class::Iter(kind) => {
                 offset(self)?;
@@ -113,7 +113,12 @@ impl Walk<'_> {
                     _ => return Err(Reject::KfuncArgStr { index }),
                 }
             }
-            Class::Dynptr => return unsupported(format!("a dynptr given to kernel function {}", proto.row.name)),
+            Class::Dynptr { uninit } => {
+                if !value.as_ptr().is_some_and(|ptr| matches!(ptr.kind, PtrKind::Stack(_))) {
+                    offset(self)?;
+                }
+                self.check_kfunc_dynptr(own, index, uninit, said)?;
+            }
             Class::Special(what) => {
                 return unsupported(format!("{what} given to kernel function {}", proto.row.name));
             }
@@ -122,7 +127,13 @@ impl Walk<'_> {
     }
 
     /// A pointer to a plain C type: a structure of the kernel if that is in the register, memory otherwise.
-    fn check_kfunc_object(&mut self, proto: &Proto, index: usize, object: Object) -> Result<usize, Reject> {
+    fn check_kfunc_object(
+        &mut self,
+        proto: &Proto,
+        index: usize,
+        object: Object,
+        said: &mut Said,
+    ) -> Result<usize, Reject> {
         let reg = argument(index);
         let value = *self.path.state.reg(reg);
         if value.as_ptr().is_some_and(|ptr| is_typed(ptr.kind)) {
@@ -152,20 +163,21 @@ impl Walk<'_> {
                 Ok(1)
             }
             Some(len) => {
-                if !(value.is_zero() && object.optional) {
-                    self.check_kfunc_pair(index, len)?;
-                }
+                self.check_kfunc_pair(index, len, value.is_zero() && object.optional, said)?;
                 Ok(2)
             }
         }
     }
 
     /// Memory and its size.
-    fn check_kfunc_pair(&mut self, index: usize, len: Len) -> Result<(), Reject> {
+    fn check_kfunc_pair(&mut self, index: usize, len: Len, absent: bool, said: &mut Said) -> Result<(), Reject> {
         let (memory, size) = (argument(index), argument(index + 1));
         self.scratched.regs |= 1 << size.number();
         let mut args = Args::default();
         let checked = self.as_not_null(memory, |walk| {
+            if absent {
+                return Ok(());
+            }
             walk.check_size(size, true, ArgFlags::NONE, &mut args)?;
             walk.check_size(size, true, ArgFlags::WRITE, &mut args)
         });
@@ -178,7 +190,7 @@ impl Walk<'_> {
             });
         }
         if len.constant {
-            self.check_kfunc_number(size, Param::Constant, &mut Said::default())?;
+            self.check_kfunc_number(size, Param::Constant, said)?;
         }
         Ok(())
     }
