@@ -4,7 +4,7 @@
 //! Inputs that reach what no other input reached are kept, and changed further. At the end the directory has what
 //! ClusterFuzzLite and OSS-Fuzz read: `TARGET_seed_corpus.zip`, `TARGET.dict`, and `crash-HASH` files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -78,7 +78,6 @@ struct Lane {
     time: Duration,
     next: u64,
     corpus: Vec<Vec<u8>>,
-    known: BTreeSet<String>,
     findings: BTreeMap<String, Finding>,
 }
 
@@ -91,7 +90,6 @@ impl Lane {
             time: Duration::ZERO,
             next: settings.seed,
             corpus,
-            known: BTreeSet::new(),
             findings: BTreeMap::new(),
         }
     }
@@ -120,13 +118,15 @@ impl Lane {
         data
     }
 
-    fn turn(&mut self, until: Duration, executions: u64) {
+    fn turn(&mut self, until: Duration, executions: u64, out: &Path) -> io::Result<()> {
         let begin = Instant::now();
         while begin.elapsed() < until && self.fuzzer.reached.executions < executions {
             let data = self.input();
             let before = (self.fuzzer.reached.rules.len(), self.fuzzer.reached.paths.len());
             if let Err(what) = guarded(&mut self.fuzzer, self.target, &data) {
-                self.found(data, what);
+                if let Some(finding) = self.found(data, what) {
+                    keep_finding(out, finding)?;
+                }
             } else if before != (self.fuzzer.reached.rules.len(), self.fuzzer.reached.paths.len())
                 && self.corpus.len() < MAX_CORPUS
             {
@@ -134,19 +134,22 @@ impl Lane {
             }
         }
         self.time += begin.elapsed();
+        Ok(())
     }
 
-    fn found(&mut self, data: Vec<u8>, what: String) {
+    /// Notes what is wrong; gives it if it is new.
+    fn found(&mut self, data: Vec<u8>, what: String) -> Option<&Finding> {
         let shape = bare(&what);
         if let Some(finding) = self.findings.get_mut(&shape) {
             finding.times += 1;
-            return;
+            return None;
         }
-        if self.findings.len() >= MAX_FINDINGS || !self.known.insert(shape.clone()) {
-            return;
+        if self.findings.len() >= MAX_FINDINGS {
+            return None;
         }
         let case = self.target.takes_program().then(|| self.small(&subject(&data), &shape, &what));
-        self.findings.insert(shape, Finding { target: self.target, what, times: 1, data, case });
+        let finding = Finding { target: self.target, what, times: 1, data, case };
+        Some(self.findings.entry(shape).or_insert(finding))
     }
 
     /// The smallest program that is found to be wrong in the same way.
@@ -205,7 +208,7 @@ pub fn run(settings: &Settings, tell: &mut dyn FnMut(&str)) -> io::Result<BTreeM
         }
         for lane in lanes.iter_mut() {
             let left = settings.time.saturating_sub(begin.elapsed());
-            lane.turn(TURN.min(left), settings.executions);
+            lane.turn(TURN.min(left), settings.executions, &settings.out)?;
         }
         if begin.elapsed().as_secs() / 60 > told {
             told = begin.elapsed().as_secs() / 60;
@@ -244,14 +247,17 @@ fn keep(out: &Path, lane: &Lane) -> io::Result<()> {
     let files: Vec<(String, &[u8])> = named.map(|data| (archive::name_of(data), data.as_slice())).collect();
     std::fs::write(out.join(format!("{name}_seed_corpus.zip")), archive::zip(&files))?;
     std::fs::write(out.join(format!("{name}.dict")), crate::targets::dictionary(lane.target))?;
-    for finding in lane.findings.values() {
-        let dir = out.join("findings").join(name);
-        std::fs::create_dir_all(&dir)?;
-        let hash = archive::name_of(&finding.data);
-        std::fs::write(dir.join(format!("crash-{hash}")), &finding.data)?;
-        if let Some(case) = &finding.case {
-            std::fs::write(dir.join(format!("{hash}.bpf")), case.text())?;
-        }
-    }
     Ok(())
+}
+
+/// Writes the input, and the small program if there is one, ready to be moved to `fuzz/cases`.
+fn keep_finding(out: &Path, finding: &Finding) -> io::Result<()> {
+    let dir = out.join("findings").join(finding.target.name());
+    std::fs::create_dir_all(&dir)?;
+    let hash = archive::name_of(&finding.data);
+    std::fs::write(dir.join(format!("crash-{hash}")), &finding.data)?;
+    match &finding.case {
+        Some(case) => std::fs::write(dir.join(format!("{hash}.bpf")), case.text()),
+        None => Ok(()),
+    }
 }

@@ -11,6 +11,10 @@ pub mod domain;
 mod facts;
 pub mod follow;
 mod kernel;
+#[cfg(feature = "planted")]
+pub mod planted;
+#[cfg(not(feature = "planted"))]
+mod planted;
 mod profile;
 pub mod reference;
 pub mod release;
@@ -142,4 +146,14 @@ pub fn verify_watched(
     watch: &mut dyn FnMut() -> Option<String>,
 ) -> Result<VerifiedProgram, Box<Rejection>> {
     walk::judge(program, target, level, watch)
+}
+
+/// As [`verify`], with a mistake planted.
+#[cfg(feature = "planted")]
+pub fn verify_planted(
+    program: Arc<Program>,
+    target: Arc<Target>,
+    bug: planted::Bug,
+) -> Result<VerifiedProgram, Box<Rejection>> {
+    walk::judge_planted(program, target, bug)
 }

@@ -8,9 +8,9 @@ mod subject;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ring3_platform::{Program, Target as Kernel};
+use ring3_platform::{Errno, Program, Target as Kernel};
 use ring3_verifier::reference::{self, Reference, agree};
-use ring3_verifier::{LogLevel, Rejection, VerifiedProgram, verify};
+use ring3_verifier::{LogLevel, Rejection, VerifiedProgram, verify_watched};
 
 use crate::engines::{self, Failure};
 use crate::parity::{Difference, Referee};
@@ -83,6 +83,9 @@ impl Target {
 
 /// Instructions that a walk without pruning may process: most programs need less, and those that need more need far more.
 const BUDGET: u32 = 20_000;
+
+/// Instructions that a verdict may take, in units of 1,024.
+const MAX_WALK: u32 = 20;
 
 /// One of so many accepted programs is looked at for what was accepted.
 const PATHS_OF: u64 = 16;
@@ -187,7 +190,13 @@ impl Fuzzer {
     }
 
     fn verdict(&mut self, program: &Arc<Program>) -> Result<VerifiedProgram, Box<Rejection>> {
-        let verdict = verify(Arc::clone(program), Arc::new(Kernel::default()), LogLevel::default());
+        // A few programs take thousands of times as long as the others: better many of the others.
+        let mut asked = 0;
+        let mut watch = || {
+            asked += 1;
+            (asked > MAX_WALK).then(|| "long enough".to_owned())
+        };
+        let verdict = verify_watched(Arc::clone(program), Arc::new(Kernel::default()), LogLevel::default(), &mut watch);
         self.reached.verdict(&verdict);
         verdict
     }
@@ -217,6 +226,10 @@ impl Fuzzer {
 
     fn noprune(&mut self, program: &Arc<Program>) -> Result<(), String> {
         let verdict = self.verdict(program);
+        if verdict.as_ref().is_err_and(|rejection| rejection.errno == Errno::EAGAIN) {
+            self.reached.skip("a long walk");
+            return Ok(());
+        }
         let kernel = Arc::new(Kernel::default());
         let other = reference::reference(Arc::clone(program), kernel, LogLevel::default(), BUDGET);
         if let Reference::Undecided { .. } = other {

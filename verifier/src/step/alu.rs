@@ -4,6 +4,7 @@ use ring3_isa::{AluOp, EndianOp, Operand, Reg, Size, Width, num};
 
 use crate::diag::reject::Reject;
 use crate::domain::{self, Scalar};
+use crate::planted::Bug;
 use crate::release::Rule;
 use crate::state::{Delta, Link, ScalarValue, Value};
 use crate::walk::Walk;
@@ -78,13 +79,19 @@ impl Walk<'_> {
         {
             // Linux follows both cases on their own; the instruction is executed again with 0.
             let again = ScalarValue { num: zero, link: None, precise: old.precise };
-            let at = self.at;
+            let at = if op == AluOp::Or && self.has_bug(Bug::OrForks) { self.at + 1 } else { self.at };
             let other = self.push(at)?;
             other.set(dst, Value::Scalar(again));
             target = ScalarValue { num: ones, link: None, precise: old.precise };
         }
         let num = domain::alu(op, width, &target.num, &src);
+        let num = self.spoilt_alu(width, op, &target.num, &src, num);
         let link = keep_link(width, op, &old, target.link, &src, operand == Operand::Reg(dst));
+        let link = match link {
+            Some(link) if self.has_bug(Bug::LostDistance) => Some(Link { delta: Delta::Same, ..link }),
+            None if operand == Operand::Reg(dst) && self.has_bug(Bug::AddItself) => target.link,
+            link => link,
+        };
         let link = link.filter(|link| match link.delta {
             Delta::Same => true,
             Delta::Add64(0..) => self.relies(Rule::LinkedDelta),
@@ -99,7 +106,11 @@ impl Walk<'_> {
     pub(super) fn mov(&mut self, width: Width, dst: Reg, src: Operand) -> Result<(), Reject> {
         let value = match src {
             Operand::Imm(imm) => {
-                let value = if width == Width::W64 { num::sext32(imm) } else { u64::from(num::u32(imm)) };
+                let value = if width == Width::W64 || self.has_bug(Bug::MovSigned) {
+                    num::sext32(imm)
+                } else {
+                    u64::from(num::u32(imm))
+                };
                 Value::constant(value)
             }
             Operand::Reg(reg) => match (self.read(reg)?, width) {
@@ -152,8 +163,10 @@ impl Walk<'_> {
         self.writable(dst)?;
         let new = match old {
             Value::Scalar(scalar) => {
-                Value::Scalar(ScalarValue { num: sane(compute(&scalar.num)), link: None, ..scalar })
+                let link = scalar.link.filter(|_| self.has_bug(Bug::SwapKeepsLink));
+                Value::Scalar(ScalarValue { num: sane(compute(&scalar.num)), link, ..scalar })
             }
+            Value::Ptr(_) if self.has_bug(Bug::NegPointer) => old,
             Value::Ptr(_) | Value::Uninit => Value::unknown(),
         };
         self.write(dst, new);

@@ -287,7 +287,8 @@ impl Walk<'_> {
         flags: ArgFlags,
         args: &mut Args,
     ) -> Result<(), Reject> {
-        let access = if flags.has(ArgFlags::WRITE) { Access::Write } else { Access::Read };
+        let writes = flags.has(ArgFlags::WRITE) && !self.has_bug(crate::planted::Bug::WriteReadOnly);
+        let access = if writes { Access::Write } else { Access::Read };
         let value = *self.path.state.reg(reg);
         let Value::Ptr(ptr) = value else { return no_memory(reg, &value, size, zero_ok) };
         match ptr.kind {
@@ -380,7 +381,7 @@ impl Walk<'_> {
         self.mark_precise(Reg::R1)?;
         let rounds = self.path.state.reg(Reg::R1).as_scalar().map_or(u64::MAX, |s| s.num.umax());
         let done = u64::from(self.path.state.frame().callback_depth);
-        if done < rounds {
+        if done < rounds && !self.has_bug(crate::planted::Bug::CallbackNever) {
             let context = *self.path.state.reg(Reg::R3);
             return self.push_callback(args, &[Value::unknown(), context]);
         }

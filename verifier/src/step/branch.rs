@@ -11,6 +11,7 @@ use super::result::unwrapped;
 use crate::diag::reject::Reject;
 use crate::domain::{self, Scalar};
 use crate::facts::Direction;
+use crate::planted::Bug;
 use crate::release::Rule;
 use crate::state::{Delta, Held, Place, Ptr, PtrKind, ScalarValue, State, Value};
 use crate::walk::{Linked, MAX_LINKED, Next, Walk};
@@ -134,11 +135,12 @@ impl Walk<'_> {
         })?;
         // Links that were dropped while they were collected are gone from the operands, too.
         let (left, right) = (*self.path.state.reg(lhs), right_reg.map_or(right, |reg| *self.path.state.reg(reg)));
+        let taught = if self.has_bug(Bug::Jump32High) { Width::W64 } else { width };
         for taken in [true, false] {
             if op == (if taken { CmpOp::Ne } else { CmpOp::Eq }) && !self.relies(Rule::Edges) {
                 continue;
             }
-            learn(self.side(taken), width, op, (lhs, left), (right_reg, right), taken, &linked);
+            learn(self.side(taken), taught, op, (lhs, left), (right_reg, right), taken, &linked);
         }
         self.learn_pointers(width, op, (lhs, left), (right_reg, right));
         Ok(())
@@ -236,6 +238,7 @@ impl Walk<'_> {
             CmpOp::Le => (true, false),
             CmpOp::Eq | CmpOp::Ne | CmpOp::Sgt | CmpOp::Sge | CmpOp::Slt | CmpOp::Sle | CmpOp::Set => return,
         };
+        let inside_taken = inside_taken != self.has_bug(Bug::PacketSides);
         widen_range(self.side(inside_taken), &ptr, strict);
         if let PtrKind::Packet { .. } = ptr.kind {
             let range = if strict { AT_END } else { BEYOND_END };

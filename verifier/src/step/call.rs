@@ -8,6 +8,7 @@ use ring3_platform::{ArgKind, MapType, Proto, RetKind, helper_name};
 use super::subprog::Later;
 use crate::diag::reject::{Reject, unsupported};
 use crate::facts::MapUse;
+use crate::planted::Bug;
 use crate::state::{Dynptr, Held, PtrKind, Value, type_name};
 use crate::walk::{Next, Walk};
 
@@ -169,7 +170,8 @@ impl Walk<'_> {
         let Some(map) = args.map else { return Ok(()) };
         let kind = self.map(map).kind;
         let attach = self.program.kind.effective_attach(self.program.attach);
-        if allows_helper(kind, helper) || may_update_sockmap(kind, helper, self.program.kind, attach) {
+        let any = self.has_bug(Bug::AnyMap);
+        if any || allows_helper(kind, helper) || may_update_sockmap(kind, helper, self.program.kind, attach) {
             return Ok(());
         }
         let changes = matches!(helper, id::MAP_UPDATE_ELEM | id::MAP_DELETE_ELEM);
@@ -193,7 +195,7 @@ impl Walk<'_> {
         }
         // Writing through a dynptr may move the packet.
         let through = helper == id::DYNPTR_WRITE && args.dynptr.is_some_and(|dynptr| dynptr.kind.may_move());
-        if changes_packet(helper) || through {
+        if (changes_packet(helper) || through) && !self.has_bug(Bug::PacketKept) {
             self.forget_packets();
         }
         Ok(Next::Fall)

@@ -6,6 +6,7 @@ use super::MAX_OFF;
 use super::alu::symbol;
 use crate::diag::reject::Reject;
 use crate::domain::Scalar;
+use crate::planted::Bug;
 use crate::state::{Ptr, PtrKind, ScalarValue, Value, type_name};
 use crate::walk::Walk;
 
@@ -34,7 +35,7 @@ impl Walk<'_> {
             self.write(dst, Value::unknown());
             return Ok(());
         }
-        if ptr.nullable {
+        if ptr.nullable && !self.has_bug(Bug::NullArithmetic) {
             return Err(Reject::PtrArithNullable { reg, ty });
         }
         if ptr.kind == PtrKind::AnyMem {
@@ -42,7 +43,8 @@ impl Walk<'_> {
             self.write(dst, Value::Ptr(ptr));
             return Ok(());
         }
-        check_kind(reg, ptr.kind, op, known, &ty)?;
+        let known_kind = if self.has_bug(Bug::FlowKeysVariable) { Some(0) } else { known };
+        check_kind(reg, ptr.kind, op, known_kind, &ty)?;
         check_offset(scalar.link.map_or(0, |l| l.delta.off()), &scalar.num, &ty)?;
         check_offset(ptr.off, &ptr.var, &ty)?;
         let moved = match op {

@@ -151,6 +151,9 @@ impl Walk<'_> {
     }
 
     fn remember_spill(&mut self, frame: u32, slot: usize) {
+        if self.has_bug(crate::planted::Bug::SpillUntracked) {
+            return;
+        }
         self.remember(|entry| entry.spill = Some((frame as usize, slot)));
     }
 

@@ -18,6 +18,8 @@ pub use path::{Linked, MAX_LINKED, Past, Path, Pending, Trail};
 pub use profile::{Counts, Differs, Point, Why};
 pub use prune::{Store, widen};
 pub use trace::Trace;
+#[cfg(feature = "planted")]
+pub use verdict::judge_planted;
 pub use verdict::{accepts_without, count, diagnose, judge, judge_plain, structure_of};
 
 use crate::cfg::{Structure, malformed};
@@ -105,6 +107,9 @@ pub struct Walk<'p> {
     pub(crate) plain: bool,
     /// Instructions that may be processed.
     budget: u32,
+    /// The mistake that is planted.
+    #[cfg(feature = "planted")]
+    pub(crate) planted: Option<crate::planted::Bug>,
 }
 
 impl<'p> Walk<'p> {
@@ -154,6 +159,8 @@ impl<'p> Walk<'p> {
             line: None,
             plain: false,
             budget: MAX_PROCESSED,
+            #[cfg(feature = "planted")]
+            planted: None,
         }
     }
 

@@ -8,6 +8,7 @@ use super::path::{StoredId, Trail};
 use super::{Past, Walk};
 use crate::diag::reject::Reject;
 use crate::diag::render::{self, Scratched};
+use crate::planted::Bug;
 use crate::state::{Frame, Place, Value};
 
 /// What is asked for, in one frame.
@@ -126,7 +127,8 @@ impl Request {
 impl Walk<'_> {
     /// The value of a register of the current frame decided something.
     pub fn mark_precise(&mut self, reg: Reg) -> Result<(), Reject> {
-        if self.plain || self.path.state.reg(reg).as_scalar().is_none() {
+        let off = self.plain || self.has_bug(Bug::NothingPrecise);
+        if off || self.path.state.reg(reg).as_scalar().is_none() {
             return Ok(());
         }
         let mut request = Request::new(self.path.state.frames.len());
@@ -137,7 +139,7 @@ impl Walk<'_> {
 
     /// The value spilled in a slot of a frame decided something.
     pub fn mark_slot_precise(&mut self, frame: usize, slot: usize) {
-        if self.plain {
+        if self.plain || self.has_bug(Bug::NothingPrecise) {
             return;
         }
         let mut request = Request::new(self.path.state.frames.len());
@@ -349,7 +351,7 @@ impl Walk<'_> {
             Insn::StoreRelease { base, src, .. } => back_over_store(request, entry, base, Operand::Reg(src))?,
             Insn::Atomic { op, base, src, .. } => match op.fetches_into(src) {
                 // Linux 6.18 takes this for a store alone, and so forgets what the slot held before.
-                Some(result) if request.has(result) => {
+                Some(result) if request.has(result) && !self.has_bug(Bug::FetchUntracked) => {
                     request.remove(result);
                     if request.has(base) {
                         return Err(GiveUp);

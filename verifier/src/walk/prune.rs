@@ -238,6 +238,9 @@ impl Walk<'_> {
     }
 
     pub(super) fn live(&self, state: &State, index: usize) -> u16 {
+        if self.has_bug(crate::planted::Bug::NothingLive) {
+            return 0;
+        }
         let slot = state.frames.get(index + 1).map_or(self.at, |inner| inner.callsite);
         self.structure.insns[slot].live
     }

@@ -32,7 +32,7 @@ pub fn judge(
     if target.kernel != KernelVersion::V6_18 {
         return on_release(&program, &target, level, watch);
     }
-    judge_with(program, target, level, watch, None)
+    judge_with(program, target, level, watch, &|_| {})
 }
 
 /// Judges without stored states, and so without pruning, within so many processed instructions.
@@ -42,7 +42,19 @@ pub fn judge_plain(
     level: LogLevel,
     budget: u32,
 ) -> Result<VerifiedProgram, Box<Rejection>> {
-    judge_with(program, target, level, &mut || None, Some(budget))
+    judge_with(program, target, level, &mut || None, &|walk| {
+        (walk.plain, walk.budget) = (true, budget.min(super::MAX_PROCESSED));
+    })
+}
+
+/// Judges with a mistake planted.
+#[cfg(feature = "planted")]
+pub fn judge_planted(
+    program: Arc<Program>,
+    target: Arc<Target>,
+    bug: crate::planted::Bug,
+) -> Result<VerifiedProgram, Box<Rejection>> {
+    judge_with(program, target, LogLevel(0), &mut || None, &|walk| walk.planted = Some(bug))
 }
 
 fn judge_with(
@@ -50,7 +62,7 @@ fn judge_with(
     target: Arc<Target>,
     level: LogLevel,
     watch: &mut dyn FnMut() -> Option<String>,
-    plain: Option<u32>,
+    prepare: &dyn Fn(&mut Walk<'_>),
 ) -> Result<VerifiedProgram, Box<Rejection>> {
     let start = Instant::now();
     let mut log = Log::new(level.0);
@@ -59,9 +71,7 @@ fn judge_with(
         Err((reject, at)) => return Err(rejection((program, target), reject, at, log, Stats::default(), start)),
     };
     let mut walk = Walk::new(&program, &target, &structure, log, watch);
-    if let Some(budget) = plain {
-        (walk.plain, walk.budget) = (true, budget.min(super::MAX_PROCESSED));
-    }
+    prepare(&mut walk);
     let result = passes(&mut walk, &structure);
     let stats = Stats {
         processed: walk.processed,
