@@ -373,7 +373,9 @@ fn narrowed(value: Value, size: Size, signed: bool) -> Value {
     match value {
         Value::Scalar(scalar) if size != Size::Dw => {
             let num = if signed { scalar.num.sign_extend_load(size) } else { scalar.num.truncate_to(size) };
-            Value::Scalar(ScalarValue { num: sane(num), ..scalar })
+            // What the sign changes is another number than what was spilled. Linux 6.18 keeps them linked.
+            let same = !signed || scalar.num.umax() < 1 << (size.bytes() * 8 - 1);
+            Value::Scalar(ScalarValue { num: sane(num), link: scalar.link.filter(|_| same), ..scalar })
         }
         Value::Scalar(_) | Value::Ptr(_) | Value::Uninit => value,
     }
