@@ -4,6 +4,7 @@ mod arm64;
 mod arrows;
 #[cfg(test)]
 mod docs;
+mod fuzz;
 mod kernels;
 mod parity;
 
@@ -43,9 +44,9 @@ const STEPS: &[Step] = &[
 /// A command that takes arguments of its own.
 type Other = (&'static str, fn(&[String]) -> ExitCode);
 
-const OTHERS: [Other; 2] = [("parity", parity::run), ("kernels", kernels::run)];
+const OTHERS: [Other; 3] = [("parity", parity::run), ("kernels", kernels::run), ("fuzz", fuzz::run)];
 
-const USAGE: &str = "usage: cargo xtask ci | fmt | clippy | doc | test | plain-loop | false-accepts | arrows | arm64 | parity [OPTIONS] | kernels [OPTIONS]";
+const USAGE: &str = "usage: cargo xtask ci | fmt | clippy | doc | test | plain-loop | false-accepts | arrows | arm64 | parity [OPTIONS] | kernels [OPTIONS] | fuzz [OPTIONS]";
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();

@@ -44,5 +44,11 @@ pub fn program_info(starts: &[usize]) -> Result<ProgramInfo, BtfError> {
         type_id: ring3_btf::TypeId(FIRST_FUNC + function as u32),
         linkage: if function == 0 { Linkage::Global } else { Linkage::Static },
     });
-    Ok(ProgramInfo { funcs: funcs.collect(), btf: Arc::new(btf), lines: Vec::new(), unresolved: Vec::new(), pending: Vec::new() })
+    Ok(ProgramInfo {
+        funcs: funcs.collect(),
+        btf: Arc::new(btf),
+        lines: Vec::new(),
+        unresolved: Vec::new(),
+        pending: Vec::new(),
+    })
 }

@@ -1,0 +1,6 @@
+//! `cargo fuzz run --fuzz-dir fuzz/targets -s none btf`: see `ring3_fuzz::targets::Target::Btf`.
+#![no_main]
+
+use ring3_fuzz::targets::{Fuzzer, Target};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| Fuzzer::default().run(Target::Btf, data).unwrap());
