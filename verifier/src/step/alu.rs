@@ -155,6 +155,10 @@ impl Walk<'_> {
 
     pub(super) fn endian(&mut self, op: EndianOp, size: Size, dst: Reg) -> Result<(), Reject> {
         let known = self.relies(Rule::ByteSwap);
+        // Numbers are little-endian: this changes nothing, so that copies stay copies.
+        if known && (op, size) == (EndianOp::ToLe, Size::Dw) && self.read(dst)?.as_scalar().is_some() {
+            return self.writable(dst);
+        }
         self.unary(dst, |num| if known { domain::endian(op, size, num) } else { Scalar::unknown() })
     }
 
