@@ -87,3 +87,12 @@ fn writable_tracepoints() {
     let variable = "call get_prandom_u32#7\nr0 &= 8\nr6 += r0\nr1 = *(u64 *)(r6 +0)\n";
     assert_eq!(access(variable), "R6 invalid variable buffer offset: off=0, var_off=(0x0; 0x8)");
 }
+
+#[test]
+fn fields_of_maps_without_types() {
+    let map = || MapDef::new("array", MapType::Array, 4, 8, 1);
+    let access = |text: &str| said(ProgType::SchedCls, map(), &format!("r6 = map[fd:0]\n{text}r0 = 0\nexit"));
+    assert_eq!(access("*(u64 *)(r6 +0) = 1\n"), "only read from bpf_array is supported");
+    // What may be read is told by the kernel's types, which are not there.
+    assert!(access("r1 = *(u64 *)(r6 +0)\n").contains("without the kernel's types"));
+}

@@ -140,6 +140,8 @@ rejects! {
     StructVariable { reg: u8, name: String, off: i64, var: String } EACCES "R{reg} is ptr_{name} invalid variable offset: off={off}, var_off={var}";
     StructUser { reg: u8, name: String, off: i64 } EACCES "R{reg} is ptr_{name} access user memory: off={off}";
     StructPercpu { reg: u8, name: String, off: i64 } EACCES "R{reg} is ptr_{name} access percpu memory: off={off}";
+    MapStructNegative { reg: u8, name: &'static str, off: i64 } EACCES "R{reg} is {name} invalid negative access: off={off}";
+    MapStructWrite { name: &'static str } EACCES "only read from {name} is supported";
     StructReadOnly {} EACCES "only read is supported";
     StructNotGpl { name: String } EINVAL "Cannot access kernel 'struct {name}' from non-GPL compatible program";
     NotStruct { name: String } EINVAL "Type '{name}' is not a struct";

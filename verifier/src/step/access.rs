@@ -2,7 +2,7 @@
 
 use ring3_isa::Reg;
 use ring3_platform::maps::Field;
-use ring3_platform::{CtxLayout, MapDef, MapFlags, ctx};
+use ring3_platform::{CtxLayout, MapDef, MapFlags, MapType, ctx};
 
 use super::MAX_OFF;
 use super::memory::{Access, At};
@@ -16,6 +16,38 @@ enum Bounds {
     MapValue(u32),
     MapKey(u32),
     Mem(u32),
+}
+
+/// The structure that the kernel has for a map.
+pub(super) fn map_struct(kind: MapType) -> &'static str {
+    match kind {
+        MapType::Array
+        | MapType::ProgArray
+        | MapType::PerfEventArray
+        | MapType::PercpuArray
+        | MapType::CgroupArray
+        | MapType::ArrayOfMaps => "bpf_array",
+        MapType::Hash | MapType::PercpuHash | MapType::LruHash | MapType::LruPercpuHash | MapType::HashOfMaps => {
+            "bpf_htab"
+        }
+        MapType::StackTrace => "bpf_stack_map",
+        MapType::LpmTrie => "lpm_trie",
+        MapType::Devmap | MapType::DevmapHash => "bpf_dtab",
+        MapType::Sockmap => "bpf_stab",
+        MapType::Sockhash => "bpf_shtab",
+        MapType::Cpumap => "bpf_cpu_map",
+        MapType::Xskmap => "xsk_map",
+        MapType::CgroupStorage | MapType::PercpuCgroupStorage => "bpf_cgroup_storage_map",
+        MapType::ReuseportSockarray => "reuseport_array",
+        MapType::Queue | MapType::Stack => "bpf_queue_stack",
+        MapType::SkStorage | MapType::InodeStorage | MapType::TaskStorage | MapType::CgrpStorage => {
+            "bpf_local_storage_map"
+        }
+        MapType::StructOps => "bpf_struct_ops_map",
+        MapType::Ringbuf | MapType::UserRingbuf => "bpf_ringbuf_map",
+        MapType::BloomFilter => "bpf_bloom_filter",
+        MapType::Arena => "bpf_arena",
+    }
 }
 
 impl Walk<'_> {
@@ -64,7 +96,10 @@ impl Walk<'_> {
             PtrKind::AnyMem => Ok(()),
             PtrKind::Buf { rdonly } => check_buffer(reg, ptr, off, size, buffer_name(rdonly)),
             PtrKind::Btf(to) => self.check_struct(at, ptr, off, to, access).map(|_| ()),
-            PtrKind::ConstMap(_) => Err(Reject::Unsupported { what: "access to the fields of a map".into() }),
+            PtrKind::ConstMap(map) if off < 0 => {
+                Err(Reject::MapStructNegative { reg: reg.number(), name: map_struct(self.map(map).kind), off })
+            }
+            PtrKind::ConstMap(map) => Err(Reject::MapStructWrite { name: map_struct(self.map(map).kind) }),
             PtrKind::Ctx | PtrKind::Stack(_) | PtrKind::PacketEnd | PtrKind::Func(_) | PtrKind::Dynptr(_) => {
                 Err(invalid())
             }

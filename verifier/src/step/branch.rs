@@ -196,7 +196,9 @@ impl Walk<'_> {
         let (equal_taken, is_equality) = (op == CmpOp::Eq, matches!(op, CmpOp::Eq | CmpOp::Ne));
         match (left, right, rhs) {
             (Value::Ptr(a), Value::Ptr(b), Some(rhs)) => {
-                if is_equality && a.nullable != b.nullable {
+                // A structure's pointer may be null though nothing says so: what equals it may be, too.
+                let may_be_null = |ptr: &Ptr| matches!(ptr.kind, PtrKind::Btf(_) | PtrKind::AnyMem);
+                if is_equality && a.nullable != b.nullable && !may_be_null(&a) && !may_be_null(&b) {
                     let which = if a.nullable { lhs } else { rhs };
                     let program = self.program;
                     let state = self.side(equal_taken);

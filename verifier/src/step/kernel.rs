@@ -4,6 +4,7 @@ use ring3_btf::{Btf, Kind, Type, TypeId};
 use ring3_isa::Reg;
 use ring3_platform::kfuncs::KfuncFlags;
 
+use super::access::map_struct;
 use super::memory::{Access, At};
 use crate::cfg::kfuncs::{Object, Proto};
 use crate::diag::reject::{Reject, unsupported};
@@ -94,6 +95,20 @@ impl<'p> Walk<'p> {
                 let local = if to.is_kernel() { Trust::PLAIN } else { Trust::LOCAL };
                 self.typed(BtfPtr { id: id.0, trust: trust.with(local) }, nullable)
             }
+        })
+    }
+
+    /// A load from the structure that the kernel has for a map.
+    pub(super) fn read_map_struct(&mut self, at: At, off: i64, map: u32) -> Result<Value, Reject> {
+        let name = map_struct(self.map(map).kind);
+        let to = BtfPtr { id: self.kernel_struct(name)?, trust: Trust::PLAIN };
+        let Ok(start) = u32::try_from(off) else {
+            return Err(Reject::MapStructNegative { reg: at.reg.number(), name, off });
+        };
+        Ok(match members::find(self.types_of(to)?, TypeId(to.id), start, at.bytes())? {
+            Found::Number => Value::unknown(),
+            Found::Opaque => Value::ptr(PtrKind::AnyMem),
+            Found::Pointer { to: id, trust, .. } => self.typed(BtfPtr { id: id.0, trust }, false),
         })
     }
 

@@ -179,6 +179,7 @@ impl Walk<'_> {
             PtrKind::Stack(frame) => self.read_stack(at, ptr, frame, off, dst)?,
             PtrKind::Ctx => self.read_ctx(at, ptr, off, signed)?,
             PtrKind::Btf(to) => self.read_struct(at, ptr, off, to)?,
+            PtrKind::ConstMap(map) => self.read_map_struct(at, off, map)?,
             PtrKind::Packet { .. }
             | PtrKind::PacketMeta { .. }
             | PtrKind::MapKey(_)
@@ -190,7 +191,6 @@ impl Walk<'_> {
             | PtrKind::TcpSock
             | PtrKind::XdpSock
             | PtrKind::TpBuffer
-            | PtrKind::ConstMap(_)
             | PtrKind::PacketEnd
             | PtrKind::Func(_)
             | PtrKind::AnyMem
@@ -295,10 +295,9 @@ impl Walk<'_> {
             PtrKind::Mem { .. } => (Region::Mem, Deref::Mem),
             PtrKind::AnyMem => (Region::Kernel, Deref::Mem),
             PtrKind::Btf(to) => (Region::Kernel, Deref::Struct(to.trust.flags())),
-            PtrKind::Buf { .. } => (Region::Kernel, Deref::Plain),
+            PtrKind::Buf { .. } | PtrKind::ConstMap(_) => (Region::Kernel, Deref::Plain),
             PtrKind::FlowKeys
             | PtrKind::TpBuffer
-            | PtrKind::ConstMap(_)
             | PtrKind::PacketEnd
             | PtrKind::Func(_)
             | PtrKind::Dynptr(_) => (Region::Mem, Deref::Plain),
