@@ -83,6 +83,7 @@ pub enum LockHome {
     /// The values of a map: index into the program's maps.
     Map(u32),
     /// An object that the program made.
+    #[allow(dead_code, reason = "the functions that make objects are refused by name so far")]
     Object,
 }
 
@@ -92,8 +93,10 @@ pub enum LockKind {
     /// `struct bpf_spin_lock`.
     Spin,
     /// `struct bpf_res_spin_lock`.
+    #[allow(dead_code, reason = "its functions are refused by name so far")]
     Res,
     /// The same, with interrupts off.
+    #[allow(dead_code, reason = "its functions are refused by name so far")]
     ResIrq,
 }
 
