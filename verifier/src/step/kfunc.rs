@@ -8,7 +8,7 @@ use ring3_platform::kfuncs::{Kfunc, KfuncFlags};
 use super::call::display_name;
 use crate::cfg::kfuncs::{Named, Proto, Ret};
 use crate::diag::reject::{Reject, unsupported};
-use crate::state::{BtfPtr, Dynptr, DynptrKind, Held, IterTrust, Ptr, PtrKind, Slice, Trust, Value};
+use crate::state::{BtfPtr, Dynptr, DynptrKind, Held, IterTrust, Ptr, PtrKind, Trust, Value};
 use crate::walk::{Next, Walk};
 
 /// What the arguments of a call say.
