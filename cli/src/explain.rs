@@ -37,6 +37,7 @@ pub fn explain(args: &ExplainArgs, out: &mut Out) -> Result<Outcome, CliError> {
 }
 
 fn as_json(code: Code) -> serde_json::Value {
+    let example = code.example().map(|example| json!({"wrong": example.wrong, "right": example.right}));
     json!({
         "code": code.to_string(),
         "rule": code.slug(),
@@ -44,6 +45,7 @@ fn as_json(code: Code) -> serde_json::Value {
         "title": code.title(),
         "why": code.why(),
         "fix": code.fix(),
+        "example": example,
     })
 }
 
@@ -56,7 +58,16 @@ fn one(code: Code, out: &mut Out) -> Result<(), CliError> {
     writeln!(out)?;
     paragraph(code.why(), out)?;
     writeln!(out, "\n{}", out.ink(Ink::Strong, "What to do"))?;
-    paragraph(code.fix(), out)
+    paragraph(code.fix(), out)?;
+    if let Some(example) = code.example() {
+        for (heading, text) in [("Rejected", example.wrong), ("Accepted", example.right)] {
+            writeln!(out, "\n{}", out.ink(Ink::Strong, heading))?;
+            for line in text.lines() {
+                writeln!(out, "{}", format!("    {line}").trim_end())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Text broken into lines.

@@ -2,10 +2,13 @@
 //! looked at something else, and what to do.
 
 mod causes;
+mod examples;
 mod explain;
 mod origin;
 mod text;
 pub mod words;
+
+pub use examples::Example;
 
 use ring3_isa::{Insn, Operand, Reg};
 use ring3_platform::{Errno, Program};
