@@ -5,7 +5,7 @@ use std::path::Path;
 
 use inferno::flamegraph::{Options as Graph, TextTruncateDirection, from_lines};
 use ring3::verifier::{At, Differs, Profile, Why};
-use ring3::{Engine, Error, Object, Options};
+use ring3::{Engine, Object, Options};
 
 use crate::Outcome;
 use crate::args::VerifyArgs;
