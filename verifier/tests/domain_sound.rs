@@ -186,6 +186,34 @@ fn every_small_pair() {
     }
 }
 
+/// Bits and ranges together, of two bits: every pair that a comparison can leave behind.
+#[test]
+fn every_small_pair_of_bits_and_ranges() {
+    for place in PLACES {
+        let mut ends: Vec<u64> = (0..4).map(place).collect();
+        ends.sort_unstable();
+        let mut samples: Vec<Sample> = Vec::new();
+        for bits in small_tnums(2) {
+            let bits = Scalar::from_tnum(Tnum::new(place(bits.value()), place(bits.mask())));
+            for (low, high) in (0..4).flat_map(|low| (low..4).map(move |high| (low, high))) {
+                let known = bits.meet_urange(ends[low], ends[high]);
+                let sample = Sample::new(known, ends.iter().copied());
+                let new = !samples.iter().any(|other| other.known == known);
+                if new && !sample.members.is_empty() && !known.violates_invariants() {
+                    samples.push(sample);
+                }
+            }
+        }
+        assert!(samples.len() >= 9);
+        for a in &samples {
+            check_unary(a);
+            for b in &samples {
+                check_pair(a, b);
+            }
+        }
+    }
+}
+
 #[test]
 fn every_small_tnum_operation() {
     type Op = (fn(Tnum, Tnum) -> Tnum, fn(u64, u64) -> u64);
