@@ -1,5 +1,5 @@
-// Map values with parts that only helpers may touch: ring3 does not model them, so every program that uses such a map is
-// refused by name. clang-19 -g -O2 -target bpf -c special.bpf.c -o special.bpf.o
+// Map values with parts that only helpers may touch, but for the last, whose pointer leads to a struct that is only declared.
+// clang-19 -g -O2 -target bpf -c special.bpf.c -o special.bpf.o
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
