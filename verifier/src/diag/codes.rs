@@ -345,7 +345,9 @@ impl Reject {
             Reject::TargetNotSleepable { .. } | Reject::TargetDenied { .. } | Reject::TargetNoReturn { .. } => {
                 Code::NoAttachTarget
             }
-            Reject::LsmNotGpl {} | Reject::StructNotGpl { .. } => Code::GplOnly,
+            Reject::OpsNoStub { .. } | Reject::OpsMember { .. } => Code::NoAttachTarget,
+            Reject::OpsNoWrite { .. } | Reject::OpsWriteEnd { .. } | Reject::OpsWriteState { .. } => Code::ForbiddenAccess,
+            Reject::OpsNotGpl {} | Reject::LsmNotGpl {} | Reject::StructNotGpl { .. } => Code::GplOnly,
             Reject::ArgInvalid { .. } => Code::TargetArgument,
             Reject::BeyondStruct { .. }
             | Reject::StructNegative { .. }
@@ -356,7 +358,18 @@ impl Reject {
             | Reject::BeyondMember { .. }
             | Reject::NoField { .. } => Code::StructBounds,
             Reject::StructUser { .. } | Reject::StructPercpu { .. } => Code::NotAPointer,
-            Reject::MayWrite { .. }
+            Reject::KptrMode {}
+            | Reject::KptrStore {}
+            | Reject::UptrStore {}
+            | Reject::KptrImm { .. }
+            | Reject::KptrType { .. } => Code::ForbiddenAccess,
+            Reject::KptrNoBtf { .. }
+            | Reject::KptrNotConst { .. }
+            | Reject::KptrNone { .. }
+            | Reject::KptrElsewhere { .. }
+            | Reject::KptrNotRef { .. }
+            | Reject::ArgMayBeNull { .. }
+            | Reject::MayWrite { .. }
             | Reject::StructType { .. }
             | Reject::KfuncArgKind { .. }
             | Reject::KfuncArgTrusted { .. }

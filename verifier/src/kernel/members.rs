@@ -257,3 +257,73 @@ pub fn tag(btf: &Btf, to: TypeId) -> Trust {
         Some(_) | None => Trust::PLAIN,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ring3_btf::{Btf, Endian};
+
+    use super::*;
+
+    /// `struct inner { int a; char *text; }`, `struct outer { struct inner in; union { struct inner *p; long n; }; int tail[]; }`.
+    fn types() -> (Btf, u32, u32) {
+        let mut bytes: Vec<u8> = Vec::new();
+        let mut strings = vec![0u8];
+        let mut name = |text: &str| {
+            let at = strings.len() as u32;
+            strings.extend_from_slice(text.as_bytes());
+            strings.push(0);
+            at
+        };
+        let names: Vec<u32> =
+            ["int", "char", "inner", "a", "text", "outer", "in", "p", "n", "tail"].iter().map(|n| name(n)).collect();
+        let mut word = |value: u32| bytes.extend_from_slice(&value.to_le_bytes());
+        let info = |kind: u32, count: u32| kind << 24 | count;
+        // 1 int, 2 char, 3 char *
+        [names[0], info(1, 0), 4, 1 << 24 | 32, names[1], info(1, 0), 1, 8, 0, info(2, 0), 2].map(&mut word);
+        // 4 struct inner
+        [names[2], info(4, 2), 16, names[3], 1, 0, names[4], 3, 64].map(&mut word);
+        // 5 struct inner *, 6 the union, 7 int[]
+        [0, info(2, 0), 4, 0, info(5, 2), 8, names[7], 5, 0, names[8], 1, 0, 0, info(3, 0), 0, 1, 1, 0].map(&mut word);
+        // 8 struct outer
+        [names[5], info(4, 3), 24, names[6], 4, 0, 0, 6, 128, names[9], 7, 192].map(&mut word);
+        let mut blob = Vec::new();
+        blob.extend_from_slice(&0xeb9fu16.to_le_bytes());
+        blob.extend_from_slice(&[1, 0]);
+        for value in [24u32, 0, bytes.len() as u32, bytes.len() as u32, strings.len() as u32] {
+            blob.extend_from_slice(&value.to_le_bytes());
+        }
+        blob.extend_from_slice(&bytes);
+        blob.extend_from_slice(&strings);
+        let btf = Btf::parse(&blob).unwrap();
+        assert_eq!(btf.endian(), Endian::Little);
+        (btf, 4, 8)
+    }
+
+    #[test]
+    fn what_lies_at_an_offset() {
+        let (btf, inner, outer) = types();
+        let at = |off, size| find(&btf, TypeId(outer), off, size);
+        assert_eq!(at(0, 4), Ok(Found::Number));
+        assert_eq!(at(0, 1), Ok(Found::Number));
+        assert_eq!(at(8, 8), Ok(Found::Opaque));
+        let field = "p".to_owned();
+        assert_eq!(at(16, 8), Ok(Found::Pointer { to: TypeId(inner), field, trust: Trust::UNTRUSTED }));
+        // The array at the end has any length.
+        assert_eq!(at(24 + 4000, 4), Ok(Found::Number));
+        assert!(matches!(at(0, 8), Err(Reject::BeyondMember { .. })));
+        assert!(matches!(at(4, 4), Err(Reject::NoField { off: 4, .. })));
+        assert!(matches!(at(12, 4), Err(Reject::PtrMember { start: 8, .. })));
+        assert!(matches!(find(&btf, TypeId(inner), 16, 1), Err(Reject::BeyondStruct { .. })));
+        assert!(matches!(find(&btf, TypeId(1), 0, 1), Err(Reject::NotStruct { .. })));
+    }
+
+    #[test]
+    fn a_structure_is_its_first_member_too() {
+        let (btf, inner, outer) = types();
+        assert!(is_a(&btf, TypeId(outer), 0, TypeId(outer), true));
+        assert!(is_a(&btf, TypeId(outer), 0, TypeId(inner), false));
+        assert!(!is_a(&btf, TypeId(outer), 0, TypeId(inner), true));
+        assert!(!is_a(&btf, TypeId(outer), 16, TypeId(inner), false));
+        assert!(!is_a(&btf, TypeId(inner), 0, TypeId(outer), false));
+    }
+}

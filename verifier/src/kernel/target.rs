@@ -2,7 +2,7 @@
 
 use ring3_btf::{Btf, Kind, Type, TypeId};
 use ring3_platform::attach::{LsmHook, lsm_hook, tracepoint_arg};
-use ring3_platform::{AttachType, ProgType, Program};
+use ring3_platform::{AttachType, OpsMember, ProgType, Program};
 
 use super::members;
 use crate::diag::reject::{Reject, unsupported};
@@ -54,11 +54,34 @@ enum Role {
     Lsm(LsmHook),
     LsmCgroup(LsmHook),
     Iterator(&'static [Item]),
-    /// A member of a struct of functions: the struct, and whether it is one whose sockets are TCP's.
-    Member {
-        tcp: bool,
-    },
+    /// A member of a struct of functions.
+    Member(Ops),
 }
+
+/// Structs of functions that the kernel takes from programs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ops {
+    /// `tcp_congestion_ops`.
+    Tcp,
+    /// `bpf_dummy_ops`, which is for tests.
+    Dummy,
+}
+
+/// Members of `tcp_congestion_ops` that programs may be.
+const TCP_MEMBERS: &[&str] = &[
+    "cong_avoid",
+    "cong_control",
+    "cwnd_event",
+    "in_ack_event",
+    "init",
+    "min_tso_segs",
+    "pkts_acked",
+    "release",
+    "set_state",
+    "sndbuf_expand",
+    "ssthresh",
+    "undo_cwnd",
+];
 
 /// What a program is attached to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -127,9 +150,8 @@ const ITERATORS: &[(&str, &[Item])] = &[
 pub fn find(program: &Program, btf: Option<&Btf>) -> Result<Option<Attach>, Reject> {
     match program.kind {
         ProgType::Tracing | ProgType::Lsm => {}
-        ProgType::StructOps | ProgType::Ext => {
-            return unsupported(format!("what {} programs are attached to", program.kind.name()));
-        }
+        ProgType::StructOps => return member(program, btf).map(Some),
+        ProgType::Ext => return unsupported("what ext programs are attached to"),
         _ => return Ok(None),
     }
     let Some(btf) = btf else { return unsupported("a tracing program without the kernel's types (BTF)") };
@@ -175,10 +197,70 @@ fn tracepoint(btf: &Btf, target: &str) -> Result<Attach, Reject> {
     prototype(btf, *to, target.to_owned(), Role::Tracepoint)
 }
 
+/// A member of a struct of functions.
+fn member(program: &Program, btf: Option<&Btf>) -> Result<Attach, Reject> {
+    let (Some(OpsMember { ops: name, member }), Some(btf)) = (&program.ops, btf) else {
+        return unsupported("what struct_ops programs are attached to");
+    };
+    let ops = match name.as_str() {
+        "tcp_congestion_ops" => Ops::Tcp,
+        "bpf_dummy_ops" => Ops::Dummy,
+        _ => return unsupported(format!("programs that stand for members of {name}")),
+    };
+    if !program.license.is_gpl_compatible() {
+        return Err(Reject::OpsNotGpl {});
+    }
+    let found = btf.find(name, Kind::Struct).and_then(|id| btf.member(id, member));
+    let proto = found.and_then(|found| match btf.resolved(found.ty) {
+        Ok(Type::Ptr { to }) => btf.resolve(*to).ok(),
+        Ok(_) | Err(_) => None,
+    });
+    let Some(proto) = proto.filter(|id| btf.get(*id).is_some_and(|ty| ty.kind() == Kind::FuncProto)) else {
+        return unsupported(format!("member {member} of {name}"));
+    };
+    let (member, ops_name) = (member.clone(), name.clone());
+    match ops {
+        Ops::Tcp if !TCP_MEMBERS.contains(&member.as_str()) => {
+            return Err(Reject::OpsNoStub { member, ops: ops_name });
+        }
+        Ops::Tcp if program.sleepable => return unsupported("sleepable programs of TCP"),
+        Ops::Dummy if program.sleepable && member != "test_sleepable" => {
+            return Err(Reject::OpsMember { member, ops: ops_name });
+        }
+        Ops::Tcp | Ops::Dummy => {}
+    }
+    let mut attach = prototype(btf, proto, member, Role::Member(ops))?;
+    if matches!(btf.resolved(attach.ret), Ok(Type::Ptr { .. })) {
+        return unsupported(format!("{name}, whose member {} returns a pointer", attach.name));
+    }
+    // The kernel's own function in the member's place has names that say more of the arguments.
+    let stub = btf.find(&format!("{name}__{}", attach.name), Kind::Func).and_then(|id| btf.get(id));
+    if let Some(Type::Func { proto, .. }) = stub
+        && let Some(Type::FuncProto { params, .. }) = btf.get(*proto)
+    {
+        for (param, stub) in attach.params.iter_mut().zip(params) {
+            param.name = btf.string(stub.name).to_owned();
+        }
+    }
+    if attach.params.iter().any(|param| param.name.ends_with("__ref")) {
+        return unsupported(format!("arguments of {} that are given for good", attach.name));
+    }
+    Ok(attach)
+}
+
 impl Attach {
-    /// A function of this name that is a member of a struct of functions.
-    pub fn member(btf: &Btf, name: &str, proto: TypeId, tcp: bool) -> Result<Attach, Reject> {
-        prototype(btf, proto, name.to_owned(), Role::Member { tcp })
+    /// The struct of functions that the program is a member of.
+    pub fn ops(&self) -> Option<Ops> {
+        match self.role {
+            Role::Member(ops) => Some(ops),
+            Role::Tracepoint
+            | Role::Entry
+            | Role::Exit
+            | Role::Modify
+            | Role::Lsm(_)
+            | Role::LsmCgroup(_)
+            | Role::Iterator(_) => None,
+        }
     }
 
     /// Whether a program may be attached there, and may sleep there.
@@ -205,7 +287,7 @@ impl Attach {
             Role::Modify if !is_syscall && !self.name.starts_with("security_") => {
                 return unsupported(format!("whether the result of {} may be modified", self.name));
             }
-            Role::Entry | Role::Exit | Role::Modify | Role::Tracepoint | Role::Iterator(_) | Role::Member { .. } => {}
+            Role::Entry | Role::Exit | Role::Modify | Role::Tracepoint | Role::Iterator(_) | Role::Member(_) => {}
         }
         if traced && DENIED.contains(&self.name.as_str()) {
             return Err(Reject::TargetDenied { name: name() });
@@ -223,26 +305,21 @@ impl Attach {
             Role::Tracepoint | Role::Modify => Returns::Anything,
             Role::Entry | Role::Exit => Returns::Within(0, 0),
             Role::Iterator(_) => Returns::Within(0, 1),
-            Role::Lsm(_) | Role::Member { .. } if void => Returns::Nothing,
+            Role::Lsm(_) | Role::Member(_) if void => Returns::Nothing,
             Role::Lsm(hook) => {
                 let (lo, hi) = hook_range(hook);
                 Returns::Within32(lo, hi)
             }
             Role::LsmCgroup(_) if void => Returns::VoidHook,
             Role::LsmCgroup(_) => Returns::Within(0, 1),
-            Role::Member { .. } => Returns::Anything,
+            Role::Member(_) => Returns::Anything,
         }
-    }
-
-    /// Whether the function that the program stands for gives nothing back or a number (not a pointer).
-    pub fn returns_pointer(&self, btf: &Btf) -> bool {
-        matches!(btf.resolved(self.ret), Ok(Type::Ptr { .. }))
     }
 
     /// Whether pointers among the arguments lead to objects that live.
     fn is_trusted(&self) -> bool {
         match self.role {
-            Role::Tracepoint | Role::Iterator(_) | Role::Member { .. } => true,
+            Role::Tracepoint | Role::Iterator(_) | Role::Member(_) => true,
             Role::Lsm(hook) | Role::LsmCgroup(hook) => hook.trusted,
             Role::Entry | Role::Exit | Role::Modify => false,
         }
@@ -346,14 +423,15 @@ impl Attach {
             || param.is_some_and(|param| param.name.ends_with("__nullable"));
         let (kind, own) = (kind_name(btf.resolved(id).map_err(|_| "UNKNOWN")?), btf.name(id));
         // Linux says nothing of the arguments that an iterator names.
-        let note = if matches!(item, Item::Plain) {
+        let told = nullable && matches!(self.role, Role::Member(_));
+        let note = if matches!(item, Item::Plain) && !told {
             format!("func '{}' arg{index} has btf_id {} type {kind} '{own}'\n", self.name, id.0)
         } else {
             String::new()
         };
         let id = match self.role {
             // What a congestion control calls a socket is one of TCP.
-            Role::Member { tcp: true } if own == "sock" => btf.find("tcp_sock", Kind::Struct).unwrap_or(id),
+            Role::Member(Ops::Tcp) if own == "sock" => btf.find("tcp_sock", Kind::Struct).unwrap_or(id),
             _ => id,
         };
         Ok(Argument::Struct { to: BtfPtr::kernel(id.0, trust), nullable, note })

@@ -6,7 +6,7 @@ use ring3_platform::{CtxLayout, MapDef, MapFlags, MapType, ctx};
 
 use super::MAX_OFF;
 use super::memory::{Access, At};
-use crate::diag::reject::{Reject, unsupported};
+use crate::diag::reject::Reject;
 use crate::state::{Ptr, PtrKind, Value, type_name};
 use crate::walk::Walk;
 
@@ -219,7 +219,6 @@ pub(super) fn check_fields(def: &MapDef, ptr: &Ptr, off: i64, size: u64, direct:
     let first = ptr.var.smin().saturating_add(off);
     let end = ptr.var.umax().saturating_add_signed(off).saturating_add(size);
     let touched = |field: &Field| first < i64::from(field.end()) && u64::from(field.off) < end;
-    let mut pointer = false;
     for field in def.fields.list.iter().filter(|field| touched(field)) {
         let what = field.kind.name();
         if !field.kind.is_pointer() {
@@ -236,9 +235,8 @@ pub(super) fn check_fields(def: &MapDef, ptr: &Ptr, off: i64, size: u64, direct:
         if size != 8 {
             return Err(Reject::FieldSize { what });
         }
-        pointer = true;
     }
-    if pointer { unsupported("an access to a pointer to a kernel object in a map") } else { Ok(()) }
+    Ok(())
 }
 
 fn buffer_name(rdonly: bool) -> &'static str {

@@ -70,7 +70,11 @@ impl Walk<'_> {
         if is_null {
             self.mark_precise(reg)?;
         } else {
-            self.check_type(proto, reg, &value, arg)?;
+            if proto.id == id::KPTR_XCHG && arg.kind != ArgKind::KptrXchgDest {
+                self.check_kptr_source(reg, args)?;
+            } else {
+                self.check_type(proto, reg, &value, arg)?;
+            }
             self.check_offset(reg, &value, arg)?;
         }
         self.note_reference(reg, &value, arg, args)?;
@@ -121,7 +125,8 @@ impl Walk<'_> {
             | ArgKind::PercpuBtfId
             | ArgKind::RingbufMem
             | ArgKind::Stack
-            | ArgKind::KptrXchgDest => {}
+                => {}
+            ArgKind::KptrXchgDest => self.check_kptr_dest(reg, args)?,
             ArgKind::Dynptr => self.check_dynptr_arg(index, arg.flags, args)?,
         }
         Ok(())

@@ -25,6 +25,8 @@ pub(super) struct Args {
     pub ref_id: u32,
     /// The argument that is released.
     pub release: Option<Reg>,
+    /// The field of a map's value whose pointer is exchanged.
+    pub kptr: Option<ring3_platform::maps::Field>,
     /// The function that is called back.
     pub callback: Option<u32>,
     /// Constant size of the memory that is returned.
@@ -258,6 +260,7 @@ fn check_modelled(proto: &Proto) -> Result<(), Reject> {
         | ArgKind::RingbufMem
         | ArgKind::Stack
         | ArgKind::BtfId(_)
+        | ArgKind::KptrXchgDest
         | ArgKind::SpinLock
         | ArgKind::Timer
         | ArgKind::Dynptr
@@ -265,7 +268,7 @@ fn check_modelled(proto: &Proto) -> Result<(), Reject> {
         ArgKind::Func => {
             matches!(proto.id, id::LOOP | id::FOR_EACH_MAP_ELEM | id::TIMER_SET_CALLBACK | id::USER_RINGBUF_DRAIN)
         }
-        ArgKind::PercpuBtfId | ArgKind::KptrXchgDest => false,
+        ArgKind::PercpuBtfId => false,
     };
     let ret = match proto.ret.kind {
         RetKind::Integer

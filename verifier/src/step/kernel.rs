@@ -10,7 +10,7 @@ use crate::cfg::kfuncs::{Object, Proto};
 use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
 use crate::kernel::members::{self, Found};
-use crate::kernel::target::Argument;
+use crate::kernel::target::{Argument, Attach, Ops};
 use crate::state::{BtfPtr, Ptr, PtrKind, Trust, Value, type_name};
 use crate::walk::Walk;
 
@@ -188,8 +188,23 @@ impl<'p> Walk<'p> {
     /// A store to a structure.
     pub(super) fn write_struct(&mut self, at: At, ptr: &Ptr, off: i64, to: BtfPtr) -> Result<(), Reject> {
         let btf = self.types_of(to)?;
-        self.check_struct(at, ptr, off, to, Access::Write)?;
-        unsupported(format!("a store to struct {}", btf.name(TypeId(to.id))))
+        let off = self.check_struct(at, ptr, off, to, Access::Write)?;
+        if to.trust.has(Trust::ALLOC) {
+            return unsupported("a store to an object of the program");
+        }
+        let (name, size) = (btf.name(TypeId(to.id)), at.bytes());
+        match self.structure.attach.as_ref().and_then(Attach::ops) {
+            Some(Ops::Tcp) if name == "tcp_sock" => write_tcp(btf, TypeId(to.id), off, size),
+            Some(Ops::Dummy) if name == "bpf_dummy_ops_state" => {
+                let whole = btf.size_of(TypeId(to.id)).unwrap_or(0);
+                if off.checked_add(size).is_some_and(|end| end <= whole) {
+                    return Ok(());
+                }
+                Err(Reject::OpsWriteState { off, size })
+            }
+            Some(Ops::Tcp | Ops::Dummy) => Err(Reject::StructReadOnly {}),
+            None => unsupported(format!("a store to struct {name}")),
+        }
     }
 
     /// What holds for every access to a structure; gives the offset.
@@ -197,7 +212,7 @@ impl<'p> Walk<'p> {
         let btf = self.types_of(to)?;
         let (reg, name) = (at.reg.number(), || btf.name(TypeId(to.id)).to_owned());
         if ptr.nullable {
-            return Err(Reject::InvalidMem { reg, ty: crate::state::type_name(&Value::Ptr(*ptr)) });
+            return Err(Reject::InvalidMem { reg, ty: type_name(&Value::Ptr(*ptr)) });
         }
         if to.is_kernel() && !self.program.license.is_gpl_compatible() {
             return Err(Reject::StructNotGpl { name: name() });
@@ -287,6 +302,40 @@ fn safe_lists(btf: &Btf) -> SafeLists {
             Some((*list, name.strip_suffix(suffix)?.to_owned(), TypeId(id)))
         })
         .collect()
+}
+
+/// Members of `tcp_sock` that programs may write, as paths.
+const TCP_WRITABLE: &[&[&str]] = &[
+    &["inet_conn", "icsk_inet", "sk", "sk_pacing_rate"],
+    &["inet_conn", "icsk_inet", "sk", "sk_pacing_status"],
+    &["inet_conn", "icsk_ack", "pending"],
+    &["snd_cwnd"],
+    &["snd_cwnd_cnt"],
+    &["snd_cwnd_stamp"],
+    &["snd_ssthresh"],
+    &["ecn_flags"],
+    &["app_limited"],
+];
+/// Memory for programs, of which they may write any part.
+const TCP_PRIVATE: &[&str] = &["inet_conn", "icsk_ca_priv"];
+
+/// Stores to sockets of TCP by programs that control congestion.
+fn write_tcp(btf: &Btf, id: TypeId, off: u32, size: u32) -> Result<(), Reject> {
+    let ends = |(start, bytes): (u32, u32)| start.saturating_add(bytes);
+    let exact = TCP_WRITABLE.iter().filter_map(|path| place(btf, id, path)).find(|(start, _)| *start == off);
+    let private = place(btf, id, TCP_PRIVATE).filter(|found| (found.0..ends(*found)).contains(&off));
+    let Some(end) = exact.or(private).map(ends) else { return Err(Reject::OpsNoWrite { off }) };
+    if off.saturating_add(size) > end { Err(Reject::OpsWriteEnd { off, size, end }) } else { Ok(()) }
+}
+
+/// Offset and size of a member of a member.
+fn place(btf: &Btf, id: TypeId, path: &[&str]) -> Option<(u32, u32)> {
+    let (mut id, mut start) = (id, 0u32);
+    for name in path {
+        let member = btf.member(id, name)?;
+        (id, start) = (member.ty, start.checked_add(member.bit_offset / 8)?);
+    }
+    Some((start, btf.size_of(id).ok()?))
 }
 
 /// Objects that are being set up have a type of their own, which does not pass for the other one.

@@ -175,7 +175,13 @@ impl Walk<'_> {
         let ptr = self.address(at, from, aligned)?;
         let off = at.off + i64::from(ptr.off);
         let loaded = match ptr.kind {
-            PtrKind::MapValue(map) if !ptr.nullable => self.read_map_value(at, ptr, map, off, signed)?,
+            PtrKind::MapValue(map) if !ptr.nullable => {
+                self.check_access(at, ptr, off, Access::Read)?;
+                match super::kptr::field_at(self.map(map), ptr, off) {
+                    Some(field) => self.load_kptr(field, aligned)?,
+                    None => self.read_map_value(at, ptr, map, off, signed)?,
+                }
+            }
             PtrKind::Stack(frame) => self.read_stack(at, ptr, frame, off, dst)?,
             PtrKind::Ctx => self.read_ctx(at, ptr, off, signed)?,
             PtrKind::Btf(to) => self.read_struct(at, ptr, off, to)?,
@@ -210,6 +216,13 @@ impl Walk<'_> {
             PtrKind::Stack(frame) => self.write_stack(at, ptr, frame, off, source),
             PtrKind::Ctx => self.write_ctx(at, ptr, off),
             PtrKind::Btf(to) => self.write_struct(at, ptr, off, to),
+            PtrKind::MapValue(map) if !ptr.nullable => {
+                self.check_access(at, ptr, off, Access::Write)?;
+                match super::kptr::field_at(self.map(map), ptr, off) {
+                    Some(field) => self.store_kptr(at, field, source, aligned),
+                    None => Ok(()),
+                }
+            }
             PtrKind::MapValue(_)
             | PtrKind::Packet { .. }
             | PtrKind::PacketMeta { .. }
@@ -331,7 +344,6 @@ impl Walk<'_> {
     }
 
     fn read_map_value(&mut self, at: At, ptr: &Ptr, map: u32, off: i64, signed: bool) -> Result<Value, Reject> {
-        self.check_access(at, ptr, off, Access::Read)?;
         let def = self.map(map);
         let is_known = def.frozen && !crate::cfg::maps::is_inner(self.program, map);
         let is_constant = is_known && def.flags.has(ring3_platform::MapFlags::RDONLY_PROG) && def.has_direct_value();

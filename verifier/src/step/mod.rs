@@ -10,6 +10,7 @@ mod exit;
 mod format;
 mod iter;
 mod kernel;
+mod kptr;
 mod kfunc;
 mod kfunc_args;
 mod lock;

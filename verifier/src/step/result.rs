@@ -39,6 +39,7 @@ impl Walk<'_> {
             RetKind::DynptrMem => {
                 PtrKind::Mem { size: ring3_isa::num::low32(args.mem_size), rdonly: false, ringbuf: false }
             }
+            RetKind::BtfId(_) if proto.id == id::KPTR_XCHG => self.kptr_result(args)?,
             RetKind::BtfId(name) => PtrKind::Btf(BtfPtr::kernel(self.kernel_struct(name)?, Trust::PLAIN)),
             RetKind::BtfIdTrusted(name) => PtrKind::Btf(BtfPtr::kernel(self.kernel_struct(name)?, Trust::TRUSTED)),
             RetKind::MemOrBtfId => {

@@ -1,0 +1,170 @@
+//! Pointers to objects of the kernel in the values of maps (kptrs).
+
+use ring3_btf::{Kind, TypeId};
+use ring3_isa::Reg;
+use ring3_platform::MapDef;
+use ring3_platform::maps::{Field, FieldKind};
+
+use super::call::Args;
+use super::memory::{At, Source};
+use crate::diag::reject::{Reject, unsupported};
+use crate::diag::render::kernel_name;
+use crate::facts::Region;
+use crate::kernel::members;
+use crate::state::{BtfPtr, Ptr, PtrKind, Trust, Value, type_name};
+use crate::walk::Walk;
+
+/// Objects of the kernel that are freed only after RCU readers are gone.
+const RCU_OBJECTS: &[&str] = &["bpf_cpumask", "bpf_crypto_ctx", "cgroup", "prog_test_ref_kfunc", "task_struct"];
+
+/// The pointer field that an access of `off` is of: accesses of fields were checked to be of one alone.
+pub(super) fn field_at(def: &MapDef, ptr: &Ptr, off: i64) -> Option<Field> {
+    let var = ptr.var.const_value()?;
+    let at = off.wrapping_add(ring3_isa::num::s64(var));
+    def.fields.list.iter().find(|field| field.kind.is_pointer() && i64::from(field.off) == at).copied()
+}
+
+impl Walk<'_> {
+    /// What a field points to: a structure of the kernel.
+    fn kptr_target(&self, field: Field) -> Result<(BtfPtr, String), Reject> {
+        let own = self.program.info.as_ref().map(|info| &info.btf);
+        let Some((own, kernel)) = own.zip(self.target.btf.as_ref()) else {
+            return unsupported("a pointer to a kernel object in a map without types (BTF)");
+        };
+        let name = own.name(field.target).to_owned();
+        match kernel.find(&name, Kind::Struct) {
+            Some(id) if !name.is_empty() => Ok((BtfPtr::kernel(id.0, Trust::PLAIN), name)),
+            Some(_) | None => unsupported(format!("a pointer to {name}, an object of the program, in a map")),
+        }
+    }
+
+    /// A load of such a pointer.
+    pub(super) fn load_kptr(&mut self, field: Field, atomic: bool) -> Result<Value, Reject> {
+        if atomic {
+            return Err(Reject::KptrMode {});
+        }
+        if field.kind == FieldKind::Uptr {
+            return unsupported("a pointer to memory of user space in a map");
+        }
+        let (to, name) = self.kptr_target(field)?;
+        self.facts.insns[self.at].region = Region::Kernel;
+        let safe = field.kind == FieldKind::KptrPercpu
+            || (field.kind == FieldKind::KptrRef && RCU_OBJECTS.contains(&name.as_str()));
+        let trust = match field.kind {
+            _ if !(safe && self.in_rcu_section()) => Trust::UNTRUSTED,
+            FieldKind::KptrPercpu => Trust::RCU.with(Trust::PERCPU),
+            _ => Trust::RCU,
+        };
+        Ok(self.typed(BtfPtr { trust, ..to }, true))
+    }
+
+    /// A store of such a pointer.
+    pub(super) fn store_kptr(&mut self, at: At, field: Field, source: Source, atomic: bool) -> Result<(), Reject> {
+        let _ = at;
+        if atomic || matches!(source, Source::Unknown) {
+            return Err(Reject::KptrMode {});
+        }
+        match field.kind {
+            FieldKind::KptrRef | FieldKind::KptrPercpu => return Err(Reject::KptrStore {}),
+            FieldKind::Uptr => return Err(Reject::UptrStore {}),
+            _ => {}
+        }
+        self.facts.insns[self.at].region = Region::Kernel;
+        match source {
+            Source::Reg(reg) if self.path.state.reg(reg).is_zero() => Ok(()),
+            Source::Reg(reg) => self.match_kptr(field, reg),
+            Source::Imm(0) => Ok(()),
+            Source::Imm(_) => Err(Reject::KptrImm { off: field.off }),
+            Source::Unknown => Err(Reject::KptrMode {}),
+        }
+    }
+
+    /// Whether what a register holds may be stored in a field.
+    fn match_kptr(&self, field: Field, reg: Reg) -> Result<(), Reject> {
+        let (to, name) = self.kptr_target(field)?;
+        let value = *self.path.state.reg(reg);
+        let unref = field.kind == FieldKind::KptrUnref;
+        let wrong = || {
+            let has = match value.as_ptr().map(|ptr| ptr.kind) {
+                Some(PtrKind::Btf(own)) => self.names().structure(own),
+                Some(_) | None => String::new(),
+            };
+            let other = if unref { format!(" or untrusted_ptr_{name}") } else { String::new() };
+            Reject::KptrType { reg: reg.number(), ty: type_name(&value), has, want: name.clone(), other }
+        };
+        let Value::Ptr(ptr @ Ptr { kind: PtrKind::Btf(own), .. }) = value else { return Err(wrong()) };
+        let mut allowed = Trust::TRUSTED.with(Trust::RCU);
+        if unref {
+            allowed = allowed.with(Trust::UNTRUSTED);
+        }
+        if !own.is_kernel() || own.trust.flags().without(allowed) != Trust::PLAIN {
+            return Err(wrong());
+        }
+        self.check_pointer_offset(reg, &ptr, false)?;
+        let off = u32::try_from(ptr.off).unwrap_or(u32::MAX);
+        if members::is_a(self.types_of(own)?, TypeId(own.id), off, TypeId(to.id), !unref) {
+            return Ok(());
+        }
+        Err(wrong())
+    }
+
+    /// The field that `bpf_kptr_xchg` exchanges.
+    pub(super) fn check_kptr_dest(&mut self, reg: Reg, args: &mut Args) -> Result<(), Reject> {
+        let Value::Ptr(ptr) = *self.path.state.reg(reg) else { return Err(Reject::NotReadable { reg: reg.number() }) };
+        let PtrKind::MapValue(map) = ptr.kind else {
+            return unsupported("a pointer to a kernel object in an object of the program");
+        };
+        let def = self.map(map);
+        let reg = reg.number();
+        if !def.fields.typed {
+            return Err(Reject::KptrNoBtf { name: kernel_name(&def.name).to_owned() });
+        }
+        let Some(off) = ptr.const_off() else { return Err(Reject::KptrNotConst { reg }) };
+        let is_kptr = |kind: FieldKind| {
+            matches!(kind, FieldKind::KptrUnref | FieldKind::KptrRef | FieldKind::KptrPercpu)
+        };
+        if !def.fields.list.iter().any(|field| is_kptr(field.kind)) {
+            return Err(Reject::KptrNone { reg });
+        }
+        match def.fields.list.iter().find(|field| is_kptr(field.kind) && i64::from(field.off) == off) {
+            None => Err(Reject::KptrElsewhere { off }),
+            Some(field) if field.kind == FieldKind::KptrUnref => Err(Reject::KptrNotRef { off }),
+            Some(field) => {
+                args.kptr = Some(*field);
+                Ok(())
+            }
+        }
+    }
+
+    /// What `bpf_kptr_xchg` puts there.
+    pub(super) fn check_kptr_source(&self, reg: Reg, args: &Args) -> Result<(), Reject> {
+        let value = *self.path.state.reg(reg);
+        let wrong = || Reject::ArgType {
+            reg: reg.number(),
+            ty: type_name(&value),
+            expected: "ptr_, trusted_ptr_, rcu_ptr_".to_owned(),
+        };
+        let Value::Ptr(ptr @ Ptr { kind: PtrKind::Btf(to), .. }) = value else { return Err(wrong()) };
+        if to.trust.has(Trust::ALLOC) {
+            return unsupported("an object of the program given to a map");
+        }
+        if ![Trust::PLAIN, Trust::TRUSTED, Trust::RCU].contains(&to.trust.flags()) {
+            return Err(wrong());
+        }
+        if ptr.nullable {
+            return Err(Reject::ArgMayBeNull { arg: reg.number() });
+        }
+        match args.kptr {
+            Some(field) => self.match_kptr(field, reg),
+            None => unsupported("bpf_kptr_xchg without a field"),
+        }
+    }
+
+    /// What `bpf_kptr_xchg` takes out.
+    pub(super) fn kptr_result(&self, args: &Args) -> Result<PtrKind, Reject> {
+        match args.kptr {
+            Some(field) => Ok(PtrKind::Btf(self.kptr_target(field)?.0)),
+            None => unsupported("bpf_kptr_xchg without a field"),
+        }
+    }
+}
