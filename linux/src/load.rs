@@ -85,6 +85,8 @@ pub struct LoadOptions {
     pub flags: u32,
     /// The kernel's type number of the function to attach to (`fentry` and the like), 0 for none.
     pub attach_btf_id: u32,
+    /// Of struct_ops programs: which member of the struct with that number they are, from 0.
+    pub member: Option<u32>,
     /// Do not give types, functions and lines to the kernel even if the program has them.
     pub without_info: bool,
 }
@@ -266,7 +268,7 @@ pub(crate) fn load_code(
         log_level: options.log.0,
         flags: own | program.flags.0 | options.flags,
         name: attr::name(&program.name),
-        attach_type: program.attach.map_or(0, |attach| attach.number()),
+        attach_type: options.member.unwrap_or_else(|| program.attach.map_or(0, |attach| attach.number())),
         btf: info.types.as_deref().map(|types| types.as_fd()),
         funcs: &info.funcs,
         lines: &info.lines,

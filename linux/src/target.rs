@@ -48,11 +48,23 @@ impl KernelTypes {
         &self.btf
     }
 
+    /// Which member of its struct of functions a struct_ops program is, for [`crate::LoadOptions::member`].
+    pub fn member_of(&self, program: &Program) -> Option<u32> {
+        let named = program.ops.as_ref()?;
+        let id = self.btf.find(&named.ops, Kind::Struct)?;
+        let Some(ring3_btf::Type::Struct(ops)) = self.btf.get(id) else { return None };
+        let at = ops.members.iter().position(|member| self.btf.string(member.name) == named.member)?;
+        u32::try_from(at).ok()
+    }
+
     /// The number of what a program is attached to, for [`crate::LoadOptions::attach_btf_id`]. The name stands in the
     /// program's section (`fentry/do_unlinkat`, `tp_btf/sched_switch`, `lsm/file_open`, `iter/task`).
     ///
     /// `None` if programs of its type have no such target, or if the kernel has none of that name.
     pub fn target_of(&self, program: &Program) -> Option<u32> {
+        if let Some(member) = &program.ops {
+            return self.btf.find(&member.ops, Kind::Struct).map(|id| id.0);
+        }
         let (_, kind) = naming(program.kind, program.attach)?;
         self.btf.find(&name(program)?, kind).map(|id| id.0)
     }

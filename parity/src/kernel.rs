@@ -67,7 +67,8 @@ impl Kernel {
 
     fn load(&self, program: &Program, level: LogLevel) -> Result<(Answer, String), Error> {
         let attach_btf_id = self.known.as_ref().and_then(|known| known.target_of(program)).unwrap_or(0);
-        let options = LoadOptions { log: level, attach_btf_id, ..LoadOptions::default() };
+        let member = self.known.as_ref().and_then(|known| known.member_of(program));
+        let options = LoadOptions { log: level, attach_btf_id, member, ..LoadOptions::default() };
         let (errno, log) = match ring3_linux::load(program, &options) {
             Ok(loaded) => (0, loaded.log),
             Err(Error::Program { errno, log, .. }) => (errno.0, log),

@@ -17,22 +17,54 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("tp_btf/sched_switch", "r0 = *(u64 *)(r1 +32)\nexit", "invalid bpf_context access off=32 size=8"),
     ("tp_btf/sched_switch", "r2 = 0\n*(u64 *)(r1 +0) = r2\nexit", "invalid bpf_context access off=0 size=8"),
     // One that may be null.
-    ("tp_btf/kfree_skb", "r1 = *(u64 *)(r1 +24)\nr0 = *(u8 *)(r1 +0)\nexit", "R1 invalid mem access 'trusted_ptr_or_null_'"),
+    (
+        "tp_btf/kfree_skb",
+        "r1 = *(u64 *)(r1 +24)\nr0 = *(u8 *)(r1 +0)\nexit",
+        "R1 invalid mem access 'trusted_ptr_or_null_'",
+    ),
     ("tp_btf/kfree_skb", "r1 = *(u64 *)(r1 +24)\nif r1 == 0x0 goto +1\nr0 = *(u8 *)(r1 +18)\nr0 = 0\nexit", ""),
     // Structures.
-    ("tp_btf/sched_switch", "r1 = *(u64 *)(r1 +8)\nr0 = *(u32 *)(r1 +100000)\nexit", "access beyond struct task_struct at off 100000 size 4"),
-    ("tp_btf/sched_switch", "r1 = *(u64 *)(r1 +8)\nr0 = *(u64 *)(r1 -8)\nexit", "R1 is ptr_task_struct invalid negative access: off=-8"),
-    ("tp_btf/sched_switch", "r1 = *(u64 *)(r1 +8)\nr2 = 0\n*(u32 *)(r1 +28) = r2\nr0 = 0\nexit", "only read is supported"),
+    (
+        "tp_btf/sched_switch",
+        "r1 = *(u64 *)(r1 +8)\nr0 = *(u32 *)(r1 +100000)\nexit",
+        "access beyond struct task_struct at off 100000 size 4",
+    ),
+    (
+        "tp_btf/sched_switch",
+        "r1 = *(u64 *)(r1 +8)\nr0 = *(u64 *)(r1 -8)\nexit",
+        "R1 is ptr_task_struct invalid negative access: off=-8",
+    ),
+    (
+        "tp_btf/sched_switch",
+        "r1 = *(u64 *)(r1 +8)\nr2 = 0\n*(u32 *)(r1 +28) = r2\nr0 = 0\nexit",
+        "only read is supported",
+    ),
     // Iterators.
     ("iter/task", "r1 = *(u64 *)(r1 +8)\nr0 = *(u8 *)(r1 +0)\nexit", "R1 invalid mem access 'trusted_ptr_or_null_'"),
     ("iter/task", "r0 = 2\nexit", "At program exit the register R0 has smin=2 smax=2 should have been in [0, 1]"),
     ("iter/bpf_map_elem", "r1 = *(u64 *)(r1 +24)\nif r1 == 0x0 goto +1\nr0 = *(u64 *)(r1 +8)\nr0 = 0\nexit", ""),
-    ("iter/bpf_map_elem", "r1 = *(u64 *)(r1 +24)\nif r1 == 0x0 goto +1\nr0 = *(u64 *)(r1 -8)\nr0 = 0\nexit", "R1 invalid rdwr buffer access: off=-8, size=8"),
-    ("iter/bpf_map_elem", "r1 = *(u64 *)(r1 +16)\nif r1 == 0x0 goto +2\nr2 = 0\n*(u64 *)(r1 +0) = r2\nr0 = 0\nexit", "R1 cannot write into rdonly_buf"),
+    (
+        "iter/bpf_map_elem",
+        "r1 = *(u64 *)(r1 +24)\nif r1 == 0x0 goto +1\nr0 = *(u64 *)(r1 -8)\nr0 = 0\nexit",
+        "R1 invalid rdwr buffer access: off=-8, size=8",
+    ),
+    (
+        "iter/bpf_map_elem",
+        "r1 = *(u64 *)(r1 +16)\nif r1 == 0x0 goto +2\nr2 = 0\n*(u64 *)(r1 +0) = r2\nr0 = 0\nexit",
+        "R1 cannot write into rdonly_buf",
+    ),
     // Helpers that give and take structures.
     ("tp_btf/sched_switch", "call 158\nr1 = r0\ncall 175\nr0 = 0\nexit", ""),
-    ("tp_btf/sched_switch", "r1 = *(u64 *)(r1 +0)\ncall 175\nr0 = 0\nexit", "R1 type=scalar expected=ptr_, trusted_ptr_, rcu_ptr_"),
-    ("tp_btf/kfree_skb", "r1 = *(u64 *)(r1 +0)\ncall 175\nr0 = 0\nexit", "R1 is of type sk_buff but task_struct is expected"),
+    (
+        "tp_btf/sched_switch",
+        "r1 = *(u64 *)(r1 +0)\ncall 175\nr0 = 0\nexit",
+        "R1 type=scalar expected=ptr_, trusted_ptr_, rcu_ptr_",
+    ),
+    (
+        "tp_btf/kfree_skb",
+        "r1 = *(u64 *)(r1 +0)\ncall 175\nr0 = 0\nexit",
+        "R1 is of type sk_buff but task_struct is expected",
+    ),
 ];
 
 fn program(section: &str, text: &str) -> Program {

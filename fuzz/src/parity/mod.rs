@@ -31,7 +31,7 @@ pub const KINDS: [ProgType; 7] = [
 
 /// What is wrong and the statistics, but no instructions: those would make the log of a long walk longer than any buffer.
 const STATISTICS: LoadOptions =
-    LoadOptions { log: ring3_linux::LogLevel::STATS, flags: 0, attach_btf_id: 0, without_info: false };
+    LoadOptions { log: ring3_linux::LogLevel::STATS, flags: 0, attach_btf_id: 0, member: None, without_info: false };
 
 /// The kernel whose rules are compared.
 const RELEASE: &str = "6.18.";

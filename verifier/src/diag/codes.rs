@@ -346,7 +346,9 @@ impl Reject {
                 Code::NoAttachTarget
             }
             Reject::OpsNoStub { .. } | Reject::OpsMember { .. } => Code::NoAttachTarget,
-            Reject::OpsNoWrite { .. } | Reject::OpsWriteEnd { .. } | Reject::OpsWriteState { .. } => Code::ForbiddenAccess,
+            Reject::OpsNoWrite { .. } | Reject::OpsWriteEnd { .. } | Reject::OpsWriteState { .. } => {
+                Code::ForbiddenAccess
+            }
             Reject::OpsNotGpl {} | Reject::LsmNotGpl {} | Reject::StructNotGpl { .. } => Code::GplOnly,
             Reject::ArgInvalid { .. } => Code::TargetArgument,
             Reject::BeyondStruct { .. }

@@ -124,8 +124,7 @@ impl Walk<'_> {
             | ArgKind::BtfId(_)
             | ArgKind::PercpuBtfId
             | ArgKind::RingbufMem
-            | ArgKind::Stack
-                => {}
+            | ArgKind::Stack => {}
             ArgKind::KptrXchgDest => self.check_kptr_dest(reg, args)?,
             ArgKind::Dynptr => self.check_dynptr_arg(index, arg.flags, args)?,
         }

@@ -120,9 +120,8 @@ impl Walk<'_> {
             return Err(Reject::KptrNoBtf { name: kernel_name(&def.name).to_owned() });
         }
         let Some(off) = ptr.const_off() else { return Err(Reject::KptrNotConst { reg }) };
-        let is_kptr = |kind: FieldKind| {
-            matches!(kind, FieldKind::KptrUnref | FieldKind::KptrRef | FieldKind::KptrPercpu)
-        };
+        let is_kptr =
+            |kind: FieldKind| matches!(kind, FieldKind::KptrUnref | FieldKind::KptrRef | FieldKind::KptrPercpu);
         if !def.fields.list.iter().any(|field| is_kptr(field.kind)) {
             return Err(Reject::KptrNone { reg });
         }
