@@ -26,8 +26,8 @@ const ROWS: &[(&str, &str, &str)] = &[
     // Structures.
     (
         "tp_btf/sched_switch",
-        "r1 = *(u64 *)(r1 +8)\nr0 = *(u32 *)(r1 +100000)\nexit",
-        "access beyond struct task_struct at off 100000 size 4",
+        "r1 = *(u64 *)(r1 +8)\nr0 = *(u32 *)(r1 +30000)\nexit",
+        "access beyond struct task_struct at off 30000 size 4",
     ),
     (
         "tp_btf/sched_switch",
