@@ -265,8 +265,7 @@ impl Reject {
             Reject::NestedRcuLock { .. }
             | Reject::UnmatchedRcuUnlock { .. }
             | Reject::UnmatchedPreemptEnable { .. }
-            | Reject::IrqOutOfOrder { .. }
-            | Reject::IrqClass { .. } => Code::LockOrder,
+            | Reject::IrqOutOfOrder { .. } => Code::LockOrder,
             Reject::KfuncNeedsRcu { .. } | Reject::IterNeedsRcu { .. } => Code::MissingRegion,
             Reject::KfuncArgScalar { .. }
             | Reject::KfuncArgOdd { .. }

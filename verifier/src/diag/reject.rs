@@ -203,7 +203,6 @@ rejects! {
     IrqInitialized { index: usize } EINVAL "expected uninitialized irq flag as arg#{index}";
     IrqUninitialized { index: usize } EINVAL "expected an initialized irq flag as arg#{index}";
     IrqOutOfOrder { id: u32, insn: usize } EACCES "cannot restore irq state out of order, expected id={id} acquired at insn_idx={insn}";
-    IrqClass { by: &'static str, with: &'static str } EINVAL "irq flag acquired by {by} kfuncs cannot be restored with {with} kfuncs";
     SleepableHelperIn { name: String, id: i32, region: &'static str } EINVAL "sleepable helper {name}#{id} in {region} region";
     GlobalSleeps {} EINVAL "global functions that may sleep are not allowed in non-sleepable context,\ni.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context";
     ManyExceptionCallbacks {} EEXIST "multiple exception callback tags for main subprog";

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use ring3_isa::Reg;
 
-pub use stack::{Byte, Dynptr, IrqClass, Iter, IterTrust, Object, SLOT, STACK_LIMIT, Slot, Stack, locate};
+pub use stack::{Byte, Dynptr, Iter, IterTrust, Object, SLOT, STACK_LIMIT, Slot, Stack, locate};
 pub use typed::{BtfPtr, Trust};
 pub use value::{Delta, DynptrKind, Link, Ptr, PtrKind, ScalarValue, Slice, Value, type_name};
 

@@ -77,15 +77,6 @@ pub struct Iter {
     pub depth: u32,
 }
 
-/// Which function saved an interrupt flag.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum IrqClass {
-    /// `bpf_local_irq_save`
-    Native,
-    /// A lock that also disables interrupts.
-    Lock,
-}
-
 /// One of the two halves of a dynptr.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Dynptr {
@@ -108,12 +99,10 @@ pub enum Object {
     None,
     /// An iterator.
     Iter(Iter),
-    /// A saved interrupt flag.
+    /// A flag that `bpf_local_irq_save` saved.
     IrqFlag {
         /// Its reference.
         ref_id: u32,
-        /// Who saved it.
-        class: IrqClass,
     },
     /// Half of a dynptr.
     Dynptr(Dynptr),

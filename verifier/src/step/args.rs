@@ -364,7 +364,7 @@ impl Walk<'_> {
     /// `bpf_snprintf`: the arguments are words, and the format takes so many.
     pub(super) fn check_format(&self) -> Result<(), Reject> {
         let length = self.path.state.reg(Reg::R5).as_scalar().map_or(0, |len| len.num.bits().value());
-        if length % 8 != 0 {
+        if !length.is_multiple_of(8) {
             return Err(Reject::FormatData {});
         }
         // That it is a string in a map was checked with the arguments.

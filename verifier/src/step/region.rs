@@ -6,7 +6,7 @@ use ring3_platform::kfuncs::KfuncFlags;
 use super::kfunc::Own;
 use crate::cfg::kfuncs::Proto;
 use crate::diag::reject::Reject;
-use crate::state::{Byte, Held, IrqClass, IterTrust, Object, Ptr, PtrKind, SLOT, Slot, Trust, Value, locate};
+use crate::state::{Byte, Held, IterTrust, Object, Ptr, PtrKind, SLOT, Slot, Trust, Value, locate};
 use crate::walk::Walk;
 
 impl Walk<'_> {
@@ -114,7 +114,7 @@ impl Walk<'_> {
             let slot = spot.map_or(0, |spot| locate(spot.off).0);
             let ref_id = self.acquire(Held::Irq)?;
             self.path.state.regions.irq = ref_id;
-            let flag = Object::IrqFlag { ref_id, class: IrqClass::Native };
+            let flag = Object::IrqFlag { ref_id };
             self.path.state.frame_at(frame as usize).stack.slot_mut(slot).set_object(Byte::IrqFlag, flag);
             self.touch_slot(slot);
             return Ok(());
@@ -122,18 +122,13 @@ impl Walk<'_> {
         let saved = spot.and_then(|spot| Some((spot.frame, spot.slot?))).and_then(|(frame, slot)| {
             let found = self.path.state.frames[frame].stack.slot(slot);
             match found.object {
-                Object::IrqFlag { ref_id, class } if found.bytes == [Byte::IrqFlag; SLOT] => {
-                    Some((frame, slot, ref_id, class))
-                }
+                Object::IrqFlag { ref_id } if found.bytes == [Byte::IrqFlag; SLOT] => Some((frame, slot, ref_id)),
                 Object::IrqFlag { .. } | Object::Iter(_) | Object::Dynptr(_) | Object::None => None,
             }
         });
-        let Some((frame, slot, ref_id, class)) = saved else { return Err(Reject::IrqUninitialized { index }) };
+        let Some((frame, slot, ref_id)) = saved else { return Err(Reject::IrqUninitialized { index }) };
         self.note_slot_read(frame, slot);
         self.touch_slot(slot);
-        if class != IrqClass::Native {
-            return Err(Reject::IrqClass { by: "lock", with: "native" });
-        }
         self.restore_irq(ref_id)?;
         *self.path.state.frame_at(frame).stack.slot_mut(slot) = Slot::default();
         Ok(())

@@ -247,7 +247,7 @@ impl Walk<'_> {
             if *wanted == Wanted::default() || index >= stored.state.frames.len() {
                 continue;
             }
-            if !marks_anything(&*stored.state.frames[index], *wanted) {
+            if !marks_anything(&stored.state.frames[index], *wanted) {
                 *wanted = Wanted::default();
                 continue;
             }

@@ -67,7 +67,7 @@ impl Behind {
         let mut from = vec![0; starts[len] as usize];
         for (at, to) in edges() {
             // A program is shorter than 2^32.
-            from[next[to] as usize] = at as u32;
+            from[next[to] as usize] = ring3_isa::num::low32(ring3_isa::num::from_index(at));
             next[to] += 1;
         }
         Behind { starts, from }
