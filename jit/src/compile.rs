@@ -225,15 +225,14 @@ impl<T: Target> Walk<'_, T> {
                 self.target.may_goto(frame, label);
             }
             Op::CallHelper { helper } => {
-                match self.unit.lookup(at) {
-                    Some(Lookup::Array(array)) => return Ok(self.target.lookup(array)),
-                    Some(Lookup::PerCpu(array, plane)) => return Ok(self.target.lookup_percpu(array, plane)),
-                    Some(Lookup::Call { map, callee }) => return Ok(self.target.lookup_call(map, callee)),
-                    None => {}
-                }
                 let callee = self.unit.runtime.helpers.get(usize::from(helper));
-                let callee = callee.ok_or(JitError::NoCallee { at, what: "helper", number: helper.into() })?;
-                self.target.call_helper(*callee);
+                let callee = callee.ok_or(JitError::NoCallee { at, what: "helper", number: helper.into() });
+                match self.unit.lookup(at) {
+                    Some(Lookup::Array(array)) => self.target.lookup(array),
+                    Some(Lookup::PerCpu(array, plane)) => self.target.lookup_percpu(array, plane),
+                    Some(Lookup::Call { map, callee }) => self.target.lookup_call(map, callee),
+                    None => self.target.call_helper(*callee?),
+                }
             }
             Op::TailCall => self.target.tail_call(frame, self.unit.runtime.tail_call),
             Op::CallLocal { subprog } => {

@@ -42,15 +42,10 @@ pub(super) fn leaders(unit: &Unit<'_>) -> Vec<bool> {
 
 /// The blocks of a function, in order.
 pub(super) fn blocks(unit: &Unit<'_>, function: &Function, leaders: &[bool]) -> Vec<Block> {
-    let end = function.end as usize;
-    let mut blocks: Vec<Block> = Vec::new();
-    let mut start = function.start as usize;
-    for at in start..end {
-        if at + 1 == end || leaders[at + 1] {
-            blocks.push(block(unit, start..at + 1, end));
-            start = at + 1;
-        }
-    }
+    let (first, end) = (function.start as usize, function.end as usize);
+    let starts = (first..end).filter(|at| *at == first || leaders[*at]);
+    let ends = starts.clone().skip(1).chain([end]);
+    let mut blocks: Vec<Block> = starts.zip(ends).map(|(start, next)| block(unit, start..next, end)).collect();
     solve(&mut blocks);
     blocks
 }

@@ -377,7 +377,9 @@ impl Reject {
             | Reject::KfuncArgRcu { .. }
             | Reject::KfuncArgUnsafe { .. }
             | Reject::KfuncArgStruct { .. } => Code::ArgumentType,
-            Reject::MapStructNegative { .. } | Reject::MapStructWrite { .. } | Reject::StructReadOnly {} => Code::ForbiddenAccess,
+            Reject::MapStructNegative { .. } | Reject::MapStructWrite { .. } | Reject::StructReadOnly {} => {
+                Code::ForbiddenAccess
+            }
             Reject::KfuncNotAllowed { .. } | Reject::NoKfunc {} => Code::KernelFunction,
             Reject::InvalidHelper { .. } => Code::UnknownHelper,
             Reject::HelperNotForProgram { .. } => Code::HelperForProgram,

@@ -269,7 +269,7 @@ mod tests {
         let mut bytes: Vec<u8> = Vec::new();
         let mut strings = vec![0u8];
         let mut name = |text: &str| {
-            let at = strings.len() as u32;
+            let at = u32::try_from(strings.len()).unwrap();
             strings.extend_from_slice(text.as_bytes());
             strings.push(0);
             at
@@ -279,17 +279,22 @@ mod tests {
         let mut word = |value: u32| bytes.extend_from_slice(&value.to_le_bytes());
         let info = |kind: u32, count: u32| kind << 24 | count;
         // 1 int, 2 char, 3 char *
-        [names[0], info(1, 0), 4, 1 << 24 | 32, names[1], info(1, 0), 1, 8, 0, info(2, 0), 2].map(&mut word);
+        [names[0], info(1, 0), 4, 1 << 24 | 32, names[1], info(1, 0), 1, 8, 0, info(2, 0), 2]
+            .into_iter()
+            .for_each(&mut word);
         // 4 struct inner
-        [names[2], info(4, 2), 16, names[3], 1, 0, names[4], 3, 64].map(&mut word);
+        [names[2], info(4, 2), 16, names[3], 1, 0, names[4], 3, 64].into_iter().for_each(&mut word);
         // 5 struct inner *, 6 the union, 7 int[]
-        [0, info(2, 0), 4, 0, info(5, 2), 8, names[7], 5, 0, names[8], 1, 0, 0, info(3, 0), 0, 1, 1, 0].map(&mut word);
+        [0, info(2, 0), 4, 0, info(5, 2), 8, names[7], 5, 0, names[8], 1, 0, 0, info(3, 0), 0, 1, 1, 0]
+            .into_iter()
+            .for_each(&mut word);
         // 8 struct outer
-        [names[5], info(4, 3), 24, names[6], 4, 0, 0, 6, 128, names[9], 7, 192].map(&mut word);
+        [names[5], info(4, 3), 24, names[6], 4, 0, 0, 6, 128, names[9], 7, 192].into_iter().for_each(&mut word);
         let mut blob = Vec::new();
         blob.extend_from_slice(&0xeb9fu16.to_le_bytes());
         blob.extend_from_slice(&[1, 0]);
-        for value in [24u32, 0, bytes.len() as u32, bytes.len() as u32, strings.len() as u32] {
+        let [types, names] = [bytes.len(), strings.len()].map(|len| u32::try_from(len).unwrap());
+        for value in [24u32, 0, types, types, names] {
             blob.extend_from_slice(&value.to_le_bytes());
         }
         blob.extend_from_slice(&bytes);

@@ -309,11 +309,9 @@ impl Walk<'_> {
             PtrKind::AnyMem => (Region::Kernel, Deref::Mem),
             PtrKind::Btf(to) => (Region::Kernel, Deref::Struct(to.trust.flags())),
             PtrKind::Buf { .. } | PtrKind::ConstMap(_) => (Region::Kernel, Deref::Plain),
-            PtrKind::FlowKeys
-            | PtrKind::TpBuffer
-            | PtrKind::PacketEnd
-            | PtrKind::Func(_)
-            | PtrKind::Dynptr(_) => (Region::Mem, Deref::Plain),
+            PtrKind::FlowKeys | PtrKind::TpBuffer | PtrKind::PacketEnd | PtrKind::Func(_) | PtrKind::Dynptr(_) => {
+                (Region::Mem, Deref::Plain)
+            }
         };
         let facts = &mut self.facts.insns[self.at];
         facts.region = match facts.region {
