@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ring3_btf::{Btf, FuncEntry, LineEntry, Linkage, ProgramInfo, Type};
+use ring3_btf::{Btf, FuncEntry, Kind, LineEntry, Linkage, ProgramInfo, Type};
 use ring3_isa::{Callee, Code, Insn, RawInsn, Reg, Wide, encode};
 use ring3_platform::{KfuncRef, Program};
 
@@ -20,6 +20,8 @@ use crate::{ExternKind, MAX_SLOTS};
 const R_BPF_64_64: u32 = 1;
 /// Relocation of a call.
 const R_BPF_64_32: u32 = 10;
+/// What precedes the name of a function that gets what the program throws, in a tag of its main function.
+const EXCEPTION_CALLBACK: &str = "exception_callback:";
 /// Bytes of a slot.
 const SLOT: u64 = RawInsn::BYTES as u64;
 
@@ -84,7 +86,37 @@ impl<'o> Linker<'o> {
 
     /// Links the function at this position of the object's functions, and all that it reaches.
     pub fn link(mut self, main: usize) -> Result<Linked, ObjectError> {
-        let mut walks = vec![self.place(main)?];
+        self.append(main)?;
+        // No instruction refers to it, so it comes last, unless the program calls it too.
+        if let Some(callback) = self.exception_callback(main)
+            && !self.slot_of.contains_key(&callback)
+        {
+            self.append(callback)?;
+        }
+        let code = Code::decode(std::mem::take(&mut self.code));
+        let info = match &self.object.btf {
+            Some(btf) => self.info(btf)?,
+            None => None,
+        };
+        Ok(Linked { code, maps: self.maps, kfuncs: self.kfuncs, info })
+    }
+
+    /// The function that a tag of this one names for what is thrown.
+    fn exception_callback(&self, main: usize) -> Option<usize> {
+        let (btf, functions) = (self.object.btf.as_deref()?, &self.object.functions);
+        let id = btf.find(&functions[main].name, Kind::Func)?;
+        let name = btf.types().iter().find_map(|ty| match ty {
+            Type::DeclTag { name, target, component: -1 } if *target == id => {
+                btf.string(*name).strip_prefix(EXCEPTION_CALLBACK)
+            }
+            _ => None,
+        })?;
+        functions.iter().position(|function| function.name == name)
+    }
+
+    /// Appends a function and all that it reaches.
+    fn append(&mut self, function: usize) -> Result<(), ObjectError> {
+        let mut walks = vec![self.place(function)?];
         while let Some(walk) = walks.last_mut() {
             let Some(reference) = self.walk(walk)? else {
                 walks.pop();
@@ -101,12 +133,7 @@ impl<'o> Linker<'o> {
             let distance = i64::from(base) - i64::from(reference.slot) - 1;
             self.code[reference.slot as usize].imm = distance as i32;
         }
-        let code = Code::decode(std::mem::take(&mut self.code));
-        let info = match &self.object.btf {
-            Some(btf) => self.info(btf)?,
-            None => None,
-        };
-        Ok(Linked { code, maps: self.maps, kfuncs: self.kfuncs, info })
+        Ok(())
     }
 
     /// Appends a function's instructions, as they are.

@@ -307,3 +307,16 @@ fn what_is_no_object_is_refused_with_its_place() {
     assert!(error(&|b| b.truncate(3000)).starts_with("x.o: offset 0x"));
     assert!(error(&|b| b.clear()).starts_with("x.o: offset 0x0: not a BPF ELF object"));
 }
+
+#[test]
+fn functions_that_get_what_is_thrown() {
+    for object in both!("thrown") {
+        let names = |program: &str| -> Vec<String> {
+            let info = link(&object, program).info.unwrap();
+            info.funcs.iter().map(|func| info.btf.name(func.type_id).to_owned()).collect()
+        };
+        assert_eq!(names("throws"), ["throws", "caught", "helper_of_both"]);
+        assert_eq!(names("calls_it"), ["calls_it", "helper_of_both"]);
+        assert_eq!(names("throws_plainly"), ["throws_plainly"]);
+    }
+}
