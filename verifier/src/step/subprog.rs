@@ -242,6 +242,9 @@ impl Walk<'_> {
                 if self.is_context(btf, *to) {
                     return Ok(Param::Ctx);
                 }
+                if btf.resolve(*to).is_ok_and(|to| btf.name(to) == "bpf_dynptr") {
+                    return unsupported(format!("a dynptr as argument {index} of the global function {name}"));
+                }
                 let size = btf.size_of(*to).map_err(|_| unknown())?;
                 if size == 0 {
                     return Err(unknown());
