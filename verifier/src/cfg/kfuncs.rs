@@ -128,6 +128,11 @@ pub struct Proto {
 }
 
 impl Proto {
+    /// Whether its pointers must be known to be good: so must be what is released.
+    pub fn wants_trusted(&self) -> bool {
+        self.has(KfuncFlags::TRUSTED_ARGS) || self.has(KfuncFlags::RELEASE)
+    }
+
     /// Whether it has this flag.
     pub fn has(&self, flag: KfuncFlags) -> bool {
         self.row.flags.has(flag)

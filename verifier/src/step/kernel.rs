@@ -141,7 +141,7 @@ impl<'p> Walk<'p> {
             PtrKind::Btf(to) => to.trust.has(Trust::RCU),
             _ => false,
         };
-        if (proto.has(KfuncFlags::TRUSTED_ARGS) || proto.has(KfuncFlags::RCU)) && !is_trusted(&ptr) {
+        if (proto.wants_trusted() || proto.has(KfuncFlags::RCU)) && !is_trusted(&ptr) {
             if !proto.has(KfuncFlags::RCU) {
                 return Err(Reject::KfuncArgTrusted { reg: number });
             }

@@ -67,7 +67,7 @@ impl Walk<'_> {
         self.scratched.regs |= 1 << reg.number();
         let value = *self.path.state.reg(reg);
         let is_null = value.is_zero();
-        let careful = proto.has(KfuncFlags::TRUSTED_ARGS) || proto.has(KfuncFlags::RCU);
+        let careful = proto.wants_trusted() || proto.has(KfuncFlags::RCU);
         if careful && (is_null || value.as_ptr().is_some_and(|ptr| ptr.nullable)) && !nullable {
             return Err(Reject::KfuncArgNull { index });
         }
