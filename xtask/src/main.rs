@@ -93,10 +93,17 @@ fn main() -> ExitCode {
         }
     }
     if run("false-accepts") {
-        println!("false-accepts: cargo xtask parity --prepared");
-        return parity::run(&["--prepared".to_owned()]);
+        // Another release may refuse more than the one whose rules hold here.
+        let args: &[String] = if is_judged_kernel() { &[] } else { &["--recorded".to_owned()] };
+        println!("false-accepts: cargo xtask parity {}", args.join(" "));
+        return parity::run(args);
     }
     ExitCode::SUCCESS
+}
+
+/// Whether this is the release of Linux whose verdicts ring3 gives.
+fn is_judged_kernel() -> bool {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").is_ok_and(|release| release.starts_with("6.18."))
 }
 
 /// Runs the tests of arm64; true if they pass, or if they cannot be run here.
