@@ -382,7 +382,9 @@ impl Reject {
             }
             Reject::KfuncNotAllowed { .. } | Reject::NoKfunc {} => Code::KernelFunction,
             Reject::InvalidHelper { .. } => Code::UnknownHelper,
-            Reject::HelperNotForProgram { .. } => Code::HelperForProgram,
+            Reject::HelperNotForProgram { .. }
+            | Reject::FuncIpNoTrampoline { .. }
+            | Reject::FuncIpNotForProgram { .. } => Code::HelperForProgram,
             Reject::SleepableHelper {} => Code::SleepingCall,
             Reject::ArgType { ty, .. } if ty.ends_with("_or_null") => Code::NullableArgument,
             Reject::ArgType { .. } => Code::ArgumentType,

@@ -215,6 +215,8 @@ rejects! {
     ThrowInCallback { at: usize, subprog: usize } EINVAL "bpf_throw kfunc (insn {at}) cannot be called from callback subprog {subprog}";
     NoKfunc {} EINVAL "invalid kernel function call not eliminated in verifier pass";
     InvalidHelper { name: String, id: i32 } EINVAL "invalid func {name}#{id}";
+    FuncIpNoTrampoline { name: String, id: i32 } ENOTSUPP "func {name}#{id} supported only for fentry/fexit/fmod_ret programs";
+    FuncIpNotForProgram { name: String, id: i32, kind: u32 } ENOTSUPP "func {name}#{id} not supported for program type {kind}";
     HelperNotForProgram { name: String, id: i32 } EINVAL "program of this type cannot use helper {name}#{id}";
     GplOnly {} EINVAL "cannot call GPL-restricted function from non-GPL compatible program";
     SleepableHelper {} EINVAL "helper call might sleep in a non-sleepable prog";

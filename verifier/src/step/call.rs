@@ -3,7 +3,7 @@
 use ring3_isa::{Callee, Reg};
 use ring3_platform::helpers::{Lookup, changes_packet, id};
 use ring3_platform::maps::{allows_helper, may_update_sockmap};
-use ring3_platform::{ArgKind, MapType, Proto, RetKind, helper_name};
+use ring3_platform::{ArgKind, AttachType, MapType, ProgType, Proto, RetKind, helper_name};
 
 use super::subprog::Later;
 use crate::diag::reject::{Reject, unsupported};
@@ -183,9 +183,26 @@ impl Walk<'_> {
         Err(Reject::MapMismatch { kind: kind.number(), func: display_name(number), id: number })
     }
 
+    /// Only probes and trampolines know which function they are in.
+    fn check_func_ip(&self) -> Result<(), Reject> {
+        let id = ring3_isa::num::s32(id::GET_FUNC_IP);
+        let name = display_name(id);
+        match (self.program.kind, self.program.kind.effective_attach(self.program.attach)) {
+            (ProgType::Kprobe, _)
+            | (ProgType::Tracing, Some(AttachType::TraceFentry | AttachType::TraceFexit | AttachType::ModifyReturn)) => {
+                Ok(())
+            }
+            (ProgType::Tracing, _) => Err(Reject::FuncIpNoTrampoline { name, id }),
+            (kind, _) => Err(Reject::FuncIpNotForProgram { name, id, kind: kind.number() }),
+        }
+    }
+
     /// Packet pointers are lost where the packet may have moved; a tail call in a function may also return to its caller.
     fn after_call(&mut self, helper: u32, args: &Args) -> Result<Next, Reject> {
         let in_function = self.path.state.current() > 0;
+        if helper == id::GET_FUNC_IP {
+            self.check_func_ip()?;
+        }
         if helper == id::TAIL_CALL {
             if in_function {
                 self.push(self.at + 1)?;
