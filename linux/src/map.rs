@@ -1,5 +1,6 @@
 //! Maps of the kernel.
 
+use ring3_platform::maps::PAGE_SIZE;
 use ring3_platform::{MapDef, MapType};
 
 use crate::sys::attr::{self, MapCreate};
@@ -56,6 +57,11 @@ impl Map {
         let inner = def.inner.as_deref().map(|inner| Map::create_typed(inner, types)).transpose()?;
         let fd = create(def, inner.as_ref(), types).map_err(|failure| failure.of_map(&def.name, Command::MapCreate))?;
         let map = Map { name: def.name.clone(), fd };
+        if def.kind == MapType::Arena && def.extra == 0 {
+            // As libbpf.
+            let bytes = def.max_entries as usize * PAGE_SIZE as usize;
+            sys::give_address(map.as_fd(), bytes).map_err(|failure| failure.of_map(&def.name, Command::MapCreate))?;
+        }
         if let Some(data) = &def.data {
             map.update(&0u32.to_ne_bytes(), data, UpdateFlag::Any)?;
         }

@@ -1,6 +1,7 @@
 //! System calls. All `unsafe` of the crate is in this folder: what it gives out is safe, because pointers and lengths that
 //! go to the kernel are made here, out of slices, and the sizes of maps are the kernel's own.
 
+mod arena;
 pub mod attr;
 mod fd;
 pub mod link;
@@ -9,6 +10,7 @@ mod object;
 mod prog;
 mod ring;
 
+pub use arena::give_address;
 pub use fd::{AsFd, BorrowedFd, OwnedFd, number as fd_number};
 pub use map::{MapFd, possible_cpus};
 pub use object::{ById, ProgParts, btf_info, by_id, enable_stats, get, link_info, map_info, next_id, pin, prog_info};

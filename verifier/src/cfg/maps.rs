@@ -2,7 +2,7 @@
 
 use ring3_btf::{Type, TypeId};
 use ring3_isa::Wide;
-use ring3_platform::maps::{FieldKind, Unusable, usable_in};
+use ring3_platform::maps::{FieldKind, PAGE_SIZE, Unusable, usable_in};
 use ring3_platform::{MapDef, MapType, ProgType, Program, Target};
 
 use crate::diag::reject::{Reject, unsupported};
@@ -67,11 +67,33 @@ fn check_direct(def: &MapDef, off: u32) -> Result<(), Reject> {
         Err(Reject::DirectEntries { vs: def.value_size, off })
     } else if !def.has_direct_value() {
         Err(Reject::NoDirectValue {})
+    } else if def.kind == MapType::Arena {
+        // The end itself will do.
+        let size = u64::from(def.max_entries) * u64::from(PAGE_SIZE);
+        if u64::from(off) <= size { Ok(()) } else { Err(Reject::DirectArena { vs: def.value_size, off }) }
     } else if off >= def.value_size {
         Err(Reject::DirectRange { vs: def.value_size, off })
     } else {
         Ok(())
     }
+}
+
+/// Whether a program uses an arena. It may use one alone: `arena` is the one that was found so far.
+pub fn note_arena(program: &Program, value: Wide, arena: &mut Option<i32>) -> Result<(), Reject> {
+    let (Wide::Map(index) | Wide::MapIdx(index) | Wide::MapValue { map: index, .. } | Wide::MapIdxValue { index, .. }) =
+        value
+    else {
+        return Ok(());
+    };
+    let def = usize::try_from(index).ok().and_then(|i| program.maps.get(i));
+    if def.is_none_or(|def| def.kind != MapType::Arena) {
+        return Ok(());
+    }
+    if arena.is_some_and(|known| known != index) {
+        return Err(Reject::ManyArenas {});
+    }
+    *arena = Some(index);
+    Ok(())
 }
 
 fn check_map(program: &Program, def: &MapDef) -> Result<(), Reject> {

@@ -58,6 +58,8 @@ pub struct Structure {
     pub attach: Option<crate::kernel::target::Attach>,
     /// The function that runs when the program throws, if it has one.
     pub exception_callback: Option<usize>,
+    /// It uses an arena.
+    pub has_arena: bool,
 }
 
 impl Structure {
@@ -94,12 +96,12 @@ pub fn build(program: &Program, target: &Target, mut subprogs: Vec<Subprog>) -> 
     subprogs::check_borders(code, &mut subprogs)?;
     check_without_btf(program, &subprogs)?;
     check_abnormal_returns(program, &subprogs)?;
-    check_wide_and_opcodes(program, target)?;
+    let has_arena = check_wide_and_opcodes(program, target)?;
     let kfuncs = kfuncs::Kfuncs::of(program, target);
     let thrown = exception::callback(program).map_err(|reject| (reject, None))?;
     let exception_callback = thrown.and_then(|start| subprogs.binary_search_by_key(&start, |s| s.start).ok());
     let insns = vec![Static::default(); code.len()];
-    let mut structure = Structure { subprogs, insns, kfuncs, attach: None, exception_callback };
+    let mut structure = Structure { subprogs, insns, kfuncs, attach: None, exception_callback, has_arena };
     graph::walk(program, target, &mut structure)?;
     attach::check_target(program).map_err(|reject| (reject, None))?;
     structure.attach = crate::kernel::target::find(program, target.btf.as_deref()).map_err(|reject| (reject, None))?;
@@ -124,24 +126,26 @@ pub fn proto<'t>(program: &Program, target: &'t Target, id: i32) -> Option<&'t r
 }
 
 /// Opcodes that exist, wide loads in good order, maps that are there: the rules that hold even for code that is never
-/// reached. All other rules about fields are applied when an instruction is visited.
-fn check_wide_and_opcodes(program: &Program, target: &Target) -> Result<(), At> {
+/// reached. All other rules about fields are applied when an instruction is visited. Gives whether there is an arena.
+fn check_wide_and_opcodes(program: &Program, target: &Target) -> Result<bool, At> {
     let code = &program.code;
-    let mut slot = 0;
+    let (mut slot, mut arena) = (0, None);
     while slot < code.len() {
         let raw = code.raw_slice()[slot];
         if raw.is_indirect() {
             return Err((malformed(Malformed::UnknownOpcode(raw.code)), Some(slot)));
         }
         match code.insns()[slot] {
-            Ok(Insn::LoadImm { value, .. }) => maps::check_wide(program, target, value).map_err(|r| (r, Some(slot)))?,
+            Ok(Insn::LoadImm { value, .. }) => maps::check_wide(program, target, value)
+                .and_then(|()| maps::note_arena(program, value, &mut arena))
+                .map_err(|reject| (reject, Some(slot)))?,
             Ok(_) => {}
             Err(bad) if bad.anywhere() => return Err((malformed(bad), Some(slot))),
             Err(_) => {}
         }
         slot = code.next(slot);
     }
-    Ok(())
+    Ok(arena.is_some())
 }
 
 /// What hides returns in a function needs BTF, which says that the function returns a number.

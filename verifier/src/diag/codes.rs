@@ -231,12 +231,14 @@ impl Reject {
             Reject::NoSuchMap { .. } => Code::MissingMap,
             Reject::DirectOffset { .. }
             | Reject::DirectEntries { .. }
+            | Reject::DirectArena { .. }
             | Reject::DirectRange { .. }
             | Reject::NoDirectValue {} => Code::DirectValue,
             Reject::NotVariable { .. } | Reject::NoSuchType { .. } => Code::KernelVariable,
             Reject::AttachType { .. } => Code::AttachType,
             Reject::SyscallSleepable {} | Reject::NotSleepable {} => Code::SleepableType,
             Reject::MapStructOps {}
+            | Reject::ManyArenas {}
             | Reject::MapSleepable {}
             | Reject::TracingField { .. }
             | Reject::SocketFilterLock {} => Code::MapForProgram,

@@ -36,6 +36,7 @@ rejects! {
     MapStructOps {} EINVAL "bpf_struct_ops map cannot be used in prog";
     TracingField { what: &'static str } EINVAL "tracing progs cannot use {what} yet";
     SocketFilterLock {} EINVAL "socket filter progs cannot use bpf_spin_lock yet";
+    ManyArenas {} EBUSY "Only one arena per program";
     MapSleepable {} EINVAL "Sleepable programs can only use array, hash, ringbuf and local storage maps";
     NoSuchMap { index: i32 } EBADF "fd {index} is not pointing to valid bpf_map";
     JumpOutOfRange { from: usize, to: i64 } EINVAL "jump out of range from insn {from} to {to}";
@@ -51,6 +52,7 @@ rejects! {
     LegacyNoBtf {} EINVAL "LD_ABS is not allowed in subprogs without BTF";
     DirectOffset { off: u32 } EINVAL "direct value offset of {off} is not allowed";
     DirectEntries { vs: u32, off: u32 } ENOTSUPP "invalid access to map value pointer, value_size={vs} off={off}";
+    DirectArena { vs: u32, off: u32 } ERANGE "invalid access to map value pointer, value_size={vs} off={off}";
     DirectRange { vs: u32, off: u32 } EINVAL "invalid access to map value pointer, value_size={vs} off={off}";
     NoDirectValue {} EINVAL "no direct value access support for this map type";
     LegacyInSubprog {} EINVAL "BPF_LD_[ABS|IND] instructions not allowed for this program type";

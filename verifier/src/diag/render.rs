@@ -80,6 +80,9 @@ impl Attrs<'_> {
 
 fn pointer(out: &mut String, names: Names<'_>, frame: usize, whole: &Value, ptr: &Ptr) {
     out.push_str(&type_name(whole));
+    if ptr.kind == PtrKind::Arena {
+        return;
+    }
     if let PtrKind::Btf(to) = ptr.kind {
         out.push_str(&names.structure(to));
     }

@@ -180,6 +180,7 @@ impl Seen<'_> {
             | PtrKind::XdpSock
             | PtrKind::TpBuffer
             | PtrKind::AnyMem
+            | PtrKind::Arena
             | PtrKind::Buf { .. }
             | PtrKind::Dynptr(_)
             | PtrKind::Btf(_) => None,
@@ -203,6 +204,7 @@ fn opaque(kind: PtrKind) -> &'static str {
         PtrKind::SockCommon | PtrKind::Sock | PtrKind::TcpSock | PtrKind::XdpSock => "a pointer to a socket",
         PtrKind::TpBuffer => "a pointer to a tracepoint's buffer",
         PtrKind::AnyMem => "a pointer to memory of the kernel",
+        PtrKind::Arena => "a pointer to an arena",
         PtrKind::Buf { .. } => "a pointer to an iterator's buffer",
         PtrKind::Btf(_) => "a pointer to a kernel structure",
         PtrKind::Dynptr(_) => "a pointer to a dynptr",

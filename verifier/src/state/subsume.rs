@@ -166,6 +166,8 @@ fn ptr_covers(old: &Ptr, cur: &Ptr, mode: Mode, ids: &mut IdMap) -> bool {
             let enough = if *old_range < 0 || range < 0 { *old_range == range } else { *old_range <= range };
             enough && ids.same(*id, cur.id) && within(&cur.var)
         }
+        (PtrKind::Arena, PtrKind::Arena) => true,
+        (PtrKind::Arena, _) => false,
         (
             PtrKind::Packet { .. }
             | PtrKind::PacketMeta { .. }

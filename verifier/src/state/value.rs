@@ -156,6 +156,8 @@ pub enum PtrKind {
     Btf(BtfPtr),
     /// Memory of the kernel of which nothing is known: it can be read, with faults caught, and gives numbers.
     AnyMem,
+    /// An address of the program's arena, of which nothing else is known: accesses that miss fault, and are caught.
+    Arena,
     /// Memory that an iterator gives; how much was reached is looked at when it is attached.
     Buf { rdonly: bool },
     /// A subprogram, to be called back.
@@ -279,6 +281,7 @@ pub fn type_name(value: &Value) -> String {
         PtrKind::XdpSock => "xdp_sock",
         PtrKind::TpBuffer => "tp_buffer",
         PtrKind::AnyMem => "rdonly_untrusted_mem",
+        PtrKind::Arena => "arena",
         PtrKind::Buf { rdonly: true } => "rdonly_buf",
         PtrKind::Buf { rdonly: false } => "buf",
         PtrKind::Func(_) => "func",

@@ -93,7 +93,7 @@ impl Walk<'_> {
             // How long it is, the tracepoint says when the program is attached.
             PtrKind::TpBuffer => check_buffer(reg, ptr, off, size, "tracepoint"),
             PtrKind::AnyMem | PtrKind::Buf { rdonly: true } if access == Access::Write => Err(read_only()),
-            PtrKind::AnyMem => Ok(()),
+            PtrKind::AnyMem | PtrKind::Arena => Ok(()),
             PtrKind::Buf { rdonly } => check_buffer(reg, ptr, off, size, buffer_name(rdonly)),
             PtrKind::Btf(to) => self.check_struct(at, ptr, off, to, access).map(|_| ()),
             PtrKind::ConstMap(map) if off < 0 => {
@@ -190,6 +190,7 @@ impl Walk<'_> {
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
             | PtrKind::AnyMem
+            | PtrKind::Arena
             | PtrKind::Dynptr(_)
             | PtrKind::Btf(_) => Err(Reject::InvalidMem { reg: reg.number(), ty: type_name(&Value::Ptr(*ptr)) }),
         }

@@ -6,7 +6,7 @@ use crate::diag::reject::Reject;
 use crate::domain::{self, Scalar};
 use crate::planted::Bug;
 use crate::release::Rule;
-use crate::state::{Delta, Link, ScalarValue, Value};
+use crate::state::{Delta, Link, PtrKind, ScalarValue, Value};
 use crate::walk::Walk;
 
 impl Walk<'_> {
@@ -21,6 +21,11 @@ impl Walk<'_> {
             check_immediate(width, op, imm)?;
         }
         self.writable(dst)?;
+        if [Some(target), source].contains(&Some(Value::ptr(PtrKind::Arena))) {
+            // Any arithmetic: what comes out is another address of the arena's 4 GiB, or one where an access faults.
+            self.write(dst, Value::ptr(PtrKind::Arena));
+            return Ok(());
+        }
         match (target, source, src) {
             (Value::Ptr(_), Some(Value::Ptr(_)), _) => {
                 if op != AluOp::Sub {

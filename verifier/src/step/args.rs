@@ -165,6 +165,7 @@ impl Walk<'_> {
             | PtrKind::PacketMeta { .. }
             | PtrKind::MapKey(_)
             | PtrKind::MapValue(_)
+            | PtrKind::Arena
             | PtrKind::Mem { .. } => Ok(()),
             PtrKind::Ctx
             | PtrKind::ConstMap(_)
@@ -326,6 +327,7 @@ impl Walk<'_> {
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
             | PtrKind::AnyMem
+            | PtrKind::Arena
             | PtrKind::Dynptr(_) => no_memory(reg, &value, size, zero_ok),
             // What would be written there is nothing that a program may write.
             PtrKind::Btf(_) if access == Access::Write => unsupported("a structure given as memory that is written"),

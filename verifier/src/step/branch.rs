@@ -390,6 +390,7 @@ fn is_never_null(ptr: &Ptr) -> bool {
             | PtrKind::Func(_)
             | PtrKind::Dynptr(_)
             | PtrKind::AnyMem
+            | PtrKind::Arena
             | PtrKind::Buf { .. } => false,
             PtrKind::Btf(_) => super::kernel::is_trusted(ptr),
         }

@@ -239,6 +239,7 @@ impl Walk<'_> {
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
             | PtrKind::AnyMem
+            | PtrKind::Arena
             | PtrKind::Buf { .. }
             | PtrKind::Dynptr(_)
             | PtrKind::Btf(_) => None,

@@ -101,7 +101,18 @@ impl Walk<'_> {
             }
             Class::Map => match value {
                 Value::Ptr(Ptr { kind: PtrKind::ConstMap(_), .. }) => offset(self)?,
-                Value::Scalar(_) | Value::Uninit => return Err(Reject::KfuncArgMap { reg: reg.number() }),
+                Value::Scalar(_)
+                | Value::Uninit
+                | Value::Ptr(Ptr { kind: PtrKind::Ctx | PtrKind::Stack(_) | PtrKind::Arena, .. }) => {
+                    return Err(Reject::KfuncArgMap { reg: reg.number() });
+                }
+                // A map that the kernel gave, as a structure.
+                Value::Ptr(Ptr { kind: PtrKind::Btf(_), .. }) => {
+                    let id = self.kernel_struct("bpf_map")?;
+                    let object =
+                        Object { id, kind: Kind::Struct, size: None, plain: false, len: None, optional: false };
+                    self.check_kfunc_struct(proto, index, reg, object)?;
+                }
                 Value::Ptr(_) => return unsupported(format!("a {} given as a map", type_name(&value))),
             },
             Class::Str => {
@@ -236,6 +247,7 @@ fn is_typed(kind: PtrKind) -> bool {
         | PtrKind::FlowKeys
         | PtrKind::TpBuffer
         | PtrKind::AnyMem
+        | PtrKind::Arena
         | PtrKind::Buf { .. }
         | PtrKind::Func(_)
         | PtrKind::Dynptr(_) => false,

@@ -40,6 +40,8 @@ pub enum Deref {
     Sock,
     TcpSock,
     XdpSock,
+    /// An arena: faults are caught.
+    Arena,
     /// A structure; its load is rewritten by how good the pointer is.
     Struct(Trust),
 }
@@ -48,7 +50,13 @@ impl Deref {
     fn is_rewritten(self) -> bool {
         match self {
             Deref::Plain | Deref::Mem => false,
-            Deref::Ctx | Deref::SockCommon | Deref::Sock | Deref::TcpSock | Deref::XdpSock | Deref::Struct(_) => true,
+            Deref::Ctx
+            | Deref::SockCommon
+            | Deref::Sock
+            | Deref::TcpSock
+            | Deref::XdpSock
+            | Deref::Arena
+            | Deref::Struct(_) => true,
         }
     }
 }
@@ -137,6 +145,11 @@ impl Walk<'_> {
             self.read(Reg::R0)?;
         }
         self.check_atomic(base, &to)?;
+        let fetches = matches!(op, AtomicOp::FetchAnd | AtomicOp::FetchOr | AtomicOp::FetchXor);
+        if fetches && matches!(to, Value::Ptr(Ptr { kind: PtrKind::Arena, .. })) {
+            // Linux's compiler makes a loop of these, in which it catches no faults.
+            return Err(Reject::AtomicStore { reg: base.number(), ty: type_name(&to) });
+        }
         let at = At { reg: base, off: off.into(), size };
         let result = op.fetches_into(src);
         if let Some(reg) = result {
@@ -200,6 +213,7 @@ impl Walk<'_> {
             | PtrKind::PacketEnd
             | PtrKind::Func(_)
             | PtrKind::AnyMem
+            | PtrKind::Arena
             | PtrKind::Buf { .. }
             | PtrKind::Dynptr(_) => {
                 self.check_access(at, ptr, off, Access::Read)?;
@@ -238,6 +252,7 @@ impl Walk<'_> {
             | PtrKind::PacketEnd
             | PtrKind::Func(_)
             | PtrKind::AnyMem
+            | PtrKind::Arena
             | PtrKind::Buf { .. }
             | PtrKind::Dynptr(_) => self.check_access(at, ptr, off, Access::Write),
         }
@@ -268,6 +283,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let (what, ip_align) = match ptr.kind {
+            PtrKind::Arena => return Ok(()),
             _ if ptr.nullable => ("", None),
             PtrKind::Packet { .. } | PtrKind::PacketMeta { .. } => ("packet ", Some(2)),
             PtrKind::FlowKeys => ("flow keys ", None),
@@ -307,6 +323,7 @@ impl Walk<'_> {
             PtrKind::XdpSock => (Region::Mem, Deref::XdpSock),
             PtrKind::Mem { .. } => (Region::Mem, Deref::Mem),
             PtrKind::AnyMem => (Region::Kernel, Deref::Mem),
+            PtrKind::Arena => (Region::Kernel, Deref::Arena),
             PtrKind::Btf(to) => (Region::Kernel, Deref::Struct(to.trust.flags())),
             PtrKind::Buf { .. } | PtrKind::ConstMap(_) => (Region::Kernel, Deref::Plain),
             PtrKind::FlowKeys | PtrKind::TpBuffer | PtrKind::PacketEnd | PtrKind::Func(_) | PtrKind::Dynptr(_) => {
@@ -409,6 +426,7 @@ fn allows_atomics(kind: PtrKind) -> bool {
         | PtrKind::TpBuffer
         | PtrKind::Func(_)
         | PtrKind::AnyMem
+        | PtrKind::Arena
         | PtrKind::Buf { .. }
         | PtrKind::Dynptr(_)
         | PtrKind::Btf(_) => true,

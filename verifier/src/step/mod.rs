@@ -28,13 +28,15 @@ use ring3_isa::{Insn, Malformed, Reg, Wide};
 
 use ring3_platform::{MapDef, MapType};
 
-use crate::diag::reject::{Reject, unsupported};
+use crate::diag::reject::Reject;
 use crate::domain::Scalar;
 use crate::state::{Ptr, PtrKind, Value};
 use crate::walk::{Next, Walk};
 
 /// Offsets and sizes that no pointer may reach (BPF_MAX_VAR_OFF).
 pub const MAX_OFF: i64 = 1 << 29;
+/// The immediate of a cast from user space's addresses of the arena to the kernel's.
+const TO_KERNEL: i32 = 1;
 
 impl<'p> Walk<'p> {
     /// Executes the current instruction.
@@ -46,10 +48,8 @@ impl<'p> Walk<'p> {
             Insn::MovSx { width, from, dst, src } => fall(self.mov_sx(width, from, dst, src)),
             Insn::Neg { width, dst } => fall(self.neg(width, dst)),
             Insn::Endian { op, size, dst } => fall(self.endian(op, size, dst)),
-            Insn::AddrSpaceCast { .. } if self.program.maps.iter().all(|map| map.kind != MapType::Arena) => {
-                Err(Reject::NoArena {})
-            }
-            Insn::AddrSpaceCast { .. } => unsupported("addr_space_cast"),
+            Insn::AddrSpaceCast { .. } if !self.structure.has_arena => Err(Reject::NoArena {}),
+            Insn::AddrSpaceCast { dst, src, imm } => fall(self.addr_space_cast(dst, src, imm == TO_KERNEL)),
             Insn::CallX { .. } | Insn::GotoX { .. } => {
                 let code = self.program.code.raw_slice()[self.at].code;
                 Err(crate::cfg::malformed(Malformed::UnknownOpcode(code)))
@@ -102,6 +102,12 @@ impl<'p> Walk<'p> {
         let value = match value {
             Wide::Imm(value) => Value::number(Scalar::constant(value)),
             Wide::Map(index) | Wide::MapIdx(index) => Value::ptr(PtrKind::ConstMap(map(index)?)),
+            Wide::MapValue { map: index, .. } | Wide::MapIdxValue { index, .. }
+                if self.map(map(index)?).kind == MapType::Arena =>
+            {
+                // An address of user space.
+                Value::unknown()
+            }
             Wide::MapValue { map: index, off } | Wide::MapIdxValue { index, off } => {
                 let off = i32::try_from(off).map_err(|_| Reject::DirectOffset { off })?;
                 Value::Ptr(Ptr { off, ..Ptr::new(PtrKind::MapValue(map(index)?)) })
@@ -116,6 +122,14 @@ impl<'p> Walk<'p> {
             Wide::BtfId { .. } => Value::ptr(PtrKind::Mem { size: 0, rdonly: true, ringbuf: false }),
         };
         self.write(dst, value);
+        Ok(())
+    }
+
+    /// Between what the kernel and what user space calls an address of the arena.
+    fn addr_space_cast(&mut self, dst: Reg, src: Reg, to_kernel: bool) -> Result<(), Reject> {
+        self.read(src)?;
+        self.writable(dst)?;
+        self.write(dst, if to_kernel { Value::ptr(PtrKind::Arena) } else { Value::unknown() });
         Ok(())
     }
 

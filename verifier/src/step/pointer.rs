@@ -104,6 +104,7 @@ impl Walk<'_> {
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
             | PtrKind::AnyMem
+            | PtrKind::Arena
             | PtrKind::Buf { .. }
             | PtrKind::Dynptr(_)
             | PtrKind::Btf(_) => return ptr,
@@ -138,7 +139,12 @@ fn check_kind(reg: u8, kind: PtrKind, op: AluOp, known: Option<u64>, ty: &str) -
         | PtrKind::Btf(_) => true,
         PtrKind::FlowKeys => known.is_some(),
         PtrKind::ConstMap(_) => known == Some(0) && op == AluOp::Add,
-        PtrKind::PacketEnd | PtrKind::SockCommon | PtrKind::Sock | PtrKind::TcpSock | PtrKind::XdpSock => false,
+        PtrKind::PacketEnd
+        | PtrKind::Arena
+        | PtrKind::SockCommon
+        | PtrKind::Sock
+        | PtrKind::TcpSock
+        | PtrKind::XdpSock => false,
     };
     if allowed { Ok(()) } else { Err(Reject::PtrArithType { reg, ty: ty.to_owned() }) }
 }
