@@ -22,4 +22,4 @@ pub use engines::{Difference, Engine, Failure, Outcome, Seen, agree, check, chec
 pub use entropy::Entropy;
 pub use generate::{FIRST_FUNC, Generated, function_types, generate, program_info};
 pub use mutate::mutate;
-pub use states::check_states;
+pub use states::{Effort, Outside, StateRuns, check_states, run_states};

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use ring3_platform::{ProgType, ctx};
+use ring3_platform::{HelperId, MapType, ProgType, ctx};
 use ring3_verifier::VerifiedProgram;
 use ring3_vm::ctx::from_image;
+use ring3_vm::maps::{self, BPF_ANY, Map};
 use ring3_vm::{
-    Context, DataStart, Env, Helpers, RunError, SkbContext, StateReport, TestHost, TrapKind, Watched, XdpContext, maps,
-    run,
+    Context, DataStart, Env, Helpers, LinkError, MAX_PACKET, RunError, SkbContext, StateReport, TestHost, TrapKind,
+    WatchError, Watched, XdpContext, run,
 };
 
 use crate::engines::Failure;
@@ -19,27 +20,241 @@ const MAX_INSNS: u64 = 1 << 14;
 /// Bytes of an image of a context, at least.
 const CONTEXT_BYTES: usize = 4096;
 
+/// Elements that a map is filled with, at most.
+const MAX_ELEMENTS: usize = 24;
+/// Values of maps that are filled are no longer than this, in bytes.
+const MAX_VALUE: usize = 1 << 20;
+
+/// How much of a program is run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Effort {
+    /// Contents of maps that are tried, beside what the program's definitions give them.
+    pub contents: u64,
+    /// Instructions of one run, at most.
+    pub run: u64,
+    /// Instructions of all runs, at most.
+    pub all: u64,
+    /// Whether helpers that the vm does not have give some number, so that the program runs on. Else it is not run.
+    pub stubs: bool,
+}
+
+/// Where a run and the states disagree.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outside {
+    /// What is wrong.
+    pub what: String,
+    /// Why the run was stopped, if not by the oracle.
+    pub stop: Option<RunError>,
+    /// The packet, or the beginning of the context.
+    pub input: Vec<u8>,
+    /// What the maps were filled by; 0 is nothing.
+    pub content: u64,
+}
+
+/// What the runs of a program showed.
+#[derive(Clone, Debug, Default)]
+pub struct StateRuns {
+    /// What was compared.
+    pub report: StateReport,
+    /// Runs that were stopped by the bound of instructions.
+    pub long: u64,
+    /// Inputs that programs of this type do not take.
+    pub refused: u64,
+    /// Helpers that the vm does not have, for which a number was given.
+    pub stubs: Vec<u32>,
+    /// The first disagreement.
+    pub outside: Option<Outside>,
+}
+
 /// Runs a verified program on each of these packets, all on the same maps, and compares every moment. Whoever wants to know what
 /// was found reads the report's violations.
 pub fn check_states(proof: Arc<VerifiedProgram>, packets: &[Vec<u8>]) -> Result<StateReport, Failure> {
-    let program = Arc::clone(proof.program());
-    let cpus = proof.target().cpus;
-    let maps = program.maps.iter().map(|def| maps::create(def, cpus).map_err(Failure::Map));
-    let maps = maps.collect::<Result<Vec<_>, _>>()?;
-    let watched = Watched::new(proof, &maps, &Helpers::new())?;
-    let mut host = TestHost::default();
-    let mut env = Env::new(&mut host);
-    for packet in packets {
-        env.budget = Some(MAX_INSNS);
-        env.ctx = context(program.kind, packet).ok_or(Failure::NoContext)?;
-        match run(&watched, &mut env) {
-            Ok(_) => {}
-            Err(RunError::Trap(trap)) if matches!(trap.kind, TrapKind::Budget { .. }) => {}
-            Err(RunError::Trap(trap)) if trap.kind == TrapKind::OutsideStates => break,
-            Err(error) => return Err(Failure::Unsound(error)),
+    let effort = Effort { contents: 0, run: MAX_INSNS, all: u64::MAX, stubs: false };
+    let runs = run_states(&proof, packets, effort)?;
+    if packets.len() as u64 == runs.refused && !packets.is_empty() {
+        return Err(Failure::NoContext);
+    }
+    match runs.outside.and_then(|outside| outside.stop) {
+        Some(error) => Err(Failure::Unsound(error)),
+        None => Ok(runs.report),
+    }
+}
+
+/// The same with several contents of maps, within some effort. Stops at the first disagreement, or at a trap, which is one too.
+///
+/// Errors: those of linking, and maps that cannot be made.
+pub fn run_states(proof: &Arc<VerifiedProgram>, inputs: &[Vec<u8>], effort: Effort) -> Result<StateRuns, Failure> {
+    let (kind, cpus) = (proof.program().kind, proof.target().cpus);
+    let (mut runs, mut left) = (StateRuns::default(), effort.all);
+    for content in 0..=effort.contents {
+        let maps = proof.program().maps.iter().map(|def| maps::create(def, cpus).map_err(Failure::Map));
+        let maps = maps.collect::<Result<Vec<_>, _>>()?;
+        if content > 0 {
+            maps.iter().for_each(|map| fill(map.as_ref(), content));
+        }
+        let watched = watched(proof, &maps, effort.stubs, &mut runs.stubs)?;
+        let mut host = TestHost::default();
+        let mut env = Env::new(&mut host);
+        for input in inputs {
+            let Some(context) = context(kind, input) else {
+                runs.refused += 1;
+                continue;
+            };
+            let before = watched.report().checked.instructions;
+            (env.budget, env.ctx) = (Some(effort.run.min(left)), context);
+            let outside = |what, stop| Some(Outside { what, stop, input: input.clone(), content });
+            runs.outside = match run(&watched, &mut env) {
+                Ok(_) => None,
+                Err(RunError::Trap(trap)) if matches!(trap.kind, TrapKind::Budget { .. }) => {
+                    runs.long += 1;
+                    None
+                }
+                Err(RunError::Trap(trap)) if trap.kind == TrapKind::OutsideStates => {
+                    let first = watched.report().violations.first().map(ToString::to_string);
+                    outside(first.unwrap_or_else(|| trap.to_string()), None)
+                }
+                Err(error) => outside(format!("accepted, but {error}"), Some(error)),
+            };
+            left = left.saturating_sub(watched.report().checked.instructions - before);
+            if left == 0 || runs.outside.is_some() {
+                break;
+            }
+        }
+        runs.add(&watched.report());
+        if left == 0 || runs.outside.is_some() {
+            break;
         }
     }
-    Ok(watched.report())
+    Ok(runs)
+}
+
+impl StateRuns {
+    fn add(&mut self, report: &StateReport) {
+        self.report.runs += report.runs;
+        self.report.checked.add(&report.checked);
+        self.report.violations.extend(report.violations.iter().cloned());
+    }
+}
+
+/// The program, ready to run beside its states; where helpers are missing, with others in their place.
+fn watched(
+    proof: &Arc<VerifiedProgram>,
+    maps: &[Arc<dyn Map>],
+    stubs: bool,
+    missing: &mut Vec<u32>,
+) -> Result<Watched, WatchError> {
+    loop {
+        let mut helpers = Helpers::new();
+        for id in missing.iter() {
+            // A number that is taken cannot be missing.
+            let _ = helpers.register(HelperId(*id), |call, _| edge(u64::from(call.prandom_u32())));
+        }
+        match Watched::new(Arc::clone(proof), maps, &helpers) {
+            Err(WatchError::Link(LinkError::NoHelper { id, .. })) if stubs && !missing.contains(&id) => {
+                missing.push(id)
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Numbers that helpers give: success, usual errors, and anything.
+fn edge(random: u64) -> u64 {
+    match random % 8 {
+        0..=2 => 0,
+        3 => 1,
+        4 => u64::from((-22i32).cast_unsigned()) | 0xffff_ffff_0000_0000,
+        5 => u64::MAX,
+        6 => random >> 3,
+        _ => random.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+    }
+}
+
+/// Puts elements into a map: keys that programs often ask for and others, values of all kinds. What it does not take it has not.
+fn fill(map: &dyn Map, content: u64) {
+    let def = Arc::clone(map.def());
+    let (key_size, value_size) = (def.key_size as usize, def.value_size as usize);
+    if map.is_frozen() || !def.fields.list.is_empty() || value_size > MAX_VALUE {
+        return;
+    }
+    let mut random = Random(content.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    match def.kind {
+        MapType::Array | MapType::PercpuArray => {
+            for index in 0..def.max_entries.min(MAX_ELEMENTS as u32) {
+                let value = random.value(map.copy_out(&index.to_ne_bytes()).map_or(value_size, |value| value.len()));
+                let _ = map.copy_in(&index.to_ne_bytes(), &value, BPF_ANY);
+            }
+        }
+        MapType::Hash | MapType::LruHash | MapType::PercpuHash | MapType::LruPercpuHash | MapType::LpmTrie => {
+            let percpu = matches!(def.kind, MapType::PercpuHash | MapType::LruPercpuHash);
+            let size = if percpu { value_size.next_multiple_of(8) * map.cpus() as usize } else { value_size };
+            for nth in 0..MAX_ELEMENTS as u64 {
+                let mut key = if nth < 12 { vec![0; key_size] } else { random.value(key_size) };
+                for (byte, number) in key.iter_mut().zip(if nth < 12 { nth.to_ne_bytes() } else { [0; 8] }) {
+                    *byte |= number;
+                }
+                let _ = map.copy_in(&key, &random.value(size), BPF_ANY);
+            }
+        }
+        MapType::Queue | MapType::Stack | MapType::BloomFilter => {
+            for _ in 0..def.max_entries.min(MAX_ELEMENTS as u32) {
+                let _ = map.push(&random.value(value_size), BPF_ANY);
+            }
+        }
+        // What is in the others is no data, or comes from the program.
+        MapType::ProgArray
+        | MapType::PerfEventArray
+        | MapType::StackTrace
+        | MapType::CgroupArray
+        | MapType::ArrayOfMaps
+        | MapType::HashOfMaps
+        | MapType::Devmap
+        | MapType::Sockmap
+        | MapType::Cpumap
+        | MapType::Xskmap
+        | MapType::Sockhash
+        | MapType::CgroupStorage
+        | MapType::ReuseportSockarray
+        | MapType::PercpuCgroupStorage
+        | MapType::SkStorage
+        | MapType::DevmapHash
+        | MapType::StructOps
+        | MapType::Ringbuf
+        | MapType::InodeStorage
+        | MapType::TaskStorage
+        | MapType::UserRingbuf
+        | MapType::CgrpStorage
+        | MapType::Arena => {}
+    }
+}
+
+/// Random numbers (xorshift), the same each time.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 >> 8
+    }
+
+    /// So many bytes: anything, words that are small, or the greatest there are.
+    fn value(&mut self, len: usize) -> Vec<u8> {
+        let mut bytes: Vec<u8> = Vec::with_capacity(len + 8);
+        let style = self.next() % 4;
+        while bytes.len() < len {
+            let word = match style {
+                0 => self.next() % 16,
+                1 => u64::MAX,
+                2 => self.next().wrapping_mul(0x9e37_79b9_7f4a_7c15),
+                _ => edge(self.next()),
+            };
+            bytes.extend(word.to_ne_bytes());
+        }
+        bytes.truncate(len);
+        bytes
+    }
 }
 
 /// A context for a program of this type: a packet where it takes one, else an image that begins with these bytes.
@@ -47,11 +262,11 @@ fn context(kind: ProgType, packet: &[u8]) -> Option<Context> {
     let is_skb = ctx::layout(kind).is_some_and(|layout| layout.name == "__sk_buff");
     let context = if kind == ProgType::Xdp {
         let mut xdp = XdpContext::new()?;
-        xdp.load(packet);
+        xdp.load(packet.get(..MAX_PACKET).unwrap_or(packet));
         Context::Xdp(xdp)
     } else if is_skb && kind != ProgType::FlowDissector {
         let mut skb = SkbContext::new()?;
-        skb.load(packet, DataStart::of(kind));
+        skb.load(packet.get(..MAX_PACKET).unwrap_or(packet), DataStart::of(kind));
         Context::Skb(skb)
     } else {
         let mut image = packet.to_vec();

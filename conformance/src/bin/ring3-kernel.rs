@@ -10,7 +10,7 @@ use clap::Parser;
 use ring3_conformance::kernel::corpus::{Absent, Corpus, packages, selftests, tables};
 use ring3_conformance::kernel::report::{self, About};
 use ring3_conformance::kernel::run::{Settings, run};
-use ring3_conformance::kernel::{Entry, html};
+use ring3_conformance::kernel::{Entry, hold, html};
 use ring3_parity::Bounds;
 use serde_json::Value;
 
@@ -20,6 +20,9 @@ struct Args {
     /// Folder for corpora and the report.
     #[arg(long, default_value = "target/parity")]
     target: PathBuf,
+    /// Folder that has examples and suite.
+    #[arg(long, default_value = ".")]
+    root: PathBuf,
     /// What the report is compared with.
     #[arg(long, default_value = "conformance/kernel/baseline.json")]
     baseline: PathBuf,
@@ -47,6 +50,15 @@ struct Args {
     /// Mebibytes that it may take.
     #[arg(long, default_value_t = 2048)]
     memory: u64,
+    /// Instead of comparing verdicts: runs all accepted programs, those of examples and suite too, beside the verifier's states.
+    #[arg(long, conflicts_with_all = ["accept", "prepare", "recorded"])]
+    states: bool,
+    /// Instead of comparing verdicts with the kernel's: with those without pruning.
+    #[arg(long, conflicts_with_all = ["accept", "prepare", "recorded"])]
+    no_prune: bool,
+    /// Instructions that a walk without pruning may process.
+    #[arg(long, default_value_t = ring3_verifier::reference::BUDGET)]
+    budget: u32,
 }
 
 /// In the folder of corpora when they have been made.
@@ -79,6 +91,9 @@ fn work(args: &Args) -> Result<ExitCode, Absent> {
     let _ = fs::write(&mark, b"");
     if args.prepare {
         return Ok(ExitCode::SUCCESS);
+    }
+    if args.states || args.no_prune {
+        return holds(args, &corpora, threads);
     }
     let live = !args.recorded && available(&mut about);
     let bounds = Bounds { time: Duration::from_secs(args.seconds), memory: args.memory << 20 };
@@ -118,6 +133,33 @@ fn prepare(args: &Args, threads: usize, about: &mut About) -> Vec<Corpus> {
         }
     }
     corpora
+}
+
+/// Compares runs with states, and verdicts with those without pruning; fails if something does not hold.
+fn holds(args: &Args, corpora: &[Corpus], threads: usize) -> Result<ExitCode, Absent> {
+    let examples = hold::examples(&args.root.join("examples"))?;
+    let mut sources = hold::sources(corpora);
+    sources.extend(hold::sources(std::slice::from_ref(&examples)));
+    match hold::suite(&args.root.join("conformance/suite")) {
+        Ok(cases) => sources.extend(cases),
+        Err(error) => println!("parity: suite: skipped: {error}"),
+    }
+    let only = args.only.as_deref().unwrap_or_default();
+    sources.retain(|source| source.is_named(only));
+    let settings = hold::Settings {
+        threads,
+        time: Duration::from_secs(args.seconds),
+        states: args.states.then_some(hold::Settings::EFFORT),
+        no_prune: args.no_prune.then_some(args.budget),
+    };
+    let start = Instant::now();
+    let table = hold::table(&hold::hold(&sources, &settings, &progress("files and programs looked at")));
+    let path = args.target.join("holds.json");
+    let text = serde_json::to_string_pretty(&table.json()).unwrap_or_default();
+    fs::write(&path, text).map_err(Absent::file(&path))?;
+    print!("{table}");
+    println!("parity: {} findings in {} s; {}", table.findings.len(), start.elapsed().as_secs(), path.display());
+    Ok(if table.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Can the kernel be asked?

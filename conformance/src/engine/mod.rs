@@ -6,7 +6,7 @@ mod kernel;
 #[cfg(feature = "rbpf")]
 mod peer;
 mod plugin;
-mod vm;
+pub(crate) mod vm;
 
 use std::fmt;
 use std::str::FromStr;

@@ -9,6 +9,7 @@
 pub mod boot;
 pub mod check;
 pub mod corpus;
+pub mod hold;
 pub mod html;
 pub mod recorded;
 pub mod report;

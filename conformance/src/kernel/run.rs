@@ -22,7 +22,7 @@ use super::{Entry, Source};
 const STACK: usize = 64 << 20;
 
 /// What objects of corpora leave open: the type of what has a section of its author's own, and sizes of maps.
-const GUESS: Guess = Guess { kind: Some(ProgType::SchedCls), entries: Some(1) };
+pub(super) const GUESS: Guess = Guess { kind: Some(ProgType::SchedCls), entries: Some(1) };
 
 /// How to judge.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +77,7 @@ pub fn run<'a>(corpora: &'a [Corpus], settings: &Settings, progress: &(dyn Fn(us
 
 /// What to judge by where the kernel is not asked: by its types all the same if it is of the release that was recorded, as
 /// programs that need some are not linked without.
-fn alone() -> Arc<Target> {
+pub(super) fn alone() -> Arc<Target> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let default = Target::default();
     let same = release.starts_with(&format!("{}.", default.kernel));

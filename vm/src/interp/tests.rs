@@ -131,3 +131,31 @@ fn calls_leave_nothing_on_the_stack() {
         }
     }
 }
+
+/// A loop of many rounds, with a helper in it that notes where the native stack is.
+const ROUNDS: &str = "r6 = 300\nagain: call unknown#5\nr6 += -1\nif r6 != 0 goto again\nr0 = 0\nexit";
+
+#[test]
+fn being_watched_leaves_nothing_on_the_stack() {
+    let places: Arc<Mutex<Vec<u64>>> = Arc::default();
+    let mut helpers = Helpers::new();
+    let noted = Arc::clone(&places);
+    let note = move |_: &mut crate::Call<'_, '_>, _: [u64; 5]| {
+        noted.lock().unwrap().push(stack_pointer());
+        0
+    };
+    helpers.register(HelperId(5), note).unwrap();
+    let program = ring3_platform::Program::new("p", ProgType::Xdp, ring3_isa::assemble(ROUNDS).unwrap());
+    let proof = ring3_verifier::verify(Arc::new(program), Arc::default(), ring3_verifier::LogLevel(0)).unwrap();
+    let watched = crate::Watched::new(Arc::new(proof), &[], &helpers).unwrap();
+    let mut host = TestHost::default();
+    let mut env = Env::new(&mut host);
+    let mut xdp = XdpContext::new().unwrap();
+    xdp.load(&[0; 60]);
+    env.ctx = Context::Xdp(xdp);
+    assert_eq!(run(&watched, &mut env), Ok(0));
+    assert_eq!(watched.report().violations, []);
+    let seen = std::mem::take(&mut *places.lock().unwrap());
+    assert_eq!(seen.len(), 300);
+    assert!(seen.iter().all(|place| *place == seen[0]), "{:x?}", &seen[..4]);
+}

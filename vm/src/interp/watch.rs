@@ -135,17 +135,20 @@ unsafe impl Execute for Watched {
 handler! {
     /// Looks, and goes on with the cell's own handler.
     fn watch[](pc, _cell, machine, hot) {
-        machine.spill(&hot);
-        match look(pc, machine) {
+        let [a, b, c, d] = hot;
+        match look(pc, machine, a, b, c, d) {
             // SAFETY: the handler of this cell; the hot registers are as they were.
-            Ok(own) => unsafe { own(pc, machine, hot[0], hot[1], hot[2], hot[3]) },
+            Ok(own) => unsafe { own(pc, machine, a, b, c, d) },
             Err(flow) => flow,
         }
     }
 }
 
+/// The cell's own handler, if the run may go on. The hot registers come one by one: an array would lie on the native stack, and
+/// then the handler could not end by jumping to the next.
 #[inline(never)]
-fn look(pc: *const Cell, machine: &mut Machine<'_, '_>) -> Result<Handler, Flow> {
+fn look(pc: *const Cell, machine: &mut Machine<'_, '_>, a: u64, b: u64, c: u64, d: u64) -> Result<Handler, Flow> {
+    machine.spill(&[a, b, c, d]);
     let index = (pc as usize).wrapping_sub(machine.code.cells.as_ptr() as usize) / size_of::<Cell>();
     let slot = machine.linked.slots().get(index).copied();
     let own = machine.code.watch.and_then(|watch| watch.handler(index));
