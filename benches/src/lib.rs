@@ -3,6 +3,8 @@
 //! - `cargo run --release -p ring3-benches --bin ns`: what an executed instruction costs on each engine, for the programs compiled
 //!   from `bpf/` (`workload::compiled`), which run for thousands of instructions each. Half a minute.
 //! - `cargo bench -p ring3-benches`: the same with criterion, and verification, compilation and short runs (`benches/engines.rs`).
+//! - `cargo run --release -p ring3-benches --bin compile`: what compilers take for an instruction, by size of the program, and
+//!   what the call of a compiled program costs.
 //! - `cargo run -p ring3-benches --bin mix`: which instructions these programs execute, and in which order.
 //!
 //! All engines are measured in one process and in turns. No number is asserted anywhere; results are, against what the same
@@ -34,6 +36,7 @@ pub mod measure;
 pub mod native;
 pub mod peer;
 pub mod sbpf;
+pub mod sizes;
 pub mod workload;
 
 #[cfg(test)]

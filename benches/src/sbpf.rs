@@ -113,6 +113,38 @@ impl Program {
     }
 }
 
+/// Nanoseconds that its compiler takes for a program, the best of several.
+pub fn compile_time(prepared: &Prepared, rounds: usize) -> Result<f64, SbpfError> {
+    let program = Program::new(prepared)?;
+    let executable = executable(&program, config(Checks::Regions, false))?;
+    let mut done = Ok(());
+    let time = crate::sizes::best(rounds, 1, || done = executable.jit_compile());
+    done?;
+    Ok(time)
+}
+
+fn config(checks: Checks, count: bool) -> Config {
+    Config {
+        enable_instruction_meter: count,
+        enable_address_translation: checks == Checks::Regions,
+        // What its compiler adds against programs that spray code has nothing to do with speed.
+        noop_instruction_rate: 0,
+        sanitize_user_provided_values: false,
+        ..Config::default()
+    }
+}
+
+fn executable(program: &Program, config: Config) -> Result<Executable<Surroundings>, SbpfError> {
+    let mut loader = BuiltinProgram::new_loader(config);
+    loader.register_definition::<Lookup>(LOOKUP).map_err(EbpfError::from)?;
+    loader.register_definition::<Update>(UPDATE).map_err(EbpfError::from)?;
+    loader.register_definition::<Prandom>(PRANDOM).map_err(EbpfError::from)?;
+    let loader = Arc::new(loader);
+    let executable = Executable::from_text_bytes(&program.code, loader, VERSION, FunctionRegistry::default())?;
+    executable.verify::<RequisiteVerifier>()?;
+    Ok(executable)
+}
+
 /// The 32-bit operations whose result is not extended with zeroes.
 fn extends_sign(insn: Insn) -> bool {
     matches!(insn, Insn::Alu { width: Width::W32, op: AluOp::Add | AluOp::Sub | AluOp::Mul, .. })
@@ -205,14 +237,7 @@ impl<'a> Machine<'a> {
         checks: Checks,
         count: bool,
     ) -> Result<Machine<'a>, SbpfError> {
-        let config = Config {
-            enable_instruction_meter: count,
-            enable_address_translation: checks == Checks::Regions,
-            // What its compiler adds against programs that spray code has nothing to do with speed.
-            noop_instruction_rate: 0,
-            sanitize_user_provided_values: false,
-            ..Config::default()
-        };
+        let config = config(checks, count);
         let mut stack = vec![0; config.stack_size()].into_boxed_slice();
         let mut input = Box::new(Input::new(packet));
         let frames = vec![CallFrame::default(); config.max_call_depth];
@@ -224,13 +249,7 @@ impl<'a> Machine<'a> {
         }
         // SAFETY: what the regions are of lives as long as the machine, and is bytes.
         let mapping = unsafe { MemoryMapping::new(regions, &config, VERSION) }?;
-        let mut loader = BuiltinProgram::new_loader(config);
-        loader.register_definition::<Lookup>(LOOKUP).map_err(EbpfError::from)?;
-        loader.register_definition::<Update>(UPDATE).map_err(EbpfError::from)?;
-        loader.register_definition::<Prandom>(PRANDOM).map_err(EbpfError::from)?;
-        let loader = Arc::new(loader);
-        let executable = Executable::from_text_bytes(&program.code, loader, VERSION, FunctionRegistry::default())?;
-        executable.verify::<RequisiteVerifier>()?;
+        let executable = executable(program, config)?;
         let surroundings = Box::new(Surroundings { mapping, remaining: 0 });
         let mode = ExecutionMode::Interpreted;
         Ok(Machine { executable, surroundings, frames, stack, input, executed: 0, mode, _prepared: prepared })

@@ -75,7 +75,12 @@ impl RegSet {
 
     /// Its registers, lowest first.
     pub fn iter(self) -> impl Iterator<Item = Reg> {
-        Reg::all().filter(move |reg| self.contains(*reg))
+        let mut left = self.0;
+        core::iter::from_fn(move || {
+            let lowest = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            Reg::new(u8::try_from(lowest).ok()?)
+        })
     }
 }
 

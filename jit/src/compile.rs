@@ -5,6 +5,7 @@ use ring3_vm::Op;
 
 use crate::JitError;
 use crate::opt::{self, Step};
+use crate::symbols::Unwind;
 use crate::target::{Callee, Frame, Lookup, Target};
 
 /// Operations that a program may have: 1,000,000 instructions of the verifier's limit, with room for what lowering adds.
@@ -72,6 +73,10 @@ pub(crate) struct Assembled {
     pub(crate) function_offsets: Vec<u32>,
     /// Where the trampoline for callbacks starts.
     pub(crate) trampoline: u32,
+    /// The frame of each function.
+    pub(crate) unwinds: Vec<Unwind>,
+    /// That of the trampoline.
+    pub(crate) trampoline_unwind: Unwind,
 }
 
 /// Emits the code of a program.
@@ -87,6 +92,7 @@ pub(crate) fn assemble<T: Target>(unit: &Unit<'_>, mut target: T) -> Result<Asse
         steps: if unit.joined { opt::steps(unit) } else { vec![Step::Plain; unit.ops.len()] },
         function_labels,
         op_offsets: Vec::with_capacity(unit.ops.len() + 1),
+        unwinds: Vec::with_capacity(unit.functions.len()),
     };
     let mut function_offsets = Vec::with_capacity(unit.functions.len());
     for (index, function) in unit.functions.iter().enumerate() {
@@ -97,7 +103,14 @@ pub(crate) fn assemble<T: Target>(unit: &Unit<'_>, mut target: T) -> Result<Asse
     walk.op_offsets.push(trampoline);
     walk.target.callback_trampoline();
     walk.here()?;
-    Ok(Assembled { code: walk.target.finish()?, op_offsets: walk.op_offsets, function_offsets, trampoline })
+    Ok(Assembled {
+        code: walk.target.finish()?,
+        op_offsets: walk.op_offsets,
+        function_offsets,
+        trampoline,
+        unwinds: walk.unwinds,
+        trampoline_unwind: T::trampoline_unwind(),
+    })
 }
 
 /// Where backward jumps lead.
@@ -146,6 +159,7 @@ struct Walk<'a, T: Target> {
     steps: Vec<Step>,
     function_labels: Vec<T::Label>,
     op_offsets: Vec<u32>,
+    unwinds: Vec<Unwind>,
 }
 
 impl<T: Target> Walk<'_, T> {
@@ -162,7 +176,9 @@ impl<T: Target> Walk<'_, T> {
         let ops = &self.unit.ops[function.start as usize..function.end as usize];
         let frame = frame_of(index == 0, function, self.unit);
         self.target.place(self.function_labels[index]);
+        let start = self.here()?;
         self.target.prologue(&frame);
+        self.unwinds.push(Unwind { prologue: self.here()? - start, ..T::unwind(&frame) });
         for (at, op) in (function.start..).zip(ops) {
             if self.loop_heads[at as usize] {
                 self.target.align_loop();

@@ -8,12 +8,18 @@ use ring3_vm::{CallHook, Env, Execute, HelperRef, Linked, MAY_GOTO_BUDGET, MapLo
 
 use crate::compile::{Assembled, Function, Runtime, Unit, assemble};
 use crate::exec_mem::ExecMem;
+use crate::symbols::Unwind;
 use crate::target::{Array, Callee, Lookup};
 use crate::x64::X64;
 use crate::{JitError, aarch64, x64};
 
-/// How the main function is entered.
-type Main = unsafe extern "C" fn(ctx: u64, env: &mut Env<'_>) -> u64;
+/// The main function of a compiled program: gives R0.
+///
+/// # Safety
+///
+/// The compiled program still is there, `ctx` is the address of a context as [`ring3_vm::run`] makes sure that it is, and `env` the environment of the run. If the program
+/// calls anything, [`Env::enter`] was called for it.
+pub type MainFn = unsafe extern "C" fn(ctx: u64, env: &mut Env<'_>) -> u64;
 
 /// How the trampoline is entered: `entry` is the address of a function that is not the main one.
 type Trampoline = unsafe extern "C" fn(entry: *const u8, args: &[u64; 5], env: &mut Env<'_>) -> u64;
@@ -183,6 +189,13 @@ impl Compiled {
         self.code.bytes().as_ptr() as u64
     }
 
+    /// The program as a plain function. [`ring3_vm::run`] calls it with all that makes it safe.
+    pub fn function(&self) -> MainFn {
+        let start = self.code.bytes().as_ptr();
+        // SAFETY: `assemble` puts the main function first, of this signature, in code for this machine (`Jit::compile`).
+        unsafe { std::mem::transmute::<*const u8, MainFn>(start) }
+    }
+
     /// For each function the offset of its first byte; the main one is the first.
     pub fn functions(&self) -> &[u32] {
         &self.assembled.function_offsets
@@ -191,6 +204,21 @@ impl Compiled {
     /// All of the code in pieces, in order and without gaps: for listings that put BPF instructions beside machine code.
     pub fn listing(&self) -> Vec<Piece> {
         listing(&self.linked, &self.assembled, self.code().len())
+    }
+
+    /// The frame of each function.
+    pub(crate) fn unwinds(&self) -> &[Unwind] {
+        &self.assembled.unwinds
+    }
+
+    /// That of the trampoline.
+    pub(crate) fn trampoline_unwind(&self) -> &Unwind {
+        &self.assembled.trampoline_unwind
+    }
+
+    /// Where the trampoline starts.
+    pub(crate) fn trampoline(&self) -> u32 {
+        self.assembled.trampoline
     }
 
     fn at(&self, offset: u32) -> Option<*const u8> {
@@ -230,9 +258,7 @@ unsafe impl Execute for Compiled {
 
     unsafe fn execute(&self, env: &mut Env<'_>, ctx: u64) -> u64 {
         let hook = CallHook { call: callback, data: std::ptr::from_ref(self).cast() };
-        let start = self.code.bytes().as_ptr();
-        // SAFETY: `assemble` puts the main function first, of this signature, in code for this machine (`Jit::compile`).
-        let main = unsafe { std::mem::transmute::<*const u8, Main>(start) };
+        let main = self.function();
         let entered = env.enter(&self.linked, hook);
         // SAFETY: the program was verified, and the caller vouches for the context.
         let ret = unsafe { main(ctx, env) };

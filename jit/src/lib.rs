@@ -15,6 +15,7 @@ mod compiled;
 mod error;
 mod exec_mem;
 mod opt;
+pub mod symbols;
 mod target;
 // dynasm's macro converts registers that are numbers already.
 #[allow(clippy::useless_conversion)]
@@ -23,5 +24,5 @@ mod x64;
 #[cfg(test)]
 mod tests;
 
-pub use compiled::{Arch, Compiled, Emitted, Jit, Origin, Piece};
+pub use compiled::{Arch, Compiled, Emitted, Jit, MainFn, Origin, Piece};
 pub use error::JitError;

@@ -7,6 +7,7 @@ use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, RegSet, Size, Wi
 
 use crate::JitError;
 use crate::opt::Chosen;
+use crate::symbols::Unwind;
 
 /// What a function needs of its frame: the prologue builds it, and each exit takes it down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -74,6 +75,10 @@ pub(crate) trait Target: Sized {
 
     /// Start of a function.
     fn prologue(&mut self, frame: &Frame);
+    /// What the prologue leaves: bytes of the frame, and where it saves registers.
+    fn unwind(frame: &Frame) -> Unwind;
+    /// The same of the trampoline for callbacks, with how long its prologue is.
+    fn trampoline_unwind() -> Unwind;
     /// Takes the frame down and returns R0.
     fn exit(&mut self, frame: &Frame);
     /// Stops the machine if a function should ever run off its end.

@@ -11,7 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("object", &["ring3-isa", "ring3-btf", "ring3-platform"]),
     ("verifier", &["ring3-isa", "ring3-btf", "ring3-platform"]),
     ("vm", &["ring3-isa", "ring3-btf", "ring3-platform", "ring3-verifier"]),
-    ("jit", &["ring3-isa", "ring3-verifier", "ring3-vm"]),
+    ("jit", &["ring3-isa", "ring3-platform", "ring3-verifier", "ring3-vm"]),
     ("linux", &["ring3-isa", "ring3-btf", "ring3-platform", "ring3-object"]),
     ("conformance/guest", &["ring3-isa", "ring3-btf", "ring3-platform", "ring3-object", "ring3-linux"]),
     ("parity", &["ring3", "ring3-isa", "ring3-btf", "ring3-platform", "ring3-object", "ring3-verifier", "ring3-linux"]),

@@ -8,6 +8,7 @@ use ring3_isa::Reg;
 
 use super::regs::{self, ENV, X0, X7, XZR};
 use super::{A64, emit};
+use crate::symbols::Unwind;
 use crate::target::Frame;
 
 /// Registers among those of BPF that a function may have to save.
@@ -50,6 +51,26 @@ const fn stack_bytes(frame: &Frame) -> u32 {
 fn local_bytes(frame: &Frame) -> u32 {
     let slots = if frame.may_goto.is_some() { SLOTS } else { 0 };
     (stack_bytes(frame) + slots).next_multiple_of(16)
+}
+
+/// Frames as `emit_prologue` builds them. DWARF numbers registers as the machine does.
+pub(super) fn unwind(frame: &Frame) -> Unwind {
+    let record = has_record(frame).then_some((29, 30));
+    let mut bytes = 0;
+    let mut registers = Vec::new();
+    for (first, second) in saved(frame).chain(record) {
+        bytes += 16;
+        registers.push((first, bytes));
+        if second != XZR {
+            registers.push((second, bytes - 8));
+        }
+    }
+    Unwind { prologue: 0, frame: bytes + local_bytes(frame), saved: registers }
+}
+
+/// The frame of `emit_callback_trampoline`.
+pub(super) fn trampoline_unwind() -> Unwind {
+    Unwind { prologue: 12, frame: 32, saved: vec![(29, 32), (30, 24), (ENV, 16)] }
 }
 
 impl A64 {

@@ -18,6 +18,7 @@ use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
 use crate::JitError;
 use crate::compile::{Assembled, Unit};
 use crate::opt::Chosen;
+use crate::symbols::Unwind;
 use crate::target::{Array, Callee, Frame, Indexed, Target};
 
 /// One instruction or several, in Arm's syntax.
@@ -115,6 +116,14 @@ impl Target for A64 {
 
     fn prologue(&mut self, frame: &Frame) {
         self.emit_prologue(frame);
+    }
+
+    fn unwind(frame: &Frame) -> Unwind {
+        abi::unwind(frame)
+    }
+
+    fn trampoline_unwind() -> Unwind {
+        abi::trampoline_unwind()
     }
 
     fn exit(&mut self, frame: &Frame) {

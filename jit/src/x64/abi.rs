@@ -6,8 +6,9 @@
 use dynasmrt::DynasmApi;
 use ring3_isa::Reg;
 
-use super::regs::{R13, R14, R15, RBX};
+use super::regs::{R12, R13, R14, R15, RBP, RBX};
 use super::{X64, emit};
+use crate::symbols::Unwind;
 use crate::target::Frame;
 
 /// Registers that a function may have to save, as of BPF and of the machine.
@@ -37,6 +38,29 @@ fn local_bytes(frame: &Frame) -> u32 {
     // With the return address, `pushes + 1` words are above. R10 is a multiple of 8 for any number of them.
     let odd = (pushes as u32 + 1 + (stack + slots) / 8) % 2;
     stack + slots + if frame.calls { odd * 8 } else { 0 }
+}
+
+/// DWARF's numbers of the registers that a function saves, by number of the machine (System V ABI, figure 3.36).
+const fn dwarf(machine: u8) -> u8 {
+    match machine {
+        RBX => 3,
+        RBP => 6,
+        other => other,
+    }
+}
+
+/// Frames as `emit_prologue` builds them.
+pub(super) fn unwind(frame: &Frame) -> Unwind {
+    let env = sets_env(frame).then_some(R12);
+    let pushed = saved(frame).chain(env).chain(frame.uses_stack.then_some(RBP));
+    // The return address is the first word below the place that is counted from.
+    let saved: Vec<(u8, u32)> = pushed.zip(2..).map(|(machine, word)| (dwarf(machine), 8 * word)).collect();
+    Unwind { prologue: 0, frame: 8 * (saved.len() as u32 + 1) + local_bytes(frame), saved }
+}
+
+/// The frame of `emit_callback_trampoline`.
+pub(super) fn trampoline_unwind() -> Unwind {
+    Unwind { prologue: 2, frame: 16, saved: vec![(dwarf(R12), 16)] }
 }
 
 impl X64 {

@@ -16,6 +16,7 @@ use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
 
 use crate::JitError;
 use crate::opt::Chosen;
+use crate::symbols::Unwind;
 use crate::target::{Array, Callee, Frame, Indexed, Target};
 
 /// One instruction or several, in Intel's syntax.
@@ -101,6 +102,14 @@ impl Target for X64 {
 
     fn prologue(&mut self, frame: &Frame) {
         self.emit_prologue(frame);
+    }
+
+    fn unwind(frame: &Frame) -> Unwind {
+        abi::unwind(frame)
+    }
+
+    fn trampoline_unwind() -> Unwind {
+        abi::trampoline_unwind()
     }
 
     fn exit(&mut self, frame: &Frame) {

@@ -13,6 +13,8 @@ pub(super) const RBP: u8 = 5;
 pub(super) const RSI: u8 = 6;
 pub(super) const RDI: u8 = 7;
 pub(super) const R8: u8 = 8;
+/// The environment.
+pub(super) const R12: u8 = 12;
 pub(super) const R13: u8 = 13;
 pub(super) const R14: u8 = 14;
 pub(super) const R15: u8 = 15;
