@@ -425,6 +425,15 @@ impl Reject {
             Reject::CallbackNotStatic {} | Reject::CallbackNotScalar {} => Code::CallbackForm,
             Reject::LocalStorageFlags {} => Code::StorageFlags,
             Reject::GlobalArgs { .. }
+            | Reject::GlobalArgsAccess { .. }
+            | Reject::GlobalArgsNoType { .. }
+            | Reject::GlobalArgsManyTypes { .. }
+            | Reject::GlobalArgsTag { .. }
+            | Reject::GlobalSignature { .. }
+            | Reject::GlobalNoType { .. }
+            | Reject::GlobalManyTypes { .. }
+            | Reject::GlobalTag { .. }
+            | Reject::GlobalArgArena { .. }
             | Reject::GlobalArgScalar { .. }
             | Reject::GlobalArgCtx { .. }
             | Reject::GlobalArgNull { .. }

@@ -257,6 +257,15 @@ rejects! {
     NoFuncInfo {} EINVAL "missing btf func_info";
     ForEachMap {} ENOTSUPP "callback function not allowed for map";
     LocalStorageFlags {} EINVAL "get_local_storage() doesn't support non-zero flags";
+    GlobalArgsAccess { subprog: usize, name: String } EACCES "Caller passes invalid args into func#{subprog} ('{name}')";
+    GlobalArgsNoType { subprog: usize, name: String } ENOENT "Caller passes invalid args into func#{subprog} ('{name}')";
+    GlobalArgsManyTypes { subprog: usize, name: String } ESRCH "Caller passes invalid args into func#{subprog} ('{name}')";
+    GlobalArgsTag { subprog: usize, name: String } EOPNOTSUPP "Caller passes invalid args into func#{subprog} ('{name}')";
+    GlobalSignature { text: String } EINVAL "{text}";
+    GlobalNoType { what: String } ENOENT "{what} has no matches";
+    GlobalManyTypes { what: String } ESRCH "{what} is ambiguous";
+    GlobalTag { index: usize } EOPNOTSUPP "arg#{index} has unsupported set of tags";
+    GlobalArgArena { reg: u8 } EINVAL "R{reg} is not a pointer to arena or scalar.";
     GlobalArgScalar { reg: u8 } EINVAL "R{reg} is not a scalar";
     GlobalArgCtx { index: usize } EINVAL "arg#{index} expects pointer to ctx";
     GlobalArgNull { index: usize } EINVAL "arg#{index} is expected to be non-NULL";

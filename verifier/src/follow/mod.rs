@@ -20,7 +20,7 @@ use crate::diag::log::Log;
 use crate::diag::render::{self, Scratched};
 use crate::facts::{Direction, Facts, InsnFacts, MapUse, Region};
 use crate::state::{PtrKind, State, Value};
-use crate::step::subprog;
+use crate::step::global;
 use crate::walk::Walk;
 use crate::{Rejection, VerifiedProgram};
 
@@ -226,7 +226,7 @@ impl Follower<'_, '_> {
         let Some(root) = self.walk.structure.subprog_at(slot).filter(|index| self.walk.is_global(*index)) else {
             return Ok(());
         };
-        let mut state = subprog::global_entry(self.walk, root).map_err(|reject| Violation {
+        let mut state = global::global_entry(self.walk, root).map_err(|reject| Violation {
             slot,
             what: format!("a global function that may not be called: {}", reject.text()),
             states: Vec::new(),

@@ -166,6 +166,7 @@ impl Walk<'_> {
             | PtrKind::MapKey(_)
             | PtrKind::MapValue(_)
             | PtrKind::Arena
+            | PtrKind::Buf { .. }
             | PtrKind::Mem { .. } => Ok(()),
             PtrKind::Ctx
             | PtrKind::ConstMap(_)
@@ -178,7 +179,6 @@ impl Walk<'_> {
             | PtrKind::TpBuffer
             | PtrKind::Func(_)
             | PtrKind::AnyMem
-            | PtrKind::Buf { .. }
             | PtrKind::Dynptr(_) => self.check_plain_pointer(reg, ptr),
             // A structure within it may be meant.
             PtrKind::Btf(_) if ptr.off >= 0 => self.check_plain_pointer(reg, &Ptr { off: 0, ..*ptr }),

@@ -8,6 +8,7 @@ mod call;
 mod dynptr;
 mod exit;
 mod format;
+pub mod global;
 mod iter;
 mod kernel;
 mod kfunc;

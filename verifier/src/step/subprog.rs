@@ -1,14 +1,15 @@
-//! Functions of the program: calls of static and global ones, callbacks, what global ones expect, and how deep it all goes.
+//! Functions of the program: calls of static and global ones, callbacks, and how deep it all goes. What global ones expect is
+//! in `global.rs`.
 
 use std::rc::Rc;
 
-use ring3_btf::{Btf, FuncEntry, Kind, Linkage, Type, TypeId};
+use ring3_btf::{Btf, FuncEntry, Linkage, Type, TypeId};
 use ring3_isa::{Callee, Insn, Reg, Wide};
-use ring3_platform::{ArgFlags, ProgType, ctx};
+use ring3_platform::ProgType;
 
 use super::call::Args;
 use crate::diag::reject::{Reject, unsupported};
-use crate::state::{Callback, Frame, Ptr, PtrKind, State, Value};
+use crate::state::{Callback, Frame, PtrKind, State, Value};
 use crate::walk::{Next, Walk};
 
 /// Frames that may be open (MAX_CALL_FRAMES).
@@ -21,18 +22,6 @@ const MAX_STACK_TAIL_CALL: u32 = 256;
 const THROW: &str = "bpf_throw";
 /// Frames from this size on get a stack of their own in tracing programs (BPF_PRIV_STACK_MIN_SIZE).
 const PRIVATE_STACK: u32 = 64;
-
-/// What a global function expects of an argument.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Param {
-    Scalar,
-    Ctx,
-    /// Memory of so many bytes; `nonnull` if it cannot be null.
-    Mem {
-        size: u32,
-        nonnull: bool,
-    },
-}
 
 /// A callback that runs later on its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,9 +36,6 @@ impl Later {
     /// A timer's.
     pub const TIMER: Later = Later { sleepable: false, range: (0, 0) };
 }
-
-/// Arguments that are in registers.
-const MAX_ARGS: usize = 5;
 
 impl Walk<'_> {
     /// What BTF says of a function.
@@ -141,11 +127,6 @@ impl Walk<'_> {
         self.push_later(args, &regs, later)
     }
 
-    fn check_global_args(&mut self, subprog: usize) -> Result<(), Reject> {
-        let params = self.params(subprog)?;
-        params.iter().enumerate().try_for_each(|(index, param)| self.check_global_arg(index, *param))
-    }
-
     fn call_global(&mut self, subprog: usize) -> Result<Next, Reject> {
         let name = self.subprog_name(subprog);
         let checked = self.check_global_args(subprog);
@@ -164,8 +145,8 @@ impl Walk<'_> {
         if self.structure.subprogs[subprog].might_sleep && sleepless {
             return Err(Reject::GlobalSleeps {});
         }
-        if checked.is_err() {
-            return Err(Reject::GlobalArgs { subprog, name });
+        if let Err(why) = &checked {
+            return Err(super::global::caller(why, subprog, name));
         }
         if self.log.on() {
             self.log.push(&format!("Func#{subprog} ('{name}') is global and assumed valid.\n"));
@@ -178,159 +159,6 @@ impl Walk<'_> {
         self.write(Reg::R0, Value::unknown());
         Ok(Next::Fall)
     }
-
-    fn check_global_arg(&mut self, index: usize, param: Param) -> Result<(), Reject> {
-        let reg = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5][index.min(4)];
-        let value = self.read(reg)?;
-        match param {
-            Param::Scalar => match value {
-                Value::Scalar(_) => Ok(()),
-                Value::Ptr(_) | Value::Uninit => Err(Reject::GlobalArgScalar { reg: reg.number() }),
-            },
-            Param::Ctx => match value {
-                Value::Ptr(ptr) if ptr.kind == PtrKind::Ctx => self.check_plain_pointer(reg, &ptr),
-                Value::Ptr(_) | Value::Scalar(_) | Value::Uninit => Err(Reject::GlobalArgCtx { index }),
-            },
-            Param::Mem { nonnull, .. } if nonnull && value.as_ptr().is_none_or(|ptr| ptr.nullable) => {
-                Err(Reject::GlobalArgNull { index })
-            }
-            Param::Mem { .. } if value.is_zero() => self.mark_precise(reg),
-            Param::Mem { size, .. } => {
-                let mut args = Args::default();
-                self.check_memory(reg, size.into(), false, ArgFlags::NONE, &mut args)?;
-                self.check_memory(reg, size.into(), false, ArgFlags::WRITE, &mut args)
-            }
-        }
-    }
-
-    /// What a global function's BTF says of its arguments.
-    fn params(&self, subprog: usize) -> Result<Vec<Param>, Reject> {
-        let (Some(info), Some(func)) = (self.program.info.as_ref(), self.func_entry(subprog)) else {
-            return Err(Reject::NoFuncInfo {});
-        };
-        let btf = &*info.btf;
-        let name = &func.name;
-        let proto = func_proto(btf, func.type_id)
-            .ok_or_else(|| Reject::Unsupported { what: format!("the prototype of the global function {name}") })?;
-        let Some(Type::FuncProto { ret, params }) = btf.get(proto) else { return Err(Reject::NoFuncInfo {}) };
-        if params.len() > MAX_ARGS {
-            return Err(Reject::GlobalManyArgs { name: name.to_string(), count: params.len() });
-        }
-        if !returns_scalar(btf, *ret) {
-            return Err(Reject::GlobalReturn { name: name.to_string() });
-        }
-        let tags = decl_tags(btf, func.type_id);
-        params
-            .iter()
-            .enumerate()
-            .map(|(index, param)| self.param(btf, param.ty, &tags_of(&tags, index), index, name))
-            .collect()
-    }
-
-    fn param(&self, btf: &Btf, id: TypeId, tags: &[&str], index: usize, name: &str) -> Result<Param, Reject> {
-        let unknown =
-            || Reject::Unsupported { what: format!("the type of argument {index} of the global function {name}") };
-        if let Some(tag) = tags.iter().find(|tag| !matches!(**tag, "arg:ctx" | "arg:nonnull")) {
-            return unsupported(format!("the tag {tag} of argument {index} of the global function {name}"));
-        }
-        if tags.contains(&"arg:ctx") {
-            return Ok(Param::Ctx);
-        }
-        let ty = btf.resolved(id).map_err(|_| unknown())?;
-        match ty {
-            Type::Ptr { to } => {
-                if self.is_context(btf, *to) {
-                    return Ok(Param::Ctx);
-                }
-                if btf.resolve(*to).is_ok_and(|to| btf.name(to) == "bpf_dynptr") {
-                    return unsupported(format!("a dynptr as argument {index} of the global function {name}"));
-                }
-                let size = btf.size_of(*to).map_err(|_| unknown())?;
-                if size == 0 {
-                    return Err(unknown());
-                }
-                Ok(Param::Mem { size, nonnull: tags.contains(&"arg:nonnull") })
-            }
-            ty if matches!(ty.kind(), Kind::Int | Kind::Enum | Kind::Enum64) => Ok(Param::Scalar),
-            _ => Err(unknown()),
-        }
-    }
-
-    /// Whether a type is the context of the program.
-    fn is_context(&self, btf: &Btf, to: TypeId) -> bool {
-        let mut id = to;
-        for _ in 0..32 {
-            match btf.get(id) {
-                Some(Type::Typedef { to, .. }) => {
-                    if self.program.kind == ProgType::Kprobe && btf.name(id) == "bpf_user_pt_regs_t" {
-                        return true;
-                    }
-                    id = *to;
-                }
-                Some(Type::Const { to } | Type::Volatile { to } | Type::Restrict { to }) => id = *to,
-                Some(ty) if ty.kind() == Kind::Struct => {
-                    return ctx::layout(self.program.kind).is_some_and(|layout| layout.name == btf.name(id));
-                }
-                Some(_) | None => return false,
-            }
-        }
-        false
-    }
-}
-
-/// What Linux says of the arguments of the main function by its BTF, which it goes on without.
-pub fn note_main_arguments(walk: &mut Walk<'_>) {
-    if !walk.log.on() {
-        return;
-    }
-    if let Some(note) = main_note(walk) {
-        walk.log.push(&note);
-        walk.log.push("\n");
-    }
-}
-
-fn main_note(walk: &Walk<'_>) -> Option<String> {
-    let func = walk.func_entry(0).filter(|func| func.linkage == Linkage::Global)?;
-    let btf = &walk.program.info.as_ref()?.btf;
-    let Some(Type::FuncProto { ret, params }) = btf.get(func_proto(btf, func.type_id)?) else { return None };
-    let name = || func.name.to_string();
-    if params.len() > MAX_ARGS {
-        return Some(Reject::GlobalManyArgs { name: name(), count: params.len() }.text());
-    }
-    if !returns_scalar(btf, *ret) {
-        return Some(Reject::GlobalReturn { name: name() }.text());
-    }
-    let is_void = |id: TypeId| btf.resolve(id).is_ok_and(|id| id == TypeId::VOID);
-    let unknown =
-        params.iter().position(|param| matches!(btf.resolved(param.ty), Ok(Type::Ptr { to }) if is_void(*to)))?;
-    Some(format!("arg#{unknown} reference type('UNKNOWN ') size cannot be determined: -22"))
-}
-
-/// Whether a function's result is a number.
-fn returns_scalar(btf: &Btf, ret: TypeId) -> bool {
-    btf.resolved(ret).is_ok_and(|ty| matches!(ty.kind(), Kind::Int | Kind::Enum | Kind::Enum64))
-}
-
-/// A state at the entry of a global function, for any arguments that fit.
-pub fn global_entry(walk: &mut Walk<'_>, subprog: usize) -> Result<State, Reject> {
-    let params = walk.params(subprog)?;
-    if walk.structure.exception_callback == Some(subprog) && params != [Param::Scalar] {
-        return Err(Reject::ExceptionCallbackArgs {});
-    }
-    let mut state = State::entry(subprog);
-    for (index, param) in params.iter().enumerate() {
-        let value = match *param {
-            Param::Scalar => Value::unknown(),
-            Param::Ctx => Value::ptr(PtrKind::Ctx),
-            Param::Mem { size, nonnull } => {
-                let id = if nonnull { 0 } else { walk.new_id() };
-                let kind = PtrKind::Mem { size, rdonly: false, ringbuf: false };
-                Value::Ptr(Ptr { id, nullable: !nonnull, ..Ptr::new(kind) })
-            }
-        };
-        state.frame_mut().regs[index + 1] = value;
-    }
-    Ok(state)
 }
 
 fn push_frame(state: &mut State, subprog: usize, callsite: usize, set: impl FnOnce(&mut Frame)) -> Option<()> {
@@ -344,13 +172,6 @@ fn push_frame(state: &mut State, subprog: usize, callsite: usize, set: impl FnOn
     Some(())
 }
 
-fn func_proto(btf: &Btf, func: TypeId) -> Option<TypeId> {
-    match btf.get(func)? {
-        Type::Func { proto, .. } => Some(*proto),
-        _ => None,
-    }
-}
-
 /// Tags on a function: component (argument, or none) and text.
 pub fn decl_tags(btf: &Btf, func: TypeId) -> Vec<(Option<usize>, &str)> {
     btf.types()
@@ -362,11 +183,6 @@ pub fn decl_tags(btf: &Btf, func: TypeId) -> Vec<(Option<usize>, &str)> {
             _ => None,
         })
         .collect()
-}
-
-fn tags_of<'a>(tags: &[(Option<usize>, &'a str)], index: usize) -> Vec<&'a str> {
-    let mine = tags.iter().filter(|(component, _)| *component == Some(index));
-    mine.map(|(_, text)| *text).filter(|text| text.starts_with("arg:")).collect()
 }
 
 /// One function on the way down.

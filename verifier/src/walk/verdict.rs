@@ -13,7 +13,7 @@ use crate::diag::people::{self, Diagnosis};
 use crate::diag::reject::Reject;
 use crate::release::{Need, Rules, needs};
 use crate::state::State;
-use crate::step::subprog;
+use crate::step::{global, subprog};
 use crate::{Facts, LogLevel, Rejection, Stats, VerifiedProgram};
 
 /// Flags whose meaning is here.
@@ -182,7 +182,7 @@ fn passes(walk: &mut Walk<'_>, structure: &Structure) -> Result<(), Reject> {
         walk.log_live();
     }
     let beginning = walk.log.position();
-    subprog::note_main_arguments(walk);
+    global::note_main_arguments(walk);
     walk.run(0, State::main_entry())?;
     walk.log.rewind(beginning);
     // Global functions that were called are judged once, for any arguments; they may call others.
@@ -194,7 +194,7 @@ fn passes(walk: &mut Walk<'_>, structure: &Structure) -> Result<(), Reject> {
         done[index] = true;
         let name = walk.subprog_name(index);
         walk.log.push(&format!("Validating {name}() func#{index}...\n"));
-        let entry = subprog::global_entry(walk, index)?;
+        let entry = global::global_entry(walk, index)?;
         walk.store.clear();
         walk.run(index, entry)?;
         walk.log.rewind(beginning);
