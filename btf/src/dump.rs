@@ -8,9 +8,10 @@ use crate::types::*;
 
 impl Btf {
     /// All types, a line for each and an indented one for each member, as `bpftool btf dump file X format raw` prints them.
+    /// Of split BTF only its own, as with bpftool's `-B`.
     pub fn dump_raw(&self) -> String {
         let mut out = String::new();
-        for (id, ty) in self.types().iter().enumerate().skip(1) {
+        for (id, ty) in self.types().iter().enumerate().skip(self.own_start().index()) {
             // Writing into a String cannot fail.
             let _ = self.dump_type(&mut out, id, ty);
         }

@@ -26,6 +26,8 @@ pub enum BtfError {
     BadName { id: u32, name: u32, offset: usize },
     #[error("BTF type [{id}] refers to type [{to}], which is not there")]
     BadReference { id: u32, to: u32 },
+    #[error("split BTF has another byte order than its base")]
+    OtherEndian,
     #[error("BTF has more than 1048575 types at offset {offset:#x}")]
     TooManyTypes { offset: usize },
     #[error("BTF.ext {what} record size {found} at offset {offset:#x} is not usable")]
@@ -36,6 +38,8 @@ pub enum BtfError {
     NoSize(TypeId),
     #[error("BTF type [{}] is a chain of more than 32 types", .0.0)]
     TooDeep(TypeId),
+    #[error("BTF type [{}] cannot be written in C", .0.0)]
+    NotInC(TypeId),
     #[error("a value of BTF type [{}] needs {need} bytes, {have} are given", .id.0)]
     ShortValue { id: TypeId, need: usize, have: usize },
     #[error("a value of BTF type [{}] has too many parts to print", .0.0)]

@@ -4,12 +4,13 @@
 //! assembled program, [`CoreResolver`] answers CO-RE relocations against a kernel's types. The format is documented in the kernel's `Documentation/bpf/btf.rst`; both byte orders are read.
 //!
 //! Input is hostile: every offset is checked, every type reference points at a type that is there, and chains and trees
-//! are walked under the limits named here. Deliberately absent for now: split BTF, dumping as C.
+//! are walked under the limits named here.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod c;
 mod dump;
 mod error;
 mod ext;

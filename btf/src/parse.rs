@@ -103,18 +103,39 @@ impl Btf {
     /// All 19 kinds are known. Every name lies in the string section and every reference points at a type that is there;
     /// chains may still be circular, which the queries answer with an error.
     pub fn parse(bytes: &[u8]) -> Result<Btf, BtfError> {
+        Btf::read(bytes, Btf::empty(), false)
+    }
+
+    /// Reads split BTF, as a kernel module has it: its types and strings are numbered on from those of `base`.
+    ///
+    /// The result has the types of both, so that every question to it is answered as for one; [`Btf::own_start`] says where
+    /// the split ones start. Errors: as of [`Btf::parse`]; a base of the other byte order.
+    pub fn parse_split(bytes: &[u8], base: &Btf) -> Result<Btf, BtfError> {
+        Btf::read(bytes, base.clone(), true)
+    }
+
+    fn read(bytes: &[u8], base: Btf, is_split: bool) -> Result<Btf, BtfError> {
         let (mut r, header_len) = open_header(bytes, HEADER_LEN)?;
         let [type_off, type_len, str_off, str_len] =
             [r.u32("header")?, r.u32("header")?, r.u32("header")?, r.u32("header")?].map(|n| n as usize);
-        let base = header_len as usize;
-        let strings_at = base.saturating_add(str_off);
+        if is_split && r.endian() != base.endian() {
+            return Err(BtfError::OtherEndian);
+        }
+        let start = header_len as usize;
+        let strings_at = start.saturating_add(str_off);
         r.part("string section", strings_at, str_len)?;
-        let strings = read_strings(&bytes[strings_at..strings_at + str_len], strings_at)?;
+        let raw = &bytes[strings_at..strings_at + str_len];
+        let (mut strings, mut types, own_start) = base.into_parts();
+        let own_start = if is_split { types.len() } else { own_start };
+        if is_split {
+            strings.push_str(&read_split_strings(raw, strings_at, strings.len())?);
+        } else {
+            strings = read_strings(raw, strings_at)?;
+        }
 
-        let types_at = base.saturating_add(type_off);
+        let types_at = start.saturating_add(type_off);
         let mut r = r.part("type section", types_at, type_len)?;
-        let mut types = Vec::with_capacity(r.remaining() / (TYPE_LEN + 4) + 1);
-        types.push(Type::Void);
+        types.reserve(r.remaining() / (TYPE_LEN + 4) + 1);
         while r.remaining() > 0 {
             if types.len() > MAX_TYPES {
                 return Err(BtfError::TooManyTypes { offset: r.pos() });
@@ -122,8 +143,8 @@ impl Btf {
             let ty = Record { id: types.len() as u32, offset: r.pos(), strings: strings.len() }.read(&mut r)?;
             types.push(ty);
         }
-        check_references(&types)?;
-        Ok(Btf::from_parts(strings, types, r.endian()))
+        check_references(&types, own_start)?;
+        Ok(Btf::from_parts(strings, types, r.endian(), own_start))
     }
 }
 
@@ -133,12 +154,24 @@ fn read_strings(raw: &[u8], offset: usize) -> Result<String, BtfError> {
     if raw.first() != Some(&0) || raw.last() != Some(&0) || raw.len() > MAX_STRINGS {
         return Err(BtfError::BadStrings { offset });
     }
+    Ok(as_text(raw))
+}
+
+/// The strings of split BTF have the empty one in their base, and may be none.
+fn read_split_strings(raw: &[u8], offset: usize, base: usize) -> Result<String, BtfError> {
+    if !matches!(raw.last(), None | Some(0)) || raw.len() + base > MAX_STRINGS {
+        return Err(BtfError::BadStrings { offset });
+    }
+    Ok(as_text(raw))
+}
+
+fn as_text(raw: &[u8]) -> String {
     let mut text = String::with_capacity(raw.len());
     for chunk in raw.utf8_chunks() {
         text.push_str(chunk.valid());
         text.extend(core::iter::repeat_n('?', chunk.invalid().len()));
     }
-    Ok(text)
+    text
 }
 
 /// Where a type record stands, for errors.
@@ -186,8 +219,8 @@ impl Record {
             14 => Type::Var { name, ty: to, linkage: self.linkage(r.u32(WHAT)?)? },
             15 => Type::Datasec { name, size: arg, vars: self.list(r, vlen, 12, read_sec_var)? },
             16 => Type::Float { name, size: self.one_of("float size", arg, &[2, 4, 8, 12, 16])? },
-            17 => Type::DeclTag { name, target: to, component: r.u32(WHAT)?.cast_signed() },
-            18 => Type::TypeTag { name, to },
+            17 => Type::DeclTag { name, target: to, component: r.u32(WHAT)?.cast_signed(), is_attribute: flag },
+            18 => Type::TypeTag { name, to, is_attribute: flag },
             19 => Type::Enum64(self.enumeration(r, name, arg, vlen, flag, true)?),
             kind => return Err(BtfError::UnknownKind { id: self.id, kind, offset: self.offset }),
         })
@@ -286,8 +319,8 @@ fn read_sec_var(r: &mut Reader<'_>) -> Result<SecVar, BtfError> {
 }
 
 /// Every type that another refers to must be there.
-fn check_references(types: &[Type]) -> Result<(), BtfError> {
-    for (id, ty) in types.iter().enumerate() {
+fn check_references(types: &[Type], own_start: usize) -> Result<(), BtfError> {
+    for (id, ty) in types.iter().enumerate().skip(own_start) {
         let check = |to: TypeId| {
             if to.index() < types.len() { Ok(()) } else { Err(BtfError::BadReference { id: id as u32, to: to.0 }) }
         };

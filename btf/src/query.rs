@@ -15,16 +15,27 @@ pub struct Btf {
     strings: String,
     types: Vec<Type>,
     endian: Endian,
+    own_start: usize,
 }
 
 impl Btf {
-    pub(crate) fn from_parts(strings: String, types: Vec<Type>, endian: Endian) -> Btf {
-        Btf { strings, types, endian }
+    pub(crate) fn from_parts(strings: String, types: Vec<Type>, endian: Endian, own_start: usize) -> Btf {
+        Btf { strings, types, endian, own_start }
+    }
+
+    /// Strings, types, and where the own ones start.
+    pub(crate) fn into_parts(self) -> (String, Vec<Type>, usize) {
+        (self.strings, self.types, self.own_start)
+    }
+
+    /// The number of the first type that is not `void` and not from the base of split BTF.
+    pub fn own_start(&self) -> TypeId {
+        TypeId(self.own_start as u32)
     }
 
     /// A BTF without types.
     pub fn empty() -> Btf {
-        Btf { strings: String::from("\0"), types: alloc::vec![Type::Void], endian: Endian::Little }
+        Btf { strings: String::from("\0"), types: alloc::vec![Type::Void], endian: Endian::Little, own_start: 1 }
     }
 
     /// Byte order of the file, and of the values it describes.

@@ -258,15 +258,18 @@ pub enum Type {
         name: StrOff,
         size: u32,
     },
-    /// `component` is the number of a member or parameter, or -1 for the target itself.
+    /// `component` is the number of a member or parameter, or -1 for the target itself. With the kind's flag it is no tag
+    /// but any attribute of C, its name what stands between the double parentheses; so are type tags. Since 6.15.
     DeclTag {
         name: StrOff,
         target: TypeId,
         component: i32,
+        is_attribute: bool,
     },
     TypeTag {
         name: StrOff,
         to: TypeId,
+        is_attribute: bool,
     },
 }
 

@@ -91,11 +91,12 @@ impl Writer {
                 vars.iter().for_each(|v| self.all(&[v.ty.0, v.offset, v.size]));
             }
             Type::Float { name, size } => self.record(kind, *name, 0, false, *size),
-            Type::DeclTag { name, target, component } => {
-                self.record(kind, *name, 0, false, target.0);
+            Type::DeclTag { name, target, component, is_attribute } => {
+                self.record(kind, *name, 0, *is_attribute, target.0);
                 self.u32(component.cast_unsigned());
             }
-            Type::Typedef { name, to } | Type::TypeTag { name, to } => self.record(kind, *name, 0, false, to.0),
+            Type::TypeTag { name, to, is_attribute } => self.record(kind, *name, 0, *is_attribute, to.0),
+            Type::Typedef { name, to } => self.record(kind, *name, 0, false, to.0),
             Type::Ptr { to } | Type::Volatile { to } | Type::Const { to } | Type::Restrict { to } => {
                 self.record(kind, StrOff(0), 0, false, to.0);
             }

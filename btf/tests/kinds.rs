@@ -137,6 +137,7 @@ fn info_finds_by_slot() {
 fn exercise(bytes: &[u8]) {
     if let Ok(btf) = Btf::parse(bytes) {
         btf.dump_raw();
+        let _ = btf.dump_c();
         for id in (0..btf.types().len() as u32).map(TypeId) {
             let _ = btf.size_of(id);
             let _ = format_value(&btf, id, &[0x5a; 256]);

@@ -69,7 +69,9 @@ Examples:
   ring3 dump jited lb.bpf.o --program lb                  the machine code
   ring3 dump jited lb.bpf.o --program lb --arch arm64     the machine code of another machine
   ring3 dump maps -o json flows.bpf.o                     the definitions of the maps
-  ring3 dump btf /sys/kernel/btf/vmlinux | less           types; also of a raw BTF file";
+  ring3 dump btf flows.bpf.o | less                       types; also of a raw BTF file
+  ring3 dump btf --format c /sys/kernel/btf/vmlinux > vmlinux.h
+  ring3 dump btf --format c -B /sys/kernel/btf/vmlinux /sys/kernel/btf/nf_tables";
 
 const LOAD_EXAMPLES: &str = "\
 Examples:
@@ -250,9 +252,26 @@ pub struct DumpArgs {
     /// The machine of jited
     #[arg(long, value_enum, default_value_t = Machine::Host)]
     pub arch: Machine,
-    /// How to print; json is for maps
+    /// How to write types: c is a header that clang compiles, as vmlinux.h
+    #[arg(long, value_enum)]
+    pub format: Option<BtfFormat>,
+    /// The kernel's BTF, where the types of OBJ are those of a module and go on from it
+    #[arg(short = 'B', long, value_name = "FILE")]
+    pub base_btf: Option<PathBuf>,
+    /// How to print; json is for maps and btf
     #[arg(short = 'o', long = "output", value_enum, default_value_t = RunFormat::Table)]
     pub output: RunFormat,
+}
+
+/// How `dump btf` writes types.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BtfFormat {
+    /// A line for each type, as bpftool prints them
+    Raw,
+    /// C declarations in the order that C needs
+    C,
+    /// One object, as bpftool -j prints it
+    Json,
 }
 
 /// A machine to emit code for.

@@ -10,20 +10,24 @@ use ring3::{Backend, Engine, MapDef, Object, Options};
 use serde_json::{Value as Json, json};
 
 use crate::Outcome;
-use crate::args::{Dialect, DumpArgs, Machine, RunFormat, What};
+use crate::args::{BtfFormat, Dialect, DumpArgs, Machine, RunFormat, What};
 use crate::error::CliError;
 use crate::listing;
 use crate::output::{Ink, Out, hex, printable};
 use crate::run::choose;
 use crate::table::{Column, line};
+use crate::types;
 
 /// How a raw BTF file starts, in either byte order.
 const BTF_MAGIC: [[u8; 2]; 2] = [[0x9f, 0xeb], [0xeb, 0x9f]];
 
 /// Shows one thing of an object.
 pub fn dump(args: &DumpArgs, out: &mut Out) -> Result<Outcome, CliError> {
-    if args.output == RunFormat::Json && args.what != What::Maps {
-        return Err(CliError::input("-o json is for 'dump maps'"));
+    if args.output == RunFormat::Json && !matches!(args.what, What::Maps | What::Btf) {
+        return Err(CliError::input("-o json is for 'dump maps' and 'dump btf'"));
+    }
+    if (args.format.is_some() || args.base_btf.is_some()) && args.what != What::Btf {
+        return Err(CliError::input("--format and --base-btf are for 'dump btf'"));
     }
     if args.dialect == Dialect::Mnemonic && args.what != What::Asm {
         return Err(CliError::input("--dialect mnemonic is for 'dump asm'"));
@@ -33,8 +37,18 @@ pub fn dump(args: &DumpArgs, out: &mut Out) -> Result<Outcome, CliError> {
     }
     let bytes = ring3::read(&args.object, ring3::object::MAX_FILE)?;
     if args.what == What::Btf && BTF_MAGIC.iter().any(|magic| bytes.starts_with(magic)) {
-        let btf = Btf::parse(&bytes).map_err(|e| CliError::file(&args.object, e))?;
-        return btf_text(&btf, out);
+        let btf = match &args.base_btf {
+            None => Btf::parse(&bytes),
+            Some(path) => {
+                let base = ring3::read(path, ring3::object::MAX_FILE)?;
+                let base = Btf::parse(&base).map_err(|e| CliError::file(path, e))?;
+                Btf::parse_split(&bytes, &base)
+            }
+        };
+        return btf_text(args, &btf.map_err(|e| CliError::file(&args.object, e))?, out);
+    }
+    if args.base_btf.is_some() {
+        return Err(CliError::file(&args.object, "--base-btf is for raw BTF files, and this is none"));
     }
     let object = Object::parse(&args.object.to_string_lossy(), &bytes).map_err(CliError::input)?;
     match args.what {
@@ -43,14 +57,19 @@ pub fn dump(args: &DumpArgs, out: &mut Out) -> Result<Outcome, CliError> {
         What::Jited => translated(args, &object, Some(args.arch.into()), out),
         What::Maps => maps(args, &object, out),
         What::Btf => match object.btf() {
-            Some(btf) => btf_text(btf, out),
+            Some(btf) => btf_text(args, btf, out),
             None => Err(CliError::file(&args.object, "it has no BTF (compile with -g)")),
         },
     }
 }
 
-fn btf_text(btf: &Btf, out: &mut Out) -> Result<Outcome, CliError> {
-    writeln!(out, "{}", btf.dump_raw().trim_end())?;
+fn btf_text(args: &DumpArgs, btf: &Btf, out: &mut Out) -> Result<Outcome, CliError> {
+    let default = if args.output == RunFormat::Json { BtfFormat::Json } else { BtfFormat::Raw };
+    match args.format.unwrap_or(default) {
+        BtfFormat::Raw => writeln!(out, "{}", btf.dump_raw().trim_end())?,
+        BtfFormat::C => write!(out, "{}", btf.dump_c().map_err(|e| CliError::file(&args.object, e))?)?,
+        BtfFormat::Json => writeln!(out, "{}", types::json(btf))?,
+    }
     Ok(Outcome::Good)
 }
 

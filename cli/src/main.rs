@@ -22,6 +22,7 @@ mod releases;
 mod run;
 mod sarif;
 mod table;
+mod types;
 mod value;
 mod verify;
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{example, ring3, words};
+use common::{example, ring3, scratch, words};
 use serde_json::Value;
 
 #[test]
@@ -61,6 +61,29 @@ fn btf_of_objects_and_of_raw_files() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stdout.starts_with("[1] PTR '(anon)' type_id=0\n[2] FUNC_PROTO '(anon)' ret_type_id=3 vlen=1\n"));
     assert!(ran.stdout.ends_with('\n'));
+    let json: Value = serde_json::from_str(&words("dump btf -o json hello.bpf.o").stdout).unwrap();
+    assert_eq!(json["types"][0]["kind"], "PTR");
+    let c = words("dump btf --format c flows.bpf.o").stdout;
+    assert!(c.starts_with("#ifndef __VMLINUX_H__\n") && c.contains("struct protocol {\n"), "{c}");
+}
+
+#[test]
+fn btf_of_a_module_goes_on_from_the_kernels() {
+    // Its one type is a pointer to type 1 of the base; it has no strings of its own.
+    let split = [&[0x9f, 0xeb, 1, 0][..], &words32(&[24, 0, 12, 12, 0, 0, 2 << 24, 1])].concat();
+    let split = scratch("module.btf", &split);
+    let base = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../btf/tests/data/kinds.el.btf");
+    let ran = ring3(["dump", "btf", "-B", base.to_str().unwrap(), split.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.ends_with("] PTR '(anon)' type_id=1\n"), "{ran:?}");
+    assert_eq!(ran.stdout.lines().count(), 1);
+    let alone = ring3(["dump", "btf", split.to_str().unwrap()]);
+    assert_eq!(alone.code, Some(2), "{alone:?}");
+}
+
+/// Little-endian bytes.
+fn words32(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
 #[test]
@@ -95,7 +118,10 @@ fn usage_errors_have_status_2_and_say_what_is_possible() {
         ("run drop_icmp.bpf.o --packet 00 --ctx x", "cannot be used with"),
         ("run tail.bpf.o --packet 00", "which program? --program with one of count_icmp, count_tcp"),
         ("run tail.bpf.o --program none --packet 00", "there is no program 'none'"),
-        ("dump btf -o json hello.bpf.o", "-o json is for"),
+        ("dump asm -o json hello.bpf.o", "-o json is for"),
+        ("dump asm --format c hello.bpf.o", "--format and --base-btf are for 'dump btf'"),
+        ("dump btf --format yaml hello.bpf.o", "possible values: raw, c, json"),
+        ("dump btf -B hello.bpf.o hello.bpf.o", "hello.bpf.o: --base-btf is for raw BTF files"),
         ("dump xlated --dialect mnemonic hello.bpf.o", "--dialect mnemonic is for 'dump asm'"),
         ("run lb.bpf.o --set pick --packet 00", "'pick' is not KEY=VALUE"),
         ("run lb.bpf.o --set pick=many --packet 00", "global variable 'pick': 'many' is not a value"),

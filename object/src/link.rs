@@ -106,7 +106,7 @@ impl<'o> Linker<'o> {
         let (btf, functions) = (self.object.btf.as_deref()?, &self.object.functions);
         let id = btf.find(&functions[main].name, Kind::Func)?;
         let name = btf.types().iter().find_map(|ty| match ty {
-            Type::DeclTag { name, target, component: -1 } if *target == id => {
+            Type::DeclTag { name, target, component: -1, .. } if *target == id => {
                 btf.string(*name).strip_prefix(EXCEPTION_CALLBACK)
             }
             _ => None,

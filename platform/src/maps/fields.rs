@@ -324,7 +324,7 @@ impl Search<'_> {
             None => i32::try_from(at.index).ok(),
         };
         let tags = self.btf.types().iter().filter_map(|ty| match ty {
-            Type::DeclTag { name, target, component: on } if *target == at.holder && *on == component.unwrap_or(-1) => {
+            Type::DeclTag { name, target, component: on, .. } if *target == at.holder && *on == component.unwrap_or(-1) => {
                 self.btf.string(*name).strip_prefix("contains:")
             }
             _ => None,
@@ -350,7 +350,7 @@ impl Search<'_> {
             Some(_) | None => ty,
         };
         let Some(Type::Ptr { to }) = self.btf.get(plain) else { return Ok(None) };
-        let Some(Type::TypeTag { name, to }) = self.btf.get(*to) else { return Ok(None) };
+        let Some(Type::TypeTag { name, to, is_attribute: false }) = self.btf.get(*to) else { return Ok(None) };
         if matches!(self.btf.get(*to), Some(Type::TypeTag { .. })) {
             return Err(Broken);
         }

@@ -248,7 +248,7 @@ pub fn structure(btf: &Btf, id: TypeId) -> Option<TypeId> {
 /// What the tag in front of what a pointer leads to says.
 pub fn tag(btf: &Btf, to: TypeId) -> Trust {
     match btf.get(to) {
-        Some(Type::TypeTag { name, .. }) => match btf.string(*name) {
+        Some(Type::TypeTag { name, is_attribute: false, .. }) => match btf.string(*name) {
             "user" => Trust::USER,
             "percpu" => Trust::PERCPU,
             "rcu" => Trust::RCU,

@@ -177,7 +177,7 @@ pub fn decl_tags(btf: &Btf, func: TypeId) -> Vec<(Option<usize>, &str)> {
     btf.types()
         .iter()
         .filter_map(|ty| match ty {
-            Type::DeclTag { name, target, component } if *target == func => {
+            Type::DeclTag { name, target, component, .. } if *target == func => {
                 Some((usize::try_from(*component).ok(), btf.string(*name)))
             }
             _ => None,

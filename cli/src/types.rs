@@ -1,0 +1,106 @@
+//! Types of a BTF as JSON, in the words of `bpftool -j btf dump`.
+
+use ring3::btf::{Btf, Composite, Enumeration, IntEncoding, StrOff, Type};
+use serde_json::{Value as Json, json};
+
+/// `{"types": [...]}`; of split BTF only its own.
+pub fn json(btf: &Btf) -> Json {
+    let own = btf.types().iter().enumerate().skip(btf.own_start().index());
+    json!({ "types": own.map(|(id, ty)| one(btf, id, ty)).collect::<Vec<_>>() })
+}
+
+fn name(btf: &Btf, name: StrOff) -> &str {
+    match btf.string(name) {
+        "" => "(anon)",
+        text => text,
+    }
+}
+
+fn one(btf: &Btf, id: usize, ty: &Type) -> Json {
+    let mut json = json!({ "id": id, "kind": ty.kind().name(), "name": name(btf, ty.name()) });
+    match ty {
+        Type::Void => {}
+        Type::Int(int) => {
+            let encoding = match int.encoding {
+                IntEncoding::Unsigned => "(none)",
+                IntEncoding::Signed => "SIGNED",
+                IntEncoding::Char => "CHAR",
+                IntEncoding::Bool => "BOOL",
+                IntEncoding::Other(_) => "UNKN",
+            };
+            let facts =
+                json!({ "size": int.size, "bits_offset": int.bit_offset, "nr_bits": int.bits, "encoding": encoding });
+            add(&mut json, facts);
+        }
+        Type::Ptr { to }
+        | Type::Typedef { to, .. }
+        | Type::Volatile { to }
+        | Type::Const { to }
+        | Type::Restrict { to }
+        | Type::TypeTag { to, .. } => add(&mut json, json!({ "type_id": to.0 })),
+        Type::Array { elem, index, len } => {
+            add(&mut json, json!({ "type_id": elem.0, "index_type_id": index.0, "nr_elems": len }));
+        }
+        Type::Struct(c) | Type::Union(c) => add(&mut json, composite(btf, c)),
+        Type::Enum(e) | Type::Enum64(e) => add(&mut json, enumeration(btf, e)),
+        Type::Fwd { is_union, .. } => add(&mut json, json!({ "fwd_kind": if *is_union { "union" } else { "struct" } })),
+        Type::Func { proto, linkage, .. } => {
+            add(&mut json, json!({ "type_id": proto.0, "linkage": linkage.name() }));
+        }
+        Type::FuncProto { ret, params } => {
+            let params: Vec<Json> =
+                params.iter().map(|p| json!({ "name": name(btf, p.name), "type_id": p.ty.0 })).collect();
+            add(&mut json, json!({ "ret_type_id": ret.0, "vlen": params.len(), "params": params }));
+        }
+        Type::Var { ty, linkage, .. } => add(&mut json, json!({ "type_id": ty.0, "linkage": linkage.name() })),
+        Type::Datasec { size, vars, .. } => {
+            let vars: Vec<Json> =
+                vars.iter().map(|v| json!({ "type_id": v.ty.0, "offset": v.offset, "size": v.size })).collect();
+            add(&mut json, json!({ "size": size, "vlen": vars.len(), "vars": vars }));
+        }
+        Type::Float { size, .. } => add(&mut json, json!({ "size": size })),
+        Type::DeclTag { target, component, .. } => {
+            add(&mut json, json!({ "type_id": target.0, "component_idx": component }));
+        }
+    }
+    json
+}
+
+fn composite(btf: &Btf, c: &Composite) -> Json {
+    let member = |m: &ring3::btf::Member| {
+        let mut json = json!({ "name": name(btf, m.name), "type_id": m.ty.0, "bits_offset": m.bit_offset });
+        if m.bitfield_size != 0 {
+            json["bitfield_size"] = m.bitfield_size.into();
+        }
+        json
+    };
+    json!({ "size": c.size, "vlen": c.members.len(), "members": c.members.iter().map(member).collect::<Vec<_>>() })
+}
+
+fn enumeration(btf: &Btf, e: &Enumeration) -> Json {
+    let number = |value: i64| if e.signed { Json::from(value) } else { Json::from(value.cast_unsigned()) };
+    let values: Vec<Json> =
+        e.values.iter().map(|v| json!({ "name": name(btf, v.name), "val": number(v.value) })).collect();
+    let encoding = if e.signed { "SIGNED" } else { "UNSIGNED" };
+    json!({ "encoding": encoding, "size": e.size, "vlen": values.len(), "values": values })
+}
+
+/// Puts the members of one object behind those of another.
+fn add(json: &mut Json, more: Json) {
+    if let (Json::Object(json), Json::Object(more)) = (json, more) {
+        json.extend(more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// But for one number: bpftool 7.1 prints unsigned constants of 2^31 and more as if they were negative ones of 64 bits.
+    #[test]
+    fn shape_is_bpftools() {
+        let btf = Btf::parse(include_bytes!("../../btf/tests/data/kinds.el.btf")).unwrap();
+        let bpftool: Json = serde_json::from_str(include_str!("../../btf/tests/data/kinds.json")).unwrap();
+        assert_eq!(json(&btf), bpftool);
+    }
+}
