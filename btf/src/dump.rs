@@ -30,13 +30,7 @@ impl Btf {
         match ty {
             Type::Void => {}
             Type::Int(int) => {
-                let encoding = match int.encoding {
-                    IntEncoding::Unsigned => "(none)",
-                    IntEncoding::Signed => "SIGNED",
-                    IntEncoding::Char => "CHAR",
-                    IntEncoding::Bool => "BOOL",
-                    IntEncoding::Other(_) => "UNKN",
-                };
+                let encoding = int.encoding.name();
                 let Int { size, bit_offset, bits, .. } = int;
                 write!(out, " size={size} bits_offset={bit_offset} nr_bits={bits} encoding={encoding}")?;
             }

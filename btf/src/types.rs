@@ -98,6 +98,19 @@ pub enum IntEncoding {
     Other(u8),
 }
 
+impl IntEncoding {
+    /// The word that bpftool prints.
+    pub const fn name(self) -> &'static str {
+        match self {
+            IntEncoding::Unsigned => "(none)",
+            IntEncoding::Signed => "SIGNED",
+            IntEncoding::Char => "CHAR",
+            IntEncoding::Bool => "BOOL",
+            IntEncoding::Other(_) => "UNKN",
+        }
+    }
+}
+
 /// `BTF_KIND_INT`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Int {

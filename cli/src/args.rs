@@ -204,6 +204,9 @@ pub struct RunArgs {
     /// The context's bytes, for types without a packet (tracepoint, kprobe, ...); what is missing is zero
     #[arg(long, value_name = "FILE")]
     pub ctx: Option<PathBuf>,
+    /// BTF of a kernel, as in /sys/kernel/btf/vmlinux, for objects with CO-RE relocations
+    #[arg(long, value_name = "FILE")]
+    pub btf: Option<PathBuf>,
     /// Set a global variable, or a part of one (`config.ports[1]=53`), before the program is loaded
     #[arg(long, value_name = "GLOBAL=VALUE")]
     pub set: Vec<String>,
@@ -243,6 +246,9 @@ pub struct DumpArgs {
     /// Only this program
     #[arg(long, value_name = "NAME")]
     pub program: Option<String>,
+    /// BTF of a kernel, as in /sys/kernel/btf/vmlinux: CO-RE relocations of xlated and jited are for it
+    #[arg(long, value_name = "FILE")]
+    pub btf: Option<PathBuf>,
     /// Take programs to be of this type, whatever their sections are called
     #[arg(long = "type", value_name = "TYPE", value_parser = program_type)]
     pub kind: Option<ProgType>,

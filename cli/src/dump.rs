@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use ring3::btf::{Btf, TypeId};
+use ring3::btf::{Btf, CoreTarget, TypeId};
 use ring3::jit::{Arch, Jit};
 use ring3::platform::maps::Pinning;
 use ring3::{Backend, Engine, MapDef, Object, Options};
@@ -16,10 +16,7 @@ use crate::listing;
 use crate::output::{Ink, Out, hex, printable};
 use crate::run::choose;
 use crate::table::{Column, line};
-use crate::types;
-
-/// How a raw BTF file starts, in either byte order.
-const BTF_MAGIC: [[u8; 2]; 2] = [[0x9f, 0xeb], [0xeb, 0x9f]];
+use crate::types::{self, is_btf, with_types};
 
 /// Shows one thing of an object.
 pub fn dump(args: &DumpArgs, out: &mut Out) -> Result<Outcome, CliError> {
@@ -36,14 +33,10 @@ pub fn dump(args: &DumpArgs, out: &mut Out) -> Result<Outcome, CliError> {
         return Err(CliError::input("--arch is for 'dump jited'"));
     }
     let bytes = ring3::read(&args.object, ring3::object::MAX_FILE)?;
-    if args.what == What::Btf && BTF_MAGIC.iter().any(|magic| bytes.starts_with(magic)) {
+    if args.what == What::Btf && is_btf(&bytes) {
         let btf = match &args.base_btf {
             None => Btf::parse(&bytes),
-            Some(path) => {
-                let base = ring3::read(path, ring3::object::MAX_FILE)?;
-                let base = Btf::parse(&base).map_err(|e| CliError::file(path, e))?;
-                Btf::parse_split(&bytes, &base)
-            }
+            Some(path) => Btf::parse_split(&bytes, &types::read(path)?),
         };
         return btf_text(args, &btf.map_err(|e| CliError::file(&args.object, e))?, out);
     }
@@ -87,11 +80,14 @@ fn options(args: &DumpArgs) -> Options {
 
 fn asm(args: &DumpArgs, object: &Object, out: &mut Out) -> Result<Outcome, CliError> {
     let mut worst = Outcome::Good;
+    // Without a kernel's types the instructions are those of the file.
+    let core = args.btf.as_deref().map(types::read).transpose()?.map(|btf| Arc::new(CoreTarget::new(Arc::new(btf))));
+    let options = Options { core_by_kernel: core.is_none(), core, ..options(args) };
     for (at, name) in programs(args, object)?.iter().enumerate() {
         if at > 0 {
             writeln!(out)?;
         }
-        match object.program(name, &options(args)) {
+        match object.program(name, &options) {
             Ok(program) => listing::asm(&program, args.dialect, out)?,
             Err(error) => {
                 out.flush()?;
@@ -105,7 +101,8 @@ fn asm(args: &DumpArgs, object: &Object, out: &mut Out) -> Result<Outcome, CliEr
 
 /// What the engines see, or the code for a machine.
 fn translated(args: &DumpArgs, object: &Object, arch: Option<Arch>, out: &mut Out) -> Result<Outcome, CliError> {
-    let mut instance = Engine::new().backend(Backend::Interpreter).load_with(object, &options(args))?;
+    let engine = with_types(Engine::new().backend(Backend::Interpreter), args.btf.as_deref())?;
+    let mut instance = engine.load_with(object, &options(args))?;
     let mut worst = Outcome::Good;
     for (at, name) in programs(args, object)?.iter().enumerate() {
         if at > 0 {

@@ -20,6 +20,7 @@ use crate::diff::diff;
 use crate::error::CliError;
 use crate::output::{Ink, Out, hex, printable};
 use crate::table::{Column, line};
+use crate::types::with_types;
 use crate::value;
 use crate::verify::duration;
 
@@ -90,8 +91,8 @@ fn load(args: &RunArgs) -> Result<(Instance, String, Object), CliError> {
         ring3::set_global(&mut object, path.trim(), text)?;
     }
     let name = choose(&object, args.program.as_deref())?;
-    let engine =
-        Engine::new().backend(if args.check_states { Backend::States } else { EngineArg::backend(args.engine) });
+    let backend = if args.check_states { Backend::States } else { EngineArg::backend(args.engine) };
+    let engine = with_types(Engine::new().backend(backend), args.btf.as_deref())?;
     let instance = engine.load_with(&object, &Options { kind: args.kind, ..Options::default() })?;
     Ok((instance, name, object))
 }
@@ -125,7 +126,8 @@ fn rejected(args: &RunArgs, object: &Object, name: &str, error: Error) -> Result
     };
     let options = Options { kind: args.kind, ..Options::default() };
     let mut stderr = std::io::stderr().lock();
-    if let Err(Error::Rejected { rejection, .. }) = Engine::new().verify(object, &culprit, &options, LogLevel(1)) {
+    let engine = with_types(Engine::new(), args.btf.as_deref())?;
+    if let Err(Error::Rejected { rejection, .. }) = engine.verify(object, &culprit, &options, LogLevel(1)) {
         write!(stderr, "{}", rejection.log)?;
     }
     let through = if culprit == name { String::new() } else { format!(" (which '{name}' can call)") };

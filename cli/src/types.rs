@@ -1,7 +1,40 @@
-//! Types of a BTF as JSON, in the words of `bpftool -j btf dump`.
+//! Types from files, and as JSON in the words of `bpftool -j btf dump`.
 
-use ring3::btf::{Btf, Composite, Enumeration, IntEncoding, StrOff, Type};
+use std::path::Path;
+
+use ring3::btf::{Btf, Composite, Enumeration, StrOff, Type};
+use ring3::{Engine, Object};
 use serde_json::{Value as Json, json};
+
+use crate::error::CliError;
+
+/// How a raw BTF file starts, in either byte order.
+const MAGIC: [[u8; 2]; 2] = [[0x9f, 0xeb], [0xeb, 0x9f]];
+
+/// Is it a raw BTF file?
+pub fn is_btf(bytes: &[u8]) -> bool {
+    MAGIC.iter().any(|magic| bytes.starts_with(magic))
+}
+
+/// Types from a raw BTF file, or from an object that has them.
+pub fn read(path: &Path) -> Result<Btf, CliError> {
+    let bytes = ring3::read(path, ring3::object::MAX_FILE)?;
+    // Only what is an ELF file is read as one: errors are to be about what the file wants to be.
+    if bytes.starts_with(b"\x7fELF") {
+        let object = Object::parse(&path.to_string_lossy(), &bytes).map_err(CliError::input)?;
+        let btf = object.btf().ok_or_else(|| CliError::file(path, "it has no BTF (compile with -g)"))?;
+        return Ok((**btf).clone());
+    }
+    Btf::parse(&bytes).map_err(|e| CliError::file(path, e))
+}
+
+/// The engine with a kernel's types, if a file of them is named.
+pub fn with_types(engine: Engine, btf: Option<&Path>) -> Result<Engine, CliError> {
+    Ok(match btf {
+        Some(path) => engine.btf(read(path)?),
+        None => engine,
+    })
+}
 
 /// `{"types": [...]}`; of split BTF only its own.
 pub fn json(btf: &Btf) -> Json {
@@ -21,15 +54,7 @@ fn one(btf: &Btf, id: usize, ty: &Type) -> Json {
     match ty {
         Type::Void => {}
         Type::Int(int) => {
-            let encoding = match int.encoding {
-                IntEncoding::Unsigned => "(none)",
-                IntEncoding::Signed => "SIGNED",
-                IntEncoding::Char => "CHAR",
-                IntEncoding::Bool => "BOOL",
-                IntEncoding::Other(_) => "UNKN",
-            };
-            let facts =
-                json!({ "size": int.size, "bits_offset": int.bit_offset, "nr_bits": int.bits, "encoding": encoding });
+            let facts = json!({ "size": int.size, "bits_offset": int.bit_offset, "nr_bits": int.bits, "encoding": int.encoding.name() });
             add(&mut json, facts);
         }
         Type::Ptr { to }

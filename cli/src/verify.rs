@@ -17,6 +17,7 @@ use crate::profile;
 use crate::releases::releases;
 use crate::sarif::{self, Finding};
 use crate::table::{Column, csv, line};
+use crate::types::with_types;
 
 /// Columns of the CSV form, which are also the names of the JSON fields.
 const FIELDS: [&str; 12] = [
@@ -100,14 +101,11 @@ struct Totals {
 
 /// Judges every program of every object. Bad files are told on standard error, and the others judged all the same.
 pub fn verify(args: &VerifyArgs, out: &mut Out) -> Result<Outcome, CliError> {
-    let mut engine = match args.kernel {
+    let engine = match args.kernel {
         KernelArg::One(release) => Engine::new().kernel(release),
         KernelArg::All => Engine::new(),
     };
-    if let Some(path) = &args.btf {
-        let bytes = ring3::read(path, ring3::object::MAX_FILE)?;
-        engine = engine.btf(ring3::btf::Btf::parse(&bytes).map_err(|e| CliError::file(path, e))?);
-    }
+    let engine = with_types(engine, args.btf.as_deref())?;
     let mut worst = Outcome::Good;
     let (mut objects, mut failures) = (Vec::new(), Vec::new());
     for path in &args.objects {

@@ -68,6 +68,32 @@ fn btf_of_objects_and_of_raw_files() {
 }
 
 #[test]
+fn objects_with_core_relocations() {
+    let data = |name: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../object/tests/data").join(name);
+        path.to_str().unwrap().to_owned()
+    };
+    let (object, kernel) = (data("core.el.bpf.o"), data("core_kernel.el.bpf.o"));
+    // As in the file: the program's own offset of `pid` is 0, the kernel's 16.
+    let plain = ring3(["dump", "asm", &object, "--program", "offsets"]);
+    assert_eq!(plain.code, Some(0), "{plain:?}");
+    assert!(plain.stdout.contains("*(u32 *)(r1 +0)"), "{plain:?}");
+    let relocated = ring3(["dump", "asm", &object, "--program", "offsets", "--btf", &kernel]);
+    assert!(relocated.stdout.contains("*(u32 *)(r1 +16)"), "{relocated:?}");
+    // `struct task` and `nickname` are there, `struct absent` is not.
+    let run = ["run", &object, "--program", "types", "--packet", "00000000000000000000000000000000", "-o", "json"];
+    let without = ring3(run);
+    assert_eq!(without.code, Some(2), "{without:?}");
+    assert!(without.stderr.contains("needs a kernel's BTF for CO-RE"), "{without:?}");
+    let with = ring3(run.iter().copied().chain(["--btf", &kernel]));
+    assert_eq!(with.code, Some(0), "{with:?}");
+    let json: Value = serde_json::from_str(with.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!(json["retval"], 5);
+    let xlated = ring3(["dump", "xlated", &object, "--program", "enum_value", "--btf", &kernel]);
+    assert!(xlated.stdout.contains("0x12345678"), "{xlated:?}");
+}
+
+#[test]
 fn btf_of_a_module_goes_on_from_the_kernels() {
     // Its one type is a pointer to type 1 of the base; it has no strings of its own.
     let split = [&[0x9f, 0xeb, 1, 0][..], &words32(&[24, 0, 12, 12, 0, 0, 2 << 24, 1])].concat();
