@@ -217,9 +217,49 @@ fn code_is_not_writable() {
         let parse = |text| u64::from_str_radix(text, 16).unwrap();
         (parse(from)..parse(to)).contains(&code.address())
     };
-    let line = maps.lines().find(inside).unwrap();
-    assert_eq!(line.split(' ').nth(1), Some("r-xp"), "{line}");
+    let at = maps.lines().position(|line| inside(&line)).unwrap();
+    let rights = |line: Option<&str>| line.and_then(|line| line.split(' ').nth(1)).unwrap_or("none").to_owned();
+    assert_eq!(rights(maps.lines().nth(at)), "r-xp", "{maps}");
+    // The pages on both sides can be neither read nor written nor executed.
+    let end = maps.lines().nth(at).and_then(|line| line.split([' ', '-']).nth(1)).unwrap();
+    assert!(maps.lines().nth(at + 1).unwrap().starts_with(end), "{maps}");
+    assert_eq!(rights(maps.lines().nth(at + 1)), "---p", "{maps}");
+    assert_eq!(rights(maps.lines().nth(at - 1)), "---p", "{maps}");
     assert!(maps.lines().all(|line| !line.contains(" rwx")), "memory that is writable and executable");
+}
+
+/// A process of its own that touches the code, or what is around it, in a way that is not allowed: it dies.
+#[test]
+#[cfg(target_os = "linux")]
+fn touching_the_code_is_fatal() {
+    const NAME: &str = "RING3_TEST_TOUCH";
+    let code = compiled("r0 = 7\nexit");
+    let len = code.code().len().next_multiple_of(4096) as u64;
+    let first = code.address();
+    if let Ok(what) = std::env::var(NAME) {
+        let at = |addr: u64| std::ptr::with_exposed_provenance_mut::<u8>(addr as usize);
+        // SAFETY: none; the process is to die of it.
+        unsafe {
+            match what.as_str() {
+                "write" => at(first).write_volatile(0),
+                "before" => assert_ne!(at(first - 1).read_volatile(), 0),
+                "behind" => assert_ne!(at(first + len).read_volatile(), 0),
+                _ => {
+                    let rest = std::mem::transmute::<*mut u8, extern "C" fn()>(at(first + len - 16));
+                    rest();
+                }
+            }
+        }
+        println!("alive");
+        return;
+    }
+    for what in ["write", "before", "behind", "execute"] {
+        let mut test = std::process::Command::new(std::env::current_exe().unwrap());
+        test.args(["--exact", "touching_the_code_is_fatal", "--nocapture"]).env(NAME, what);
+        let Ok(done) = test.output() else { return };
+        assert!(!done.status.success(), "{what}");
+        assert!(!String::from_utf8_lossy(&done.stdout).contains("alive"), "{what}");
+    }
 }
 
 #[test]

@@ -309,6 +309,7 @@ impl<'h> Env<'h> {
 
     /// Engines call this when they start a program: which one it is and how its callbacks are run. What it gives goes to
     /// `leave` at the end.
+    #[inline]
     pub fn enter(&mut self, linked: &Arc<Linked>, hook: CallHook) -> Entered {
         let regions = if linked.is_verified() {
             self.regions.take()
@@ -348,6 +349,7 @@ impl<'h> Env<'h> {
     }
 
     /// The counterpart of `enter`.
+    #[inline]
     pub fn leave(&mut self, entered: Entered) {
         // After the outermost program this one stays, for the next run.
         if let Some(linked) = entered.linked {

@@ -37,6 +37,7 @@ pub enum Context {
 
 impl Context {
     /// The value of R1.
+    #[inline]
     pub fn addr(&mut self) -> u64 {
         match self {
             Context::None => 0,
@@ -86,6 +87,7 @@ impl Context {
     }
 
     /// Writes the packet's addresses and length into the slots; to be called after every move.
+    #[inline]
     pub fn refresh(&mut self) {
         match self {
             Context::Xdp(xdp) => xdp.refresh(),
@@ -95,6 +97,7 @@ impl Context {
     }
 
     /// Whether a verified program of this type may run on it: it then has every slot that the proof allows it to reach.
+    #[inline]
     pub fn suits(&self, kind: ProgType) -> bool {
         let Some(layout) = ctx::layout(kind) else { return false };
         match self {

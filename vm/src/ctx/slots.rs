@@ -26,8 +26,8 @@ impl Slots {
 
     /// Whether this is memory by that very table. A table of the embedder with the same name might let it set addresses.
     pub(crate) fn is_of(&self, layout: &CtxLayout) -> bool {
-        let same = std::ptr::eq(self.layout, layout) || *self.layout == *layout;
-        same && self.words.len() * 8 >= layout.host_size()
+        // `new` made as many words as the table needs.
+        std::ptr::eq(self.layout, layout) || (*self.layout == *layout && self.words.len() * 8 >= layout.host_size())
     }
 
     /// The address for R1.
