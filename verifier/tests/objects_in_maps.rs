@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use ring3_btf::TypeId;
 use ring3_isa::assemble;
+use ring3_platform::maps::{Field, FieldKind, Fields};
 use ring3_platform::{MapDef, MapFlags, MapType, ProgType, Program, Target};
 use ring3_verifier::{LogLevel, verify};
 
@@ -95,4 +97,24 @@ fn fields_of_maps_without_types() {
     assert_eq!(access("*(u64 *)(r6 +0) = 1\n"), "only read from bpf_array is supported");
     // What may be read is told by the kernel's types, which are not there.
     assert!(access("r1 = *(u64 *)(r6 +0)\n").contains("without the kernel's types"));
+}
+
+/// Two look-ups in a map of maps (R6, R7), then a timer in the first one's map (R8).
+fn timers(then: &str) -> String {
+    let field = Field { kind: FieldKind::Timer, off: 8, target: TypeId::VOID, node: 0 };
+    let fields = Fields { typed: true, list: Arc::new([field]) };
+    let inner = MapDef { fields, ..MapDef::new("inner", MapType::Array, 4, 32, 4) };
+    let outer = MapDef { inner: Some(Box::new(inner)), ..MapDef::new("outer", MapType::ArrayOfMaps, 4, 4, 1) };
+    let find = |reg| format!("{LOOKUP}if r0 == 0 goto end\nr{reg} = r0\n");
+    let timer = "r1 = r6\nr2 = r10\nr2 += -8\ncall map_lookup_elem#1\nif r0 == 0 goto end\nr8 = r0\nr8 += 8\n";
+    said(ProgType::SchedCls, outer, &format!("{}{}{timer}{then}end: r0 = 0\nexit", find(6), find(7)))
+}
+
+#[test]
+fn a_timer_belongs_to_one_of_the_maps_that_look_alike() {
+    let init = |map| format!("r1 = r8\nr2 = r{map}\nr3 = 1\ncall timer_init#169\n");
+    assert_eq!(timers(&init(6)), "");
+    let other = "timer pointer in R1 map_uid=1 doesn't match map pointer in R2 map_uid=2";
+    assert_eq!(timers(&init(7)), other);
+    assert_eq!(timers("r1 = r8\nr2 = 1\nr3 = 0\ncall timer_start#171\n"), "");
 }

@@ -8,6 +8,10 @@ use ring3_platform::{Program, Target};
 use super::{At, Structure, calls_back, proto, target};
 use crate::diag::reject::Reject;
 
+/// Functions of the kernel whose callbacks run later on their own.
+const CALLS_LATER: [&str; 3] =
+    ["bpf_wq_set_callback_impl", "bpf_task_work_schedule_resume_impl", "bpf_task_work_schedule_signal_impl"];
+
 /// Depth-first over all edges. Loops are allowed: the walk finds out whether they end.
 pub fn walk(program: &Program, judge: &Target, structure: &mut Structure) -> Result<(), At> {
     let code = &program.code;
@@ -101,8 +105,12 @@ fn mark_kfunc(program: &Program, structure: &mut Structure, slot: usize) {
     let called = called.filter(|proto| proto.row.allows(program.kind) == Some(true));
     let has = |flag| called.is_some_and(|proto| proto.has(flag));
     let (asks, sleeps) = (has(KfuncFlags::ITER_NEXT), has(KfuncFlags::SLEEPABLE));
+    let calls_later = called.is_some_and(|proto| CALLS_LATER.contains(&proto.row.name));
     if sleeps {
         mark_sleep(structure, slot);
+    }
+    if calls_later {
+        structure.insns[slot].prune_point = true;
     }
     if asks {
         let here = &mut structure.insns[slot];

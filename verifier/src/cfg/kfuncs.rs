@@ -5,6 +5,7 @@
 use ring3_btf::{Btf, Kind, Type, TypeId};
 use ring3_isa::{Callee, Insn};
 use ring3_platform::kfuncs::{Kfunc, KfuncFlags, base_name};
+use ring3_platform::maps::FieldKind;
 use ring3_platform::{Program, Target, ctx, kfunc};
 
 /// Most arguments of a function.
@@ -46,6 +47,8 @@ pub enum Class {
         /// It is made there.
         uninit: bool,
     },
+    /// A special field of a map's value.
+    Field(FieldKind),
     /// Something that other modules judge one day, by name.
     Special(&'static str),
     /// A structure of the kernel or memory: what is in the register decides.
@@ -274,8 +277,9 @@ core! {
 }
 
 /// Structures that are arguments of their own kind, by name.
-const SPECIAL: &[&str] =
-    &["bpf_list_head", "bpf_list_node", "bpf_rb_root", "bpf_rb_node", "bpf_wq", "bpf_task_work", "bpf_res_spin_lock"];
+const SPECIAL: &[&str] = &["bpf_list_head", "bpf_list_node", "bpf_rb_root", "bpf_rb_node", "bpf_res_spin_lock"];
+/// Fields of maps' values that are arguments of their own kind.
+const FIELDS: [FieldKind; 2] = [FieldKind::Workqueue, FieldKind::TaskWork];
 /// The start of the names of iterators' structures.
 const ITER: &str = "bpf_iter_";
 
@@ -330,6 +334,9 @@ impl Reader<'_> {
         }
         if name.ends_with("__map") {
             return Some(Class::Map);
+        }
+        if let Some(kind) = FIELDS.iter().find(|kind| is_struct && kind.name() == target) {
+            return Some(Class::Field(*kind));
         }
         if name.ends_with("__irq_flag") {
             return Some(Class::IrqFlag);

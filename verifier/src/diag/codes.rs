@@ -274,6 +274,8 @@ impl Reject {
             | Reject::KfuncArgNull { .. }
             | Reject::KfuncArgCtx { .. }
             | Reject::KfuncArgMap { .. }
+            | Reject::KfuncArgMapValue { .. }
+            | Reject::KfuncArgFunc { .. }
             | Reject::KfuncArgPlain { .. }
             | Reject::KfuncArgPair { .. }
             | Reject::KfuncArgPairInvalid { .. } => Code::ArgumentType,
@@ -402,7 +404,7 @@ impl Reject {
             Reject::DynptrUnacquired { .. } | Reject::DynptrUnowned {} => Code::NotAcquired,
             Reject::DynptrFrom { .. } => Code::ArgumentType,
             Reject::SliceWrite {} => Code::ForbiddenAccess,
-            Reject::TimerMap { .. } => Code::MapForHelper,
+            Reject::WorkMap { .. } | Reject::TaskWorkMap { .. } | Reject::TimerMap { .. } => Code::MapForHelper,
             Reject::LaterTailCall {} => Code::CallbackForm,
             Reject::ManyReferences { .. } => Code::ManyReferences,
             Reject::SizeNegative { .. } => Code::NegativeSize,

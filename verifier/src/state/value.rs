@@ -179,7 +179,7 @@ pub struct Ptr {
     pub id: u32,
     /// Reference that has to be released; 0 for none.
     pub ref_id: u32,
-    /// The dynptr that it is a piece of.
+    /// The dynptr that it is a piece of; of maps that have callbacks, and of values in them, which of those that look alike.
     pub slice: Slice,
     /// May be null.
     pub nullable: bool,

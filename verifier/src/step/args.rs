@@ -12,7 +12,9 @@ use super::dynptr::Want;
 use super::memory::{Access, At};
 use crate::diag::reject::{Reject, unsupported};
 use crate::kernel::members;
-use crate::state::{BtfPtr, Byte, DynptrKind, LockKind, Ptr, PtrKind, ScalarValue, Trust, Value, locate, type_name};
+use crate::state::{
+    BtfPtr, Byte, DynptrKind, LockKind, Ptr, PtrKind, ScalarValue, Slice, Trust, Value, locate, type_name,
+};
 use crate::walk::Walk;
 
 /// Register types that an argument takes, by the kernel's names and in its order.
@@ -80,11 +82,15 @@ impl Walk<'_> {
         self.note_reference(reg, &value, arg, args)?;
         match arg.kind {
             // A timer belongs to the map that it is in.
-            ArgKind::ConstMapPtr if args.map.is_some() && args.map != map_of(&value) => {
-                return Err(Reject::TimerMap { timer: 0, map: 0 });
+            ArgKind::ConstMapPtr
+                if args.map.is_some() && (args.map, args.map_uid) != (map_of(&value), uid_of(&value)) =>
+            {
+                return Err(Reject::TimerMap { timer: args.map_uid.id(), map: uid_of(&value).id() });
             }
-            ArgKind::ConstMapPtr => args.map = map_of(&value),
-            ArgKind::Timer => args.map = Some(self.check_map_field(reg, FieldKind::Timer)?),
+            ArgKind::ConstMapPtr => (args.map, args.map_uid) = (map_of(&value), uid_of(&value)),
+            ArgKind::Timer => {
+                (args.map, args.map_uid) = (Some(self.check_map_field(reg, FieldKind::Timer)?), uid_of(&value));
+            }
             ArgKind::MapKey => self.check_key(reg, args)?,
             ArgKind::MapValue if is_null => {}
             ArgKind::MapValue => {
@@ -403,6 +409,13 @@ impl Walk<'_> {
         self.push_callback(args, &[sample, context])
     }
 
+    /// The callback gets the task, the area of its memory that was found, and the context.
+    pub(super) fn vma_callback(&mut self, args: &Args) -> Result<(), Reject> {
+        let area = BtfPtr::kernel(self.kernel_struct("vm_area_struct")?, Trust::PLAIN);
+        let (task, context) = (*self.path.state.reg(Reg::R1), *self.path.state.reg(Reg::R4));
+        self.push_callback(args, &[task, Value::ptr(PtrKind::Btf(area)), context])
+    }
+
     /// The callback runs for each element.
     pub(super) fn for_each_callback(&mut self, args: &Args) -> Result<(), Reject> {
         let Some(map) = args.map else { return Err(Reject::MapInnerNull { what: "key" }) };
@@ -444,6 +457,11 @@ fn map_of(value: &Value) -> Option<u32> {
         PtrKind::ConstMap(map) => Some(map),
         _ => None,
     }
+}
+
+/// Which map it is among those that look like its template.
+pub(super) fn uid_of(value: &Value) -> Slice {
+    value.as_ptr().map_or(Slice::NONE, |ptr| ptr.slice)
 }
 
 fn access_size(bytes: u32) -> Option<ring3_isa::Size> {

@@ -196,14 +196,15 @@ impl Walk<'_> {
         let (equal_taken, is_equality) = (op == CmpOp::Eq, matches!(op, CmpOp::Eq | CmpOp::Ne));
         match (left, right, rhs) {
             (Value::Ptr(a), Value::Ptr(b), Some(rhs)) => {
-                // A structure's pointer may be null though nothing says so: what equals it may be, too.
-                let may_be_null = |ptr: &Ptr| matches!(ptr.kind, PtrKind::Btf(_) | PtrKind::AnyMem);
+                // A structure's pointer may be null though nothing says so: what equals it may be, too. Linux 6.18 trusts
+                // addresses of arenas there.
+                let may_be_null = |ptr: &Ptr| matches!(ptr.kind, PtrKind::Btf(_) | PtrKind::AnyMem | PtrKind::Arena);
                 if is_equality && a.nullable != b.nullable && !may_be_null(&a) && !may_be_null(&b) {
                     let which = if a.nullable { lhs } else { rhs };
                     let program = self.program;
                     let state = self.side(equal_taken);
                     if let Value::Ptr(ptr) = state.reg(which) {
-                        let known = Ptr { nullable: false, kind: unwrapped(program, ptr.kind), ..*ptr };
+                        let known = unwrapped(program, Ptr { nullable: false, ..*ptr });
                         state.set(which, Value::Ptr(known));
                     }
                 }
@@ -316,7 +317,7 @@ fn know_null(program: &Program, state: &mut State, tested: &Ptr, is_null: bool, 
     state.map_values(|value| match value {
         Value::Ptr(ptr) if ptr.nullable && ptr.id == id && ptr.off == 0 && ptr.var.is_zero() => Some(match is_null {
             true => Value::constant(0),
-            false => Value::Ptr(Ptr { nullable: false, id: kept, kind: unwrapped(program, ptr.kind), ..*ptr }),
+            false => Value::Ptr(Ptr { id: kept, ..unwrapped(program, Ptr { nullable: false, ..*ptr }) }),
         }),
         Value::Ptr(_) | Value::Scalar(_) | Value::Uninit => None,
     });

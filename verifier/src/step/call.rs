@@ -9,7 +9,7 @@ use super::subprog::Later;
 use crate::diag::reject::{Reject, unsupported};
 use crate::facts::MapUse;
 use crate::planted::Bug;
-use crate::state::{Dynptr, Held, PtrKind, Value, type_name};
+use crate::state::{Dynptr, Held, PtrKind, Slice, Value, type_name};
 use crate::walk::{Next, Walk};
 
 /// What the arguments of one call say.
@@ -17,6 +17,8 @@ use crate::walk::{Next, Walk};
 pub(super) struct Args {
     /// The map.
     pub map: Option<u32>,
+    /// Which of the maps that look like its template, if that matters.
+    pub map_uid: Slice,
     /// The key, if it is known.
     pub key: Option<u64>,
     /// Memory on the stack that the helper fills without reading it: register, frame, offset of the first byte, bytes.
@@ -156,6 +158,7 @@ impl Walk<'_> {
             id::LOOP => self.loop_callback(args),
             id::FOR_EACH_MAP_ELEM => self.for_each_callback(args),
             id::USER_RINGBUF_DRAIN => self.drain_callback(args),
+            id::FIND_VMA => self.vma_callback(args),
             id::DYNPTR_FROM_MEM => match self.path.state.reg(Reg::R1) {
                 Value::Ptr(ptr) if matches!(ptr.kind, PtrKind::MapValue(_)) && !ptr.nullable => Ok(()),
                 other => Err(Reject::DynptrFrom { ty: type_name(other) }),
@@ -284,7 +287,9 @@ fn check_modelled(proto: &Proto) -> Result<(), Reject> {
         | ArgKind::Dynptr
         | ArgKind::ConstStr => true,
         ArgKind::Func => {
-            matches!(proto.id, id::LOOP | id::FOR_EACH_MAP_ELEM | id::TIMER_SET_CALLBACK | id::USER_RINGBUF_DRAIN)
+            const CALLERS: [u32; 5] =
+                [id::LOOP, id::FOR_EACH_MAP_ELEM, id::FIND_VMA, id::TIMER_SET_CALLBACK, id::USER_RINGBUF_DRAIN];
+            CALLERS.contains(&proto.id)
         }
         ArgKind::PercpuBtfId => false,
     };

@@ -4,11 +4,13 @@
 use ring3_isa::Reg;
 use ring3_platform::Program;
 use ring3_platform::kfuncs::{Kfunc, KfuncFlags};
+use ring3_platform::maps::FieldKind;
 
-use super::call::display_name;
+use super::call::{Args, display_name};
+use super::subprog::Later;
 use crate::cfg::kfuncs::{Named, Proto, Ret};
 use crate::diag::reject::{Reject, unsupported};
-use crate::state::{BtfPtr, Dynptr, DynptrKind, Held, IterTrust, Ptr, PtrKind, Trust, Value};
+use crate::state::{BtfPtr, Dynptr, DynptrKind, Held, IterTrust, Ptr, PtrKind, Slice, Trust, Value};
 use crate::walk::{Next, Walk};
 
 /// What the arguments of a call say.
@@ -26,6 +28,10 @@ pub(super) struct Said {
     pub constant: Option<u64>,
     /// The dynptr that is there, the first of two.
     pub dynptr: Option<Dynptr>,
+    /// The map, which of those that look alike, and the field that says so.
+    pub map: Option<(u32, Slice, FieldKind)>,
+    /// The function that is called back.
+    pub callback: Option<u32>,
 }
 
 /// Functions with rules of their own that are here.
@@ -48,6 +54,8 @@ pub(super) enum Own {
         /// Programs may not write there.
         rdonly: bool,
     },
+    /// Its callback runs later on its own.
+    Later(Later),
     /// Only the general rules.
     None,
 }
@@ -102,6 +110,8 @@ impl Own {
             "bpf_dynptr_copy" | "bpf_dynptr_memset" => Own::DynptrWrite,
             "bpf_dynptr_slice" => Own::Slice { rdonly: true },
             "bpf_dynptr_slice_rdwr" => Own::Slice { rdonly: false },
+            "bpf_wq_set_callback_impl" => Own::Later(Later::WORK),
+            "bpf_task_work_schedule_resume_impl" | "bpf_task_work_schedule_signal_impl" => Own::Later(Later::TASK),
             _ => Own::None,
         }
     }
@@ -152,6 +162,10 @@ impl Walk<'_> {
         }
         let mut said = Said::default();
         self.check_kfunc_args(proto, own, &mut said)?;
+        if let (Own::Later(later), Some((map, _, _))) = (own, said.map) {
+            let args = Args { callback: said.callback, ..Args::default() };
+            self.element_callback(&args, map, later)?;
+        }
         self.enter_regions(proto, own)?;
         if proto.has(KfuncFlags::RELEASE) && !self.release_reference(said.ref_id) {
             return Err(Reject::KfuncNotReferenced { name });

@@ -3,14 +3,15 @@
 use ring3_btf::{Kind, TypeId};
 use ring3_isa::Reg;
 use ring3_platform::kfuncs::KfuncFlags;
+use ring3_platform::maps::FieldKind;
 use ring3_platform::{ArgFlags, Errno, ProgType};
 
-use super::args::argument;
+use super::args::{argument, uid_of};
 use super::call::Args;
 use super::kfunc::{Own, Said};
 use crate::cfg::kfuncs::{Class, Len, Object, Param, Proto};
 use crate::diag::reject::{Reject, unsupported};
-use crate::state::{Ptr, PtrKind, Value, type_name};
+use crate::state::{Ptr, PtrKind, Slice, Value, type_name};
 use crate::walk::Walk;
 
 impl Walk<'_> {
@@ -100,7 +101,10 @@ impl Walk<'_> {
                 self.check_irq_flag(own, index, reg)?;
             }
             Class::Map => match value {
-                Value::Ptr(Ptr { kind: PtrKind::ConstMap(_), .. }) => offset(self)?,
+                Value::Ptr(Ptr { kind: PtrKind::ConstMap(map), .. }) => {
+                    self.check_same_map(map, uid_of(&value), said)?;
+                    offset(self)?;
+                }
                 Value::Scalar(_)
                 | Value::Uninit
                 | Value::Ptr(Ptr { kind: PtrKind::Ctx | PtrKind::Stack(_) | PtrKind::Arena, .. }) => {
@@ -130,11 +134,32 @@ impl Walk<'_> {
                 }
                 self.check_kfunc_dynptr(own, index, uninit, said)?;
             }
+            Class::Field(kind) => {
+                offset(self)?;
+                if !matches!(value, Value::Ptr(Ptr { kind: PtrKind::MapValue(_), nullable: false, .. })) {
+                    return Err(Reject::KfuncArgMapValue { index });
+                }
+                said.map = Some((self.check_map_field(reg, kind)?, uid_of(&value), kind));
+            }
             Class::Special(what) => {
                 return unsupported(format!("{what} given to kernel function {}", proto.row.name));
             }
         }
         Ok(1)
+    }
+
+    /// A field belongs to the map that it is in.
+    fn check_same_map(&self, map: u32, uid: Slice, said: &Said) -> Result<(), Reject> {
+        let Some((own, own_uid, kind)) = said.map else { return Ok(()) };
+        if (own, own_uid) == (map, uid) {
+            return Ok(());
+        }
+        let (field, map) = (own_uid.id(), uid.id());
+        Err(if kind == FieldKind::TaskWork {
+            Reject::TaskWorkMap { field, map }
+        } else {
+            Reject::WorkMap { field, map }
+        })
     }
 
     /// A pointer to a plain C type: a structure of the kernel if that is in the register, memory otherwise.
@@ -151,7 +176,11 @@ impl Walk<'_> {
             return self.check_kfunc_struct(proto, index, reg, object).map(|()| 1);
         }
         if object.kind == Kind::FuncProto {
-            return unsupported(format!("a function given to kernel function {}", proto.row.name));
+            let Value::Ptr(Ptr { kind: PtrKind::Func(function), .. }) = value else {
+                return Err(Reject::KfuncArgFunc { index });
+            };
+            said.callback = Some(function);
+            return Ok(1);
         }
         let any = object.len.is_some() && object.kind == Kind::Void;
         if !object.plain && !any {

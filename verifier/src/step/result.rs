@@ -55,6 +55,9 @@ impl Walk<'_> {
         if ptr.nullable || self.has_lock(kind) {
             ptr.id = self.new_id();
         }
+        if proto.ret.kind == RetKind::MapValue {
+            ptr.slice = args.map_uid;
+        }
         if let (RetKind::DynptrMem, Some(dynptr)) = (proto.ret.kind, args.dynptr) {
             (ptr.slice, ptr.ref_id) = (Slice::of(dynptr.id, false), dynptr.ref_id);
         } else if is_cast(proto.id) {
@@ -90,10 +93,6 @@ impl Walk<'_> {
         match self.map(map).kind {
             MapType::ArrayOfMaps | MapType::HashOfMaps if maps::inner(self.program, map).is_none() => {
                 unsupported("a map of maps without an inner map")
-            }
-            // A timer belongs to the very map that it is in, which the template does not tell.
-            MapType::ArrayOfMaps | MapType::HashOfMaps if self.map(map).inner.as_deref().is_some_and(has_callbacks) => {
-                unsupported("a timer or a work queue in an inner map")
             }
             // Whether the helper takes such a map is asked last, as in Linux: many of these are refused then.
             // What a test for null makes of the value of a map of objects: see `unwrapped`.
@@ -201,14 +200,20 @@ fn has_callbacks(map: &MapDef) -> bool {
 }
 
 /// What the value of a map is once it is known not to be null: maps, sockets, or memory.
-pub(super) fn unwrapped(program: &Program, kind: PtrKind) -> PtrKind {
-    let PtrKind::MapValue(map) = kind else { return kind };
-    match maps::map(program, map).kind {
-        MapType::ArrayOfMaps | MapType::HashOfMaps => maps::inner(program, map).map_or(kind, PtrKind::ConstMap),
+pub(super) fn unwrapped(program: &Program, ptr: Ptr) -> Ptr {
+    let PtrKind::MapValue(map) = ptr.kind else { return ptr };
+    let kind = match maps::map(program, map).kind {
+        MapType::ArrayOfMaps | MapType::HashOfMaps => maps::inner(program, map).map_or(ptr.kind, PtrKind::ConstMap),
         MapType::Xskmap => PtrKind::XdpSock,
         MapType::Sockmap | MapType::Sockhash => PtrKind::Sock,
-        _ => kind,
-    }
+        _ => ptr.kind,
+    };
+    // A timer belongs to the very map that it is in, which the template does not tell.
+    let slice = match kind {
+        PtrKind::ConstMap(inner) if has_callbacks(maps::map(program, inner)) => Slice::of(ptr.id, false),
+        _ => ptr.slice,
+    };
+    Ptr { kind, slice, ..ptr }
 }
 
 /// The result has to be given back.

@@ -35,6 +35,10 @@ pub(super) struct Later {
 impl Later {
     /// A timer's.
     pub const TIMER: Later = Later { sleepable: false, range: (0, 0) };
+    /// A work queue's.
+    pub const WORK: Later = Later { sleepable: true, range: (0, 0) };
+    /// That of work which a task does on its way back to user space.
+    pub const TASK: Later = Later { sleepable: true, range: (i32::MIN, i32::MAX) };
 }
 
 impl Walk<'_> {
@@ -118,6 +122,7 @@ impl Walk<'_> {
         frame.regs[1..=regs.len()].copy_from_slice(regs);
         frame.callback = Some(Callback { sync: false, range: later.range, entries: before + 1 });
         state.sleepable = later.sleepable;
+        self.scratched = crate::diag::render::Scratched::ALL;
         self.push_root(self.structure.subprogs[subprog].start, state)
     }
 
