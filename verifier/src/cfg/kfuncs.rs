@@ -47,6 +47,8 @@ pub enum Class {
         /// It is made there.
         uninit: bool,
     },
+    /// A lock that may fail.
+    Lock,
     /// A special field of a map's value.
     Field(FieldKind),
     /// Something that other modules judge one day, by name.
@@ -277,7 +279,7 @@ core! {
 }
 
 /// Structures that are arguments of their own kind, by name.
-const SPECIAL: &[&str] = &["bpf_list_head", "bpf_list_node", "bpf_rb_root", "bpf_rb_node", "bpf_res_spin_lock"];
+const SPECIAL: &[&str] = &["bpf_list_head", "bpf_list_node", "bpf_rb_root", "bpf_rb_node"];
 /// Fields of maps' values that are arguments of their own kind.
 const FIELDS: [FieldKind; 2] = [FieldKind::Workqueue, FieldKind::TaskWork];
 /// The start of the names of iterators' structures.
@@ -340,6 +342,9 @@ impl Reader<'_> {
         }
         if name.ends_with("__irq_flag") {
             return Some(Class::IrqFlag);
+        }
+        if is_struct && target == "bpf_res_spin_lock" {
+            return Some(Class::Lock);
         }
         let len = params.get(index + 1).and_then(|(next, _)| match () {
             () if next.ends_with("__szk") => Some(Len { constant: true }),

@@ -267,6 +267,7 @@ impl Reject {
             Reject::NestedRcuLock { .. }
             | Reject::UnmatchedRcuUnlock { .. }
             | Reject::UnmatchedPreemptEnable { .. }
+            | Reject::IrqOtherClass { .. }
             | Reject::IrqOutOfOrder { .. } => Code::LockOrder,
             Reject::KfuncNeedsRcu { .. } | Reject::IterNeedsRcu { .. } => Code::MissingRegion,
             Reject::KfuncArgScalar { .. }
@@ -275,6 +276,7 @@ impl Reject {
             | Reject::KfuncArgCtx { .. }
             | Reject::KfuncArgMap { .. }
             | Reject::KfuncArgMapValue { .. }
+            | Reject::KfuncArgLock { .. }
             | Reject::KfuncArgFunc { .. }
             | Reject::KfuncArgPlain { .. }
             | Reject::KfuncArgPair { .. }

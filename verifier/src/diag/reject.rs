@@ -280,6 +280,8 @@ rejects! {
     OtherLock { what: &'static str } EINVAL "{what}_unlock of different lock";
     LockOrder { what: &'static str } EINVAL "{what}_unlock cannot be out of order";
     Region { what: &'static str, region: &'static str } EINVAL "{what} cannot be used inside {region}-ed region";
+    IrqOtherClass { saved: &'static str, used: &'static str } EINVAL "irq flag acquired by {saved} kfuncs cannot be restored with {used} kfuncs";
+    KfuncArgLock { index: usize } EINVAL "arg#{index} doesn't point to map value or allocated object";
     WorkMap { field: u32, map: u32 } EINVAL "workqueue pointer in R1 map_uid={field} doesn't match map pointer in R2 map_uid={map}";
     TaskWorkMap { field: u32, map: u32 } EINVAL "bpf_task_work pointer in R2 map_uid={field} doesn't match map pointer in R3 map_uid={map}";
     KfuncArgMapValue { index: usize } EINVAL "arg#{index} doesn't point to a map value";

@@ -93,10 +93,8 @@ pub enum LockKind {
     /// `struct bpf_spin_lock`.
     Spin,
     /// `struct bpf_res_spin_lock`.
-    #[allow(dead_code, reason = "its functions are refused by name so far")]
     Res,
     /// The same, with interrupts off.
-    #[allow(dead_code, reason = "its functions are refused by name so far")]
     ResIrq,
 }
 

@@ -99,10 +99,12 @@ pub enum Object {
     None,
     /// An iterator.
     Iter(Iter),
-    /// A flag that `bpf_local_irq_save` saved.
+    /// A flag that `bpf_local_irq_save` saved, or the taking of a lock.
     IrqFlag {
         /// Its reference.
         ref_id: u32,
+        /// It was saved with a lock, and is restored with one.
+        by_lock: bool,
     },
     /// Half of a dynptr.
     Dynptr(Dynptr),

@@ -220,7 +220,9 @@ fn object_covers(old: &Object, cur: &Object, ids: &mut IdMap) -> bool {
         (Object::Iter(Iter { kind, drained, trust, ref_id, depth: _ }), Object::Iter(cur)) => {
             (*kind, *drained, *trust) == (cur.kind, cur.drained, cur.trust) && ids.same(*ref_id, cur.ref_id)
         }
-        (Object::IrqFlag { ref_id }, Object::IrqFlag { ref_id: cur_id }) => ids.same(*ref_id, *cur_id),
+        (Object::IrqFlag { ref_id, by_lock }, Object::IrqFlag { ref_id: cur_id, by_lock: cur }) => {
+            by_lock == cur && ids.same(*ref_id, *cur_id)
+        }
         (Object::Dynptr(Dynptr { kind, first, id, ref_id }), Object::Dynptr(cur)) => {
             (*kind, *first) == (cur.kind, cur.first) && ids.same(*id, cur.id) && ids.same(*ref_id, cur.ref_id)
         }

@@ -7,10 +7,12 @@ use ring3_platform::kfuncs::{Kfunc, KfuncFlags};
 use ring3_platform::maps::FieldKind;
 
 use super::call::{Args, display_name};
+use super::result::MAX_ERRNO;
 use super::subprog::Later;
 use crate::cfg::kfuncs::{Named, Proto, Ret};
 use crate::diag::reject::{Reject, unsupported};
-use crate::state::{BtfPtr, Dynptr, DynptrKind, Held, IterTrust, Ptr, PtrKind, Slice, Trust, Value};
+use crate::domain::Scalar;
+use crate::state::{BtfPtr, Dynptr, DynptrKind, Held, IterTrust, LockKind, Ptr, PtrKind, Slice, Trust, Value};
 use crate::walk::{Next, Walk};
 
 /// What the arguments of a call say.
@@ -54,6 +56,10 @@ pub(super) enum Own {
         /// Programs may not write there.
         rdonly: bool,
     },
+    /// Takes a lock, which may fail.
+    TakeLock(LockKind),
+    /// Gives a lock back.
+    GiveLock(LockKind),
     /// Its callback runs later on its own.
     Later(Later),
     /// Only the general rules.
@@ -110,6 +116,10 @@ impl Own {
             "bpf_dynptr_copy" | "bpf_dynptr_memset" => Own::DynptrWrite,
             "bpf_dynptr_slice" => Own::Slice { rdonly: true },
             "bpf_dynptr_slice_rdwr" => Own::Slice { rdonly: false },
+            "bpf_res_spin_lock" => Own::TakeLock(LockKind::Res),
+            "bpf_res_spin_lock_irqsave" => Own::TakeLock(LockKind::ResIrq),
+            "bpf_res_spin_unlock" => Own::GiveLock(LockKind::Res),
+            "bpf_res_spin_unlock_irqrestore" => Own::GiveLock(LockKind::ResIrq),
             "bpf_wq_set_callback_impl" => Own::Later(Later::WORK),
             "bpf_task_work_schedule_resume_impl" | "bpf_task_work_schedule_signal_impl" => Own::Later(Later::TASK),
             _ => Own::None,
@@ -160,6 +170,9 @@ impl Walk<'_> {
         if proto.has(KfuncFlags::SLEEPABLE) && !self.path.state.sleepable {
             return Err(Reject::KfuncSleepable { name });
         }
+        if matches!(own, Own::TakeLock(_)) {
+            self.lock_fails()?;
+        }
         let mut said = Said::default();
         self.check_kfunc_args(proto, own, &mut said)?;
         if let (Own::Later(later), Some((map, _, _))) = (own, said.map) {
@@ -179,6 +192,9 @@ impl Walk<'_> {
         } else {
             self.set_kfunc_result(proto, &said)?;
         }
+        if matches!(own, Own::TakeLock(_)) {
+            self.write(Reg::R0, Value::constant(0));
+        }
         // Linux forgets this; writing may move a packet.
         if own == Own::DynptrWrite && said.dynptr.is_some_and(|dynptr| dynptr.kind.may_move()) {
             self.forget_packets();
@@ -187,6 +203,15 @@ impl Walk<'_> {
             self.iterate(&said)?;
         }
         Ok(Next::Fall)
+    }
+
+    /// The way on which a lock is not taken: an error number says so.
+    fn lock_fails(&mut self) -> Result<(), Reject> {
+        let error = Value::number(Scalar::unknown().meet_s32range(-MAX_ERRNO, -1));
+        let frame = self.push(self.at + 1)?.frame_mut();
+        frame.regs[..=5].fill(Value::Uninit);
+        frame.regs[Reg::R0.index()] = error;
+        Ok(())
     }
 
     fn set_kfunc_result(&mut self, proto: &Proto, said: &Said) -> Result<(), Reject> {

@@ -11,7 +11,7 @@ use super::call::Args;
 use super::kfunc::{Own, Said};
 use crate::cfg::kfuncs::{Class, Len, Object, Param, Proto};
 use crate::diag::reject::{Reject, unsupported};
-use crate::state::{Ptr, PtrKind, Slice, Value, type_name};
+use crate::state::{Ptr, PtrKind, Slice, Trust, Value, type_name};
 use crate::walk::Walk;
 
 impl Walk<'_> {
@@ -133,6 +133,17 @@ impl Walk<'_> {
                     offset(self)?;
                 }
                 self.check_kfunc_dynptr(own, index, uninit, said)?;
+            }
+            Class::Lock => {
+                offset(self)?;
+                let is_place = matches!(value, Value::Ptr(Ptr { kind: PtrKind::MapValue(_), nullable: false, .. }))
+                    || matches!(value, Value::Ptr(Ptr { kind: PtrKind::Btf(to), nullable: false, .. }) if to.trust.has(Trust::ALLOC));
+                match own {
+                    _ if !is_place => return Err(Reject::KfuncArgLock { index }),
+                    Own::TakeLock(kind) => self.take_lock(reg, kind)?,
+                    Own::GiveLock(kind) => self.give_lock(reg, kind)?,
+                    _ => return unsupported(format!("a lock given to kernel function {}", proto.row.name)),
+                }
             }
             Class::Field(kind) => {
                 offset(self)?;

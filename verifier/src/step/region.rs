@@ -102,7 +102,8 @@ impl Walk<'_> {
             return Err(Reject::IrqNotStack { index });
         };
         let spot = self.object_spot(&ptr, frame, "irq_flag", 1);
-        if own == Own::IrqSave {
+        let by_lock = matches!(own, Own::TakeLock(_) | Own::GiveLock(_));
+        if matches!(own, Own::IrqSave | Own::TakeLock(_)) {
             let free = spot.is_some_and(|spot| match spot.slot {
                 Some(slot) => !self.path.state.frames[spot.frame].stack.slot(slot).bytes.contains(&Byte::IrqFlag),
                 None => true,
@@ -114,7 +115,7 @@ impl Walk<'_> {
             let slot = spot.map_or(0, |spot| locate(spot.off).0);
             let ref_id = self.acquire(Held::Irq)?;
             self.path.state.regions.irq = ref_id;
-            let flag = Object::IrqFlag { ref_id };
+            let flag = Object::IrqFlag { ref_id, by_lock };
             self.path.state.frame_at(frame as usize).stack.slot_mut(slot).set_object(Byte::IrqFlag, flag);
             self.touch_slot(slot);
             return Ok(());
@@ -122,13 +123,19 @@ impl Walk<'_> {
         let saved = spot.and_then(|spot| Some((spot.frame, spot.slot?))).and_then(|(frame, slot)| {
             let found = self.path.state.frames[frame].stack.slot(slot);
             match found.object {
-                Object::IrqFlag { ref_id } if found.bytes == [Byte::IrqFlag; SLOT] => Some((frame, slot, ref_id)),
+                Object::IrqFlag { ref_id, by_lock } if found.bytes == [Byte::IrqFlag; SLOT] => {
+                    Some((frame, slot, ref_id, by_lock))
+                }
                 Object::IrqFlag { .. } | Object::Iter(_) | Object::Dynptr(_) | Object::None => None,
             }
         });
-        let Some((frame, slot, ref_id)) = saved else { return Err(Reject::IrqUninitialized { index }) };
+        let Some((frame, slot, ref_id, saved_by_lock)) = saved else { return Err(Reject::IrqUninitialized { index }) };
         self.note_slot_read(frame, slot);
         self.touch_slot(slot);
+        if saved_by_lock != by_lock {
+            let class = |by_lock| if by_lock { "lock" } else { "native" };
+            return Err(Reject::IrqOtherClass { saved: class(saved_by_lock), used: class(by_lock) });
+        }
         self.restore_irq(ref_id)?;
         *self.path.state.frame_at(frame).stack.slot_mut(slot) = Slot::default();
         Ok(())

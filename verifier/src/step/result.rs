@@ -14,7 +14,7 @@ use crate::state::{BtfPtr, Held, Ptr, PtrKind, Reference, Slice, Trust, Value};
 use crate::walk::Walk;
 
 /// The largest error number in results (MAX_ERRNO).
-const MAX_ERRNO: i32 = 4095;
+pub(super) const MAX_ERRNO: i32 = 4095;
 
 /// References that a path may hold. Only what a register or stack slot of the eight frames points to can ever be given back,
 /// which is less than that, so no program with more is accepted in the end; but every stored state would have a copy.
