@@ -129,7 +129,8 @@ fn scalar_covers(old: &ScalarValue, cur: &ScalarValue, mode: Mode, ids: &mut IdM
     if !precise && mode == Mode::NotExact {
         return true;
     }
-    delta(*link) == delta(cur.link) && cur.num.within(num) && ids.same_link(*link, cur.link)
+    // What was proved of a number that is tied to nothing holds for one that is, however it is tied.
+    cur.num.within(num) && (link.is_none() || (delta(*link) == delta(cur.link) && ids.same_link(*link, cur.link)))
 }
 
 /// Whether two numbers are the same, up to the names of the sets that they belong to.

@@ -69,8 +69,13 @@ impl Walk<'_> {
             return Err(Reject::ArgPacket {});
         }
         let is_null = value.is_zero() && arg.flags.has(ArgFlags::MAYBE_NULL);
+        // Memory of a size that comes next may only be null if that size is 0. The size is precise, and where it is 0 no helper
+        // looks at the memory: another number there is as good. Of all others it matters that it is null.
+        let has_size = arg.kind == ArgKind::Mem && !arg.flags.has(ArgFlags::WRITE);
         if is_null {
-            self.mark_precise(reg)?;
+            if !has_size {
+                self.mark_precise(reg)?;
+            }
         } else {
             if proto.id == id::KPTR_XCHG && arg.kind != ArgKind::KptrXchgDest {
                 self.check_kptr_source(reg, args)?;
