@@ -36,6 +36,16 @@ impl Log {
         self.level & LEVEL_VERBOSE != 0
     }
 
+    /// Says nothing of what follows; gives what [`Log::speak`] takes.
+    pub fn hush(&mut self) -> u8 {
+        std::mem::take(&mut self.level)
+    }
+
+    /// Goes on as before [`Log::hush`].
+    pub fn speak(&mut self, level: u8) {
+        self.level = level;
+    }
+
     /// Whether statistics are wanted.
     pub fn stats(&self) -> bool {
         self.level & LEVEL_STATS != 0

@@ -69,6 +69,17 @@ impl IdMap {
 /// Whether everything reachable from `cur` was proved when `old` was walked. `live` gives the registers that are read
 /// before they are written, by frame.
 pub fn covers(old: &State, cur: &State, mode: Mode, live: &dyn Fn(usize) -> u16) -> bool {
+    covers_live(old, cur, mode, live, &|_| u64::MAX)
+}
+
+/// The same, where of the old state's slots of a frame only those count that `slots` gives.
+pub fn covers_live(
+    old: &State,
+    cur: &State,
+    mode: Mode,
+    live: &dyn Fn(usize) -> u16,
+    slots: &dyn Fn(usize) -> u64,
+) -> bool {
     let State { frames, refs, regions, callback_unroll_depth: _, may_goto_depth: _, sleepable } = old;
     if frames.len() != cur.frames.len() || *sleepable != cur.sleepable {
         return false;
@@ -77,11 +88,9 @@ pub fn covers(old: &State, cur: &State, mode: Mode, live: &dyn Fn(usize) -> u16)
     if !same_refs(refs, &cur.refs, &mut ids) || !same_regions(regions, &cur.regions, &mut ids) {
         return false;
     }
-    frames
-        .iter()
-        .zip(&cur.frames)
-        .enumerate()
-        .all(|(i, (old, cur))| old.callsite == cur.callsite && frame_covers(old, cur, mode, live(i), &mut ids))
+    frames.iter().zip(&cur.frames).enumerate().all(|(i, (old, cur))| {
+        old.callsite == cur.callsite && frame_covers(old, cur, mode, (live(i), slots(i)), &mut ids)
+    })
 }
 
 fn same_refs(old: &[Reference], cur: &[Reference], ids: &mut IdMap) -> bool {
@@ -97,7 +106,7 @@ fn same_regions(old: &Regions, cur: &Regions, ids: &mut IdMap) -> bool {
     *rcu == cur.rcu && *preempt == cur.preempt && ids.same(*irq, cur.irq)
 }
 
-fn frame_covers(old: &Frame, cur: &Frame, mode: Mode, live: u16, ids: &mut IdMap) -> bool {
+fn frame_covers(old: &Frame, cur: &Frame, mode: Mode, (live, slots): (u16, u64), ids: &mut IdMap) -> bool {
     let Frame { regs, stack, callsite: _, subprog, callback, callback_depth } = old;
     // How often callbacks that run later led here makes no difference to what they may do.
     let same_callback =
@@ -107,7 +116,7 @@ fn frame_covers(old: &Frame, cur: &Frame, mode: Mode, live: u16, ids: &mut IdMap
     }
     Reg::all()
         .all(|reg| live >> reg.number() & 1 == 0 || value_covers(&regs[reg.index()], &cur.regs[reg.index()], mode, ids))
-        && stack_covers(stack, &cur.stack, mode, ids)
+        && stack_covers(stack, &cur.stack, mode, slots, ids)
 }
 
 fn value_covers(old: &Value, cur: &Value, mode: Mode, ids: &mut IdMap) -> bool {
@@ -190,9 +199,12 @@ fn ptr_covers(old: &Ptr, cur: &Ptr, mode: Mode, ids: &mut IdMap) -> bool {
     }
 }
 
-fn stack_covers(old: &Stack, cur: &Stack, mode: Mode, ids: &mut IdMap) -> bool {
+fn stack_covers(old: &Stack, cur: &Stack, mode: Mode, live: u64, ids: &mut IdMap) -> bool {
     let present = cur.slots().len();
-    old.slots().iter().enumerate().all(|(i, old)| slot_covers(old, &cur.slot(i), i < present, mode, ids))
+    old.slots()
+        .iter()
+        .enumerate()
+        .all(|(i, old)| live >> i & 1 == 0 || slot_covers(old, &cur.slot(i), i < present, mode, ids))
 }
 
 fn slot_covers(old: &Slot, cur: &Slot, present: bool, mode: Mode, ids: &mut IdMap) -> bool {

@@ -7,10 +7,10 @@ use ring3_platform::LoadFlags;
 
 use super::Walk;
 use super::path::{Path, StoredId, Trail};
-use super::scc::Visit;
+use super::scc::{Open, Visit};
 use crate::diag::reject::Reject;
 use crate::diag::render::Scratched;
-use crate::state::subsume::{IdMap, Mode, covers, is_same_number, iterated};
+use crate::state::subsume::{IdMap, Mode, covers, covers_live, is_same_number, iterated};
 use crate::state::{PtrKind, Slot, State, Value};
 
 /// Entries of a trail after which a state is stored whatever else.
@@ -152,9 +152,9 @@ impl Walk<'_> {
                 continue;
             }
             match self.compare(id, force, (jumps, insns), &mut add)? {
-                Compared::Covered { open_loop } => {
+                Compared::Covered(edge) => {
                     self.count_hit();
-                    self.hit(id, open_loop);
+                    self.hit(id, edge);
                     return Ok(true);
                 }
                 Compared::Miss => {
@@ -200,12 +200,12 @@ impl Walk<'_> {
                 && old.may_goto_depth != self.path.state.may_goto_depth
                 && self.covered(id, Mode::RangeWithin)
             {
-                return Ok(Compared::Covered { open_loop: true });
+                return Ok(Compared::Covered(Edge::Back));
             }
             if fixed.asks_iterator {
                 let covered = self.covered(id, Mode::RangeWithin) && self.asks_active_iterator();
                 return Ok(if covered {
-                    Compared::Covered { open_loop: true }
+                    Compared::Covered(Edge::Back)
                 } else {
                     self.open_miss(force, (jumps, insns), add)
                 });
@@ -213,7 +213,7 @@ impl Walk<'_> {
             if fixed.calls_callback {
                 let covered = self.covered(id, Mode::RangeWithin);
                 return Ok(if covered {
-                    Compared::Covered { open_loop: true }
+                    Compared::Covered(Edge::Back)
                 } else {
                     self.open_miss(force, (jumps, insns), add)
                 });
@@ -224,9 +224,15 @@ impl Walk<'_> {
             }
             return Ok(self.open_miss(force, (jumps, insns), add));
         }
-        let open_loop = self.is_in_open_loop(id);
-        let mode = if open_loop { Mode::RangeWithin } else { Mode::NotExact };
-        Ok(if self.covered(id, mode) { Compared::Covered { open_loop } } else { Compared::Miss })
+        let (covered, edge) = match self.open_loop(id) {
+            None => (self.covered(id, Mode::NotExact), Edge::None),
+            Some(Open::Loop) => (self.covered(id, Mode::RangeWithin), Edge::Back),
+            Some(Open::Callback) => {
+                let slots = self.live_behind(id);
+                (self.covers_path(id, &self.path.state, self.at, &slots), Edge::Loose)
+            }
+        };
+        Ok(if covered { Compared::Covered(edge) } else { Compared::Miss })
     }
 
     /// Inside a loop that is being walked states are stored sparingly: otherwise every iteration adds some.
@@ -238,10 +244,15 @@ impl Walk<'_> {
     }
 
     pub(super) fn live(&self, state: &State, index: usize) -> u16 {
+        self.live_at(state, index, self.at)
+    }
+
+    /// The registers of a frame that are read after `at` before they are written.
+    fn live_at(&self, state: &State, index: usize, at: usize) -> u16 {
         if self.has_bug(crate::planted::Bug::NothingLive) {
             return 0;
         }
-        let slot = state.frames.get(index + 1).map_or(self.at, |inner| inner.callsite);
+        let slot = state.frames.get(index + 1).map_or(at, |inner| inner.callsite);
         self.structure.insns[slot].live
     }
 
@@ -250,17 +261,29 @@ impl Walk<'_> {
         covers(old, &self.path.state, mode, &|index| self.live(&self.path.state, index))
     }
 
+    /// The slots of each frame of a stored state that may still be read, as far as is known.
+    pub(super) fn live_behind(&mut self, id: StoredId) -> Vec<u64> {
+        let stored = self.store.get(id);
+        let (root, chain, at) = (stored.state.frames[0].subprog, stored.chain(), stored.at);
+        self.live_slots(root, &chain, at)
+    }
+
+    /// Whether a stored state covers another before the same instruction, on these slots of its frames.
+    pub(super) fn covers_path(&self, id: StoredId, state: &State, at: usize, slots: &[u64]) -> bool {
+        let (old, regs) = (&self.store.get(id).state, |index: usize| self.live_at(state, index, at));
+        same_calls(old, state) && covers_live(old, state, Mode::NotExact, &regs, &|index| slots[index])
+    }
+
     /// Stack slots that nothing behind a state reads are cleared when all paths from it have ended, and no back edge waits.
     fn clean_finished(&mut self, bucket: usize) {
         for index in 0..self.store.buckets[bucket].len() {
             let id = self.store.buckets[bucket][index];
             let stored = self.store.get(id);
             let finished = stored.branches == 0 && !stored.clean && stored.at == self.at;
-            if !finished || !same_calls(&stored.state, &self.path.state) || self.is_in_open_loop(id) {
+            if !finished || !same_calls(&stored.state, &self.path.state) || self.open_loop(id).is_some() {
                 continue;
             }
-            let root = self.path.state.frames[0].subprog;
-            let live = self.live_slots(root, &self.store.get(id).chain(), self.at);
+            let live = self.live_behind(id);
             let stored = self.store.get_mut(id);
             stored.clean = true;
             for (index, live) in live.into_iter().enumerate() {
@@ -307,7 +330,7 @@ impl Walk<'_> {
         Reject::InfiniteLoop { at: self.at, states }
     }
 
-    fn hit(&mut self, id: StoredId, open_loop: bool) {
+    fn hit(&mut self, id: StoredId, edge: Edge) {
         self.store.get_mut(id).hits += 1;
         if self.structure.insns[self.at].jmp_point {
             self.remember(|_| {});
@@ -315,8 +338,8 @@ impl Walk<'_> {
         let trail = std::mem::take(&mut self.path.trail);
         self.inherit_precision(id, self.path.state.frames.len(), &trail, self.at);
         self.path.trail = trail;
-        if open_loop {
-            self.add_backedge(id);
+        if edge != Edge::None {
+            self.add_backedge(id, edge == Edge::Loose);
         }
     }
 
@@ -334,10 +357,10 @@ impl Walk<'_> {
         self.store.buckets[bucket].remove(index);
         self.store.listed -= 1;
         // Linux keeps it while a path or a back edge needs it, which shows in the statistics.
-        if self.store.get(id).branches > 0 || self.is_in_open_loop(id) {
+        if self.store.get(id).branches > 0 || self.open_loop(id) == Some(Open::Loop) {
             self.store.retired += 1;
             self.store.get_mut(id).retired = true;
-        } else {
+        } else if self.open_loop(id).is_none() {
             self.store.get_mut(id).free();
         }
         true
@@ -379,12 +402,15 @@ impl Walk<'_> {
             if stored.branches > 0 {
                 break;
             }
-            if stored.retired && !self.is_in_open_loop(id) {
+            if stored.retired && self.open_loop(id).is_none() {
                 self.store.retired -= 1;
                 self.store.get_mut(id).free();
             }
             parent = self.store.get(id).trail.parent;
             self.exit_loop(id);
+            if self.store.get(id).is_open() {
+                break;
+            }
         }
     }
 
@@ -396,8 +422,19 @@ impl Walk<'_> {
 
 /// What a comparison gave.
 enum Compared {
-    Covered { open_loop: bool },
+    Covered(Edge),
     Miss,
+}
+
+/// Whether a path that is covered has to be looked at again when its loop is left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Edge {
+    /// No.
+    None,
+    /// For what is precise.
+    Back,
+    /// And for whether it is still covered.
+    Loose,
 }
 
 /// Whether two states have the same frames, by the same calls.

@@ -1,8 +1,13 @@
 //! Loops that are still open. What a state inside a loop needs to be precise is known only when the loop was left, so
 //! paths that were cut short inside are remembered (back edges) and get their precision then.
+//!
+//! In loops of the control flow every number counts while they are open, as in Linux. Calls that are called back from are no
+//! loops to Linux: it compares the callback's states as if all were known of them, and never looks again. Here they are
+//! compared in the same way, but the path is remembered; when the call is done, and what it relies on is known, each such
+//! path must still be covered. One that is not is walked after all.
 
 use super::Walk;
-use super::path::{Path, StoredId};
+use super::path::{Path, Pending, StoredId};
 use crate::cfg::CALLBACK_LOOP;
 use crate::state::State;
 
@@ -22,6 +27,18 @@ struct Backedge {
     covered_by: StoredId,
     path: Path,
     at: usize,
+    from: Option<usize>,
+    /// What was precise counted when they were compared, and what was live: that may have become more since.
+    loose: bool,
+}
+
+/// A loop that is still being walked, with paths that were cut short inside.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Open {
+    /// A loop of the control flow.
+    Loop,
+    /// A call that is called back from.
+    Callback,
 }
 
 /// A loop that was entered by a chain of calls.
@@ -67,19 +84,21 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether a state is inside a loop that has back edges waiting.
-    pub(super) fn is_in_open_loop(&self, id: StoredId) -> bool {
-        self.store.get(id).visit.is_some_and(|index| !self.store.visits[index].backedges.is_empty())
+    /// The loop with back edges waiting that a state is in.
+    pub(super) fn open_loop(&self, id: StoredId) -> Option<Open> {
+        let visit = &self.store.visits[self.store.get(id).visit?];
+        let kind = if visit.chain.scc & CALLBACK_LOOP == 0 { Open::Loop } else { Open::Callback };
+        (!visit.backedges.is_empty()).then_some(kind)
     }
 
     /// The current path ends inside a loop because `id` covers it.
-    pub(super) fn add_backedge(&mut self, id: StoredId) {
+    pub(super) fn add_backedge(&mut self, id: StoredId, loose: bool) {
         let Some(index) = self.store.get(id).visit else {
             // No loop that will be left later: nothing may be taken as imprecise.
             self.give_up_from(self.path.trail.parent);
             return;
         };
-        let backedge = Backedge { covered_by: id, path: self.path.clone(), at: self.at };
+        let backedge = Backedge { covered_by: id, path: self.path.clone(), at: self.at, from: self.from, loose };
         self.store.visits[index].backedges.push(backedge);
         let scc = self.store.visits[index].chain.scc;
         if scc & CALLBACK_LOOP != 0 {
@@ -105,9 +124,22 @@ impl Walk<'_> {
         if scc & CALLBACK_LOOP == 0 {
             self.store.backedges -= backedges.len();
         }
+        let is_callback = scc & CALLBACK_LOOP != 0;
+        let told = is_callback.then(|| self.log.hush());
+        self.settle(&backedges);
+        if let Some(told) = told {
+            self.log.speak(told);
+        }
+        if is_callback {
+            self.check_edges(index, id, backedges);
+        }
+    }
+
+    /// Brings to the paths that were cut short what the states that cover them rely on.
+    fn settle(&mut self, backedges: &[Backedge]) {
         for round in 0.. {
             let mut changed = false;
-            for edge in &backedges {
+            for edge in backedges {
                 if round >= MAX_ROUNDS {
                     self.distrust(&edge.path);
                 } else {
@@ -118,6 +150,37 @@ impl Walk<'_> {
             if !changed {
                 break;
             }
+        }
+    }
+
+    /// Puts aside the paths that are not covered any more, now that it is known what matters: then the call is not done yet.
+    fn check_edges(&mut self, visit: usize, entry: StoredId, backedges: Vec<Backedge>) {
+        let lapsed = |edge: &Backedge| {
+            let slots = self.live_behind(edge.covered_by);
+            edge.loose && !self.covers_path(edge.covered_by, &edge.path.state, edge.at, &slots)
+        };
+        let (lapsed, held): (Vec<_>, Vec<_>) = backedges.into_iter().partition(lapsed);
+        if lapsed.is_empty() {
+            return;
+        }
+        for Backedge { path, at, from, .. } in lapsed {
+            self.reopen(path.trail.parent, entry);
+            // How the path came here stands no more in the log nor in the trace.
+            self.pending.push(Pending { path, at, from, log: self.log.position(), trace: 0 });
+        }
+        self.store.visits[visit].entry = Some(entry);
+        self.store.visits[visit].backedges = held;
+    }
+
+    /// There is one more path again from a state and what is before it, up to the loop's entry.
+    fn reopen(&mut self, mut parent: Option<StoredId>, entry: StoredId) {
+        while let Some(id) = parent {
+            let was_open = self.store.get(id).is_open();
+            self.store.add_branch(id);
+            if was_open || id == entry {
+                break;
+            }
+            parent = self.store.get(id).trail.parent;
         }
     }
 }
