@@ -26,6 +26,11 @@ pub trait Names {
         None
     }
 
+    /// The number that is printed after a kernel function's name: the id of the call where nobody knows another.
+    fn kfunc_number(&self, id: i32, _off: i16) -> i32 {
+        id
+    }
+
     /// What is called from `slot` at `offset` slots after the following one; else `pc+7`.
     fn local(&self, _slot: usize, _offset: i32) -> Option<Cow<'_, str>> {
         None
@@ -320,7 +325,7 @@ impl Disasm<'_> {
                 None => say!(self, f, "call pc{imm:+}"),
             },
             call::KFUNC => match self.names.kfunc(imm, off) {
-                Some(name) => say!(self, f, "call {name}#{imm}"),
+                Some(name) => say!(self, f, "call {name}#{}", self.names.kfunc_number(imm, off)),
                 None if off == 0 => say!(self, f, "call kernel-function#{imm}"),
                 None => say!(self, f, "call kernel-function[{off}]#{imm}"),
             },

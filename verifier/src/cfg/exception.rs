@@ -14,7 +14,9 @@ pub fn callback(program: &Program) -> Result<Option<usize>, Reject> {
     let Some(main) = info.funcs.first() else { return Ok(None) };
     let btf = &info.btf;
     let mut names = btf.types().iter().filter_map(|ty| match ty {
-        Type::DeclTag { name, target, component: -1, .. } if *target == main.type_id => btf.string(*name).strip_prefix(TAG),
+        Type::DeclTag { name, target, component: -1, .. } if *target == main.type_id => {
+            btf.string(*name).strip_prefix(TAG)
+        }
         _ => None,
     });
     let Some(name) = names.next() else { return Ok(None) };

@@ -162,6 +162,8 @@ pub struct Kfuncs {
     pub named: Vec<Named>,
     /// Iterators that their arguments are.
     pub iters: Vec<IterType>,
+    /// Their numbers in the kernel's BTF, where that is there and somebody reads the log.
+    pub numbers: Vec<Option<u32>>,
 }
 
 impl Kfuncs {
@@ -176,6 +178,13 @@ impl Kfuncs {
             kfuncs.named.push(found);
         }
         kfuncs
+    }
+
+    /// Finds out the numbers that the kernel's log has.
+    pub fn number(&mut self, program: &Program, target: &Target) {
+        let Some(btf) = target.btf.as_deref() else { return };
+        let find = |name: &str| btf.find(base_name(name), Kind::Func).map(|id| id.0);
+        self.numbers = program.kfuncs.iter().map(|named| find(&named.name)).collect();
     }
 
     /// The prototype of the function that a call means.

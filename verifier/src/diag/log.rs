@@ -18,6 +18,10 @@ pub struct Log {
     /// End of the last instruction line, and its length, while nothing has been printed after it.
     insn_line: Option<(usize, usize)>,
     full: bool,
+    /// What is done now is not told.
+    mute: bool,
+    /// Comes after the reason of a rejection.
+    after: String,
 }
 
 impl Log {
@@ -31,9 +35,19 @@ impl Log {
         self.level & (LEVEL_STATE | LEVEL_VERBOSE) != 0
     }
 
+    /// Whether there is a log at all: it has words about what is wrong, whatever the level.
+    pub fn any(&self) -> bool {
+        self.level != 0
+    }
+
     /// Whether everything is printed and kept.
     pub fn verbose(&self) -> bool {
-        self.level & LEVEL_VERBOSE != 0
+        self.level & LEVEL_VERBOSE != 0 && !self.mute
+    }
+
+    /// Says nothing of details for a while, or does again.
+    pub fn mute(&mut self, on: bool) {
+        self.mute = on;
     }
 
     /// Says nothing of what follows; gives what [`Log::speak`] takes.
@@ -58,6 +72,19 @@ impl Log {
             return;
         }
         self.text.push_str(text);
+    }
+
+    /// Has this after the reason of a rejection.
+    pub fn set_after(&mut self, text: String) {
+        self.after = text;
+    }
+
+    /// Appends the reason of a rejection.
+    pub fn reason(&mut self, text: &str) {
+        let after = std::mem::take(&mut self.after);
+        self.push(text);
+        self.push("\n");
+        self.push(&after);
     }
 
     /// Appends an instruction line (without the line feed), after which a state may follow on the same line.

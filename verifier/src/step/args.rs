@@ -74,7 +74,7 @@ impl Walk<'_> {
         let has_size = arg.kind == ArgKind::Mem && !arg.flags.has(ArgFlags::WRITE);
         if is_null {
             if !has_size {
-                self.mark_precise(reg)?;
+                self.mark_precise_quietly(reg)?;
             }
         } else {
             if proto.id == id::KPTR_XCHG && arg.kind != ArgKind::KptrXchgDest {
@@ -392,9 +392,11 @@ impl Walk<'_> {
     /// The callback runs before the helper returns.
     pub(super) fn loop_callback(&mut self, args: &Args) -> Result<(), Reject> {
         // Whether the loop can be inlined depends on the flags being zero, and on nothing else being there.
-        if self.path.state.reg(Reg::R4).is_zero() {
+        let no_flags = self.path.state.reg(Reg::R4).is_zero();
+        if no_flags {
             self.mark_precise(Reg::R4)?;
         }
+        self.note_loop(args.callback.map(|callback| callback as usize), no_flags);
         self.mark_precise(Reg::R1)?;
         let rounds = self.path.state.reg(Reg::R1).as_scalar().map_or(u64::MAX, |s| s.num.umax());
         let done = u64::from(self.path.state.frame().callback_depth);
@@ -403,6 +405,10 @@ impl Walk<'_> {
             return self.push_callback(args, &[Value::unknown(), context]);
         }
         self.path.state.frame_mut().callback_depth = 0;
+        if self.log.verbose() {
+            let frame = self.path.state.current();
+            self.log.push(&format!("frame{frame} bpf_loop iteration limit reached\n"));
+        }
         Ok(())
     }
 

@@ -211,7 +211,11 @@ impl Walk<'_> {
                 self.push(self.at + 1)?;
                 self.forget_packets();
                 self.write(Reg::R0, Value::unknown());
-                return self.leave_frame();
+                // The log goes on without the whole state.
+                return Ok(match self.leave_frame()? {
+                    Next::Enter(slot) => Next::Goto(slot),
+                    next @ (Next::Fall | Next::Goto(_) | Next::End) => next,
+                });
             }
             return Ok(Next::Fall);
         }

@@ -141,19 +141,21 @@ impl Walk<'_> {
         }
         let first = if dynptr.first { slot } else { slot + 1 };
         clear(&mut self.path.state, frame, first);
+        [first, first - 1].into_iter().for_each(|slot| self.note_slot_written(frame, slot));
         forget_slices(&mut self.path.state, dynptr.id);
         Ok(())
     }
 
     /// A reference was given back: the dynptrs that hold it are gone, wherever they are, and so are their slices.
     pub(super) fn drop_dynptrs(&mut self, ref_id: u32) {
-        let state = &mut self.path.state;
-        for frame in 0..state.frames.len() {
-            for slot in 0..state.frames[frame].stack.slots().len() {
+        for frame in 0..self.path.state.frames.len() {
+            for slot in 0..self.path.state.frames[frame].stack.slots().len() {
+                let state = &mut self.path.state;
                 let Some(dynptr) = state.frames[frame].stack.slot(slot).dynptr().copied() else { continue };
                 if dynptr.ref_id == ref_id && dynptr.first {
                     clear(state, frame, slot);
                     forget_slices(state, dynptr.id);
+                    [slot, slot - 1].into_iter().for_each(|slot| self.note_slot_written(frame, slot));
                 }
             }
         }

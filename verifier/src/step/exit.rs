@@ -110,6 +110,7 @@ impl Walk<'_> {
 
     /// Back to the caller, or to the helper that called back.
     pub(super) fn leave_frame(&mut self) -> Result<Next, Reject> {
+        self.spread_slots();
         let callee = self.path.state.frame().clone();
         let result = callee.regs[Reg::R0.index()];
         if matches!(result, Value::Ptr(ptr) if matches!(ptr.kind, PtrKind::Stack(_))) {

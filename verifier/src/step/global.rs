@@ -113,7 +113,7 @@ impl Walk<'_> {
             Param::Mem { nonnull, .. } if nonnull && value.as_ptr().is_none_or(|ptr| ptr.nullable) => {
                 Err(Reject::GlobalArgNull { index })
             }
-            Param::Mem { .. } if value.is_zero() => self.mark_precise(reg),
+            Param::Mem { .. } if value.is_zero() => self.mark_precise_quietly(reg),
             Param::Mem { .. } if value == Value::Uninit => {
                 Err(Reject::ArgType { reg: reg.number(), ty: type_name(&value), expected: "fp".to_owned() })
             }
@@ -136,7 +136,7 @@ impl Walk<'_> {
                 }
                 self.check_dynptr(index, Want::Ready { kind: None, rdonly: true })
             }
-            Param::Trusted { nullable: true, .. } if value.is_zero() => self.mark_precise(reg),
+            Param::Trusted { nullable: true, .. } if value.is_zero() => self.mark_precise_quietly(reg),
             Param::Trusted { id, nullable } => self.check_trusted(reg, &value, id, nullable),
         }
     }
@@ -382,7 +382,7 @@ fn tags_of(tags: &[(Option<usize>, &str)], index: usize) -> Result<Tags, Reject>
 
 /// What Linux says of the arguments of the main function by its BTF, which it goes on without.
 pub fn note_main_arguments(walk: &mut Walk<'_>) {
-    if !walk.log.on() || walk.func_entry(0).is_none_or(|func| func.linkage != Linkage::Global) {
+    if !walk.log.any() || walk.func_entry(0).is_none_or(|func| func.linkage != Linkage::Global) {
         return;
     }
     match walk.params(0) {

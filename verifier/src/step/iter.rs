@@ -61,8 +61,6 @@ impl Walk<'_> {
             let at = At { reg, off: 0, size: Size::Dw };
             self.write_stack(at, ptr, frame, off, Source::Unknown)?;
         }
-        // No store: what was there counts as read until then.
-        self.forget_slot_writes();
         Ok(())
     }
 
@@ -113,6 +111,7 @@ impl Walk<'_> {
         if proto.has(KfuncFlags::ITER_DESTROY) {
             self.release_reference(said.ref_id);
             for below in 0..ty.slots {
+                self.note_slot_written(frame, slot - below);
                 *self.path.state.frame_at(frame).stack.slot_mut(slot - below) = Slot::default();
             }
         }

@@ -64,7 +64,7 @@ impl<'p> Walk<'p> {
             Argument::Number => Value::unknown(),
             Argument::Result { lo, hi } => Value::number(Scalar::unknown().meet_s32range(lo, hi)),
             Argument::Struct { to, nullable, note } => {
-                if self.log.on() {
+                if self.log.any() {
                     self.log.push(&note);
                 }
                 self.typed(to, nullable)

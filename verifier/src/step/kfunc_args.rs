@@ -241,7 +241,11 @@ impl Walk<'_> {
             });
         }
         if len.constant {
-            self.check_kfunc_number(size, Param::Constant, said)?;
+            // Linux does not take the size that something depends on now for precise.
+            self.log.mute(true);
+            let known = self.check_kfunc_number(size, Param::Constant, said);
+            self.log.mute(false);
+            known?;
         }
         Ok(())
     }

@@ -137,6 +137,7 @@ impl Walk<'_> {
             return Err(Reject::IrqOtherClass { saved: class(saved_by_lock), used: class(by_lock) });
         }
         self.restore_irq(ref_id)?;
+        self.note_slot_written(frame, slot);
         *self.path.state.frame_at(frame).stack.slot_mut(slot) = Slot::default();
         Ok(())
     }

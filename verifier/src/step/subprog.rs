@@ -153,7 +153,7 @@ impl Walk<'_> {
         if let Err(why) = &checked {
             return Err(super::global::caller(why, subprog, name));
         }
-        if self.log.on() {
+        if self.log.any() {
             self.log.push(&format!("Func#{subprog} ('{name}') is global and assumed valid.\n"));
         }
         if self.structure.subprogs[subprog].changes_packet {

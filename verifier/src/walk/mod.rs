@@ -1,17 +1,19 @@
 //! The walk over all paths: depth first, one instruction at a time, until nothing is pending.
 
+mod depths;
 mod path;
 mod precision;
 mod profile;
 mod prune;
 mod scc;
 mod stack_live;
+mod stack_log;
 mod trace;
 mod verdict;
 
 use std::borrow::Cow;
 
-use ring3_isa::{Insn, Malformed, Names, Reg, Reserved, Wide};
+use ring3_isa::{Callee, Insn, Malformed, Names, Reg, Reserved, Wide};
 use ring3_platform::{Program, Target, helper_name};
 
 pub use path::{Linked, MAX_LINKED, Past, Path, Pending, Trail};
@@ -22,6 +24,7 @@ pub use trace::Trace;
 pub use verdict::judge_planted;
 pub use verdict::{accepts_without, count, diagnose, judge, judge_plain, structure_of};
 
+use crate::cfg::kfuncs::Kfuncs;
 use crate::cfg::{Structure, malformed};
 use crate::diag::log::Log;
 use crate::diag::reject::Reject;
@@ -87,6 +90,8 @@ pub struct Walk<'p> {
     pub called_back: Vec<bool>,
     /// The function that is walked on its own.
     pub root: usize,
+    /// Callbacks of the calls of `bpf_loop`, where such a call always has the same one and no flags.
+    loops: std::collections::BTreeMap<usize, Option<usize>>,
     /// Stack slots that may still be read.
     stack_live: stack_live::StackLive,
     ids: u32,
@@ -148,6 +153,7 @@ impl<'p> Walk<'p> {
             runs_later: vec![false; structure.subprogs.len()],
             called_back: vec![false; structure.subprogs.len()],
             root: 0,
+            loops: std::collections::BTreeMap::new(),
             stack_live: stack_live::StackLive::default(),
             ids: 0,
             pending: Vec::new(),
@@ -174,7 +180,7 @@ impl<'p> Walk<'p> {
     pub fn run(&mut self, root: usize, mut entry: State) -> Result<(), Reject> {
         entry.sleepable = self.program.sleepable;
         self.root = root;
-        self.stack_live = stack_live::StackLive::default();
+        self.stack_live.forget_path();
         self.at = self.structure.subprogs[root].start;
         self.from = None;
         self.path = Path { state: entry, trail: Trail { first: self.at, ..Trail::default() } };
@@ -194,6 +200,7 @@ impl<'p> Walk<'p> {
                 }
                 Next::End => {
                     self.end_path();
+                    self.spread_slots();
                     if !self.resume() {
                         return Ok(());
                     }
@@ -249,7 +256,7 @@ impl<'p> Walk<'p> {
         match self.program.code.insns()[self.at] {
             Ok(insn) => {
                 let next = self.insn(insn)?;
-                if matches!(insn, Insn::Store { .. } | Insn::StoreRelease { .. } | Insn::Atomic { .. }) {
+                if next == Next::Fall && may_write_stack(insn) {
                     self.commit_slots();
                 }
                 Ok(next)
@@ -466,21 +473,25 @@ impl<'p> Walk<'p> {
 
     /// The source line of the current instruction, if it is another one than before.
     pub(super) fn log_line(&mut self) {
-        let Some(entry) = self.program.info.as_ref().and_then(|info| info.line_at(u32::try_from(self.at).ok()?)) else {
-            return;
-        };
+        if let Some(text) = self.new_line() {
+            self.log.push(&text);
+        }
+    }
+
+    /// That line, once.
+    fn new_line(&mut self) -> Option<String> {
+        let entry = self.program.info.as_ref()?.line_at(u32::try_from(self.at).ok()?)?;
         if self.line.as_ref().is_some_and(|(file, line)| *file == entry.file && *line == entry.line) {
-            return;
+            return None;
         }
         self.line = Some((entry.file.clone(), entry.line));
         let file = entry.file.rsplit('/').next().unwrap_or_default();
-        let text = format!("; {} @ {file}:{}\n", entry.text.trim_start(), entry.line);
-        self.log.push(&text);
+        Some(format!("; {} @ {file}:{}\n", entry.text.trim_start(), entry.line))
     }
 
     /// An instruction as the log writes it.
     pub fn text(&self, slot: usize) -> String {
-        text_of(self.program, slot)
+        text_with(self.program, &self.structure.kfuncs, slot)
     }
 
     /// The instruction at a slot, if it can be decoded.
@@ -489,9 +500,22 @@ impl<'p> Walk<'p> {
     }
 }
 
+/// Instructions that may overwrite slots of the stack. What a function of the program does is found out in its own walk.
+fn may_write_stack(insn: Insn) -> bool {
+    match insn {
+        Insn::Store { .. } | Insn::StoreRelease { .. } | Insn::Atomic { .. } => true,
+        Insn::Call(callee) => !matches!(callee, Callee::Local(_)),
+        _ => false,
+    }
+}
+
 /// An instruction of a program as the log writes it.
 pub fn text_of(program: &Program, slot: usize) -> String {
-    match program.code.text(slot, &LogNames(program)) {
+    text_with(program, &Kfuncs::default(), slot)
+}
+
+fn text_with(program: &Program, kfuncs: &Kfuncs, slot: usize) -> String {
+    match program.code.text(slot, &LogNames(program, kfuncs)) {
         Some(text) => text.with_opcode().to_string(),
         None => String::new(),
     }
@@ -502,12 +526,17 @@ fn display(slot: Option<usize>) -> String {
 }
 
 /// Names as the verifier's log has them: addresses are not shown.
-struct LogNames<'p>(&'p Program);
+struct LogNames<'p>(&'p Program, &'p Kfuncs);
 
 impl Names for LogNames<'_> {
     fn kfunc(&self, id: i32, off: i16) -> Option<Cow<'_, str>> {
         let kfunc = self.0.kfunc(id, off)?;
         Some(Cow::Borrowed(ring3_platform::kfuncs::base_name(&kfunc.name)))
+    }
+
+    fn kfunc_number(&self, id: i32, off: i16) -> i32 {
+        let number = self.0.kfunc(id, off).and(usize::try_from(id).ok()).and_then(|id| *self.1.numbers.get(id)?);
+        number.map_or(id, ring3_isa::num::s32)
     }
 
     fn helper(&self, id: i32) -> Option<Cow<'_, str>> {

@@ -137,6 +137,14 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// The same where Linux does not do it: its log, which ours is compared with, has no lines about it.
+    pub fn mark_precise_quietly(&mut self, reg: Reg) -> Result<(), Reject> {
+        self.log.mute(true);
+        let done = self.mark_precise(reg);
+        self.log.mute(false);
+        done
+    }
+
     /// The value spilled in a slot of a frame decided something.
     pub fn mark_slot_precise(&mut self, frame: usize, slot: usize) {
         if self.plain || self.has_bug(Bug::NothingPrecise) {

@@ -50,6 +50,15 @@ pub(super) struct Visit {
     backedges: Vec<Backedge>,
 }
 
+impl std::fmt::Display for Chain {
+    /// As the kernel's log writes it: `(2,1)`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "(")?;
+        self.callsites.iter().try_for_each(|callsite| write!(f, "{callsite},"))?;
+        write!(f, "{})", self.scc)
+    }
+}
+
 impl Walk<'_> {
     fn chain(&self, state: &State, at: usize) -> Option<Chain> {
         let mut callsites = Vec::new();
@@ -68,7 +77,7 @@ impl Walk<'_> {
     pub(super) fn enter_loop(&mut self, id: StoredId) {
         let stored = self.store.get(id);
         let Some(chain) = self.chain(&stored.state, stored.at) else { return };
-        let scc = chain.scc;
+        let (scc, called) = (chain.scc, self.log.verbose().then(|| chain.to_string()).unwrap_or_default());
         let known = self.store.visits.iter().position(|visit| visit.chain == chain);
         let index = known.unwrap_or_else(|| {
             self.store.visits.push(Visit { chain, entry: None, backedges: Vec::new() });
@@ -79,7 +88,7 @@ impl Walk<'_> {
         if visit.entry.is_none() {
             visit.entry = Some(id);
             if self.log.verbose() && scc & CALLBACK_LOOP == 0 {
-                self.log.push(&format!("SCC enter ({scc})\n"));
+                self.log.push(&format!("SCC enter {called}\n"));
             }
         }
     }
@@ -107,7 +116,8 @@ impl Walk<'_> {
         self.store.backedges += 1;
         self.store.note_peak();
         if self.log.verbose() {
-            self.log.push(&format!("SCC backedge ({scc})\n"));
+            let chain = &self.store.visits[index].chain;
+            self.log.push(&format!("SCC backedge {chain}\n"));
         }
     }
 
@@ -117,7 +127,8 @@ impl Walk<'_> {
         let Some(index) = self.store.get(id).visit.filter(entered) else { return };
         let scc = self.store.visits[index].chain.scc;
         if self.log.verbose() && scc & CALLBACK_LOOP == 0 {
-            self.log.push(&format!("SCC exit ({scc})\n"));
+            let chain = &self.store.visits[index].chain;
+            self.log.push(&format!("SCC exit {chain}\n"));
         }
         self.store.visits[index].entry = None;
         let backedges = std::mem::take(&mut self.store.visits[index].backedges);

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ring3_platform::Program;
 
 use super::Walk;
+use super::stack_log::{Order, rounds};
 use crate::cfg::successors;
 use crate::state::{Frame, State};
 
@@ -17,28 +18,114 @@ use crate::state::{Frame, State};
 const MAX_MARKS: usize = 8 << 20;
 
 /// Slots of one frame, a bit each, at one instruction.
-#[derive(Clone, Copy, Default, Debug)]
-struct Marks {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Marks {
     /// Read on some visit.
-    read: u64,
-    /// Overwritten in full on every visit.
+    pub(super) read: u64,
+    /// Overwritten in full on every visit; all bits before the first visit.
     written: u64,
-    visited: bool,
     /// May be read from here on before they are overwritten.
-    live: u64,
+    pub(super) live: u64,
+    /// Overwritten on every way from here to the end of the function.
+    pub(super) overwritten: u64,
+}
+
+impl Marks {
+    const NEW: Marks = Marks { read: 0, written: u64::MAX, live: 0, overwritten: 0 };
+
+    /// Slots that the instruction overwrites in full.
+    pub(super) fn written(&self) -> u64 {
+        if self.written == u64::MAX { 0 } else { self.written }
+    }
+
+    /// What the marks are, given those of the instructions that may come next; nothing is live where a function ends.
+    pub(super) fn before(&self, mut next: impl Iterator<Item = Marks>) -> Marks {
+        let Some(first) = next.next() else { return *self };
+        let (live, overwritten) =
+            next.fold((first.live, first.overwritten), |(live, over), m| (live | m.live, over & m.overwritten));
+        Marks {
+            live: (live & !self.written()) | self.read,
+            overwritten: overwritten | self.written(),
+            read: self.read,
+            written: self.written,
+        }
+    }
 }
 
 /// What is known of a function that was reached by one chain of calls.
 #[derive(Debug)]
-struct Instance {
+pub(super) struct Instance {
     /// The function at the root, and slots of the calls from there, outermost first.
-    chain: Vec<usize>,
-    start: usize,
+    pub(super) chain: Vec<usize>,
+    pub(super) start: usize,
     len: usize,
     /// By frame, then by instruction of the function.
-    marks: Vec<Vec<Marks>>,
+    pub(super) marks: Vec<Vec<Marks>>,
     /// Frames and instructions whose own marks changed since they were spread.
     changed: Vec<(usize, usize)>,
+    /// An instruction overwrites less than it seemed.
+    dropped: bool,
+}
+
+impl Instance {
+    /// An instruction of this function may read these slots of a frame.
+    fn note_read(&mut self, frame: usize, at: usize, slots: u64) {
+        let Some(marks) = self.marks.get_mut(frame).and_then(|marks| marks.get_mut(at)) else { return };
+        let read = marks.read | slots;
+        if read != marks.read && read | marks.live != marks.live {
+            self.changed.push((frame, at));
+        }
+        marks.read = read;
+    }
+
+    /// An instruction of this function is done, and overwrote these slots of a frame.
+    fn note_written(&mut self, frame: usize, at: usize, slots: u64) {
+        let Some(marks) = self.marks.get_mut(frame).and_then(|marks| marks.get_mut(at)) else { return };
+        let (before, now) = (marks.written(), marks.written & slots);
+        marks.written = now;
+        if now != before {
+            self.changed.push((frame, at));
+            self.dropped |= before & !now != 0;
+        }
+    }
+
+    /// What the instructions of a frame overwrite has to be found out anew if one of them overwrites less than it seemed.
+    fn forget_overwritten(&mut self) -> bool {
+        let dropped = std::mem::take(&mut self.dropped);
+        if dropped {
+            self.marks.iter_mut().flatten().for_each(|marks| marks.overwritten = 0);
+        }
+        dropped
+    }
+
+    /// Somebody read or wrote since the marks were spread.
+    pub(super) fn begin_rounds(&mut self) {
+        self.changed.clear();
+        self.forget_overwritten();
+    }
+
+    /// The marks of the instructions that may come after one, in the same frame.
+    pub(super) fn after<'a>(&'a self, program: &Program, frame: usize, at: usize) -> impl Iterator<Item = Marks> + 'a {
+        let next = successors(program, self.start + at).into_iter().flatten();
+        next.filter_map(move |to| self.marks[frame].get(to.wrapping_sub(self.start)).copied())
+    }
+
+    /// Backward data flow over the function, from where something changed.
+    fn spread(&mut self, program: &Program, behind: &Behind) {
+        // The last instruction first: most of what it changes lies in front of it.
+        let mut waiting: BTreeSet<(usize, usize)> = self.changed.drain(..).collect();
+        if self.forget_overwritten() {
+            waiting = (0..self.marks.len()).flat_map(|frame| (0..self.len).map(move |at| (frame, at))).collect();
+        }
+        while let Some((frame, at)) = waiting.pop_last() {
+            let here = self.marks[frame][at];
+            let now = here.before(self.after(program, frame, at));
+            if (now.live, now.overwritten) != (here.live, here.overwritten) {
+                self.marks[frame][at] = now;
+                waiting.extend(behind.of(at).iter().map(|from| (frame, *from as usize)));
+            }
+        }
+    }
 }
 
 /// The instructions that lead to each one of a function.
@@ -85,7 +172,10 @@ pub struct StackLive {
     by_chain: BTreeMap<Vec<usize>, Option<usize>>,
     /// By start of the function.
     behind: BTreeMap<usize, Behind>,
+    /// By start of the function, for the log.
+    orders: BTreeMap<usize, Order>,
     kept: usize,
+    /// Some marks changed since they were spread.
     dirty: bool,
     /// The instance of the current path; unknown after the frames changed.
     now: Option<Option<usize>>,
@@ -108,46 +198,64 @@ impl StackLive {
         if let Some(now) = self.now {
             return now;
         }
-        let chain = chain_of(&state.frames);
-        let frames = state.frames.len();
-        let index = match self.by_chain.get(&chain) {
+        let index = self.of_chain(&chain_of(&state.frames), (start, len));
+        self.now = Some(index);
+        index
+    }
+
+    /// The function that a chain of calls leads to; none if it does not fit any more.
+    fn of_chain(&mut self, chain: &[usize], (start, len): (usize, usize)) -> Option<usize> {
+        let frames = chain.len();
+        match self.by_chain.get(chain) {
             Some(index) => *index,
             None => {
                 let fits = self.kept + frames * len <= MAX_MARKS;
                 let index = fits.then_some(self.instances.len());
                 if fits {
                     self.kept += frames * len;
-                    let marks = vec![vec![Marks::default(); len]; frames];
-                    self.instances.push(Instance { chain: chain.clone(), start, len, marks, changed: Vec::new() });
+                    let marks = vec![vec![Marks::NEW; len]; frames];
+                    let chain = chain.to_vec();
+                    self.instances.push(Instance { chain, start, len, marks, changed: Vec::new(), dropped: false });
                 }
-                self.by_chain.insert(chain, index);
+                self.by_chain.insert(chain.to_vec(), index);
                 index
             }
-        };
-        self.now = Some(index);
-        index
+        }
+    }
+}
+
+impl StackLive {
+    /// What a function reads and overwrites of its callers' slots, its call reads and overwrites.
+    fn tell_caller(&mut self, index: usize, bounds: (usize, usize)) {
+        let callee = &self.instances[index];
+        let mut outer = callee.chain.clone();
+        let Some(callsite) = outer.pop() else { return };
+        let entry: Vec<Marks> = callee.marks.iter().map(|frame| frame[0]).collect();
+        let Some(outer) = self.of_chain(&outer, bounds) else { return };
+        let outer = &mut self.instances[outer];
+        let at = callsite - outer.start;
+        for (frame, marks) in entry.iter().enumerate().take(outer.marks.len()) {
+            outer.note_read(frame, at, marks.live);
+            outer.note_written(frame, at, marks.overwritten);
+        }
     }
 }
 
 impl Walk<'_> {
-    fn stack_marks(&mut self, frame: usize) -> Option<(&mut Marks, &mut Vec<(usize, usize)>)> {
+    /// The marks of the current function, and the current instruction in it.
+    fn stack_marks(&mut self) -> Option<(&mut Instance, usize)> {
         let subprog = &self.structure.subprogs[self.path.state.frame().subprog];
         let bounds = (subprog.start, subprog.end - subprog.start);
         let index = self.stack_live.instance(&self.path.state, bounds)?;
-        let instance = &mut self.stack_live.instances[index];
-        let marks = instance.marks.get_mut(frame)?.get_mut(self.at - bounds.0)?;
-        Some((marks, &mut instance.changed))
+        let at = self.at.checked_sub(bounds.0)?;
+        self.stack_live.dirty = true;
+        Some((&mut self.stack_live.instances[index], at))
     }
 
     /// The current instruction may read a slot.
     pub fn note_slot_read(&mut self, frame: usize, slot: usize) {
-        let at = self.at - self.structure.subprogs[self.path.state.frame().subprog].start;
-        if let Some((marks, changed)) = self.stack_marks(frame)
-            && marks.read >> slot & 1 == 0
-        {
-            marks.read |= 1 << slot;
-            changed.push((frame, at));
-            self.stack_live.dirty = true;
+        if let Some((instance, at)) = self.stack_marks() {
+            instance.note_read(frame, at, 1 << slot);
         }
     }
 
@@ -156,33 +264,22 @@ impl Walk<'_> {
         self.stack_live.writes.push((frame, 1 << slot));
     }
 
-    /// What the current instruction wrote does not count as overwritten.
-    pub fn forget_slot_writes(&mut self) {
-        self.stack_live.writes.clear();
-    }
-
     /// An instruction that may write to the stack is done.
     pub(super) fn commit_slots(&mut self) {
-        let writes = std::mem::take(&mut self.stack_live.writes);
-        let written = |frame: usize| writes.iter().filter(|w| w.0 == frame).fold(0, |all, w| all | w.1);
-        let at = self.at - self.structure.subprogs[self.path.state.frame().subprog].start;
-        for frame in 0..self.path.state.frames.len() {
-            let now = written(frame);
-            let Some((marks, changed)) = self.stack_marks(frame) else { break };
-            let both = if marks.visited { marks.written & now } else { now };
-            if !marks.visited || both != marks.written {
-                (marks.visited, marks.written) = (true, both);
-                changed.push((frame, at));
-                self.stack_live.dirty = true;
+        let mut writes = std::mem::take(&mut self.stack_live.writes);
+        let frames = self.path.state.frames.len();
+        if let Some((instance, at)) = self.stack_marks() {
+            for frame in 0..frames {
+                let slots = writes.iter().filter(|w| w.0 == frame).fold(0, |all, w| all | w.1);
+                instance.note_written(frame, at, slots);
             }
         }
+        writes.clear();
         self.stack_live.writes = writes;
-        self.stack_live.writes.clear();
     }
 
     /// For each frame of a state before `at`, reached from a function by these calls, the slots that may still be read.
-    pub(super) fn live_slots(&mut self, root: usize, chain: &[usize], at: usize) -> Vec<u64> {
-        self.spread_marks();
+    pub(super) fn live_slots(&self, root: usize, chain: &[usize], at: usize) -> Vec<u64> {
         let current = chain.len();
         let mut keys = vec![root];
         keys.extend_from_slice(chain);
@@ -204,50 +301,41 @@ impl Walk<'_> {
         slots
     }
 
-    /// Brings `live` up to date, innermost chains first: what a function reads of its callers' slots, its call reads.
-    fn spread_marks(&mut self) {
-        if !std::mem::take(&mut self.stack_live.dirty) {
+    /// Brings the marks up to date where a path ends or a function returns, the innermost function first.
+    pub fn spread_slots(&mut self) {
+        if self.plain || !std::mem::take(&mut self.stack_live.dirty) {
             return;
         }
-        let mut order: Vec<usize> = (0..self.stack_live.instances.len()).collect();
-        order.sort_by_key(|index| std::cmp::Reverse(self.stack_live.instances[*index].chain.len()));
-        for index in order {
+        let chain = chain_of(&self.path.state.frames);
+        for depth in (0..chain.len()).rev() {
+            let subprog = &self.structure.subprogs[self.path.state.frames[depth].subprog];
+            let bounds = (subprog.start, subprog.end - subprog.start);
+            let Some(index) = self.stack_live.of_chain(&chain[..=depth], bounds) else { continue };
             if self.stack_live.instances[index].changed.is_empty() {
                 continue;
             }
-            self.spread(index);
-            let instance = &self.stack_live.instances[index];
-            let Some((&callsite, outer)) = instance.chain.split_last() else { continue };
-            let entry: Vec<u64> = instance.marks.iter().map(|frame| frame[0].live).collect();
-            let Some(&Some(outer)) = self.stack_live.by_chain.get(outer) else { continue };
-            let outer = &mut self.stack_live.instances[outer];
-            for (frame, (marks, live)) in outer.marks.iter_mut().zip(entry).enumerate() {
-                let at = callsite - outer.start;
-                if marks[at].read | live != marks[at].read {
-                    marks[at].read |= live;
-                    outer.changed.push((frame, at));
-                }
+            if self.log.verbose() {
+                self.log_spread(index);
+            } else {
+                let StackLive { instances, behind, .. } = &mut self.stack_live;
+                let (program, instance) = (self.program, &mut instances[index]);
+                let (start, len) = (instance.start, instance.len);
+                instance.spread(program, behind.entry(start).or_insert_with(|| Behind::new(program, start, len)));
+            }
+            if let Some(outer) = depth.checked_sub(1) {
+                let subprog = &self.structure.subprogs[self.path.state.frames[outer].subprog];
+                let bounds = (subprog.start, subprog.end - subprog.start);
+                self.stack_live.tell_caller(index, bounds);
             }
         }
     }
 
-    /// Backward data flow over one function, from where something changed.
-    fn spread(&mut self, index: usize) {
-        let program = self.program;
-        let instance = &mut self.stack_live.instances[index];
-        let (start, len) = (instance.start, instance.len);
-        let behind = self.stack_live.behind.entry(start).or_insert_with(|| Behind::new(program, start, len));
-        // The last instruction first: most of what it changes lies in front of it.
-        let mut waiting: BTreeSet<(usize, usize)> = instance.changed.drain(..).collect();
-        while let Some((frame, at)) = waiting.pop_last() {
-            let marks = &mut instance.marks[frame];
-            let next = successors(program, start + at).into_iter().flatten();
-            let after = next.filter_map(|to| marks.get(to.wrapping_sub(start))).fold(0, |all, m| all | m.live);
-            let here = &mut marks[at];
-            let live = (after & !here.written) | here.read;
-            if std::mem::replace(&mut here.live, live) != live {
-                waiting.extend(behind.of(at).iter().map(|from| (frame, *from as usize)));
-            }
-        }
+    /// The same in the order in which Linux does it, which its log shows.
+    fn log_spread(&mut self, index: usize) {
+        let StackLive { instances, orders, .. } = &mut self.stack_live;
+        let (program, instance) = (self.program, &mut instances[index]);
+        let order = orders.entry(instance.start).or_insert_with(|| Order::new(program, instance.start, instance.len));
+        let text = rounds(program, &self.structure.insns, instance, order);
+        self.log.push(&text);
     }
 }

@@ -14,7 +14,7 @@ use crate::diag::reject::Reject;
 use crate::release::{Need, Rules, needs};
 use crate::state::State;
 use crate::step::{global, subprog};
-use crate::{Facts, LogLevel, Rejection, Stats, VerifiedProgram};
+use crate::{LogLevel, Rejection, Stats, VerifiedProgram};
 
 /// Flags whose meaning is here.
 const KNOWN_FLAGS: LoadFlags = LoadFlags::STRICT_ALIGNMENT
@@ -68,7 +68,7 @@ fn judge_with(
     let mut log = Log::new(level.0);
     let structure = match structure(&program, &target, &mut log) {
         Ok(structure) => structure,
-        Err((reject, at)) => return Err(rejection((program, target), reject, at, log, Stats::default(), start)),
+        Err((reject, at)) => return Err(rejection((program, target), reject, at, log, (Stats::default(), &[]), start)),
     };
     let mut walk = Walk::new(&program, &target, &structure, log, watch);
     prepare(&mut walk);
@@ -80,13 +80,18 @@ fn judge_with(
         peak_states: walk.store.peak,
         duration_us: 0,
     };
+    if let Err(Reject::CtxAccess { .. }) = &result {
+        let line = walk.new_line().unwrap_or_default();
+        walk.log.set_after(line);
+    }
+    let depths = if result.is_ok() { walk.final_depths() } else { walk.depths() };
     let (at, mut log, facts) = (walk.at, walk.log, walk.facts);
     match result {
         Ok(()) => {
-            let stats = finish(&mut log, stats, start, &facts);
+            let stats = finish(&mut log, stats, start, &depths);
             Ok(VerifiedProgram { program, target, facts, stats, log: log.finish() })
         }
-        Err(reject) => Err(rejection((program, target), reject, Some(at), log, stats, start)),
+        Err(reject) => Err(rejection((program, target), reject, Some(at), log, (stats, &depths), start)),
     }
 }
 
@@ -101,7 +106,7 @@ fn on_release(
     let start = Instant::now();
     let refuse = |reject: Reject, at| {
         let judged = (program.clone(), target.clone());
-        rejection(judged, reject, at, Log::new(level.0), Stats::default(), start)
+        rejection(judged, reject, at, Log::new(level.0), (Stats::default(), &[]), start)
     };
     let rules = Arc::new(Target { kernel: KernelVersion::V6_18, ..(**target).clone() });
     let lacks = |needs: &[Need], than: KernelVersion| {
@@ -157,7 +162,7 @@ pub fn structure_of(program: &Arc<Program>, target: &Arc<Target>) -> Result<Stru
     let mut log = Log::new(0);
     let (start, judged) = (Instant::now(), (program.clone(), target.clone()));
     structure(program, target, &mut log)
-        .map_err(|(reject, at)| rejection(judged, reject, at, log, Stats::default(), start))
+        .map_err(|(reject, at)| rejection(judged, reject, at, log, (Stats::default(), &[]), start))
 }
 
 fn structure(program: &Program, target: &Target, log: &mut Log) -> Result<Structure, cfg::At> {
@@ -174,7 +179,11 @@ fn structure(program: &Program, target: &Target, log: &mut Log) -> Result<Struct
             log.push(&format!("func#{index} @{}\n", function.start));
         }
     }
-    cfg::build(program, target, functions)
+    let mut structure = cfg::build(program, target, functions)?;
+    if log.on() {
+        structure.kfuncs.number(program, target);
+    }
+    Ok(structure)
 }
 
 fn passes(walk: &mut Walk<'_>, structure: &Structure) -> Result<(), Reject> {
@@ -193,12 +202,16 @@ fn passes(walk: &mut Walk<'_>, structure: &Structure) -> Result<(), Reject> {
     while let Some(index) = (1..done.len()).find(|i| walk.called[*i] && !done[*i]) {
         done[index] = true;
         let name = walk.subprog_name(index);
-        walk.log.push(&format!("Validating {name}() func#{index}...\n"));
+        if walk.log.any() {
+            walk.log.push(&format!("Validating {name}() func#{index}...\n"));
+        }
         let entry = global::global_entry(walk, index)?;
         walk.store.clear();
         walk.run(index, entry)?;
         walk.log.rewind(beginning);
-        walk.log.push(&format!("Func#{index} ('{name}') is safe for any args that match its prototype\n"));
+        if walk.log.on() {
+            walk.log.push(&format!("Func#{index} ('{name}') is safe for any args that match its prototype\n"));
+        }
     }
     subprog::check_stack_depth(walk)?;
     // Calls of functions that the loader did not find must not be reached.
@@ -213,10 +226,10 @@ fn passes(walk: &mut Walk<'_>, structure: &Structure) -> Result<(), Reject> {
     Ok(())
 }
 
-fn finish(log: &mut Log, mut stats: Stats, start: Instant, facts: &Facts) -> Stats {
+fn finish(log: &mut Log, mut stats: Stats, start: Instant, depths: &[u32]) -> Stats {
     stats.duration_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
     if log.stats() {
-        let depths: Vec<String> = facts.subprogs.iter().map(|s| s.stack_depth.to_string()).collect();
+        let depths: Vec<String> = depths.iter().map(u32::to_string).collect();
         log.push(&format!("verification time {} usec\nstack depth {}\n", stats.duration_us, depths.join("+")));
     }
     if log.on() || log.stats() {
@@ -239,15 +252,14 @@ fn rejection(
     reject: Reject,
     at: Option<usize>,
     mut log: Log,
-    stats: Stats,
+    (stats, depths): (Stats, &[u32]),
     start: Instant,
 ) -> Box<Rejection> {
     let text = reject.text();
     if !text.is_empty() {
-        log.push(&text);
-        log.push("\n");
+        log.reason(&text);
     }
-    let stats = finish(&mut log, stats, start, &Facts::default());
+    let stats = finish(&mut log, stats, start, depths);
     let message = text.lines().last().unwrap_or_default().to_owned();
     let (errno, code) = (reject.errno(), reject.code());
     let later = |need: &Need| need.since > KernelVersion::V6_18;
