@@ -13,7 +13,8 @@ use ring3_parity::{Answer, Kernel, Referee};
 use ring3_platform::{KfuncRef, MapDef, MapFlags, MapType, Program, Target, section};
 use ring3_verifier::{LogLevel, verify};
 
-const FILES: &[(&str, &str)] = &[("arena", include_str!("verdicts/arena.txt"))];
+const FILES: &[(&str, &str)] =
+    &[("arena", include_str!("verdicts/arena.txt")), ("casts", include_str!("verdicts/casts.txt"))];
 
 /// Functions of the kernel, in the order in which a text names them.
 #[derive(Default)]

@@ -5,6 +5,7 @@ mod table;
 
 pub use ids::{ALL, helper_by_name, helper_name, helper_since, id};
 
+use crate::attach::lsm_hook;
 use crate::{AttachType, KernelVersion, ProgSet, ProgType, Program, Target};
 
 /// What an argument must be (`enum bpf_arg_type` without its flags).
@@ -118,10 +119,77 @@ pub enum Condition {
     Trampoline,
     Attach(&'static [AttachType]),
     NotAttach(&'static [AttachType]),
+    /// Iterators over these.
+    Iterator(&'static [&'static str]),
+    /// Members of this structure of functions but for one.
+    Ops {
+        ops: &'static str,
+        but: &'static str,
+    },
+    /// Offered to all, but what a program is attached to can forbid it: see [`Proto::allowed`].
+    Hook(Hook),
     /// Never offered: the kernels whose rules ring3 has are built without the option that is named.
     Config(&'static str),
     /// Whether it is offered depends on what ring3 does not know yet; the text says what.
     Unmodelled(&'static str),
+}
+
+/// What a program has to be attached to for a helper that is not safe everywhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hook {
+    /// Anything but the functions of socket storage itself.
+    NotSocketStorage,
+    /// An iterator, an LSM hook that may sleep, or a function that is known to hold no lock of a path.
+    Path,
+    /// An LSM hook that may sleep.
+    SleepableLsm,
+}
+
+/// Functions where `bpf_d_path` is safe (`btf_allowlist_d_path`).
+const PATH_FUNCTIONS: [&str; 9] = [
+    "dentry_open",
+    "filp_close",
+    "security_file_open",
+    "security_file_permission",
+    "security_inode_getattr",
+    "security_path_truncate",
+    "vfs_fallocate",
+    "vfs_getattr",
+    "vfs_truncate",
+];
+
+impl Hook {
+    fn allows(self, program: &Program) -> bool {
+        let (kind, attach) = (program.kind, program.kind.effective_attach(program.attach));
+        let name = program.attach_name().unwrap_or_default();
+        let entry_or_exit = matches!(attach, Some(AttachType::TraceFentry | AttachType::TraceFexit));
+        match self {
+            Hook::NotSocketStorage => match attach {
+                _ if kind != ProgType::Tracing => false,
+                Some(AttachType::TraceIter | AttachType::TraceRawTp) => true,
+                _ => entry_or_exit && !name.starts_with("bpf_sk_storage"),
+            },
+            Hook::Path => match kind {
+                ProgType::Tracing if attach == Some(AttachType::TraceIter) => true,
+                ProgType::Tracing => {
+                    (entry_or_exit || attach == Some(AttachType::ModifyReturn)) && PATH_FUNCTIONS.contains(&name)
+                }
+                ProgType::Lsm => lsm_hook(name).sleepable,
+                _ => false,
+            },
+            Hook::SleepableLsm => kind == ProgType::Lsm && lsm_hook(name).sleepable,
+        }
+    }
+}
+
+impl Proto {
+    /// Whether what a program is attached to lets it call the helper.
+    pub fn allowed(&self, program: &Program) -> bool {
+        match self.condition {
+            Condition::Hook(hook) => hook.allows(program),
+            _ => true,
+        }
+    }
 }
 
 /// One prototype. A helper can have several, for different program types.
@@ -174,8 +242,9 @@ pub const fn protos() -> &'static [Proto] {
 }
 
 impl Condition {
-    /// Whether it holds for a program of that type, attach type and sleepability.
-    fn holds(self, kind: ProgType, attach: Option<AttachType>, sleepable: bool) -> bool {
+    /// Whether it holds for a program.
+    fn holds(self, program: &Program) -> bool {
+        let (kind, attach, sleepable) = (program.kind, program.attach, program.sleepable);
         // Attach type 0 has a meaning of its own only for control groups, and there a missing one is that.
         let attach = kind.effective_attach(attach).unwrap_or(AttachType::CgroupInetIngress);
         match self {
@@ -189,6 +258,13 @@ impl Condition {
             ),
             Condition::Attach(of) => of.contains(&attach),
             Condition::NotAttach(of) => !of.contains(&attach),
+            Condition::Iterator(of) => {
+                attach == AttachType::TraceIter && program.attach_name().is_some_and(|name| of.contains(&name))
+            }
+            Condition::Ops { ops, but } => {
+                program.ops.as_ref().is_some_and(|member| member.ops == ops && member.member != but)
+            }
+            Condition::Hook(_) => true,
             Condition::Config(_) | Condition::Unmodelled(_) => false,
         }
     }
@@ -197,9 +273,7 @@ impl Condition {
 impl Target {
     /// The prototype of helper `id` for calls from `program`. All capabilities are assumed, as for root.
     pub fn helper<'a>(&'a self, program: &Program, id: u32) -> Lookup<'a> {
-        let offered = |proto: &&Proto| {
-            proto.progs.has(program.kind) && proto.condition.holds(program.kind, program.attach, program.sleepable)
-        };
+        let offered = |proto: &&Proto| proto.progs.has(program.kind) && proto.condition.holds(program);
         let mut known = false;
         if id >= Target::FIRST_CUSTOM_HELPER {
             let mut rows = self.helpers.iter().filter(|proto| proto.id == id).inspect(|_| known = true);

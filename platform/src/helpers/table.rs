@@ -3,7 +3,7 @@
 //! A helper has several rows where its prototype differs between program types. Rows of struct_ops programs hold for all
 //! of TCP congestion control, sched_ext and HID-BPF; what only one of them may call is not offered.
 
-use super::{ArgFlags, ArgKind, ArgType, Condition, Proto, RetKind, RetType, helper_name, helper_since, id};
+use super::{ArgFlags, ArgKind, ArgType, Condition, Hook, Proto, RetKind, RetType, helper_name, helper_since, id};
 use crate::ProgType::*;
 use crate::{AttachType, ProgSet};
 
@@ -170,6 +170,9 @@ const BTF3: ProgSet = of(&[Tracing, Lsm, Syscall]);
 const RAW_TP: ProgSet = of(&[RawTracepoint, RawTracepointWritable]);
 const TRACE8: ProgSet = BTF3.or(RAW_TP).or(of(&[Kprobe, Tracepoint, PerfEvent]));
 const TC: ProgSet = of(&[SchedCls, SchedAct]);
+/// The functions that control congestion of TCP.
+const TCP: &str = "tcp_congestion_ops";
+const TCP_OPS: Condition = Condition::Ops { ops: TCP, but: "" };
 const LWT: ProgSet = of(&[LwtIn, LwtOut, LwtXmit, LwtSeg6local]);
 const CGROUP7: ProgSet =
     of(&[CgroupSkb, CgroupSock, CgroupSockAddr, SockOps, CgroupDevice, CgroupSysctl, CgroupSockopt]);
@@ -282,7 +285,8 @@ pub(super) const PROTOS: &[Proto] = &[
     row(id::SET_HASH, &[CTX, ANY], INTEGER, TC),
     row(id::SETSOCKOPT, &[CTX, ANY, ANY, MEM.rdonly(), SIZE], INTEGER, of(&[CgroupSockAddr])).when(Condition::Attach(SOCKOPT_HOOKS)),
     row(id::SETSOCKOPT, &[CTX, ANY, ANY, MEM.rdonly(), SIZE], INTEGER, of(&[SockOps])),
-    row(id::SETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.rdonly(), SIZE], INTEGER, of(&[Tracing])).when(Condition::Unmodelled("an iterator over TCP or UNIX sockets")),
+    row(id::SETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.rdonly(), SIZE], INTEGER, of(&[StructOps])).when(Condition::Ops { ops: TCP, but: "release" }),
+    row(id::SETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.rdonly(), SIZE], INTEGER, of(&[Tracing])).when(Condition::Iterator(&["tcp", "unix"])),
     row(id::SETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.rdonly(), SIZE], INTEGER, of(&[CgroupSockopt])).when(Condition::Attach(&[AttachType::CgroupSetsockopt])),
     row(id::SETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.rdonly(), SIZE], INTEGER, of(&[Lsm])).when(Condition::Unmodelled("a control group LSM hook that holds the socket lock")),
     row(id::SETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.rdonly(), SIZE], INTEGER, of(&[Lsm])).when(Condition::Unmodelled("a control group LSM hook that does not hold the socket lock")),
@@ -295,7 +299,8 @@ pub(super) const PROTOS: &[Proto] = &[
     row(id::PERF_PROG_READ_VALUE, &[CTX, MEM.uninit(), SIZE], INTEGER, of(&[PerfEvent])).gpl(),
     row(id::GETSOCKOPT, &[CTX, ANY, ANY, MEM.uninit(), SIZE], INTEGER, of(&[CgroupSockAddr])).when(Condition::Attach(SOCKOPT_HOOKS)),
     row(id::GETSOCKOPT, &[CTX, ANY, ANY, MEM.uninit(), SIZE], INTEGER, of(&[SockOps])),
-    row(id::GETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.uninit(), SIZE], INTEGER, of(&[Tracing])).when(Condition::Unmodelled("an iterator over TCP or UNIX sockets")),
+    row(id::GETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.uninit(), SIZE], INTEGER, of(&[StructOps])).when(Condition::Ops { ops: TCP, but: "release" }),
+    row(id::GETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.uninit(), SIZE], INTEGER, of(&[Tracing])).when(Condition::Iterator(&["tcp", "unix"])),
     row(id::GETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.uninit(), SIZE], INTEGER, of(&[CgroupSockopt])).when(Condition::Attach(&[AttachType::CgroupSetsockopt])),
     row(id::GETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.uninit(), SIZE], INTEGER, of(&[Lsm])).when(Condition::Unmodelled("a control group LSM hook that holds the socket lock")),
     row(id::GETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.uninit(), SIZE], INTEGER, of(&[Lsm])).when(Condition::Unmodelled("a control group LSM hook that does not hold the socket lock")),
@@ -354,11 +359,11 @@ pub(super) const PROTOS: &[Proto] = &[
     row(id::STRTOUL, &[MEM.rdonly(), SIZE, ANY, fixed_mem(8).uninit().aligned()], INTEGER, ALL_BUT_LIRC),
     row(id::SK_STORAGE_GET, &[MAP, BTF_SOCK_COMMON, VALUE.or_null(), ANY], RET_VALUE.or_null(), TC.or(of(&[CgroupSkb, SockOps, SkMsg, CgroupSockAddr, CgroupSockopt, Lsm]))),
     row(id::SK_STORAGE_GET, &[MAP, CTX, VALUE.or_null(), ANY], RET_VALUE.or_null(), of(&[CgroupSock])),
-    row(id::SK_STORAGE_GET, &[MAP, btf("sock_common").or_null(), VALUE.or_null(), ANY], RET_VALUE.or_null(), of(&[Tracing, Syscall])).when(Condition::Unmodelled("a function that is not of socket storage itself")),
-    row(id::SK_STORAGE_GET, &[MAP, BTF_SOCK_COMMON, VALUE.or_null(), ANY], RET_VALUE.or_null(), of(&[StructOps])).when(Condition::Unmodelled("a program that controls congestion of TCP")),
+    row(id::SK_STORAGE_GET, &[MAP, btf("sock_common").or_null(), VALUE.or_null(), ANY], RET_VALUE.or_null(), of(&[Tracing, Syscall])).when(Condition::Hook(Hook::NotSocketStorage)),
+    row(id::SK_STORAGE_GET, &[MAP, BTF_SOCK_COMMON, VALUE.or_null(), ANY], RET_VALUE.or_null(), of(&[StructOps])).when(TCP_OPS),
     row(id::SK_STORAGE_DELETE, &[MAP, BTF_SOCK_COMMON], INTEGER, TC.or(of(&[CgroupSkb, SockOps, SkMsg, CgroupSockAddr, CgroupSockopt, Lsm]))),
-    row(id::SK_STORAGE_DELETE, &[MAP, btf("sock_common").or_null()], INTEGER, of(&[Tracing, Syscall])).when(Condition::Unmodelled("a function that is not of socket storage itself")),
-    row(id::SK_STORAGE_DELETE, &[MAP, BTF_SOCK_COMMON], INTEGER, of(&[StructOps])).when(Condition::Unmodelled("a program that controls congestion of TCP")),
+    row(id::SK_STORAGE_DELETE, &[MAP, btf("sock_common").or_null()], INTEGER, of(&[Tracing, Syscall])).when(Condition::Hook(Hook::NotSocketStorage)),
+    row(id::SK_STORAGE_DELETE, &[MAP, BTF_SOCK_COMMON], INTEGER, of(&[StructOps])).when(TCP_OPS),
     row(id::SEND_SIGNAL, &[ANY], INTEGER, ALL_BUT_LIRC),
     row(id::TCP_GEN_SYNCOOKIE, &[BTF_SOCK_COMMON, MEM.rdonly(), SIZE, MEM.rdonly(), SIZE], INTEGER, TC.or(of(&[Xdp]))).gpl().pkt_access(),
     row(id::SKB_OUTPUT, &[btf("sk_buff"), MAP, ANY, MEM.rdonly(), SIZE0], INTEGER, BTF3).gpl(),
@@ -366,7 +371,7 @@ pub(super) const PROTOS: &[Proto] = &[
     row(id::PROBE_READ_KERNEL, &[MEM.uninit(), SIZE0, ANY], INTEGER, ALL_BUT_LIRC).gpl(),
     row(id::PROBE_READ_USER_STR, &[MEM.uninit(), SIZE0, ANY], INTEGER, ALL_BUT_LIRC).gpl(),
     row(id::PROBE_READ_KERNEL_STR, &[MEM.uninit(), SIZE0, ANY], INTEGER, ALL_BUT_LIRC).gpl(),
-    row(id::TCP_SEND_ACK, &[btf("tcp_sock"), ANY], INTEGER, of(&[StructOps])).when(Condition::Unmodelled("a program that controls congestion of TCP")),
+    row(id::TCP_SEND_ACK, &[btf("tcp_sock"), ANY], INTEGER, of(&[StructOps])).when(TCP_OPS),
     row(id::SEND_SIGNAL_THREAD, &[ANY], INTEGER, ALL_BUT_LIRC),
     row(id::JIFFIES64, &[], INTEGER, ALL_BUT_LIRC),
     row(id::READ_BRANCH_RECORDS, &[CTX, MEM.or_null().write(), SIZE0, ANY], INTEGER, of(&[PerfEvent])).gpl(),
@@ -398,7 +403,7 @@ pub(super) const PROTOS: &[Proto] = &[
     row(id::RESERVE_HDR_OPT, &[CTX, ANY, ANY], INTEGER, of(&[SockOps])),
     row(id::INODE_STORAGE_GET, &[MAP, btf("inode").or_null(), VALUE.or_null(), ANY], RET_VALUE.or_null(), of(&[Lsm])),
     row(id::INODE_STORAGE_DELETE, &[MAP, btf("inode").or_null()], INTEGER, of(&[Lsm])),
-    row(id::D_PATH, &[btf("path"), MEM.write(), SIZE0], INTEGER, BTF3).when(Condition::Unmodelled("a function in the list of those where d_path is safe")),
+    row(id::D_PATH, &[btf("path"), MEM.write(), SIZE0], INTEGER, BTF3).when(Condition::Hook(Hook::Path)),
     row(id::COPY_FROM_USER, &[MEM.uninit(), SIZE0, ANY], INTEGER, ALL_BUT_LIRC).sleeps(),
     row(id::SNPRINTF_BTF, &[MEM.write(), SIZE, MEM.rdonly(), SIZE, ANY], INTEGER, ALL_BUT_LIRC),
     row(id::SEQ_PRINTF_BTF, &[btf("seq_file"), MEM.rdonly(), SIZE0, ANY], INTEGER, BTF3).gpl().when(Condition::Attach(&[AttachType::TraceIter])),
@@ -412,7 +417,7 @@ pub(super) const PROTOS: &[Proto] = &[
     row(id::GET_CURRENT_TASK_BTF, &[], ret_trusted("task_struct"), ALL_BUT_LIRC).gpl(),
     row(id::BPRM_OPTS_SET, &[btf("linux_binprm"), ANY], INTEGER, of(&[Lsm])),
     row(id::KTIME_GET_COARSE_NS, &[], INTEGER, SK15.or(of(&[CgroupSock, SkReuseport, CgroupSysctl]))),
-    row(id::IMA_INODE_HASH, &[btf("inode"), MEM.uninit(), SIZE], INTEGER, of(&[Lsm])).sleeps().when(Condition::Unmodelled("an LSM hook in the list of those that may sleep")),
+    row(id::IMA_INODE_HASH, &[btf("inode"), MEM.uninit(), SIZE], INTEGER, of(&[Lsm])).sleeps().when(Condition::Hook(Hook::SleepableLsm)),
     row(id::SOCK_FROM_FILE, &[btf("file")], ret_btf("socket").or_null(), BTF3),
     row(id::CHECK_MTU, &[CTX, ANY, fixed_mem(4).write().aligned(), ANY, ANY], INTEGER, TC.or(of(&[Xdp]))).gpl(),
     row(id::FOR_EACH_MAP_ELEM, &[MAP, FUNC, STACK.or_null(), ANY], INTEGER, ALL_BUT_LIRC),
@@ -455,7 +460,7 @@ pub(super) const PROTOS: &[Proto] = &[
     row(id::XDP_STORE_BYTES, &[CTX, ANY, MEM.rdonly(), SIZE], INTEGER, of(&[Xdp])),
     row(id::COPY_FROM_USER_TASK, &[MEM.uninit(), SIZE0, ANY, btf("task_struct"), ANY], INTEGER, ALL_BUT_LIRC).gpl().sleeps(),
     row(id::SKB_SET_TSTAMP, &[CTX, ANY, ANY], INTEGER, TC),
-    row(id::IMA_FILE_HASH, &[btf("file"), MEM.uninit(), SIZE], INTEGER, of(&[Lsm])).sleeps().when(Condition::Unmodelled("an LSM hook in the list of those that may sleep")),
+    row(id::IMA_FILE_HASH, &[btf("file"), MEM.uninit(), SIZE], INTEGER, of(&[Lsm])).sleeps().when(Condition::Hook(Hook::SleepableLsm)),
     row(id::KPTR_XCHG, &[KPTR_DEST, btf("").or_null().release()], ret_btf("").or_null(), ALL_BUT_LIRC),
     row(id::MAP_LOOKUP_PERCPU_ELEM, &[MAP, KEY, ANY], RET_VALUE.or_null(), ALL_BUT_LIRC).pkt_access(),
     row(id::SKC_TO_MPTCP_SOCK, &[SOCK_COMMON], ret_btf("mptcp_sock").or_null(), SK15.or(BTF3)),

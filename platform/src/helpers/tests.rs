@@ -106,7 +106,10 @@ fn unknown_numbers_and_releases() {
 fn what_cannot_be_told_is_not_denied() {
     let target = Target::default();
     let tracing = program(ProgType::Tracing, Some(AttachType::TraceRawTp));
-    assert!(matches!(target.helper(&tracing, id::SK_STORAGE_GET), Lookup::Unmodelled(_)));
+    assert!(matches!(target.helper(&tracing, id::PROBE_WRITE_USER), Lookup::Unmodelled(_)));
+    assert!(matches!(target.helper(&tracing, id::SK_STORAGE_GET), Lookup::Found(proto) if proto.allowed(&tracing)));
+    let syscall = program(ProgType::Syscall, None);
+    assert!(matches!(target.helper(&syscall, id::SK_STORAGE_GET), Lookup::Found(proto) if !proto.allowed(&syscall)));
     assert_eq!(target.helper(&program(ProgType::Xdp, None), id::SK_STORAGE_GET), Lookup::NotForProgram);
     // The option is off in the kernel whose rules these are.
     assert_eq!(target.helper(&program(ProgType::Kprobe, None), id::OVERRIDE_RETURN), Lookup::NotForProgram);

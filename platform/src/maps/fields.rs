@@ -324,7 +324,9 @@ impl Search<'_> {
             None => i32::try_from(at.index).ok(),
         };
         let tags = self.btf.types().iter().filter_map(|ty| match ty {
-            Type::DeclTag { name, target, component: on, .. } if *target == at.holder && *on == component.unwrap_or(-1) => {
+            Type::DeclTag { name, target, component: on, .. }
+                if *target == at.holder && *on == component.unwrap_or(-1) =>
+            {
                 self.btf.string(*name).strip_prefix("contains:")
             }
             _ => None,

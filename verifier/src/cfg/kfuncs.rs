@@ -322,6 +322,9 @@ impl Reader<'_> {
     fn class(&self, kfuncs: &mut Kfuncs, params: &[(&str, TypeId)], index: usize, to: TypeId) -> Option<Class> {
         let (name, target) = (params[index].0, self.btf.name(to));
         let ty = self.btf.get(to)?;
+        if self.row.name == "bpf_cast_to_kern_ctx" {
+            return Some(Class::Ctx);
+        }
         let is_struct = ty.kind() == Kind::Struct;
         if is_struct && ctx::layout(self.program.kind).is_some_and(|layout| layout.name == target) {
             return Some(Class::Ctx);

@@ -277,6 +277,9 @@ impl Reject {
             | Reject::KfuncArgMap { .. }
             | Reject::KfuncArgMapValue { .. }
             | Reject::KfuncArgLock { .. }
+            | Reject::KernelContext { .. }
+            | Reject::CastUnknown { .. }
+            | Reject::CastKind {}
             | Reject::KfuncArgFunc { .. }
             | Reject::KfuncArgPlain { .. }
             | Reject::KfuncArgPair { .. }
@@ -351,9 +354,11 @@ impl Reject {
                 Code::NoAttachTarget
             }
             Reject::OpsNoStub { .. } | Reject::OpsMember { .. } => Code::NoAttachTarget,
-            Reject::OpsNoWrite { .. } | Reject::OpsWriteEnd { .. } | Reject::OpsWriteState { .. } => {
-                Code::ForbiddenAccess
-            }
+            Reject::OpsNoWrite { .. }
+            | Reject::ConnectionNoWrite { .. }
+            | Reject::ConnectionWriteEnd { .. }
+            | Reject::OpsWriteEnd { .. }
+            | Reject::OpsWriteState { .. } => Code::ForbiddenAccess,
             Reject::OpsNotGpl {} | Reject::LsmNotGpl {} | Reject::StructNotGpl { .. } => Code::GplOnly,
             Reject::ArgInvalid { .. } => Code::TargetArgument,
             Reject::BeyondStruct { .. }
@@ -388,7 +393,8 @@ impl Reject {
             }
             Reject::KfuncNotAllowed { .. } | Reject::NoKfunc {} => Code::KernelFunction,
             Reject::InvalidHelper { .. } => Code::UnknownHelper,
-            Reject::HelperNotForProgram { .. }
+            Reject::HelperNotAllowed {}
+            | Reject::HelperNotForProgram { .. }
             | Reject::FuncIpNoTrampoline { .. }
             | Reject::FuncIpNotForProgram { .. } => Code::HelperForProgram,
             Reject::SleepableHelper {} => Code::SleepingCall,

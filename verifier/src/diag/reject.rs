@@ -219,6 +219,7 @@ rejects! {
     InvalidHelper { name: String, id: i32 } EINVAL "invalid func {name}#{id}";
     FuncIpNoTrampoline { name: String, id: i32 } ENOTSUPP "func {name}#{id} supported only for fentry/fexit/fmod_ret programs";
     FuncIpNotForProgram { name: String, id: i32, kind: u32 } ENOTSUPP "func {name}#{id} not supported for program type {kind}";
+    HelperNotAllowed {} EINVAL "helper call is not allowed in probe";
     HelperNotForProgram { name: String, id: i32 } EINVAL "program of this type cannot use helper {name}#{id}";
     GplOnly {} EINVAL "cannot call GPL-restricted function from non-GPL compatible program";
     SleepableHelper {} EINVAL "helper call might sleep in a non-sleepable prog";
@@ -281,6 +282,11 @@ rejects! {
     LockOrder { what: &'static str } EINVAL "{what}_unlock cannot be out of order";
     Region { what: &'static str, region: &'static str } EINVAL "{what} cannot be used inside {region}-ed region";
     IrqOtherClass { saved: &'static str, used: &'static str } EINVAL "irq flag acquired by {saved} kfuncs cannot be restored with {used} kfuncs";
+    ConnectionNoWrite { off: u32 } EACCES "no write support to nf_conn at off {off}";
+    ConnectionWriteEnd { off: u32, size: u32, end: u32 } EACCES "write access at off {off} with size {size} beyond the member of nf_conn ended at {end}";
+    KernelContext { id: u32 } EINVAL "kern ctx type id {id} is not a struct";
+    CastUnknown { id: u64 } EINVAL "Unknown type ID {id} passed to kfunc bpf_rdonly_cast";
+    CastKind {} EINVAL "kfunc bpf_rdonly_cast type ID argument must be of a struct or void";
     KfuncArgLock { index: usize } EINVAL "arg#{index} doesn't point to map value or allocated object";
     WorkMap { field: u32, map: u32 } EINVAL "workqueue pointer in R1 map_uid={field} doesn't match map pointer in R2 map_uid={map}";
     TaskWorkMap { field: u32, map: u32 } EINVAL "bpf_task_work pointer in R2 map_uid={field} doesn't match map pointer in R3 map_uid={map}";

@@ -133,9 +133,12 @@ impl Walk<'_> {
             | ArgKind::BtfSockCommon
             | ArgKind::Socket
             | ArgKind::BtfId(_)
-            | ArgKind::PercpuBtfId
             | ArgKind::RingbufMem
             | ArgKind::Stack => {}
+            ArgKind::PercpuBtfId => match value {
+                Value::Ptr(Ptr { kind: PtrKind::Btf(to), .. }) => args.percpu = Some(to),
+                Value::Ptr(_) | Value::Scalar(_) | Value::Uninit => {}
+            },
             ArgKind::KptrXchgDest => self.check_kptr_dest(reg, args)?,
             ArgKind::Dynptr => self.check_dynptr_arg(index, arg.flags, args)?,
         }

@@ -9,7 +9,7 @@ use super::subprog::Later;
 use crate::diag::reject::{Reject, unsupported};
 use crate::facts::MapUse;
 use crate::planted::Bug;
-use crate::state::{Dynptr, Held, PtrKind, Slice, Value, type_name};
+use crate::state::{BtfPtr, Dynptr, Held, PtrKind, Slice, Value, type_name};
 use crate::walk::{Next, Walk};
 
 /// What the arguments of one call say.
@@ -37,6 +37,8 @@ pub(super) struct Args {
     pub max_size: u64,
     /// The dynptr of an argument.
     pub dynptr: Option<Dynptr>,
+    /// The structure of each CPU that an argument leads to.
+    pub percpu: Option<BtfPtr>,
 }
 
 impl Walk<'_> {
@@ -65,6 +67,9 @@ impl Walk<'_> {
         };
         if proto.gpl_only && !self.program.license.is_gpl_compatible() {
             return Err(Reject::GplOnly {});
+        }
+        if !proto.allowed(self.program) {
+            return Err(Reject::HelperNotAllowed {});
         }
         if proto.might_sleep && !self.path.state.sleepable {
             return Err(Reject::SleepableHelper {});
@@ -289,13 +294,13 @@ fn check_modelled(proto: &Proto) -> Result<(), Reject> {
         | ArgKind::SpinLock
         | ArgKind::Timer
         | ArgKind::Dynptr
+        | ArgKind::PercpuBtfId
         | ArgKind::ConstStr => true,
         ArgKind::Func => {
             const CALLERS: [u32; 5] =
                 [id::LOOP, id::FOR_EACH_MAP_ELEM, id::FIND_VMA, id::TIMER_SET_CALLBACK, id::USER_RINGBUF_DRAIN];
             CALLERS.contains(&proto.id)
         }
-        ArgKind::PercpuBtfId => false,
     };
     let ret = match proto.ret.kind {
         RetKind::Integer
@@ -306,9 +311,9 @@ fn check_modelled(proto: &Proto) -> Result<(), Reject> {
         | RetKind::TcpSock
         | RetKind::BtfId(_)
         | RetKind::BtfIdTrusted(_)
-        | RetKind::RingbufMem => true,
-        RetKind::DynptrMem => true,
-        RetKind::MemOrBtfId => false,
+        | RetKind::RingbufMem
+        | RetKind::DynptrMem
+        | RetKind::MemOrBtfId => true,
     };
     if proto.args.iter().all(|a| arg(a.kind)) && ret {
         Ok(())

@@ -203,7 +203,9 @@ impl<'p> Walk<'p> {
                 Err(Reject::OpsWriteState { off, size })
             }
             Some(Ops::Tcp | Ops::Dummy) => Err(Reject::StructReadOnly {}),
-            None => unsupported(format!("a store to struct {name}")),
+            None if btf.find("nf_conn", Kind::Struct).is_none() => unsupported(format!("a store to struct {name}")),
+            None if !matches!(name, "nf_conn" | "nf_conn___init") => Err(Reject::StructReadOnly {}),
+            None => write_connection(btf, off, size),
         }
     }
 
@@ -249,7 +251,7 @@ impl<'p> Walk<'p> {
             return (Trust::UNTRUSTED, false);
         }
         if !is_trusted(parent) && !to.trust.has(Trust::RCU) {
-            return (own.without(Trust::RCU.with(Trust::TRUSTED).with(Trust::UNTRUSTED)), false);
+            return (own.without(Trust::RCU.with(Trust::TRUSTED)), false);
         }
         // Linux looks the lists up by the pointer's own type, also for a member of a structure within it.
         let listed = |list| self.is_listed(btf, TypeId(to.id), list, field, id);
@@ -274,7 +276,8 @@ impl<'p> Walk<'p> {
         if own.any(Trust::PERCPU.with(Trust::USER)) {
             return (own, false);
         }
-        (own.without(Trust::TRUSTED.with(Trust::UNTRUSTED)), false)
+        // What is read from a union stays untrusted.
+        (own.without(Trust::TRUSTED), false)
     }
 
     /// Whether the kernel has a list of this kind for a structure, with this member of this type.
@@ -326,6 +329,15 @@ fn write_tcp(btf: &Btf, id: TypeId, off: u32, size: u32) -> Result<(), Reject> {
     let private = place(btf, id, TCP_PRIVATE).filter(|found| (found.0..ends(*found)).contains(&off));
     let Some(end) = exact.or(private).map(ends) else { return Err(Reject::OpsNoWrite { off }) };
     if off.saturating_add(size) > end { Err(Reject::OpsWriteEnd { off, size, end }) } else { Ok(()) }
+}
+
+/// Stores to tracked connections: of these programs may write the mark alone.
+fn write_connection(btf: &Btf, off: u32, size: u32) -> Result<(), Reject> {
+    let mark = btf.find("nf_conn", Kind::Struct).and_then(|id| place(btf, id, &["mark"]));
+    let Some(end) = mark.filter(|(start, _)| *start == off).map(|(start, size)| start.saturating_add(size)) else {
+        return Err(Reject::ConnectionNoWrite { off });
+    };
+    if off.saturating_add(size) > end { Err(Reject::ConnectionWriteEnd { off, size, end }) } else { Ok(()) }
 }
 
 /// Offset and size of a member of a member.

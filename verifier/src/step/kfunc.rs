@@ -1,10 +1,11 @@
 //! Calls of functions of the kernel: who may call, what single functions do beside the general rules, what comes back.
 //! What the arguments have to be is in `kfunc_args.rs`.
 
+use ring3_btf::{Kind, TypeId};
 use ring3_isa::Reg;
-use ring3_platform::Program;
 use ring3_platform::kfuncs::{Kfunc, KfuncFlags};
 use ring3_platform::maps::FieldKind;
+use ring3_platform::{AttachType, Program};
 
 use super::call::{Args, display_name};
 use super::result::MAX_ERRNO;
@@ -56,6 +57,10 @@ pub(super) enum Own {
         /// Programs may not write there.
         rdonly: bool,
     },
+    /// Gives the kernel's own structure behind the context.
+    KernelContext,
+    /// Gives a pointer to read through with faults caught.
+    Cast,
     /// Takes a lock, which may fail.
     TakeLock(LockKind),
     /// Gives a lock back.
@@ -70,7 +75,6 @@ pub(super) enum Own {
 /// some programs of a type only.
 const UNMODELLED: &[&str] = &[
     "__bpf_trap",
-    "bpf_cast_to_kern_ctx",
     "bpf_get_dentry_xattr",
     "bpf_get_file_xattr",
     "bpf_get_fsverity_digest",
@@ -86,18 +90,25 @@ const UNMODELLED: &[&str] = &[
     "bpf_qdisc_reset_destroy_epilogue",
     "bpf_qdisc_skb_drop",
     "bpf_qdisc_watchdog_schedule",
-    "bpf_rdonly_cast",
     "bpf_remove_dentry_xattr",
-    "bpf_session_cookie",
-    "bpf_session_is_return",
     "bpf_set_dentry_xattr",
     "bpf_skb_get_hash",
-    "bpf_sock_destroy",
     "bpf_xdp_metadata_rx_hash",
     "bpf_xdp_metadata_rx_timestamp",
     "bpf_xdp_metadata_rx_vlan_tag",
     "bpf_xdp_pull_data",
 ];
+
+/// Some functions are for programs only that are attached in some ways.
+fn is_for(name: &str, attach: Option<AttachType>) -> bool {
+    match name {
+        "bpf_session_cookie" | "bpf_session_is_return" => {
+            matches!(attach, Some(AttachType::TraceKprobeSession | AttachType::TraceUprobeSession))
+        }
+        "bpf_sock_destroy" => attach == Some(AttachType::TraceIter),
+        _ => true,
+    }
+}
 
 impl Own {
     fn of(name: &str) -> Own {
@@ -116,6 +127,8 @@ impl Own {
             "bpf_dynptr_copy" | "bpf_dynptr_memset" => Own::DynptrWrite,
             "bpf_dynptr_slice" => Own::Slice { rdonly: true },
             "bpf_dynptr_slice_rdwr" => Own::Slice { rdonly: false },
+            "bpf_cast_to_kern_ctx" => Own::KernelContext,
+            "bpf_rdonly_cast" => Own::Cast,
             "bpf_res_spin_lock" => Own::TakeLock(LockKind::Res),
             "bpf_res_spin_lock_irqsave" => Own::TakeLock(LockKind::ResIrq),
             "bpf_res_spin_unlock" => Own::GiveLock(LockKind::Res),
@@ -155,8 +168,8 @@ impl Walk<'_> {
 
     fn may_call(&self, row: &'static Kfunc) -> Result<(), Reject> {
         match row.allows(self.program.kind) {
-            Some(true) => Ok(()),
-            Some(false) => Err(Reject::KfuncNotAllowed { name: row.name }),
+            Some(true) if is_for(row.name, self.program.attach) => Ok(()),
+            Some(_) => Err(Reject::KfuncNotAllowed { name: row.name }),
             None => unsupported(format!("kernel function {}", row.name)),
         }
     }
@@ -187,10 +200,11 @@ impl Walk<'_> {
             return self.throw();
         }
         self.forget_caller_saved();
-        if let Own::Slice { rdonly } = own {
-            self.set_slice(proto, rdonly, &said)?;
-        } else {
-            self.set_kfunc_result(proto, &said)?;
+        match own {
+            Own::Slice { rdonly } => self.set_slice(proto, rdonly, &said)?,
+            Own::KernelContext => self.set_kernel_context()?,
+            Own::Cast => self.set_cast(&said)?,
+            _ => self.set_kfunc_result(proto, &said)?,
         }
         if matches!(own, Own::TakeLock(_)) {
             self.write(Reg::R0, Value::constant(0));
@@ -203,6 +217,34 @@ impl Walk<'_> {
             self.iterate(&said)?;
         }
         Ok(Next::Fall)
+    }
+
+    /// The kernel has a structure with the contexts of all types of programs, as users and as it sees them.
+    fn set_kernel_context(&mut self) -> Result<(), Reject> {
+        let Some(kernel) = &self.target.btf else { return unsupported("a context without the kernel's types (BTF)") };
+        let member = format!("BPF_PROG_TYPE_{}_kern", self.program.kind.name().to_uppercase());
+        let found = kernel.find("bpf_ctx_convert", Kind::Struct).and_then(|id| kernel.member(id, &member));
+        let Some(found) = found else { return unsupported(format!("the kernel's context of {member}")) };
+        if !kernel.get(found.ty).is_some_and(|ty| matches!(ty.kind(), Kind::Struct | Kind::Union)) {
+            return Err(Reject::KernelContext { id: found.ty.0 });
+        }
+        self.write(Reg::R0, Value::ptr(PtrKind::Btf(BtfPtr::kernel(found.ty.0, Trust::TRUSTED))));
+        Ok(())
+    }
+
+    fn set_cast(&mut self, said: &Said) -> Result<(), Reject> {
+        let (Some(kernel), Some(id)) = (&self.target.btf, said.constant) else {
+            return unsupported("a cast without the kernel's types (BTF)");
+        };
+        let to = ring3_isa::num::low32(id);
+        let kind = match kernel.get(TypeId(to)).map(|ty| ty.kind()) {
+            None => return Err(Reject::CastUnknown { id }),
+            Some(Kind::Struct | Kind::Union) => PtrKind::Btf(BtfPtr::kernel(to, Trust::UNTRUSTED)),
+            Some(Kind::Void) => PtrKind::AnyMem,
+            Some(_) => return Err(Reject::CastKind {}),
+        };
+        self.write(Reg::R0, Value::ptr(kind));
+        Ok(())
     }
 
     /// The way on which a lock is not taken: an error number says so.
@@ -228,12 +270,13 @@ impl Walk<'_> {
             }
             Ret::Struct(id) => Ptr::new(PtrKind::Btf(BtfPtr::kernel(id, self.result_trust(proto, said)))),
             Ret::Mem(size) => {
-                let kind = PtrKind::Mem { size, rdonly: true, ringbuf: false };
+                let rdonly = name != "bpf_session_cookie";
+                let kind = PtrKind::Mem { size, rdonly, ringbuf: false };
                 Ptr { ref_id: said.ref_id, ..Ptr::new(kind) }
             }
             Ret::Buffer { kind, id } => {
                 let Some((size, rdonly)) = said.buffer else {
-                    let what = self.target.btf.as_ref().map_or("", |btf| btf.name(ring3_btf::TypeId(id))).to_owned();
+                    let what = self.target.btf.as_ref().map_or("", |btf| btf.name(TypeId(id))).to_owned();
                     return Err(Reject::KfuncReturns { name, kind: kind.name(), what });
                 };
                 let size = u32::try_from(size).unwrap_or(u32::MAX);

@@ -42,9 +42,12 @@ impl Walk<'_> {
             RetKind::BtfId(_) if proto.id == id::KPTR_XCHG => self.kptr_result(args)?,
             RetKind::BtfId(name) => PtrKind::Btf(BtfPtr::kernel(self.kernel_struct(name)?, Trust::PLAIN)),
             RetKind::BtfIdTrusted(name) => PtrKind::Btf(BtfPtr::kernel(self.kernel_struct(name)?, Trust::TRUSTED)),
-            RetKind::MemOrBtfId => {
-                return unsupported(format!("the result of helper bpf_{}", proto.name));
-            }
+            RetKind::MemOrBtfId => match args.percpu {
+                Some(to) if to.is_kernel() && !to.trust.has(Trust::ALLOC) => {
+                    PtrKind::Btf(BtfPtr { trust: Trust::PLAIN, ..to })
+                }
+                Some(_) | None => return unsupported(format!("the result of helper bpf_{}", proto.name)),
+            },
         };
         let mut ptr = Ptr::new(kind);
         ptr.nullable = proto.ret.maybe_null;
