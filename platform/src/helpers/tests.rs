@@ -35,8 +35,9 @@ fn no_program_is_offered_two_prototypes() {
         for attach in AttachType::ALL.iter().copied().map(Some).chain([None]) {
             for sleepable in [false, true] {
                 let mut last = 0;
+                let judged = Program { sleepable, ..program(kind, attach) };
                 for proto in protos() {
-                    if proto.progs.has(kind) && proto.condition.holds(kind, attach, sleepable) {
+                    if proto.progs.has(kind) && proto.condition.holds(&judged) {
                         assert_ne!(proto.id, last, "{} for {kind:?} {attach:?} {sleepable}", proto.name);
                         last = proto.id;
                     }
