@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ring3_jit::{Jit, JitError};
+use ring3_jit::{Jit, JitError, Options};
 use ring3_platform::{Errno, Target};
 use ring3_verifier::{LogLevel, Rejection, VerifiedProgram, verify};
 use ring3_vm::maps::{self, Map};
@@ -32,6 +32,8 @@ pub enum Engine {
     Interp,
     /// Machine code.
     Jit,
+    /// Machine code with everything that an embedder may add: constants that cannot be seen, thunks, a budget.
+    Guarded,
 }
 
 /// What a run does that can be seen from outside.
@@ -128,7 +130,8 @@ pub fn judge(generated: &Generated) -> Result<VerifiedProgram, Box<Rejection>> {
 /// Runs an accepted program on every engine that this machine has, and gives what all of them did.
 pub fn agree(generated: &Generated, verified: &VerifiedProgram) -> Result<Outcome, Failure> {
     let want = check_accepted(generated, verified)?;
-    let engines: &[Engine] = if Jit::is_supported() { &[Engine::Interp, Engine::Jit] } else { &[Engine::Interp] };
+    let engines: &[Engine] =
+        if Jit::is_supported() { &[Engine::Interp, Engine::Jit, Engine::Guarded] } else { &[Engine::Interp] };
     for &right in engines {
         let have = execute(right, generated, verified)?;
         if have != want {
@@ -166,6 +169,10 @@ pub fn execute(engine: Engine, generated: &Generated, verified: &VerifiedProgram
         // Once counted and once not.
         Engine::Interp => Ok(run_all(&Interp::new(linked()?), generated, &maps, [Some(MAX_INSNS), None])),
         Engine::Jit => Ok(run_all(&Jit::compile(linked()?)?, generated, &maps, [None; RUNS])),
+        Engine::Guarded => {
+            let compiled = Jit::compile_with(linked()?, Options { blind: true, retpolines: true, budget: true })?;
+            Ok(run_all(&compiled, generated, &maps, [Some(MAX_INSNS), None]))
+        }
     }
 }
 

@@ -4,12 +4,16 @@ use ring3_isa::{Reg, Size, Width};
 use ring3_vm::Op;
 
 use crate::JitError;
+use crate::guards::{Blinder, Budget, Guards};
 use crate::opt::{self, Step};
 use crate::symbols::Unwind;
 use crate::target::{Callee, Frame, Lookup, Target};
 
 /// Operations that a program may have: 1,000,000 instructions of the verifier's limit, with room for what lowering adds.
 const MAX_OPS: usize = 1 << 22;
+
+/// Operations whose cost fits into any instruction.
+const MOST_AT_ONCE: i32 = 1 << 16;
 
 /// Bytes of code that a program may have: what a 32-bit displacement spans.
 const MAX_CODE: usize = i32::MAX as usize;
@@ -36,12 +40,15 @@ pub(crate) struct Runtime<'a> {
     pub(crate) legacy_packet: Callee,
     /// How often `Op::MayGoto` goes on in one frame.
     pub(crate) may_goto_budget: u32,
+    pub(crate) guards: Guards,
 }
 
 /// All that the compiler looks at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unit<'a> {
     pub(crate) ops: &'a [Op],
+    /// For each operation the slot that it came from; may be empty.
+    pub(crate) slots: &'a [u32],
     /// Tile the operations; the first is the main function. The others may be empty.
     pub(crate) functions: &'a [Function],
     /// Calls of helpers that are done in another way, in the order of operations.
@@ -59,6 +66,10 @@ impl Unit<'_> {
 
     /// How the operation looks up.
     fn lookup(&self, op: u32) -> Option<Lookup> {
+        if self.runtime.guards.blind.is_some() {
+            // Sizes of maps are the program's, too.
+            return None;
+        }
         self.lookups.binary_search_by_key(&op, |(at, _)| *at).ok().map(|found| self.lookups[found].1)
     }
 }
@@ -89,7 +100,13 @@ pub(crate) fn assemble<T: Target>(unit: &Unit<'_>, mut target: T) -> Result<Asse
         target,
         op_labels,
         loop_heads: loop_heads(unit.ops),
-        steps: if unit.joined { opt::steps(unit) } else { vec![Step::Plain; unit.ops.len()] },
+        steps: if unit.joined && unit.runtime.guards.blind.is_none() {
+            opt::steps(unit)
+        } else {
+            vec![Step::Plain; unit.ops.len()]
+        },
+        blinder: unit.runtime.guards.blind.map(Blinder::new),
+        counted: unit.runtime.guards.budget.map(|budget| Counted { budget, entered: entered(unit.ops), pending: 0 }),
         function_labels,
         op_offsets: Vec::with_capacity(unit.ops.len() + 1),
         unwinds: Vec::with_capacity(unit.functions.len()),
@@ -126,6 +143,28 @@ fn loop_heads(ops: &[Op]) -> Vec<bool> {
     heads
 }
 
+/// Where jumps lead.
+fn entered(ops: &[Op]) -> Vec<bool> {
+    let mut entered = vec![false; ops.len()];
+    for op in ops {
+        if let Op::Jump { target } | Op::Branch { target, .. } | Op::MayGoto { target } = op
+            && let Some(at) = entered.get_mut(*target as usize)
+        {
+            *at = true;
+        }
+    }
+    entered
+}
+
+/// How operations are counted: as many as are known to be executed together at once.
+struct Counted {
+    budget: Budget,
+    /// Operations that jumps lead to.
+    entered: Vec<bool>,
+    /// Operations that will have been executed here and are not taken from the budget yet.
+    pending: i32,
+}
+
 /// The functions cover all operations, in order and without gaps.
 fn check_functions(unit: &Unit<'_>) -> Result<(), JitError> {
     if unit.ops.len() > MAX_OPS {
@@ -160,6 +199,8 @@ struct Walk<'a, T: Target> {
     function_labels: Vec<T::Label>,
     op_offsets: Vec<u32>,
     unwinds: Vec<Unwind>,
+    blinder: Option<Blinder>,
+    counted: Option<Counted>,
 }
 
 impl<T: Target> Walk<'_, T> {
@@ -179,17 +220,74 @@ impl<T: Target> Walk<'_, T> {
         let start = self.here()?;
         self.target.prologue(&frame);
         self.unwinds.push(Unwind { prologue: self.here()? - start, ..T::unwind(&frame) });
+        let stop = self.target.label();
         for (at, op) in (function.start..).zip(ops) {
+            if self.counted.as_ref().is_some_and(|counted| counted.entered[at as usize]) {
+                self.take();
+            }
             if self.loop_heads[at as usize] {
                 self.target.align_loop();
             }
             let offset = self.here()?;
             self.op_offsets.push(offset);
             self.target.place(self.op_labels[at as usize]);
+            self.before(at, *op, stop)?;
             self.step(at, *op, function, &frame)?;
+            if let (Some(counted), Op::CallHelper { .. } | Op::CallLocal { .. }) = (&self.counted, op) {
+                // What was called may have used it up.
+                self.target.stop_if_used_up(counted.budget, stop);
+            }
         }
         if !matches!(ops.last(), Some(Op::Exit | Op::Jump { .. })) {
             self.target.guard();
+        }
+        if let Some(counted) = &self.counted {
+            let slot = self.unit.slots.get(function.start as usize).copied().unwrap_or(0);
+            self.target.place(stop);
+            self.target.used_up(counted.budget.used_up, slot);
+            self.target.exit(&frame);
+        }
+        Ok(())
+    }
+
+    /// Takes what was counted from the budget.
+    fn take(&mut self) {
+        if let Some(counted) = &mut self.counted
+            && counted.pending > 0
+        {
+            self.target.count(counted.budget, counted.budget.step.saturating_mul(counted.pending));
+            counted.pending = 0;
+        }
+    }
+
+    /// Counts the operation; in front of what the interpreter looks at its budget for, looks at it.
+    fn before(&mut self, at: u32, op: Op, stop: T::Label) -> Result<(), JitError> {
+        let Some(counted) = &mut self.counted else { return Ok(()) };
+        counted.pending += 1;
+        let budget = counted.budget;
+        let back = match op {
+            Op::Jump { target } | Op::Branch { target, .. } | Op::MayGoto { target } => target <= at,
+            Op::CallHelper { .. } | Op::CallLocal { .. } | Op::TailCall | Op::Exit | Op::LegacyPacket { .. } => true,
+            Op::Alu { .. }
+            | Op::Mov { .. }
+            | Op::MovSx { .. }
+            | Op::Neg { .. }
+            | Op::Endian { .. }
+            | Op::LoadImm { .. }
+            | Op::Load { .. }
+            | Op::Store { .. }
+            | Op::Atomic { .. }
+            | Op::LoadAcquire { .. }
+            | Op::StoreRelease { .. } => {
+                if counted.pending < MOST_AT_ONCE {
+                    return Ok(());
+                }
+                false
+            }
+        };
+        self.take();
+        if back {
+            self.target.stop_if_used_up(budget, stop);
         }
         Ok(())
     }
@@ -214,7 +312,29 @@ impl<T: Target> Walk<'_, T> {
         Ok(())
     }
 
+    /// An operation whose constant is not to be seen; false if it has none.
+    fn blinded(&mut self, at: u32, op: Op, function: &Function, frame: &Frame) -> Result<bool, JitError> {
+        let Some(mut blinder) = self.blinder else { return Ok(false) };
+        let done = match op {
+            Op::Branch { target, .. } => {
+                let to = self.op_label(at, target, function)?;
+                blinder.branch(&mut self.target, op, to)
+            }
+            Op::LegacyPacket { size, index, imm } => {
+                let index = Some(blinder.packet_index(&mut self.target, index, imm));
+                self.target.legacy_packet(frame, self.unit.runtime.legacy_packet, size, index, 0);
+                true
+            }
+            other => blinder.emit(&mut self.target, other),
+        };
+        self.blinder = Some(blinder);
+        Ok(done)
+    }
+
     fn op(&mut self, at: u32, op: Op, function: &Function, frame: &Frame) -> Result<(), JitError> {
+        if self.blinder.is_some() && self.blinded(at, op, function, frame)? {
+            return Ok(());
+        }
         let label = |walk: &Self, target| walk.op_label(at, target, function);
         match op {
             Op::Alu { width, op, dst, src } => self.target.alu(width, op, dst, src),
@@ -284,7 +404,9 @@ fn atomic_width(at: u32, size: Size) -> Result<Width, JitError> {
 
 /// What the operations of a function need of its frame.
 fn frame_of(entry: bool, function: &Function, unit: &Unit<'_>) -> Frame {
-    let mut frame = Frame { entry, stack: function.stack, ..Frame::default() };
+    // Whoever counts calls when there is nothing left.
+    let calls = unit.runtime.guards.budget.is_some();
+    let mut frame = Frame { entry, stack: function.stack, calls, ..Frame::default() };
     for (at, op) in (function.start..function.end).zip(&unit.ops[function.start as usize..]) {
         if let Some(reg) = writes(*op)
             && [Reg::R6, Reg::R7, Reg::R8, Reg::R9].contains(&reg)

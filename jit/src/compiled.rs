@@ -8,6 +8,7 @@ use ring3_vm::{CallHook, Env, Execute, HelperRef, Linked, MAY_GOTO_BUDGET, MapLo
 
 use crate::compile::{Assembled, Function, Runtime, Unit, assemble};
 use crate::exec_mem::ExecMem;
+use crate::guards::{Guards, Options};
 use crate::symbols::Unwind;
 use crate::target::{Array, Callee, Lookup};
 use crate::x64::X64;
@@ -56,29 +57,39 @@ impl Jit {
 
     /// Compiles a program for this machine. [`JitError::NotVerified`] if nobody proved it safe: machine code checks nothing.
     pub fn compile(linked: Arc<Linked>) -> Result<Compiled, JitError> {
+        Jit::compile_with(linked, Options::default())
+    }
+
+    /// The same, with what an embedder of programs that it does not trust adds.
+    pub fn compile_with(linked: Arc<Linked>, options: Options) -> Result<Compiled, JitError> {
         if !linked.is_verified() {
             return Err(JitError::NotVerified);
         }
         let Some(arch) = Arch::HOST else {
             return Err(JitError::UnsupportedHost { arch: std::env::consts::ARCH, os: std::env::consts::OS });
         };
-        let mut assembled = emit(&linked, arch)?;
+        let mut assembled = emit(&linked, arch, options)?;
         let code = ExecMem::publish(&std::mem::take(&mut assembled.code))?;
-        Ok(Compiled { linked, code, assembled })
+        Ok(Compiled { linked, code, assembled, counted: options.budget })
     }
 
     /// Emits the code of a program for any machine, to be looked at: with the instructions that this machine has if it is the same,
     /// else with those that all of that kind have. [`JitError::NotVerified`] as of [`Jit::compile`].
     pub fn emit(linked: Arc<Linked>, arch: Arch) -> Result<Emitted, JitError> {
+        Jit::emit_with(linked, arch, Options::default())
+    }
+
+    /// The same as of [`Jit::compile_with`].
+    pub fn emit_with(linked: Arc<Linked>, arch: Arch, options: Options) -> Result<Emitted, JitError> {
         if !linked.is_verified() {
             return Err(JitError::NotVerified);
         }
-        let assembled = emit(&linked, arch)?;
+        let assembled = emit(&linked, arch, options)?;
         Ok(Emitted { linked, assembled })
     }
 }
 
-fn emit(linked: &Linked, arch: Arch) -> Result<Assembled, JitError> {
+fn emit(linked: &Linked, arch: Arch, options: Options) -> Result<Assembled, JitError> {
     let helpers: Vec<Callee> = linked.helpers().iter().map(callee).collect();
     let functions: Vec<Function> = linked.subprogs().iter().map(function).collect();
     let lookups: Vec<(u32, Lookup)> = linked.lookups().filter_map(|(op, found)| Some((op, lookup(found)?))).collect();
@@ -87,9 +98,18 @@ fn emit(linked: &Linked, arch: Arch) -> Result<Assembled, JitError> {
         tail_call: Callee(ring3_vm::tail_call as *const () as usize),
         legacy_packet: Callee(ring3_vm::legacy_packet as *const () as usize),
         may_goto_budget: MAY_GOTO_BUDGET,
+        guards: Guards::new(options),
     };
-    let unit = Unit { ops: linked.ops(), functions: &functions, lookups: &lookups, runtime, joined: true };
+    let unit = Unit {
+        ops: linked.ops(),
+        slots: linked.slots(),
+        functions: &functions,
+        lookups: &lookups,
+        runtime,
+        joined: true,
+    };
     match arch {
+        Arch::X64 if options.retpolines => assemble(&unit, X64::with_retpolines(x64::Features::detect())),
         Arch::X64 => assemble(&unit, X64::new(x64::Features::detect())),
         Arch::Arm64 => aarch64::assemble(&unit, aarch64::Features::detect()),
     }
@@ -129,6 +149,8 @@ pub struct Compiled {
     code: ExecMem,
     /// Without the bytes, which are in `code`.
     assembled: Assembled,
+    /// Looks at the budget.
+    counted: bool,
 }
 
 /// Machine code of a program that is only to be looked at.
@@ -259,6 +281,9 @@ unsafe impl Execute for Compiled {
     unsafe fn execute(&self, env: &mut Env<'_>, ctx: u64) -> u64 {
         let hook = CallHook { call: callback, data: std::ptr::from_ref(self).cast() };
         let main = self.function();
+        if self.counted {
+            env.count_without_end();
+        }
         let entered = env.enter(&self.linked, hook);
         // SAFETY: the program was verified, and the caller vouches for the context.
         let ret = unsafe { main(ctx, env) };

@@ -14,6 +14,7 @@ mod compile;
 mod compiled;
 mod error;
 mod exec_mem;
+mod guards;
 mod opt;
 pub mod symbols;
 mod target;
@@ -26,3 +27,4 @@ mod tests;
 
 pub use compiled::{Arch, Compiled, Emitted, Jit, MainFn, Origin, Piece};
 pub use error::JitError;
+pub use guards::Options;

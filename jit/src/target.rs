@@ -6,6 +6,7 @@
 use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, RegSet, Size, Width};
 
 use crate::JitError;
+use crate::guards::Budget;
 use crate::opt::Chosen;
 use crate::symbols::Unwind;
 
@@ -143,6 +144,17 @@ pub(crate) trait Target: Sized {
     fn tail_call(&mut self, frame: &Frame, callee: Callee);
     /// `callee(bytes, index + imm, env)`, which gives two words: if the first is 0, the frame ends with 0, else R0 is the second.
     fn legacy_packet(&mut self, frame: &Frame, callee: Callee, size: Size, index: Option<Reg>, imm: i32);
+
+    /// Puts a register aside, below the frame.
+    fn push(&mut self, reg: Reg);
+    /// Takes it back.
+    fn pop(&mut self, reg: Reg);
+    /// Takes so much from the budget.
+    fn count(&mut self, budget: Budget, steps: i32);
+    /// Jumps if the budget has gone below 0.
+    fn stop_if_used_up(&mut self, budget: Budget, stop: Self::Label);
+    /// `callee(env, slot)`; R0 = 0.
+    fn used_up(&mut self, callee: Callee, slot: u32);
 
     /// The finished code.
     fn finish(self) -> Result<Vec<u8>, JitError>;

@@ -240,6 +240,19 @@ impl<'h> Env<'h> {
     /// Where machine code finds the number of the CPU in an environment: 4 bytes at this offset.
     pub const CPU_OFFSET: usize = std::mem::offset_of!(Env<'static>, cpu);
 
+    /// Where machine code finds what is left of the budget: 8 bytes at this offset, negative when it is used up.
+    pub const LEFT_OFFSET: usize = std::mem::offset_of!(Env<'static>, left);
+
+    /// What one operation takes of it.
+    pub const STEP: i32 = interp::steps(1) as i32;
+
+    /// Makes the run one without a budget, for engines that count all runs.
+    pub fn count_without_end(&mut self) {
+        if self.budget.is_none() {
+            self.left = i64::MAX;
+        }
+    }
+
     /// The CPU of this run.
     pub fn cpu(&self) -> u32 {
         self.cpu

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::env::{Env, MAX_TAIL_CALLS};
+use crate::env::{Env, MAX_TAIL_CALLS, TrapKind};
 use crate::error::RunError;
 use crate::link::Linked;
 
@@ -89,6 +89,12 @@ pub unsafe extern "C" fn tail_call(ctx: u64, handle: u64, index: u64, env: &mut 
     env.tail_calls += 1;
     // SAFETY: the context is that of the running program, and the other program is of the same type.
     TailCall { taken: 1, r0: unsafe { program.execute(env, ctx) } }
+}
+
+/// Notes that a run has used up its budget, in a function that starts at this slot: engines that leave the program then call this.
+pub extern "C" fn budget_used_up(env: &mut Env<'_>, slot: u64) {
+    env.set_trap(TrapKind::Budget { budget: env.budget_of_run() });
+    env.locate_trap(slot as u32);
 }
 
 /// What became of a legacy packet load.

@@ -43,7 +43,7 @@ pub use env::{
     MAX_TRACE_BYTES, MAX_UNVERIFIED_INSNS, Redirect, Trace, Trap, TrapKind,
 };
 pub use error::{LinkError, LowerError, RunError};
-pub use exec::{Execute, MAY_GOTO_BUDGET, PacketLoad, TailCall, legacy_packet, run, tail_call};
+pub use exec::{Execute, MAY_GOTO_BUDGET, PacketLoad, TailCall, budget_used_up, legacy_packet, run, tail_call};
 pub use host::{DefaultHost, Host, Task, TestHost};
 pub use interp::{Interp, StateReport, WatchError, Watched};
 pub use link::{

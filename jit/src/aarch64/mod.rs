@@ -8,6 +8,7 @@ mod alu;
 mod atomic;
 mod branch;
 mod call;
+mod guards;
 mod mem;
 mod regs;
 
@@ -17,6 +18,7 @@ use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
 
 use crate::JitError;
 use crate::compile::{Assembled, Unit};
+use crate::guards::Budget;
 use crate::opt::Chosen;
 use crate::symbols::Unwind;
 use crate::target::{Array, Callee, Frame, Indexed, Target};
@@ -247,6 +249,26 @@ impl Target for A64 {
 
     fn legacy_packet(&mut self, frame: &Frame, callee: Callee, size: Size, index: Option<Reg>, imm: i32) {
         self.emit_legacy_packet(frame, callee, size, index, imm);
+    }
+
+    fn push(&mut self, reg: Reg) {
+        self.emit_push(reg);
+    }
+
+    fn pop(&mut self, reg: Reg) {
+        self.emit_pop(reg);
+    }
+
+    fn count(&mut self, budget: Budget, steps: i32) {
+        self.emit_count(budget, steps);
+    }
+
+    fn stop_if_used_up(&mut self, budget: Budget, stop: DynamicLabel) {
+        self.emit_stop_if_used_up(budget, stop);
+    }
+
+    fn used_up(&mut self, callee: Callee, slot: u32) {
+        self.emit_used_up(callee, slot);
     }
 
     fn finish(self) -> Result<Vec<u8>, JitError> {

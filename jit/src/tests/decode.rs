@@ -82,7 +82,14 @@ fn functions_tile_the_operations() {
     let unit = |functions: &[(u32, u32, u32)]| {
         let functions: Vec<_> = functions.iter().map(|&(start, end, stack)| Function { start, end, stack }).collect();
         assemble_for(
-            &Unit { ops: &ops, functions: &functions, lookups: &[], runtime: no_runtime(&[]), joined: false },
+            &Unit {
+                slots: &[],
+                ops: &ops,
+                functions: &functions,
+                lookups: &[],
+                runtime: no_runtime(&[]),
+                joined: false,
+            },
             X64[0],
         )
     };

@@ -12,6 +12,7 @@ use ring3_vm::Op;
 
 use crate::JitError;
 use crate::compile::{Assembled, Function, Runtime, Unit, assemble};
+use crate::guards::Guards;
 use crate::target::Callee;
 use crate::{aarch64, x64};
 
@@ -33,7 +34,13 @@ const WIDTHS: [Width; 2] = [Width::W32, Width::W64];
 
 /// Functions that are not there: code with them can be looked at, not run.
 fn no_runtime(helpers: &[Callee]) -> Runtime<'_> {
-    Runtime { helpers, tail_call: Callee(0x1111), legacy_packet: Callee(0x2222_3333_4444), may_goto_budget: 100 }
+    Runtime {
+        helpers,
+        tail_call: Callee(0x1111),
+        legacy_packet: Callee(0x2222_3333_4444),
+        may_goto_budget: 100,
+        guards: Guards::default(),
+    }
 }
 
 /// Assembles a program.
@@ -47,13 +54,16 @@ fn assemble_for(unit: &Unit<'_>, cpu: Cpu) -> Result<Assembled, JitError> {
 /// Assembles one function with a whole frame of stack, each operation as it is.
 fn assemble_main(ops: &[Op], cpu: Cpu, runtime: Runtime<'_>) -> Result<Assembled, JitError> {
     let functions = [Function { start: 0, end: ops.len() as u32, stack: 512 }];
-    assemble_for(&Unit { ops, functions: &functions, lookups: &[], runtime, joined: false }, cpu)
+    assemble_for(&Unit { ops, slots: &[], functions: &functions, lookups: &[], runtime, joined: false }, cpu)
 }
 
 /// The same with operations joined and left out.
 fn assemble_joined(ops: &[Op], cpu: Cpu) -> Result<Assembled, JitError> {
     let functions = [Function { start: 0, end: ops.len() as u32, stack: 512 }];
-    assemble_for(&Unit { ops, functions: &functions, lookups: &[], runtime: no_runtime(&[]), joined: true }, cpu)
+    assemble_for(
+        &Unit { ops, slots: &[], functions: &functions, lookups: &[], runtime: no_runtime(&[]), joined: true },
+        cpu,
+    )
 }
 
 /// R0 to R9.

@@ -131,9 +131,8 @@ impl X64 {
             ; mov rdx, [r10 + 16]
             ; mov rcx, [r10 + 24]
             ; mov r8, [r10 + 32]
-            ; call rax
-            ; pop r12
-            ; ret
         );
+        self.emit_call_rax();
+        emit!(self, pop r12; ret);
     }
 }

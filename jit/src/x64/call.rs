@@ -7,7 +7,7 @@ use dynasmrt::{DynasmApi, DynasmLabelApi};
 use ring3_isa::{Reg, Size};
 use ring3_vm::Env;
 
-use super::regs::{self, R11, RAX, RDI};
+use super::regs::{self, R11, RDI};
 use super::{X64, emit};
 use crate::target::{Array, Callee, Frame};
 
@@ -51,8 +51,7 @@ impl X64 {
     }
 
     fn emit_call(&mut self, callee: Callee) {
-        self.emit_load_imm(RAX, callee.0 as u64);
-        emit!(self, call rax);
+        self.emit_indirect_call(callee.0 as u64);
     }
 
     /// `callee(ctx = R1, map = R2, index = R3, env)`: if it says that the other program ran, the frame ends with what that returned.

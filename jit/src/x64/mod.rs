@@ -7,6 +7,7 @@ mod alu;
 mod atomic;
 mod branch;
 mod call;
+mod guards;
 mod mem;
 mod regs;
 
@@ -15,6 +16,7 @@ use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, VecAssembler};
 use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
 
 use crate::JitError;
+use crate::guards::Budget;
 use crate::opt::Chosen;
 use crate::symbols::Unwind;
 use crate::target::{Array, Callee, Frame, Indexed, Target};
@@ -49,13 +51,22 @@ impl Features {
 pub(crate) struct X64 {
     asm: VecAssembler<X64Relocation>,
     features: Features,
+    /// What indirect calls go through.
+    thunk: Option<DynamicLabel>,
 }
 
 impl X64 {
     /// An empty assembler.
     pub(crate) fn new(features: Features) -> X64 {
         // Displacements are relative, so the code does not care where it ends up.
-        X64 { asm: VecAssembler::new(0), features }
+        X64 { asm: VecAssembler::new(0), features, thunk: None }
+    }
+
+    /// The same, whose indirect calls go through a thunk.
+    pub(crate) fn with_retpolines(features: Features) -> X64 {
+        let mut x64 = X64::new(features);
+        x64.thunk = Some(x64.asm.new_dynamic_label());
+        x64
     }
 }
 
@@ -123,6 +134,7 @@ impl Target for X64 {
 
     fn callback_trampoline(&mut self) {
         self.emit_callback_trampoline();
+        self.emit_thunk();
     }
 
     fn alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand) {
@@ -233,6 +245,26 @@ impl Target for X64 {
 
     fn legacy_packet(&mut self, frame: &Frame, callee: Callee, size: Size, index: Option<Reg>, imm: i32) {
         self.emit_legacy_packet(frame, callee, size, index, imm);
+    }
+
+    fn push(&mut self, reg: Reg) {
+        self.emit_push(reg);
+    }
+
+    fn pop(&mut self, reg: Reg) {
+        self.emit_pop(reg);
+    }
+
+    fn count(&mut self, budget: Budget, steps: i32) {
+        self.emit_count(budget, steps);
+    }
+
+    fn stop_if_used_up(&mut self, budget: Budget, stop: DynamicLabel) {
+        self.emit_stop_if_used_up(budget, stop);
+    }
+
+    fn used_up(&mut self, callee: Callee, slot: u32) {
+        self.emit_used_up(callee, slot);
     }
 
     fn finish(self) -> Result<Vec<u8>, JitError> {

@@ -164,13 +164,17 @@ fn run_functions(functions: &[&[Op]], stack: u32, ctx: u64, log: &mut Log) -> u6
         .collect();
     let helpers = helpers();
     let runtime = Runtime {
+        guards: Guards::default(),
         helpers: &helpers,
         tail_call: address(tail_call as *const ()),
         legacy_packet: address(legacy_packet as *const ()),
         may_goto_budget: 10,
     };
-    let done =
-        assemble_for(&Unit { ops: &ops, functions: &ranges, lookups: &[], runtime, joined: true }, this_cpu()).unwrap();
+    let done = assemble_for(
+        &Unit { slots: &[], ops: &ops, functions: &ranges, lookups: &[], runtime, joined: true },
+        this_cpu(),
+    )
+    .unwrap();
     let code = Code::new(&done);
     let at = |offset: u32| code.0.address(offset as usize).unwrap().expose_provenance() as u64;
     log.trampoline = at(done.trampoline);
@@ -319,6 +323,7 @@ fn array_lookups() {
             for base in [0x1000, 0x7fff_1234_5678] {
                 let lookups = [(1, Lookup::Array(Array { base, stride, entries }))];
                 let unit = Unit {
+                    slots: &[],
                     ops: &ops,
                     functions: &functions,
                     lookups: &lookups,
@@ -347,7 +352,14 @@ fn percpu_array_lookups() {
     for (stride, plane, entries) in [(8, 64, 8), (24, 4096, 127), (40_000, 0x7000_0000, 0x8000_0000)] {
         let base = 0x7fff_1234_5678;
         let lookups = [(1, Lookup::PerCpu(Array { base, stride, entries }, plane))];
-        let unit = Unit { ops: &ops, functions: &functions, lookups: &lookups, runtime: no_runtime(&[]), joined: true };
+        let unit = Unit {
+            slots: &[],
+            ops: &ops,
+            functions: &functions,
+            lookups: &lookups,
+            runtime: no_runtime(&[]),
+            joined: true,
+        };
         let code = Code::new(&assemble_for(&unit, this_cpu()).unwrap());
         for cpu in [0, 1, 7, 8191] {
             env[ring3_vm::Env::CPU_OFFSET / 4] = cpu;
@@ -372,7 +384,14 @@ fn lookups_by_call() {
     let functions = [Function { start: 0, end: ops.len() as u32, stack: 0 }];
     let map = 0x1234_5678_9abc;
     let lookups = [(2, Lookup::Call { map, callee: Callee(found as *const () as usize) })];
-    let unit = Unit { ops: &ops, functions: &functions, lookups: &lookups, runtime: no_runtime(&[]), joined: true };
+    let unit = Unit {
+        slots: &[],
+        ops: &ops,
+        functions: &functions,
+        lookups: &lookups,
+        runtime: no_runtime(&[]),
+        joined: true,
+    };
     let code = Code::new(&assemble_for(&unit, this_cpu()).unwrap());
     // SAFETY: the code passes its context on and adds it; nobody reads there.
     let got = unsafe { code.call(std::ptr::without_provenance_mut(0x40), std::ptr::null_mut()) };

@@ -250,7 +250,8 @@ fn joined_operations_do_what_each_would() {
 fn count(ops: &[Op], seen: &mut [u32; 8]) {
     let around = around(ops);
     let functions = [Function { start: 0, end: around.len() as u32, stack: 512 }];
-    let unit = Unit { ops: &around, functions: &functions, lookups: &[], runtime: no_runtime(&[]), joined: true };
+    let unit =
+        Unit { slots: &[], ops: &around, functions: &functions, lookups: &[], runtime: no_runtime(&[]), joined: true };
     for step in opt::steps(&unit) {
         let kind = match step {
             Step::Plain => continue,
