@@ -23,6 +23,16 @@ use Comes::{Refused, Returns};
 /// Name, type, text, what comes.
 type Case = (&'static str, ProgType, &'static str, Comes);
 
+/// What comes of the bits 64, 70 and 128 to 191.
+const fn three_words() -> u32 {
+    let (mut sum, mut bit) = (64u32 * 3 + 70, 128);
+    while bit < 192 {
+        sum = sum.wrapping_mul(3).wrapping_add(bit);
+        bit += 1;
+    }
+    sum
+}
+
 const CASES: &[Case] = &[
     (
         "the sum of the numbers below ten",
@@ -45,6 +55,48 @@ const CASES: &[Case] = &[
         "r1 = r10\nr1 += -8\nr2 = -8\nr3 = 0x7fffffff\ncall bpf_iter_num_new\nr6 = r0\nr1 = r10\nr1 += -8\ncall bpf_iter_num_next\n\
          if r0 == 0 goto done\nr6 = 1\ndone:\nr1 = r10\nr1 += -8\ncall bpf_iter_num_destroy\nr0 = r6\nexit",
         Returns(0xffff_fff9),
+    ),
+    (
+        "the sum of the numbers of the bits of one word",
+        ProgType::Xdp,
+        "r1 = 0x8000000100000006 ll\n*(u64 *)(r10 -24) = r1\nr1 = r10\nr1 += -16\nr2 = r10\nr2 += -24\nr3 = 1\n\
+         call bpf_iter_bits_new\nr6 = r0\nagain:\nr1 = r10\nr1 += -16\ncall bpf_iter_bits_next\nif r0 == 0 goto done\n\
+         r1 = *(u32 *)(r0 +0)\nr6 += r1\nr6 <<= 1\ngoto again\ndone:\nr1 = r10\nr1 += -16\ncall bpf_iter_bits_destroy\n\
+         r0 = r6\nexit",
+        Returns(2 * (63 + 2 * (32 + 2 * (2 + 2)))),
+    ),
+    (
+        "the bits of three words, the first of which is empty",
+        ProgType::SchedCls,
+        "*(u64 *)(r10 -40) = 0\n*(u64 *)(r10 -32) = 0x41\n*(u64 *)(r10 -24) = -1\nr1 = r10\nr1 += -16\nr2 = r10\nr2 += -40\n\
+         r3 = 3\ncall bpf_iter_bits_new\nr6 = r0\nagain:\nr1 = r10\nr1 += -16\ncall bpf_iter_bits_next\nif r0 == 0 goto done\n\
+         r1 = *(u32 *)(r0 +0)\nr6 *= 3\nr6 += r1\ngoto again\ndone:\nr1 = r10\nr1 += -16\n\
+         call bpf_iter_bits_destroy\nr0 = r6\nexit",
+        Returns(three_words()),
+    ),
+    (
+        "no words at all",
+        ProgType::Xdp,
+        "r1 = r10\nr1 += -16\nr2 = r10\nr2 += -24\nr3 = 0\ncall bpf_iter_bits_new\nr6 = r0\nr1 = r10\nr1 += -16\n\
+         call bpf_iter_bits_next\nif r0 == 0 goto done\nr6 = 1\ndone:\nr1 = r10\nr1 += -16\ncall bpf_iter_bits_destroy\n\
+         r0 = r6\nexit",
+        Returns(0xffff_ffea),
+    ),
+    (
+        "more words than an iterator takes",
+        ProgType::Xdp,
+        "r1 = r10\nr1 += -16\nr2 = r10\nr2 += -24\nr3 = 512\ncall bpf_iter_bits_new\nr6 = r0\nr1 = r10\nr1 += -16\n\
+         call bpf_iter_bits_next\nif r0 == 0 goto done\nr6 = 1\ndone:\nr1 = r10\nr1 += -16\ncall bpf_iter_bits_destroy\n\
+         r0 = r6\nexit",
+        Returns(0xffff_fff9),
+    ),
+    (
+        "words at an address where nothing is",
+        ProgType::Xdp,
+        "r1 = r10\nr1 += -16\nr2 = 8\nr3 = 1\ncall bpf_iter_bits_new\nr6 = r0\nr1 = r10\nr1 += -16\n\
+         call bpf_iter_bits_next\nif r0 == 0 goto done\nr6 = 1\ndone:\nr1 = r10\nr1 += -16\ncall bpf_iter_bits_destroy\n\
+         r0 = r6\nexit",
+        Returns(0xffff_fff2),
     ),
     (
         "one loop inside of another, and only the upper part of the range",

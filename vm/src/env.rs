@@ -22,6 +22,8 @@ pub const MAX_TRACE_BYTES: usize = 1 << 20;
 pub const MAX_CLONES: usize = 1024;
 /// Bytes that these may have together.
 pub const MAX_CLONE_BYTES: usize = 16 << 20;
+/// Sets of bits that iterators of a run hold at a time.
+const MAX_BIT_SETS: usize = 64;
 /// The seed of `bpf_get_prandom_u32` unless set.
 pub const DEFAULT_SEED: u64 = 0x7269_6e67_3362_7066;
 
@@ -196,6 +198,8 @@ pub struct Env<'h> {
     /// An address of the native stack above all frames of the run; 0 outside of runs.
     pub(crate) stack_start: u64,
     rng: u64,
+    /// Sets of bits that iterators go through: those that are too large for the iterator itself.
+    bits: Vec<Option<Box<[u64]>>>,
 }
 
 impl fmt::Debug for Env<'_> {
@@ -229,6 +233,7 @@ impl<'h> Env<'h> {
             left: 0,
             stack_start: 0,
             rng: DEFAULT_SEED,
+            bits: Vec::new(),
         }
     }
 
@@ -279,6 +284,7 @@ impl<'h> Env<'h> {
         self.located = false;
         self.left = interp::steps(self.budget_of_run());
         self.regions = None;
+        self.bits.clear();
         self.ctx.refresh();
     }
 
@@ -286,6 +292,29 @@ impl<'h> Env<'h> {
     pub(crate) fn end(&mut self) {
         self.stack_start = 0;
         self.regions = None;
+    }
+
+    /// Keeps a set of bits for an iterator: the number to ask for it by, `None` if there are too many.
+    pub(crate) fn keep_bits(&mut self, words: Box<[u64]>) -> Option<u64> {
+        let at = self.bits.iter().position(Option::is_none).unwrap_or(self.bits.len());
+        match self.bits.get_mut(at) {
+            Some(slot) => *slot = Some(words),
+            None if at < MAX_BIT_SETS => self.bits.push(Some(words)),
+            None => return None,
+        }
+        Some(at as u64)
+    }
+
+    /// A set that is kept.
+    pub(crate) fn kept_bits(&self, number: u64) -> Option<&[u64]> {
+        self.bits.get(usize::try_from(number).ok()?)?.as_deref()
+    }
+
+    /// Forgets one.
+    pub(crate) fn drop_bits(&mut self, number: u64) {
+        if let Some(slot) = usize::try_from(number).ok().and_then(|at| self.bits.get_mut(at)) {
+            *slot = None;
+        }
     }
 
     /// Instructions that the last run executed, if the environment had a budget for it and it ended by itself.

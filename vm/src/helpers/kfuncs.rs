@@ -1,4 +1,4 @@
-//! Functions of the kernel that make sense without one: iterators over numbers, and sections that nobody here waits for.
+//! Functions of the kernel that make sense without one: iterators over numbers and bits, and sections that nobody here waits for.
 //! They are rows of a program's helper table, under numbers that no helper has.
 
 use ring3_platform::{Errno, HelperId};
@@ -16,6 +16,9 @@ const ITER_NUM: u64 = 8;
 
 /// All of them: name and function.
 const KFUNCS: &[(&str, HelperFn)] = &[
+    ("bpf_iter_bits_new", bits_new),
+    ("bpf_iter_bits_next", bits_next),
+    ("bpf_iter_bits_destroy", bits_destroy),
     ("bpf_iter_num_new", num_new),
     ("bpf_iter_num_next", num_next),
     ("bpf_iter_num_destroy", num_destroy),
@@ -107,6 +110,111 @@ helper! {
     num_destroy(env, iter) {
         // SAFETY: by the caller, R1 is an iterator over numbers.
         unsafe { store(env, iter, &Num::DONE) }?;
+        Some(0)
+    }
+}
+
+/// Most words of a set of bits (`BITS_ITER_NR_WORDS_MAX`).
+const MAX_WORDS: u32 = 511;
+/// Bytes of `struct bpf_iter_bits`: one word of bits or the number of more, how many bits there are, and where it stands.
+const ITER_BITS: u64 = 16;
+/// Of that, where it stands.
+const BIT: u64 = 12;
+
+/// What an iterator over bits holds.
+struct Bits {
+    word: u64,
+    count: u32,
+    bit: i32,
+}
+
+impl Bits {
+    /// # Safety
+    ///
+    /// `iter` is an iterator over bits; or `env` knows the live memory.
+    unsafe fn load(env: &mut Env<'_>, iter: u64) -> Option<Bits> {
+        // SAFETY: by the caller.
+        let bytes = unsafe { env.mem(iter, ITER_BITS) }?;
+        let (word, rest) = bytes.split_first_chunk()?;
+        let (count, bit) = (rest.first_chunk()?, rest.last_chunk()?);
+        Some(Bits { word: u64::from_ne_bytes(*word), count: u32::from_ne_bytes(*count), bit: i32::from_ne_bytes(*bit) })
+    }
+
+    /// # Safety
+    ///
+    /// As of `load`.
+    unsafe fn store(&self, env: &mut Env<'_>, iter: u64) -> Option<()> {
+        // SAFETY: by the caller.
+        let bytes = unsafe { env.mem_mut(iter, ITER_BITS) }?;
+        bytes[..8].copy_from_slice(&self.word.to_ne_bytes());
+        bytes[8..12].copy_from_slice(&self.count.to_ne_bytes());
+        bytes[12..].copy_from_slice(&self.bit.to_ne_bytes());
+        Some(())
+    }
+
+    /// The next bit that is set.
+    fn next(&self, more: Option<&[u64]>) -> Option<i32> {
+        let first = u32::try_from(i64::from(self.bit) + 1).ok()?;
+        let one = [self.word];
+        let words = if self.count <= u64::BITS { &one[..] } else { more? };
+        let is_set = |bit: &u32| {
+            let word = words.get((bit / u64::BITS) as usize);
+            word.is_some_and(|word| word >> (bit % u64::BITS) & 1 != 0)
+        };
+        (first..self.count).find(is_set).and_then(|bit| i32::try_from(bit).ok())
+    }
+}
+
+/// The words at an address that nobody vouches for.
+fn words(env: &Env<'_>, addr: u64, count: usize) -> Option<Box<[u64]>> {
+    let mut bytes = vec![0; count * 8];
+    if !env.known_bytes(addr, &mut bytes) {
+        return None;
+    }
+    Some(bytes.chunks_exact(8).filter_map(|word| Some(u64::from_ne_bytes(*word.first_chunk()?))).collect())
+}
+
+helper! {
+    /// `bpf_iter_bits_new(it, words, nr_words)`: 0, or why the iterator is empty.
+    bits_new(env, iter, addr, count) {
+        let count = count as u32;
+        let set = match () {
+            () if addr == 0 || count == 0 => Err(Errno::EINVAL),
+            () if count > MAX_WORDS => Err(Errno::E2BIG),
+            () => words(env, addr, count as usize).ok_or(Errno::EFAULT),
+        };
+        let kept = set.and_then(|words| match *words {
+            [word] => Ok(word),
+            _ => env.keep_bits(words).ok_or(Errno::ENOMEM),
+        });
+        let (word, count) = kept.map_or((0, 0), |word| (word, count * u64::BITS));
+        // SAFETY: by the caller, R1 is 16 bytes of the stack.
+        unsafe { Bits { word, count, bit: -1 }.store(env, iter) }?;
+        Some(kept.err().map_or(0, |errno| errno.as_ret() & u64::from(u32::MAX)))
+    }
+}
+
+helper! {
+    /// `bpf_iter_bits_next(it)`: the address of the number of the next bit, which is in the iterator itself, or null.
+    bits_next(env, iter) {
+        // SAFETY: by the caller, R1 is an iterator over bits.
+        let bits = unsafe { Bits::load(env, iter) }?;
+        let next = bits.next(env.kept_bits(bits.word));
+        let bit = next.unwrap_or(bits.count as i32);
+        // SAFETY: as above.
+        unsafe { Bits { bit, ..bits }.store(env, iter) }?;
+        Some(next.map_or(0, |_| iter + BIT))
+    }
+}
+
+helper! {
+    /// `bpf_iter_bits_destroy(it)`
+    bits_destroy(env, iter) {
+        // SAFETY: by the caller, R1 is an iterator over bits.
+        let bits = unsafe { Bits::load(env, iter) }?;
+        if bits.count > u64::BITS {
+            env.drop_bits(bits.word);
+        }
         Some(0)
     }
 }
