@@ -20,60 +20,71 @@ impl RegSet {
     pub const ALL: RegSet = RegSet(0x7ff);
 
     /// Just this register.
+    #[inline]
     pub const fn one(reg: Reg) -> RegSet {
         RegSet(1 << reg.number())
     }
 
     /// The first `count` argument registers, at most five.
+    #[inline]
     pub const fn args(count: usize) -> RegSet {
         RegSet(RegSet::ARGS.0 & ((2 << if count < 5 { count } else { 5 }) - 1))
     }
 
     /// In either.
     #[must_use]
+    #[inline]
     pub const fn union(self, other: RegSet) -> RegSet {
         RegSet(self.0 | other.0)
     }
 
     /// In both.
     #[must_use]
+    #[inline]
     pub const fn intersection(self, other: RegSet) -> RegSet {
         RegSet(self.0 & other.0)
     }
 
     /// In this one only.
     #[must_use]
+    #[inline]
     pub const fn difference(self, other: RegSet) -> RegSet {
         RegSet(self.0 & !other.0)
     }
 
     /// With one more.
     #[must_use]
+    #[inline]
     pub const fn with(self, reg: Reg) -> RegSet {
         self.union(RegSet::one(reg))
     }
 
     /// Whether it is in the set.
+    #[inline]
     pub const fn contains(self, reg: Reg) -> bool {
         self.0 & (1 << reg.number()) != 0
     }
 
     /// Whether the set has no register.
+    #[inline]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
     /// The bits, R0 lowest.
+    #[inline]
     pub const fn bits(self) -> u16 {
         self.0
     }
 
     /// R0 to R10 of a bit mask.
+    #[inline]
     pub const fn from_bits(bits: u16) -> RegSet {
         RegSet(bits & RegSet::ALL.0)
     }
 
     /// Its registers, lowest first.
+    #[inline]
     pub fn iter(self) -> impl Iterator<Item = Reg> {
         let mut left = self.0;
         core::iter::from_fn(move || {
@@ -98,6 +109,7 @@ impl FromIterator<Reg> for RegSet {
 
 impl Operand {
     /// The register, if it is one.
+    #[inline]
     pub const fn reg(self) -> Option<Reg> {
         match self {
             Operand::Reg(reg) => Some(reg),
@@ -115,17 +127,20 @@ impl Operand {
 
 impl Insn {
     /// How many slots it takes: 2 for a 64-bit immediate load, else 1.
+    #[inline]
     pub const fn slots(self) -> usize {
         if matches!(self, Insn::LoadImm { .. }) { 2 } else { 1 }
     }
 
     /// Where it may jump to from `slot`: the target slot, which may lie after the end of the program. `None` if it is no
     /// jump, or one to before slot 0. Calls are no jumps.
+    #[inline]
     pub fn jump_target(self, slot: usize) -> Option<usize> {
         target(slot, self.jump_offset()?)
     }
 
     /// The offset of a jump in slots from the following one, `None` if it is no jump or one to an address.
+    #[inline]
     pub const fn jump_offset(self) -> Option<i32> {
         match self {
             Insn::Jump { off, .. } => Some(off),
@@ -152,6 +167,7 @@ impl Insn {
     }
 
     /// Registers it reads. A call reads all argument registers here, as how many it takes is its callee's affair.
+    #[inline]
     pub const fn uses(self) -> RegSet {
         match self {
             Insn::Alu { dst, src, .. } => src.set().with(dst),
@@ -174,6 +190,7 @@ impl Insn {
     }
 
     /// Registers it overwrites.
+    #[inline]
     pub const fn defs(self) -> RegSet {
         match self {
             Insn::Alu { dst, .. }

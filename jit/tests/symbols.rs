@@ -243,3 +243,44 @@ fn the_object_for_debuggers_is_an_elf() {
     assert!(text.contains("DW_CFA_def_cfa_offset"), "{text}");
     std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
 }
+
+/// What GDB is to stop at.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ring3_test_stop_here() -> u64 {
+    std::hint::black_box(0)
+}
+
+/// GDB, on a process that runs a program: the backtrace in a helper names the program's functions, and goes through them.
+#[test]
+#[inline(never)]
+fn gdb_names_the_program() {
+    const CHILD: &str = "RING3_TEST_GDB_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let mut helpers = Helpers::new();
+        helpers.register(HelperId(HELPER), |_: &mut ring3_vm::Call<'_, '_>, _| ring3_test_stop_here()).unwrap();
+        let (compiled, program) = compiled("debugged", CALLS, &helpers);
+        let symbols = Symbols::new(&compiled, &program);
+        let _registered = Debugger::register(&compiled, &symbols);
+        assert_eq!(run_once(&compiled), 19);
+        return;
+    }
+    let mut gdb = Command::new("gdb");
+    gdb.args(["-nx", "--batch", "-ex", "set breakpoint pending on", "-ex", "break ring3_test_stop_here", "-ex", "run"]);
+    gdb.args(["-ex", "bt", "-ex", "kill", "--args"]).arg(std::env::current_exe().unwrap());
+    gdb.args(["--exact", "gdb_names_the_program", "--nocapture", "--test-threads=1"]).env(CHILD, "1");
+    let Ok(done) = gdb.output() else {
+        println!("skipped: there is no gdb");
+        return;
+    };
+    let text = String::from_utf8_lossy(&done.stdout);
+    if !text.contains("Breakpoint 1, ") {
+        // A process may not trace others everywhere, and emulators let nobody.
+        println!("skipped: gdb does not run programs here: {text}{}", String::from_utf8_lossy(&done.stderr));
+        return;
+    }
+    let frame = |name: &str| text.lines().position(|line| line.starts_with('#') && line.contains(name));
+    let (helper, second) = (frame("ring3_test_stop_here"), frame("_F1 ("));
+    let (main, outside) = (frame("_debugged ("), frame("run_once"));
+    assert!(helper.is_some() && helper < second && second < main && main < outside, "{text}");
+}
