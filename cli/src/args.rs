@@ -159,7 +159,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "RELEASE", default_value = "6.18", value_parser = kernel)]
     pub kernel: KernelArg,
     /// Judge without pruning as well, and say where that gives another verdict, or that it takes too long
-    #[arg(long)]
+    #[arg(long, conflicts_with = "profile")]
     pub no_prune: bool,
     /// How much to log: 0 nothing, 1 the way to the error, 2 every state, 4 statistics
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=7))]

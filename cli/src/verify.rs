@@ -119,6 +119,11 @@ pub fn verify(args: &VerifyArgs, out: &mut Out) -> Result<Outcome, CliError> {
         }
     }
     if args.kernel == KernelArg::All {
+        if args.no_prune {
+            return Err(CliError::Input(
+                "--no-prune judges by one release: it cannot be used with --kernel all".to_owned(),
+            ));
+        }
         return Ok(worst.max(releases(&engine, args, &objects, out)?));
     }
     if let Some(to) = &args.profile {

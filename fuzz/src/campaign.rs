@@ -1,8 +1,9 @@
 //! A campaign: the targets in turn for some time, on one thread, with numbers of what was reached and a small reproducer for each
 //! finding.
 //!
-//! Inputs that reach what no other input reached are kept, and changed further. At the end the directory has what
-//! ClusterFuzzLite and OSS-Fuzz read: `TARGET_seed_corpus.zip`, `TARGET.dict`, and `crash-HASH` files.
+//! Inputs that reach what no other input reached are kept, and changed further. At the end the directory has them as files,
+//! `corpus/TARGET/HASH`, which libFuzzer takes as a corpus, and what ClusterFuzzLite and OSS-Fuzz read: `TARGET_seed_corpus.zip`,
+//! `TARGET.dict`, and `crash-HASH` files.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -242,9 +243,13 @@ pub fn line(target: Target, reached: &Reached, time: Duration, findings: usize) 
 
 fn keep(out: &Path, lane: &Lane) -> io::Result<()> {
     let name = lane.target.name();
-    std::fs::create_dir_all(out)?;
+    let corpus = out.join("corpus").join(name);
+    std::fs::create_dir_all(&corpus)?;
     let named = lane.corpus.iter().filter(|data| data.len() <= MAX_INPUT);
     let files: Vec<(String, &[u8])> = named.map(|data| (archive::name_of(data), data.as_slice())).collect();
+    for (hash, data) in &files {
+        std::fs::write(corpus.join(hash), data)?;
+    }
     std::fs::write(out.join(format!("{name}_seed_corpus.zip")), archive::zip(&files))?;
     std::fs::write(out.join(format!("{name}.dict")), crate::targets::dictionary(lane.target))?;
     Ok(())

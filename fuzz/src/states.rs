@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
-use ring3_platform::{HelperId, MapType, ProgType, ctx};
-use ring3_verifier::VerifiedProgram;
-use ring3_vm::ctx::from_image;
+use ring3_btf::{Kind, Type};
+use ring3_platform::helpers::{Lookup, id};
+use ring3_platform::{ArgKind, HelperId, MapType, ProgType, RetKind, ctx};
+use ring3_verifier::{Region, VerifiedProgram, has_bounded_result};
+use ring3_vm::ctx::{from_image, standing_in};
 use ring3_vm::maps::{self, BPF_ANY, Map};
 use ring3_vm::{
-    Context, DataStart, Env, Helpers, LinkError, MAX_PACKET, RunError, SkbContext, StateReport, TestHost, TrapKind,
-    WatchError, Watched, XdpContext, run,
+    Call, Context, DataStart, Env, Helpers, LinkError, MAX_PACKET, RunError, SkbContext, StateReport, TestHost, Trap,
+    TrapKind, WatchError, Watched, XdpContext, run,
 };
 
 use crate::engines::Failure;
@@ -34,7 +36,8 @@ pub struct Effort {
     pub run: u64,
     /// Instructions of all runs, at most.
     pub all: u64,
-    /// Whether helpers that the vm does not have give some number, so that the program runs on. Else it is not run.
+    /// Whether something stands for what the vm does not have, so that the program runs on: helpers that give some number, maps
+    /// with nothing in them, memory in place of the kernel's objects. Else it is not run.
     pub stubs: bool,
 }
 
@@ -58,6 +61,8 @@ pub struct StateRuns {
     pub report: StateReport,
     /// Runs that were stopped by the bound of instructions.
     pub long: u64,
+    /// Runs that ended where a program reads memory of the kernel for which nothing stands.
+    pub ended: u64,
     /// Inputs that programs of this type do not take.
     pub refused: u64,
     /// Helpers that the vm does not have, for which a number was given.
@@ -87,16 +92,24 @@ pub fn run_states(proof: &Arc<VerifiedProgram>, inputs: &[Vec<u8>], effort: Effo
     let (kind, cpus) = (proof.program().kind, proof.target().cpus);
     let (mut runs, mut left) = (StateRuns::default(), effort.all);
     for content in 0..=effort.contents {
-        let maps = proof.program().maps.iter().map(|def| maps::create(def, cpus).map_err(Failure::Map));
-        let maps = maps.collect::<Result<Vec<_>, _>>()?;
+        let make = |def| match maps::create(def, cpus) {
+            Err(_) if effort.stubs => Ok(Arc::new(maps::Nothing::new(def)) as Arc<dyn Map>),
+            made => made.map_err(Failure::Map),
+        };
+        let maps = proof.program().maps.iter().map(make).collect::<Result<Vec<_>, _>>()?;
         if content > 0 {
             maps.iter().for_each(|map| fill(map.as_ref(), content));
         }
-        let watched = watched(proof, &maps, effort.stubs, &mut runs.stubs)?;
         let mut host = TestHost::default();
         let mut env = Env::new(&mut host);
+        let zero = result_argument(proof);
+        let object = if effort.stubs { Some(env.stand_in_for_kernel()) } else { None };
+        let watched = match object {
+            Some(object) => watched(proof, &maps, object, &mut runs.stubs)?,
+            None => Watched::new(Arc::clone(proof), &maps, &Helpers::new())?,
+        };
         for input in inputs {
-            let Some(context) = context(kind, input) else {
+            let Some(context) = context(kind, input, object, zero) else {
                 runs.refused += 1;
                 continue;
             };
@@ -107,6 +120,11 @@ pub fn run_states(proof: &Arc<VerifiedProgram>, inputs: &[Vec<u8>], effort: Effo
                 Ok(_) => None,
                 Err(RunError::Trap(trap)) if matches!(trap.kind, TrapKind::Budget { .. }) => {
                     runs.long += 1;
+                    None
+                }
+                // Engines refuse such programs; nothing stands for what is there.
+                Err(RunError::Trap(trap)) if effort.stubs && is_kernel_read(proof, trap) => {
+                    runs.ended += 1;
                     None
                 }
                 Err(RunError::Trap(trap)) if trap.kind == TrapKind::OutsideStates => {
@@ -136,25 +154,87 @@ impl StateRuns {
     }
 }
 
-/// The program, ready to run beside its states; where helpers are missing, with others in their place.
+/// Whether a run was stopped at an access that engines refuse, of memory of the kernel.
+fn is_kernel_read(proof: &VerifiedProgram, trap: Trap) -> bool {
+    let facts = proof.facts().insns.get(trap.slot as usize);
+    matches!(trap.kind, TrapKind::BadAccess { .. }) && facts.is_some_and(|facts| facts.region == Region::Kernel)
+}
+
+/// The hooks of security modules have the result so far behind their arguments, a number that is not above 0.
+fn result_argument(proof: &VerifiedProgram) -> Option<usize> {
+    let program = proof.program();
+    let btf = proof.target().btf.as_ref().filter(|_| program.kind == ProgType::Lsm)?;
+    let Type::Func { proto, .. } = btf.get(btf.find(&format!("bpf_lsm_{}", program.attach_name()?), Kind::Func)?)?
+    else {
+        return None;
+    };
+    match btf.get(*proto)? {
+        Type::FuncProto { params, .. } => Some(params.len()),
+        _ => None,
+    }
+}
+
+/// The program, ready to run beside its states; where helpers are missing, with others in their place. `object` stands for all
+/// objects of the kernel.
 fn watched(
     proof: &Arc<VerifiedProgram>,
     maps: &[Arc<dyn Map>],
-    stubs: bool,
+    object: u64,
     missing: &mut Vec<u32>,
 ) -> Result<Watched, WatchError> {
+    // These take the context of a packet elsewhere, and here a structure of the kernel.
+    let takes_object = |id: &u32| match proof.target().helper(proof.program(), *id) {
+        Lookup::Found(proto) => !matches!(proto.args[0].kind, ArgKind::Ctx),
+        Lookup::Invalid | Lookup::NotForProgram | Lookup::Unmodelled(_) => false,
+    };
+    let others: Vec<u32> = [id::GET_SOCKET_COOKIE].into_iter().filter(takes_object).collect();
     loop {
         let mut helpers = Helpers::new();
-        for id in missing.iter() {
+        for id in missing.iter().chain(&others) {
+            let Some(gives) = gives(proof, *id) else {
+                let name = ring3_platform::helper_name(*id).unwrap_or("unknown").to_owned();
+                return Err(LinkError::NoHelper { id: *id, name }.into());
+            };
+            let stub = move |call: &mut Call<'_, '_>, _: [u64; 5]| match gives {
+                Gives::Number => edge(u64::from(call.prandom_u32())),
+                Gives::Zero => 0,
+                Gives::Object => object,
+                Gives::ObjectOrNull => object * u64::from(call.prandom_u32() % 2),
+            };
             // A number that is taken cannot be missing.
-            let _ = helpers.register(HelperId(*id), |call, _| edge(u64::from(call.prandom_u32())));
+            let _ = helpers.register(HelperId(*id), stub);
         }
-        match Watched::new(Arc::clone(proof), maps, &helpers) {
-            Err(WatchError::Link(LinkError::NoHelper { id, .. })) if stubs && !missing.contains(&id) => {
-                missing.push(id)
-            }
+        match Watched::loosely(Arc::clone(proof), maps, &helpers) {
+            Err(WatchError::Link(LinkError::NoHelper { id, .. })) if !missing.contains(&id) => missing.push(id),
             other => return other,
         }
+    }
+}
+
+/// What stands for a helper's result.
+#[derive(Clone, Copy)]
+enum Gives {
+    Number,
+    /// Nothing else is known to be right: null, or within bounds of the verifier.
+    Zero,
+    Object,
+    ObjectOrNull,
+}
+
+/// `None` where nothing can stand for it: a value of a map that is always there.
+fn gives(proof: &VerifiedProgram, id: u32) -> Option<Gives> {
+    let Lookup::Found(proto) = proof.target().helper(proof.program(), id) else { return Some(Gives::Zero) };
+    let maybe_null = proto.ret.maybe_null;
+    match proto.ret.kind {
+        _ if has_bounded_result(id) => Some(Gives::Zero),
+        RetKind::Integer | RetKind::Void => Some(Gives::Number),
+        RetKind::MapValue | RetKind::RingbufMem | RetKind::DynptrMem => maybe_null.then_some(Gives::Zero),
+        RetKind::Socket
+        | RetKind::SockCommon
+        | RetKind::TcpSock
+        | RetKind::MemOrBtfId
+        | RetKind::BtfId(_)
+        | RetKind::BtfIdTrusted(_) => Some(if maybe_null { Gives::ObjectOrNull } else { Gives::Object }),
     }
 }
 
@@ -257,8 +337,9 @@ impl Random {
     }
 }
 
-/// A context for a program of this type: a packet where it takes one, else an image that begins with these bytes.
-fn context(kind: ProgType, packet: &[u8]) -> Option<Context> {
+/// A context for a program of this type: a packet where it takes one, else an image that begins with these bytes; if need be, with
+/// this address in place of objects of the kernel.
+fn context(kind: ProgType, packet: &[u8], object: Option<u64>, zero: Option<usize>) -> Option<Context> {
     let is_skb = ctx::layout(kind).is_some_and(|layout| layout.name == "__sk_buff");
     let context = if kind == ProgType::Xdp {
         let mut xdp = XdpContext::new()?;
@@ -271,7 +352,10 @@ fn context(kind: ProgType, packet: &[u8]) -> Option<Context> {
     } else {
         let mut image = packet.to_vec();
         image.resize(image.len().max(CONTEXT_BYTES), 0);
-        from_image(kind, &image).ok()?
+        from_image(kind, &image).unwrap_or_default()
     };
-    context.suits(kind).then_some(context)
+    match object {
+        Some(object) if !context.suits(kind) => standing_in(kind, packet, object, zero),
+        Some(_) | None => context.suits(kind).then_some(context),
+    }
 }

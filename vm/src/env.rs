@@ -30,6 +30,9 @@ pub const DEFAULT_SEED: u64 = 0x7269_6e67_3362_7066;
 /// Instructions of a run of an unverified program for which the environment has no budget: such programs need not end.
 pub const MAX_UNVERIFIED_INSNS: u64 = 1 << 30;
 
+/// Bytes that stand for objects of the kernel: more than offsets into its structures reach, to either side.
+const STAND_IN_BYTES: usize = 1 << 17;
+
 /// Why a run was stopped. Verified programs only stop for what the engine was told to stop for (a budget).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[allow(missing_docs)]
@@ -186,6 +189,8 @@ pub struct Env<'h> {
     pub(crate) hook: Option<CallHook>,
     /// Live memory, when the program was not verified.
     pub(crate) regions: Option<Regions>,
+    /// What stands for objects of the kernel in runs with checks; empty if nothing does.
+    stand_in: Box<[u64]>,
     /// Tail calls taken in this run.
     pub(crate) tail_calls: u32,
     /// Helper that is running now, for messages.
@@ -226,6 +231,7 @@ impl<'h> Env<'h> {
             linked: None,
             hook: None,
             regions: None,
+            stand_in: Box::default(),
             tail_calls: 0,
             helper: 0,
             trap: None,
@@ -240,6 +246,16 @@ impl<'h> Env<'h> {
     /// Sets the seed of `bpf_get_prandom_u32`.
     pub fn seed(&mut self, seed: u64) {
         self.rng = seed;
+    }
+
+    /// From now on runs with checks may access memory that stands for all objects of the kernel, and gives its address. Each word
+    /// there is that address too, so that an object leads to the next.
+    pub fn stand_in_for_kernel(&mut self) -> u64 {
+        let words = STAND_IN_BYTES / 8;
+        self.stand_in = vec![0; words].into();
+        let middle = self.stand_in.as_mut_ptr() as u64 + (STAND_IN_BYTES / 2) as u64;
+        self.stand_in.fill(middle);
+        middle
     }
 
     /// Where machine code finds the number of the CPU in an environment: 4 bytes at this offset.
@@ -376,6 +392,9 @@ impl<'h> Env<'h> {
                 let bytes = self.ctx.slots().map_or(0, |slots| slots.image_size().min(slots.bytes()));
                 regions.insert(ctx, bytes as u64, RegionKind::Ctx);
             }
+        }
+        if !self.stand_in.is_empty() {
+            regions.insert(self.stand_in.as_mut_ptr() as u64, STAND_IN_BYTES as u64, RegionKind::Mem);
         }
         for handle in linked.maps() {
             if let Some(value) = handle.map.direct_value() {

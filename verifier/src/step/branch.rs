@@ -45,7 +45,8 @@ impl Walk<'_> {
         };
         self.remember_stack_operands(&left, &right, rhs);
         let target = self.slot_at(off.into())?;
-        if let Some(taken) = self.decide(width, op, &left, &right) {
+        let settled = if self.settled && rhs == Operand::Reg(lhs) { to_itself(op) } else { None };
+        if let Some(taken) = settled.or_else(|| self.decide(width, op, &left, &right)) {
             if left.as_scalar().is_some() {
                 self.mark_precise(lhs)?;
             }
@@ -356,6 +357,15 @@ fn is_packet_pair(ptr: &Ptr, end: &Ptr) -> bool {
 }
 
 /// Earlier comparisons may decide one of a packet pointer with the end of the packet.
+/// How a register compares with itself.
+const fn to_itself(op: CmpOp) -> Option<bool> {
+    match op {
+        CmpOp::Eq | CmpOp::Ge | CmpOp::Le | CmpOp::Sge | CmpOp::Sle => Some(true),
+        CmpOp::Ne | CmpOp::Gt | CmpOp::Lt | CmpOp::Sgt | CmpOp::Slt => Some(false),
+        CmpOp::Set => None,
+    }
+}
+
 fn packet_decided(op: CmpOp, a: &Ptr, b: &Ptr) -> Option<bool> {
     let (ptr, op) = match (a.kind, b.kind) {
         (PtrKind::Packet { range } | PtrKind::PacketMeta { range }, PtrKind::PacketEnd) => (range, op),

@@ -1,6 +1,7 @@
 //! The walk over all paths: depth first, one instruction at a time, until nothing is pending.
 
 mod depths;
+mod forget;
 mod path;
 mod precision;
 mod profile;
@@ -22,7 +23,7 @@ pub use prune::{Store, widen};
 pub use trace::Trace;
 #[cfg(feature = "planted")]
 pub use verdict::judge_planted;
-pub use verdict::{accepts_without, count, diagnose, judge, judge_plain, structure_of};
+pub use verdict::{Lenient, accepts_without, count, diagnose, judge, judge_plain, structure_of};
 
 use crate::cfg::kfuncs::Kfuncs;
 use crate::cfg::{Structure, malformed};
@@ -110,6 +111,10 @@ pub struct Walk<'p> {
     line: Option<(std::sync::Arc<str>, u32)>,
     /// No state is stored nor looked for, and so nothing has to be known of what was precise.
     pub(crate) plain: bool,
+    /// Of a walk without pruning: reads of pointers from the stack, which may count as numbers.
+    pub(crate) forgets: Option<forget::Forgets>,
+    /// A register is equal to itself, which Linux 6.18 does not know.
+    pub(crate) settled: bool,
     /// Instructions that may be processed.
     budget: u32,
     /// The mistake that is planted.
@@ -164,6 +169,8 @@ impl<'p> Walk<'p> {
             trace: None,
             line: None,
             plain: false,
+            forgets: None,
+            settled: false,
             budget: MAX_PROCESSED,
             #[cfg(feature = "planted")]
             planted: None,
@@ -191,7 +198,14 @@ impl<'p> Walk<'p> {
         }
         let mut full = false;
         loop {
-            match self.step(&mut full)? {
+            let next = match self.step(&mut full) {
+                Ok(next) => next,
+                Err(reject) => {
+                    self.forget(reject)?;
+                    continue;
+                }
+            };
+            match next {
                 Next::Fall => self.go(self.program.code.next(self.at)),
                 Next::Goto(slot) => self.go(slot),
                 Next::Enter(slot) => {
@@ -201,6 +215,7 @@ impl<'p> Walk<'p> {
                 Next::End => {
                     self.end_path();
                     self.spread_slots();
+                    self.keep_reads();
                     if !self.resume() {
                         return Ok(());
                     }
@@ -252,6 +267,9 @@ impl<'p> Walk<'p> {
 
     /// What the current instruction does to the state.
     fn execute(&mut self) -> Result<Next, Reject> {
+        if self.forgets.is_some() {
+            self.note_pointer_read();
+        }
         self.facts.insns[self.at].seen = true;
         match self.program.code.insns()[self.at] {
             Ok(insn) => {

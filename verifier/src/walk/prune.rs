@@ -210,7 +210,7 @@ impl Walk<'_> {
                     self.open_miss(force, (jumps, insns), add)
                 });
             }
-            if fixed.calls_callback {
+            if fixed.calls_callback && !self.came_round(id) {
                 let covered = self.covered(id, Mode::RangeWithin);
                 return Ok(if covered {
                     Compared::Covered(Edge::Back)
@@ -299,6 +299,15 @@ impl Walk<'_> {
                 }
             }
         }
+    }
+
+    /// Since then the path went through no callback, iteration or `may_goto`: it is in a loop of the program's own, which has to
+    /// end by itself. Linux 6.18 takes it for a round of the callback, and accepts loops without an end around such calls.
+    fn came_round(&self, id: StoredId) -> bool {
+        let (old, cur) = (&self.store.get(id).state, &self.path.state);
+        old.callback_unroll_depth == cur.callback_unroll_depth
+            && old.may_goto_depth == cur.may_goto_depth
+            && !iterated(old, cur)
     }
 
     /// Nothing has changed since the path was here before.

@@ -115,6 +115,19 @@ impl Context {
     }
 }
 
+/// A context whose fields that are addresses of kernel objects hold `object`, and whose numbers are those of an image: only for runs
+/// with checks. Of raw arguments the one at `zero` is 0. `None` for types whose context has a packet.
+pub fn standing_in(kind: ProgType, image: &[u8], object: u64, zero: Option<usize>) -> Option<Context> {
+    let Some(layout) = ctx::layout(kind).filter(|layout| !layout.identity) else {
+        let word = |at: usize| if zero == Some(at) { 0 } else { object };
+        let words: Vec<u8> = (0..raw::MIN_BYTES / 8).flat_map(|at| word(at).to_ne_bytes()).collect();
+        return Some(Context::Raw(RawContext::new(&words)));
+    };
+    let mut slots = Slots::new(layout);
+    slots.load_image(image.get(..slots.image_size()).unwrap_or(image));
+    slots.stand_in(kind, object).then_some(Context::Fields(slots))
+}
+
 /// The context of a program type that has no packet, from the image of its UAPI struct (shorter ones are filled with zeroes).
 pub fn from_image(kind: ProgType, image: &[u8]) -> Result<Context, RunError> {
     let Some(layout) = ctx::layout(kind) else { return Err(RunError::WrongContext { kind }) };

@@ -111,6 +111,23 @@ impl Slots {
         image
     }
 
+    /// Puts an address into every field of this type of programs that is one. False if one belongs to a packet.
+    pub(super) fn stand_in(&mut self, kind: ProgType, object: u64) -> bool {
+        for (index, field) in self.layout.fields.iter().enumerate().filter(|(_, field)| field.progs.has(kind)) {
+            match field.yields {
+                Yields::Scalar => {}
+                Yields::Packet | Yields::PacketEnd | Yields::PacketMeta => return false,
+                Yields::SockOrNull
+                | Yields::SockCommonOrNull
+                | Yields::FlowKeys
+                | Yields::Sock
+                | Yields::TpBuffer
+                | Yields::Btf(_) => self.write(self.layout.host_offset(index), &object.to_ne_bytes()),
+            }
+        }
+        true
+    }
+
     fn write(&mut self, at: usize, bytes: &[u8]) {
         for (i, byte) in bytes.iter().enumerate() {
             let word = &mut self.words[(at + i) / 8];

@@ -53,7 +53,14 @@ helper! {
 }
 
 helper! {
-    /// `bpf_get_cgroup_classid(skb)` and `bpf_get_route_realm(skb)`: none.
+    /// `bpf_get_cgroup_classid(skb)`: none. Where there is no packet it takes no argument, and means the running process.
+    task_class(_env) {
+        Some(0)
+    }
+}
+
+helper! {
+    /// `bpf_get_route_realm(skb)`: none.
     class(env, ctx) {
         skb::packet(env, ctx)?;
         Some(0)

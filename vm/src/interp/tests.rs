@@ -147,7 +147,7 @@ fn being_watched_leaves_nothing_on_the_stack() {
     helpers.register(HelperId(5), note).unwrap();
     let program = ring3_platform::Program::new("p", ProgType::Xdp, ring3_isa::assemble(ROUNDS).unwrap());
     let proof = ring3_verifier::verify(Arc::new(program), Arc::default(), ring3_verifier::LogLevel(0)).unwrap();
-    let watched = crate::Watched::new(Arc::new(proof), &[], &helpers).unwrap();
+    let watched = Watched::new(Arc::new(proof), &[], &helpers).unwrap();
     let mut host = TestHost::default();
     let mut env = Env::new(&mut host);
     let mut xdp = XdpContext::new().unwrap();

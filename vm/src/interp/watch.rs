@@ -17,7 +17,7 @@ use super::{Code, Interp, MAX_FRAMES};
 use crate::env::{Callback, Env, TrapKind};
 use crate::error::LinkError;
 use crate::exec::Execute;
-use crate::link::{Helpers, Linked, MapHandle, link_checked};
+use crate::link::{Helpers, Linked, MapHandle, link_checked, link_loosely};
 use crate::maps::Map;
 use crate::regions::RegionKind;
 
@@ -60,6 +60,22 @@ impl Watched {
     /// Links a verified program with maps and helpers as `link_unverified` does.
     pub fn new(proof: Arc<VerifiedProgram>, maps: &[Arc<dyn Map>], helpers: &Helpers) -> Result<Watched, WatchError> {
         let linked = link_checked(&proof, maps, helpers)?;
+        Watched::of(proof, linked)
+    }
+
+    /// The same where maps and helpers need not be what the program asks for, as long as it runs: see
+    /// [`maps::Nothing`](crate::maps::Nothing) and [`Env::stand_in_for_kernel`]. A wrong result of a helper can then look like a
+    /// mistake of the verifier.
+    pub fn loosely(
+        proof: Arc<VerifiedProgram>,
+        maps: &[Arc<dyn Map>],
+        helpers: &Helpers,
+    ) -> Result<Watched, WatchError> {
+        let linked = link_loosely(&proof, maps, helpers)?;
+        Watched::of(proof, linked)
+    }
+
+    fn of(proof: Arc<VerifiedProgram>, linked: Linked) -> Result<Watched, WatchError> {
         let mut interp = Interp::new(Arc::new(linked));
         let handlers = interp.cells.iter().map(|cell| cell.run).collect();
         // What is behind the last operation has no slot.

@@ -28,6 +28,7 @@ mod custom;
 mod hash;
 mod lpm;
 mod mem;
+mod nothing;
 mod outer;
 mod perf;
 mod programs;
@@ -38,6 +39,7 @@ mod ringbuf;
 pub use array::ArrayLayout;
 pub use custom::{Behaviour, Custom};
 pub use mem::MAX_MAP_BYTES;
+pub use nothing::Nothing;
 use redirect::Family;
 
 /// `BPF_ANY`: create or replace.

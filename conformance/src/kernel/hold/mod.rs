@@ -208,6 +208,7 @@ fn why(failure: &Failure) -> String {
         LinkError::CustomReturnsPointer { id } | LinkError::CustomReturnsAnything { id } => {
             format!("helper {}, which gives more than a number", ring3_platform::helper_name(*id).unwrap_or("unknown"))
         }
+        LinkError::Lower(LowerError::WritesFramePointer { .. }) => "R10 written where nothing leads".to_owned(),
         LinkError::Lower(error) => error.to_string(),
         LinkError::MapCount { .. }
         | LinkError::MapMismatch { .. }
