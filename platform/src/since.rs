@@ -128,6 +128,8 @@ impl FieldKind {
             FieldKind::ListHead => (6, 2),
             FieldKind::RbRoot => (6, 3),
             FieldKind::Refcount => (6, 4),
+            FieldKind::ListNode => (6, 2),
+            FieldKind::RbNode => (6, 3),
             FieldKind::KptrPercpu => (6, 7),
             FieldKind::Workqueue => (6, 10),
             FieldKind::Uptr => (6, 13),

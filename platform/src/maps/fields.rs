@@ -49,6 +49,8 @@ field_kinds! {
     ListHead "bpf_list_head" 16 8;
     RbRoot "bpf_rb_root" 16 8;
     Refcount "bpf_refcount" 4 4;
+    ListNode "bpf_list_node" 24 8;
+    RbNode "bpf_rb_node" 32 8;
     KptrUnref "kptr" 8 8;
     KptrRef "kptr" 8 8;
     KptrPercpu "percpu_kptr" 8 8;
@@ -65,6 +67,14 @@ impl FieldKind {
     fn named(name: &str) -> Option<FieldKind> {
         use FieldKind::{ListHead, RbRoot, Refcount, ResSpinLock, SpinLock, TaskWork, Timer, Workqueue};
         [SpinLock, ResSpinLock, Timer, Workqueue, TaskWork, ListHead, RbRoot, Refcount]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+
+    /// Found by the name of a struct in an object that a program makes. Nodes are there alone; what calls back is not.
+    fn named_in_object(name: &str) -> Option<FieldKind> {
+        use FieldKind::{ListHead, ListNode, RbNode, RbRoot, Refcount, ResSpinLock, SpinLock};
+        [SpinLock, ResSpinLock, ListHead, RbRoot, Refcount, ListNode, RbNode]
             .into_iter()
             .find(|kind| kind.name() == name)
     }
@@ -97,6 +107,7 @@ impl FieldKind {
                 matches!(map, Hash | PercpuHash | LruHash | LruPercpuHash | Array | PercpuArray) || storage
             }
             FieldKind::Uptr => matches!(map, TaskStorage),
+            FieldKind::ListNode | FieldKind::RbNode => false,
         }
     }
 }
@@ -152,6 +163,19 @@ impl Fields {
         Fields { typed: true, list: list.into() }
     }
 
+    /// The fields of a struct that programs make objects of. `None`: Linux cannot make them out, and takes no such types.
+    pub fn of_object(btf: &Btf, id: TypeId) -> Option<Fields> {
+        let size = btf.size_of(id).ok()?;
+        let found = Search { btf, left: MAX_VISITS, in_object: true }.members(id, 0).ok()?;
+        let list = check(found, size).ok()?;
+        let has = |kind| list.iter().any(|field| field.kind == kind);
+        // Who is in two collections needs to be counted.
+        if has(FieldKind::ListNode) && has(FieldKind::RbNode) && !has(FieldKind::Refcount) {
+            return None;
+        }
+        Some(Fields { typed: true, list: list.into() })
+    }
+
     /// Whether there is one of this kind.
     pub fn has(&self, kind: FieldKind) -> bool {
         self.find(kind).is_some()
@@ -178,7 +202,7 @@ struct Broken;
 
 fn parse(btf: &Btf, value: TypeId, size: u32) -> Result<Vec<Field>, Broken> {
     let value = btf.resolve(value).map_err(|_| Broken)?;
-    let mut search = Search { btf, left: MAX_VISITS };
+    let mut search = Search { btf, left: MAX_VISITS, in_object: false };
     let found = match btf.get(value) {
         Some(Type::Struct(_)) => search.members(value, 0)?,
         Some(Type::Datasec { vars, .. }) => {
@@ -229,6 +253,7 @@ struct At {
 struct Search<'b> {
     btf: &'b Btf,
     left: u32,
+    in_object: bool,
 }
 
 impl Search<'_> {
@@ -267,7 +292,8 @@ impl Search<'_> {
             return Ok(());
         }
         let is_struct = matches!(self.btf.get(ty), Some(Type::Struct(_)));
-        let kind = FieldKind::named(self.btf.name(ty));
+        let name = self.btf.name(ty);
+        let kind = if self.in_object { FieldKind::named_in_object(name) } else { FieldKind::named(name) };
         let (found, size) = match kind {
             None if is_struct => {
                 let Some(Type::Struct(composite)) = self.btf.get(ty) else { return Err(Broken) };

@@ -12,6 +12,9 @@ use crate::diag::reject::Reject;
 const CALLS_LATER: [&str; 3] =
     ["bpf_wq_set_callback_impl", "bpf_task_work_schedule_resume_impl", "bpf_task_work_schedule_signal_impl"];
 
+/// The function of the kernel that calls back at once: to compare nodes of a tree.
+pub const RBTREE_ADD: &str = "bpf_rbtree_add_impl";
+
 /// Depth-first over all edges. Loops are allowed: the walk finds out whether they end.
 pub fn walk(program: &Program, judge: &Target, structure: &mut Structure) -> Result<(), At> {
     let code = &program.code;
@@ -75,13 +78,17 @@ fn mark_target(structure: &mut Structure, slot: usize) {
     structure.insns[slot].jmp_point = true;
 }
 
+fn mark_callback(structure: &mut Structure, slot: usize) {
+    let here = &mut structure.insns[slot];
+    here.calls_callback = true;
+    here.force_checkpoint = true;
+    here.prune_point = true;
+    here.jmp_point = true;
+}
+
 fn mark_call(structure: &mut Structure, slot: usize, next: usize, helper: i32) {
     if calls_back(helper) {
-        let here = &mut structure.insns[slot];
-        here.calls_callback = true;
-        here.force_checkpoint = true;
-        here.prune_point = true;
-        here.jmp_point = true;
+        mark_callback(structure, slot);
     }
     if u32::try_from(helper) == Ok(id::TIMER_SET_CALLBACK) {
         // Otherwise the callback would be walked anew wherever the call is reached.
@@ -105,9 +112,13 @@ fn mark_kfunc(program: &Program, structure: &mut Structure, slot: usize) {
     let called = called.filter(|proto| proto.row.allows(program.kind) == Some(true));
     let has = |flag| called.is_some_and(|proto| proto.has(flag));
     let (asks, sleeps) = (has(KfuncFlags::ITER_NEXT), has(KfuncFlags::SLEEPABLE));
+    let calls_back = called.is_some_and(|proto| proto.row.name == RBTREE_ADD);
     let calls_later = called.is_some_and(|proto| CALLS_LATER.contains(&proto.row.name));
     if sleeps {
         mark_sleep(structure, slot);
+    }
+    if calls_back {
+        mark_callback(structure, slot);
     }
     if calls_later {
         structure.insns[slot].prune_point = true;

@@ -51,8 +51,14 @@ pub enum Class {
     Lock,
     /// A special field of a map's value.
     Field(FieldKind),
-    /// Something that other modules judge one day, by name.
-    Special(&'static str),
+    /// An object of the program, which is given back.
+    Owned,
+    /// An object of the program that counts who has it.
+    Counted,
+    /// A list or a tree.
+    Root(FieldKind),
+    /// A node in an object that is, or can be, in a list or a tree.
+    Node(FieldKind),
     /// A structure of the kernel or memory: what is in the register decides.
     Object(Object),
 }
@@ -287,8 +293,9 @@ core! {
     "bpf_throw" (Scalar) Ret::Void;
 }
 
-/// Structures that are arguments of their own kind, by name.
-const SPECIAL: &[&str] = &["bpf_list_head", "bpf_list_node", "bpf_rb_root", "bpf_rb_node"];
+/// Lists and trees, and nodes in them.
+const ROOTS: [FieldKind; 2] = [FieldKind::ListHead, FieldKind::RbRoot];
+const NODES: [FieldKind; 2] = [FieldKind::ListNode, FieldKind::RbNode];
 /// Fields of maps' values that are arguments of their own kind.
 const FIELDS: [FieldKind; 2] = [FieldKind::Workqueue, FieldKind::TaskWork];
 /// The start of the names of iterators' structures.
@@ -329,8 +336,11 @@ impl Reader<'_> {
         if is_struct && ctx::layout(self.program.kind).is_some_and(|layout| layout.name == target) {
             return Some(Class::Ctx);
         }
-        if name.ends_with("__alloc") || name.ends_with("__refcounted_kptr") {
-            return Some(Class::Special("an object of its own"));
+        if name.ends_with("__alloc") {
+            return Some(Class::Owned);
+        }
+        if name.ends_with("__refcounted_kptr") {
+            return Some(Class::Counted);
         }
         if is_struct && matches!(target, "bpf_dynptr" | "bpf_dynptr_kern") {
             return Some(Class::Dynptr { uninit: name.ends_with("__uninit") });
@@ -340,8 +350,11 @@ impl Reader<'_> {
             let size = self.btf.size_of(to).ok()?;
             return Some(Class::Iter(kfuncs.iter(target.strip_prefix(ITER)?, size as usize / crate::state::SLOT)));
         }
-        if let Some(special) = SPECIAL.iter().find(|special| is_struct && **special == target) {
-            return Some(Class::Special(special));
+        if let Some(kind) = ROOTS.iter().find(|kind| is_struct && kind.name() == target) {
+            return Some(Class::Root(*kind));
+        }
+        if let Some(kind) = NODES.iter().find(|kind| is_struct && kind.name() == target) {
+            return Some(Class::Node(*kind));
         }
         if name.ends_with("__str") {
             return Some(Class::Str);

@@ -2,7 +2,7 @@
 
 mod attach;
 mod exception;
-mod graph;
+pub mod graph;
 pub mod kfuncs;
 mod live;
 pub mod maps;

@@ -278,6 +278,25 @@ impl Reject {
             | Reject::KfuncArgMapValue { .. }
             | Reject::KfuncArgLock { .. }
             | Reject::KernelContext { .. }
+            | Reject::ObjectTypeRange {}
+            | Reject::ObjectNoBtf {}
+            | Reject::ObjectNotStruct {}
+            | Reject::ObjectExpected { .. }
+            | Reject::ObjectForDrop { .. }
+            | Reject::ObjectNotReferenced {}
+            | Reject::ObjectNoOwner { .. }
+            | Reject::ObjectNotCounted { .. }
+            | Reject::ObjectField { .. }
+            | Reject::ObjectNoLock { .. }
+            | Reject::RootExpected { .. }
+            | Reject::RootNotConst { .. }
+            | Reject::RootMissing { .. }
+            | Reject::RootNotLocked { .. }
+            | Reject::NodeOwner { .. }
+            | Reject::NodeOther { .. }
+            | Reject::NodeElsewhere { .. }
+            | Reject::NotInTreeCallback { .. }
+            | Reject::LockInTreeCallback {}
             | Reject::CastUnknown { .. }
             | Reject::CastKind {}
             | Reject::KfuncArgFunc { .. }

@@ -83,7 +83,6 @@ pub enum LockHome {
     /// The values of a map: index into the program's maps.
     Map(u32),
     /// An object that the program made.
-    #[allow(dead_code, reason = "the functions that make objects are refused by name so far")]
     Object,
 }
 

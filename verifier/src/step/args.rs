@@ -123,6 +123,7 @@ impl Walk<'_> {
                 }
             }
             ArgKind::ConstStr => self.check_string(reg, &value)?,
+            ArgKind::SpinLock if self.in_tree_callback() => return Err(Reject::LockInTreeCallback {}),
             ArgKind::SpinLock if proto.id == id::SPIN_LOCK => self.take_lock(reg, LockKind::Spin)?,
             ArgKind::SpinLock => self.give_lock(reg, LockKind::Spin)?,
             ArgKind::None
@@ -195,7 +196,9 @@ impl Walk<'_> {
             | PtrKind::AnyMem
             | PtrKind::Dynptr(_) => self.check_plain_pointer(reg, ptr),
             // A structure within it may be meant.
-            PtrKind::Btf(_) if ptr.off >= 0 => self.check_plain_pointer(reg, &Ptr { off: 0, ..*ptr }),
+            PtrKind::Btf(to) if ptr.off >= 0 && !ptr.nullable && may_be_inside(to.trust) => {
+                self.check_plain_pointer(reg, &Ptr { off: 0, ..*ptr })
+            }
             PtrKind::Btf(_) => self.check_plain_pointer(reg, ptr),
         }
     }
@@ -229,7 +232,7 @@ impl Walk<'_> {
             }
             args.release = Some(reg);
         }
-        if ref_id != 0 {
+        if ref_id != 0 && arg.kind != ArgKind::KptrXchgDest {
             if args.ref_id != 0 {
                 return Err(Reject::ManyReferences { reg: reg.number(), first: args.ref_id, second: ref_id });
             }
@@ -488,6 +491,13 @@ fn no_memory(reg: Reg, value: &Value, size: u64, zero_ok: bool) -> Result<(), Re
         return Ok(());
     }
     Err(Reject::ArgType { reg: reg.number(), ty: type_name(value), expected: "fp".to_owned() })
+}
+
+/// Pointers to structures that may be given with a fixed offset.
+fn may_be_inside(trust: Trust) -> bool {
+    const BORROWED: Trust = Trust::ALLOC.with(Trust::NON_OWNING);
+    [Trust::PLAIN, Trust::ALLOC, Trust::TRUSTED, Trust::RCU, BORROWED, BORROWED.with(Trust::RCU)]
+        .contains(&trust.flags())
 }
 
 /// The pointers to structures that an argument takes.

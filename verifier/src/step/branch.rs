@@ -307,6 +307,11 @@ fn update_linked(state: &mut State, known: &ScalarValue, linked: &Linked) {
     }
 }
 
+/// Pointers to nodes of objects come with an offset.
+fn is_object(ptr: &Ptr) -> bool {
+    matches!(ptr.kind, PtrKind::Btf(to) if to.trust.has(crate::state::Trust::ALLOC))
+}
+
 /// Every copy of a pointer that was tested: null is the number 0, and nothing is held; otherwise it can be used.
 fn know_null(program: &Program, state: &mut State, tested: &Ptr, is_null: bool, has_lock: bool) {
     let (id, ref_id) = (tested.id, tested.ref_id);
@@ -316,10 +321,12 @@ fn know_null(program: &Program, state: &mut State, tested: &Ptr, is_null: bool, 
     // Locks are known by the id of the pointer to their value.
     let kept = if has_lock { id } else { 0 };
     state.map_values(|value| match value {
-        Value::Ptr(ptr) if ptr.nullable && ptr.id == id && ptr.off == 0 && ptr.var.is_zero() => Some(match is_null {
-            true => Value::constant(0),
-            false => Value::Ptr(Ptr { id: kept, ..unwrapped(program, Ptr { nullable: false, ..*ptr }) }),
-        }),
+        Value::Ptr(ptr) if ptr.nullable && ptr.id == id && (ptr.off == 0 || is_object(ptr)) && ptr.var.is_zero() => {
+            Some(match is_null {
+                true => Value::constant(0),
+                false => Value::Ptr(Ptr { id: kept, ..unwrapped(program, Ptr { nullable: false, ..*ptr }) }),
+            })
+        }
         Value::Ptr(_) | Value::Scalar(_) | Value::Uninit => None,
     });
 }

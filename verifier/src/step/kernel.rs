@@ -85,10 +85,13 @@ impl<'p> Walk<'p> {
     pub(super) fn read_struct(&mut self, at: At, ptr: &Ptr, off: i64, to: BtfPtr) -> Result<Value, Reject> {
         let btf = self.types_of(to)?;
         let off = self.check_struct(at, ptr, off, to, Access::Read)?;
+        if to.trust.has(Trust::ALLOC) && !to.is_kernel() {
+            self.check_object_access(to, off, at.bytes())?;
+        }
         Ok(match members::find(btf, TypeId(to.id), off, at.bytes())? {
             Found::Number => Value::unknown(),
             // What a program stores in objects of its own may be anything.
-            Found::Pointer { .. } | Found::Opaque if to.trust.has(Trust::ALLOC) => Value::unknown(),
+            Found::Pointer { .. } if to.trust.has(Trust::ALLOC) => Value::unknown(),
             Found::Opaque => Value::ptr(PtrKind::AnyMem),
             Found::Pointer { to: id, field, trust } => {
                 let (trust, nullable) = self.inherited(btf, ptr, to, (&field, id), trust);
@@ -190,7 +193,8 @@ impl<'p> Walk<'p> {
         let btf = self.types_of(to)?;
         let off = self.check_struct(at, ptr, off, to, Access::Write)?;
         if to.trust.has(Trust::ALLOC) {
-            return unsupported("a store to an object of the program");
+            self.check_object_access(to, off, at.bytes())?;
+            return members::find(btf, TypeId(to.id), off, at.bytes()).map(|_| ());
         }
         let (name, size) = (btf.name(TypeId(to.id)), at.bytes());
         match self.structure.attach.as_ref().and_then(Attach::ops) {

@@ -4,12 +4,13 @@
 use ring3_btf::{Kind, TypeId};
 use ring3_isa::Reg;
 use ring3_platform::kfuncs::{Kfunc, KfuncFlags};
-use ring3_platform::maps::FieldKind;
+use ring3_platform::maps::{Field, FieldKind};
 use ring3_platform::{AttachType, Program};
 
 use super::call::{Args, display_name};
 use super::result::MAX_ERRNO;
 use super::subprog::Later;
+use crate::cfg::graph::RBTREE_ADD;
 use crate::cfg::kfuncs::{Named, Proto, Ret};
 use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
@@ -35,6 +36,10 @@ pub(super) struct Said {
     pub map: Option<(u32, Slice, FieldKind)>,
     /// The function that is called back.
     pub callback: Option<u32>,
+    /// The list or tree.
+    pub root: Option<Field>,
+    /// The object that is shared: its type, and whether who gives it owns it.
+    pub shared: Option<(BtfPtr, bool)>,
 }
 
 /// Functions with rules of their own that are here.
@@ -57,6 +62,14 @@ pub(super) enum Own {
         /// Programs may not write there.
         rdonly: bool,
     },
+    /// Makes an object.
+    NewObject,
+    /// Counts one more who has an object.
+    Share,
+    /// Puts a node into a list or a tree.
+    Insert,
+    /// Gives a node of a list or a tree.
+    GiveNode,
     /// Gives the kernel's own structure behind the context.
     KernelContext,
     /// Gives a pointer to read through with faults caught.
@@ -81,7 +94,6 @@ const UNMODELLED: &[&str] = &[
     "bpf_get_kmem_cache",
     "bpf_get_task_exe_file",
     "bpf_kfree_skb",
-    "bpf_obj_new_impl",
     "bpf_path_d_path",
     "bpf_percpu_obj_new_impl",
     "bpf_put_file",
@@ -127,6 +139,11 @@ impl Own {
             "bpf_dynptr_copy" | "bpf_dynptr_memset" => Own::DynptrWrite,
             "bpf_dynptr_slice" => Own::Slice { rdonly: true },
             "bpf_dynptr_slice_rdwr" => Own::Slice { rdonly: false },
+            "bpf_obj_new_impl" => Own::NewObject,
+            "bpf_refcount_acquire_impl" => Own::Share,
+            "bpf_list_push_back_impl" | "bpf_list_push_front_impl" | "bpf_rbtree_add_impl" => Own::Insert,
+            "bpf_list_back" | "bpf_list_front" | "bpf_list_pop_back" | "bpf_list_pop_front" | "bpf_rbtree_first"
+            | "bpf_rbtree_left" | "bpf_rbtree_remove" | "bpf_rbtree_right" | "bpf_rbtree_root" => Own::GiveNode,
             "bpf_cast_to_kern_ctx" => Own::KernelContext,
             "bpf_rdonly_cast" => Own::Cast,
             "bpf_res_spin_lock" => Own::TakeLock(LockKind::Res),
@@ -192,7 +209,13 @@ impl Walk<'_> {
             let args = Args { callback: said.callback, ..Args::default() };
             self.element_callback(&args, map, later)?;
         }
+        if name == RBTREE_ADD {
+            self.compare_nodes(&said)?;
+        }
         self.enter_regions(proto, own)?;
+        if own == Own::Insert {
+            self.insert_node()?;
+        }
         if proto.has(KfuncFlags::RELEASE) && !self.release_reference(said.ref_id) {
             return Err(Reject::KfuncNotReferenced { name });
         }
@@ -202,6 +225,9 @@ impl Walk<'_> {
         self.forget_caller_saved();
         match own {
             Own::Slice { rdonly } => self.set_slice(proto, rdonly, &said)?,
+            Own::NewObject => self.new_object(proto, &said)?,
+            Own::Share => self.share_object(proto, &said)?,
+            Own::GiveNode => self.give_node(proto, &said)?,
             Own::KernelContext => self.set_kernel_context()?,
             Own::Cast => self.set_cast(&said)?,
             _ => self.set_kfunc_result(proto, &said)?,

@@ -137,7 +137,7 @@ impl Walk<'_> {
             Class::Lock => {
                 offset(self)?;
                 let is_place = matches!(value, Value::Ptr(Ptr { kind: PtrKind::MapValue(_), nullable: false, .. }))
-                    || matches!(value, Value::Ptr(Ptr { kind: PtrKind::Btf(to), nullable: false, .. }) if to.trust.has(Trust::ALLOC));
+                    || matches!(value, Value::Ptr(Ptr { kind: PtrKind::Btf(to), nullable: false, .. }) if to.trust.flags() == Trust::ALLOC);
                 match own {
                     _ if !is_place => return Err(Reject::KfuncArgLock { index }),
                     Own::TakeLock(kind) => self.take_lock(reg, kind)?,
@@ -152,8 +152,21 @@ impl Walk<'_> {
                 }
                 said.map = Some((self.check_map_field(reg, kind)?, uid_of(&value), kind));
             }
-            Class::Special(what) => {
-                return unsupported(format!("{what} given to kernel function {}", proto.row.name));
+            Class::Owned => {
+                offset(self)?;
+                self.check_owned(proto, index, &value)?;
+            }
+            Class::Counted => {
+                offset(self)?;
+                said.shared = Some(self.check_counted(index, &value)?);
+            }
+            Class::Root(kind) => {
+                offset(self)?;
+                said.root = Some(self.check_root((index, reg), &value, kind)?);
+            }
+            Class::Node(kind) => {
+                offset(self)?;
+                self.check_node(proto, (index, reg), &value, kind, said)?;
             }
         }
         Ok(1)

@@ -33,8 +33,10 @@ impl Walk<'_> {
         };
         let name = own.name(field.target).to_owned();
         match kernel.find(&name, Kind::Struct) {
-            Some(id) if !name.is_empty() => Ok((BtfPtr::kernel(id.0, Trust::PLAIN), name)),
-            Some(_) | None => unsupported(format!("a pointer to {name}, an object of the program, in a map")),
+            _ if name.is_empty() => unsupported("a pointer to a structure without a name in a map"),
+            Some(id) => Ok((BtfPtr::kernel(id.0, Trust::PLAIN), name)),
+            // An object of the program.
+            None => Ok((BtfPtr { id: field.target.0, trust: Trust::LOCAL }, name)),
         }
     }
 
@@ -49,13 +51,18 @@ impl Walk<'_> {
         let (to, name) = self.kptr_target(field)?;
         self.facts.insns[self.at].region = Region::Kernel;
         let safe = field.kind == FieldKind::KptrPercpu
-            || (field.kind == FieldKind::KptrRef && RCU_OBJECTS.contains(&name.as_str()));
+            || (field.kind == FieldKind::KptrRef && (!to.is_kernel() || RCU_OBJECTS.contains(&name.as_str())));
         let trust = match field.kind {
             _ if !(safe && self.in_rcu_section()) => Trust::UNTRUSTED,
             FieldKind::KptrPercpu => Trust::RCU.with(Trust::PERCPU),
+            _ if !to.is_kernel() => {
+                let fields = self.object_fields(to)?;
+                let node = fields.has(FieldKind::ListNode) || fields.has(FieldKind::RbNode);
+                Trust::RCU.with(Trust::ALLOC).with(if node { Trust::NON_OWNING } else { Trust::PLAIN })
+            }
             _ => Trust::RCU,
         };
-        Ok(self.typed(BtfPtr { trust, ..to }, true))
+        Ok(self.typed(BtfPtr { trust: to.trust.with(trust), ..to }, true))
     }
 
     /// A store of such a pointer.
@@ -93,14 +100,16 @@ impl Walk<'_> {
             Reject::KptrType { reg: reg.number(), ty: type_name(&value), has, want: name.clone(), other }
         };
         let Value::Ptr(ptr @ Ptr { kind: PtrKind::Btf(own), .. }) = value else { return Err(wrong()) };
-        let mut allowed = Trust::TRUSTED.with(Trust::RCU);
-        if unref {
-            allowed = allowed.with(Trust::UNTRUSTED);
-        }
-        if !own.is_kernel() || own.trust.flags().without(allowed) != Trust::PLAIN {
+        let allowed = match () {
+            () if !own.is_kernel() && field.kind == FieldKind::KptrPercpu => Trust::ALLOC.with(Trust::PERCPU),
+            () if !own.is_kernel() => Trust::ALLOC,
+            () if unref => Trust::TRUSTED.with(Trust::RCU).with(Trust::UNTRUSTED),
+            () => Trust::TRUSTED.with(Trust::RCU),
+        };
+        if own.is_kernel() != to.is_kernel() || own.trust.flags().without(allowed) != Trust::PLAIN {
             return Err(wrong());
         }
-        self.check_pointer_offset(reg, &ptr, false)?;
+        self.check_plain_pointer(reg, &Ptr { off: ptr.off.min(0), ..ptr })?;
         let off = u32::try_from(ptr.off).unwrap_or(u32::MAX);
         if members::is_a(self.types_of(own)?, TypeId(own.id), off, TypeId(to.id), !unref) {
             return Ok(());
@@ -111,21 +120,22 @@ impl Walk<'_> {
     /// The field that `bpf_kptr_xchg` exchanges.
     pub(super) fn check_kptr_dest(&mut self, reg: Reg, args: &mut Args) -> Result<(), Reject> {
         let Value::Ptr(ptr) = *self.path.state.reg(reg) else { return Err(Reject::NotReadable { reg: reg.number() }) };
-        let PtrKind::MapValue(map) = ptr.kind else {
-            return unsupported("a pointer to a kernel object in an object of the program");
+        let fields = match ptr.kind {
+            PtrKind::MapValue(map) => &self.map(map).fields,
+            PtrKind::Btf(to) => &self.object_fields(to)?,
+            _ => return unsupported("a pointer to an object in something else than a map or an object"),
         };
-        let def = self.map(map);
         let reg = reg.number();
-        if !def.fields.typed {
-            return Err(Reject::KptrNoBtf { name: kernel_name(&def.name).to_owned() });
+        if let (false, PtrKind::MapValue(map)) = (fields.typed, ptr.kind) {
+            return Err(Reject::KptrNoBtf { name: kernel_name(&self.map(map).name).to_owned() });
         }
         let Some(off) = ptr.const_off() else { return Err(Reject::KptrNotConst { reg }) };
         let is_kptr =
             |kind: FieldKind| matches!(kind, FieldKind::KptrUnref | FieldKind::KptrRef | FieldKind::KptrPercpu);
-        if !def.fields.list.iter().any(|field| is_kptr(field.kind)) {
+        if !fields.list.iter().any(|field| is_kptr(field.kind)) {
             return Err(Reject::KptrNone { reg });
         }
-        match def.fields.list.iter().find(|field| is_kptr(field.kind) && i64::from(field.off) == off) {
+        match fields.list.iter().find(|field| is_kptr(field.kind) && i64::from(field.off) == off) {
             None => Err(Reject::KptrElsewhere { off }),
             Some(field) if field.kind == FieldKind::KptrUnref => Err(Reject::KptrNotRef { off }),
             Some(field) => {
@@ -145,7 +155,15 @@ impl Walk<'_> {
         };
         let Value::Ptr(ptr @ Ptr { kind: PtrKind::Btf(to), .. }) = value else { return Err(wrong()) };
         if to.trust.has(Trust::ALLOC) {
-            return unsupported("an object of the program given to a map");
+            let rest = to.trust.flags().without(Trust::ALLOC.with(Trust::PERCPU));
+            return match args.kptr {
+                _ if rest == Trust::RCU || (ptr.nullable && rest == Trust::PLAIN) => {
+                    unsupported("an object of the program that may be gone, given to a map")
+                }
+                _ if rest != Trust::PLAIN => Err(wrong()),
+                Some(field) => self.match_kptr(field, reg),
+                None => unsupported("bpf_kptr_xchg without a field"),
+            };
         }
         if ![Trust::PLAIN, Trust::TRUSTED, Trust::RCU].contains(&to.trust.flags()) {
             return Err(wrong());
@@ -162,7 +180,15 @@ impl Walk<'_> {
     /// What `bpf_kptr_xchg` takes out.
     pub(super) fn kptr_result(&self, args: &Args) -> Result<PtrKind, Reject> {
         match args.kptr {
-            Some(field) => Ok(PtrKind::Btf(self.kptr_target(field)?.0)),
+            Some(field) => {
+                let (to, _) = self.kptr_target(field)?;
+                let own = match field.kind {
+                    _ if to.is_kernel() => Trust::PLAIN,
+                    FieldKind::KptrPercpu => Trust::ALLOC.with(Trust::PERCPU),
+                    _ => Trust::ALLOC,
+                };
+                Ok(PtrKind::Btf(BtfPtr { trust: to.trust.with(own), ..to }))
+            }
             None => unsupported("bpf_kptr_xchg without a field"),
         }
     }

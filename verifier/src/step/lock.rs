@@ -8,7 +8,7 @@ use ring3_platform::{MapDef, kfunc};
 use super::result::MAX_REFERENCES;
 use crate::diag::reject::{Reject, unsupported};
 use crate::diag::render::kernel_name;
-use crate::state::{Held, LockHome, LockKind, Ptr, PtrKind, Reference, Value};
+use crate::state::{BtfPtr, Held, LockHome, LockKind, Ptr, PtrKind, Reference, Value};
 use crate::walk::Walk;
 
 /// Functions of the kernel that may be called while a lock is held.
@@ -112,6 +112,7 @@ impl Walk<'_> {
             return Err(Reject::LockOrder { what });
         }
         state.refs.remove(found);
+        self.forget_borrowed();
         Ok(())
     }
 
@@ -122,12 +123,31 @@ impl Walk<'_> {
             LockKind::Spin => "bpf_spin_lock",
             LockKind::Res | LockKind::ResIrq => "bpf_res_spin_lock",
         };
-        let PtrKind::MapValue(map) = ptr.kind else {
-            return unsupported("a lock in an object of the program");
+        let map = match ptr.kind {
+            PtrKind::MapValue(map) => map,
+            PtrKind::Btf(to) => return self.lock_of_object(reg, &ptr, to, kind, lock),
+            _ => return unsupported("a lock in something else than a map's value or an object"),
         };
         let def = self.map(map);
         check_field(reg, &ptr, def, kind.field(), lock)?;
         Ok((ptr.id, LockHome::Map(map)))
+    }
+
+    fn lock_of_object(
+        &self,
+        reg: Reg,
+        ptr: &Ptr,
+        to: BtfPtr,
+        kind: LockKind,
+        what: &'static str,
+    ) -> Result<(u32, LockHome), Reject> {
+        let fields = self.object_fields(to)?;
+        let Some(off) = ptr.const_off() else { return Err(Reject::FieldNotConstant { reg: reg.number(), what }) };
+        match fields.find(kind.field()) {
+            None => Err(Reject::ObjectNoLock { what }),
+            Some(field) if i64::from(field.off) != off => Err(Reject::FieldElsewhere { off, what, at: field.off }),
+            Some(_) => Ok((ptr.id, LockHome::Object)),
+        }
     }
 
     /// A map's special field that a register must point to exactly.

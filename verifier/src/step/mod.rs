@@ -9,6 +9,7 @@ mod dynptr;
 mod exit;
 mod format;
 pub mod global;
+mod graph;
 mod iter;
 mod kernel;
 mod kfunc;

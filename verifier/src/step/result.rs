@@ -43,7 +43,7 @@ impl Walk<'_> {
             RetKind::BtfId(name) => PtrKind::Btf(BtfPtr::kernel(self.kernel_struct(name)?, Trust::PLAIN)),
             RetKind::BtfIdTrusted(name) => PtrKind::Btf(BtfPtr::kernel(self.kernel_struct(name)?, Trust::TRUSTED)),
             RetKind::MemOrBtfId => match args.percpu {
-                Some(to) if to.is_kernel() && !to.trust.has(Trust::ALLOC) => {
+                Some(to) if to.is_kernel() && !to.trust.any(Trust::ALLOC.with(Trust::RCU)) => {
                     PtrKind::Btf(BtfPtr { trust: Trust::PLAIN, ..to })
                 }
                 Some(_) | None => return unsupported(format!("the result of helper bpf_{}", proto.name)),
@@ -77,6 +77,9 @@ impl Walk<'_> {
     pub(super) fn has_lock(&self, kind: PtrKind) -> bool {
         match kind {
             PtrKind::MapValue(map) => self.map(map).fields.has_lock(),
+            PtrKind::Btf(to) if to.trust.has(Trust::ALLOC) && !to.is_kernel() => {
+                self.object_fields(to).is_ok_and(|fields| fields.has_lock())
+            }
             _ => false,
         }
     }

@@ -83,6 +83,8 @@ pub struct Walk<'p> {
     pub deref: Vec<Option<crate::step::Deref>>,
     /// The kernel's lists of members that keep a pointer's trust, once they were asked for.
     pub safe: std::cell::OnceCell<crate::step::SafeLists>,
+    /// Special fields of the program's types, as far as they were asked for. `None`: Linux cannot make them out.
+    pub objects: std::cell::RefCell<std::collections::BTreeMap<u32, Option<ring3_platform::maps::Fields>>>,
     /// Global functions that were called.
     pub called: Vec<bool>,
     /// Functions that run later on their own.
@@ -154,6 +156,7 @@ impl<'p> Walk<'p> {
             store: Store::new(len),
             deref: vec![None; len],
             safe: std::cell::OnceCell::new(),
+            objects: std::cell::RefCell::default(),
             called: vec![false; structure.subprogs.len()],
             runs_later: vec![false; structure.subprogs.len()],
             called_back: vec![false; structure.subprogs.len()],
