@@ -8,6 +8,7 @@ use ring3_platform::{ArgFlags, Errno, ProgType};
 
 use super::args::{argument, uid_of};
 use super::call::Args;
+use super::kernel::is_trusted;
 use super::kfunc::{Own, Said};
 use crate::cfg::kfuncs::{Class, Len, Object, Param, Proto};
 use crate::diag::reject::{Reject, unsupported};
@@ -153,6 +154,9 @@ impl Walk<'_> {
                 said.map = Some((self.check_map_field(reg, kind)?, uid_of(&value), kind));
             }
             Class::Owned => {
+                if careful && !value.as_ptr().is_some_and(is_trusted) {
+                    return Err(Reject::KfuncArgTrusted { reg: reg.number() });
+                }
                 offset(self)?;
                 self.check_owned(proto, index, &value)?;
             }
