@@ -15,6 +15,7 @@ mod compiled;
 mod error;
 mod exec_mem;
 mod guards;
+mod magic;
 mod opt;
 pub mod symbols;
 mod target;

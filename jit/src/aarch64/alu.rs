@@ -7,6 +7,7 @@ use ring3_isa::{AluOp, EndianOp, Operand, Reg, Size, Width};
 
 use super::regs::{self, X16, X17, XZR};
 use super::{A64, emit, sized};
+use crate::magic::Magic;
 
 /// The three operations whose immediates are patterns of bits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -265,8 +266,53 @@ impl A64 {
                 self.shift_by(width, Shift::Right, d, imm.trailing_zeros());
             };
         }
+        if let Operand::Imm(imm) = src
+            && !signed
+            && let Some(magic) = Magic::new(width, immediate(width, imm))
+        {
+            self.multiply_high(width, magic, d);
+            return if rest {
+                self.emit_load_imm(X17, immediate(width, imm));
+                sized!(self, msub, width, d, X16, X17, d);
+            } else {
+                sized!(self, mov, width, d, X16);
+            };
+        }
         let s = self.operand(width, src);
         self.divide_regs(division, d, d, s);
+    }
+
+    /// X16 = the quotient: the upper half of a product, shifted.
+    fn multiply_high(&mut self, width: Width, magic: Magic, d: u8) {
+        let Magic { multiplier, before, after, carry } = magic;
+        self.emit_load_imm(X17, multiplier);
+        let n = if before > 0 {
+            match width {
+                Width::W64 => emit!(self, lsr x16, X(d), before),
+                Width::W32 => emit!(self, lsr w16, W(d), before),
+            }
+            X16
+        } else {
+            d
+        };
+        match width {
+            Width::W64 => emit!(self, umulh x16, X(n), x17),
+            Width::W32 => emit!(self, umull x16, W(n), w17; lsr x16, x16, 32),
+        }
+        let after = if carry {
+            match width {
+                Width::W64 => emit!(self, sub x17, X(d), x16; add x16, x16, x17, lsr 1),
+                Width::W32 => emit!(self, sub w17, W(d), w16; add w16, w16, w17, lsr 1),
+            }
+            after - 1
+        } else {
+            after
+        };
+        match width {
+            _ if after == 0 => {}
+            Width::W64 => emit!(self, lsr x16, x16, after),
+            Width::W32 => emit!(self, lsr w16, w16, after),
+        }
     }
 
     fn divide_regs(&mut self, Division { width, signed, rest }: Division, d: u8, l: u8, s: u8) {

@@ -1,4 +1,4 @@
-//! Which registers an operation reads and changes.
+//! Which registers an operation reads and changes: the one place that says so.
 
 use ring3_isa::{AtomicOp, Operand, Reg, RegSet};
 use ring3_vm::Op;
@@ -19,37 +19,79 @@ pub(crate) struct Effects {
 impl Effects {
     /// `lookup` says that of a call nothing is left but a lookup, which reads the key's address only.
     pub(crate) fn of(op: Op, lookup: bool) -> Effects {
-        let none = RegSet::EMPTY;
-        let operand = |operand: Operand| operand.reg().map_or(none, RegSet::one);
-        let pure =
-            |reads: RegSet, dst: Reg| Effects { reads, writes: RegSet::one(dst), pure: true, changes_memory: false };
-        let stores = |reads: RegSet| Effects { reads, changes_memory: true, ..Effects::default() };
-        let call = |reads: RegSet| Effects { writes: RegSet::CALLER_SAVED, ..stores(reads) };
+        let reads = reads(op).into_iter().flatten().fold(RegSet::EMPTY, RegSet::with);
+        let writes = writes(op).map_or(RegSet::EMPTY, RegSet::one);
+        let named = Effects { reads, writes, pure: false, changes_memory: false };
+        let stores = Effects { changes_memory: true, ..named };
+        let call = |reads: RegSet| Effects { reads, writes: RegSet::CALLER_SAVED, ..stores };
         match op {
-            Op::Alu { dst, src, .. } => pure(operand(src).with(dst), dst),
-            Op::Mov { dst, src, .. } => pure(operand(src), dst),
-            Op::MovSx { dst, src, .. } => pure(RegSet::one(src), dst),
-            Op::Neg { dst, .. } | Op::Endian { dst, .. } => pure(RegSet::one(dst), dst),
-            Op::LoadImm { dst, .. } => pure(none, dst),
             // What the verifier lets a program load is there: a load that nobody needs can go.
-            Op::Load { dst, base, .. } => pure(RegSet::one(base), dst),
-            Op::Store { base, src, .. } => stores(operand(src).with(base)),
-            Op::Atomic { op, base, src, .. } => {
-                let compared = if op == AtomicOp::Cmpxchg { RegSet::one(Reg::R0) } else { none };
-                let writes = op.fetches_into(src).map_or(none, RegSet::one);
-                Effects { writes, ..stores(compared.with(base).with(src)) }
-            }
-            Op::LoadAcquire { dst, base, .. } => Effects { writes: RegSet::one(dst), ..stores(RegSet::one(base)) },
-            Op::StoreRelease { base, src, .. } => stores(RegSet::one(base).with(src)),
-            Op::Jump { .. } | Op::MayGoto { .. } => Effects::default(),
-            Op::Branch { lhs, rhs, .. } => Effects { reads: operand(rhs).with(lhs), ..Effects::default() },
+            Op::Alu { .. }
+            | Op::Mov { .. }
+            | Op::MovSx { .. }
+            | Op::Neg { .. }
+            | Op::Endian { .. }
+            | Op::LoadImm { .. }
+            | Op::Load { .. } => Effects { pure: true, ..named },
+            Op::Atomic { op: AtomicOp::Cmpxchg, .. } => Effects { reads: reads.with(Reg::R0), ..stores },
+            Op::Store { .. } | Op::Atomic { .. } | Op::LoadAcquire { .. } | Op::StoreRelease { .. } => stores,
+            Op::Jump { .. } | Op::MayGoto { .. } | Op::Branch { .. } => named,
             Op::CallHelper { .. } if lookup => {
-                Effects { reads: RegSet::one(Reg::R2), writes: RegSet::CALLER_SAVED, ..Effects::default() }
+                Effects { reads: RegSet::one(Reg::R2), writes: RegSet::CALLER_SAVED, ..named }
             }
             Op::CallHelper { .. } | Op::CallLocal { .. } => call(RegSet::ARGS),
             Op::TailCall => call(RegSet::args(3)),
-            Op::LegacyPacket { index, .. } => call(index.map_or(none, RegSet::one).with(Reg::R6)),
-            Op::Exit => Effects { reads: RegSet::one(Reg::R0), ..Effects::default() },
+            Op::LegacyPacket { .. } => call(reads),
+            Op::Exit => Effects { reads: RegSet::one(Reg::R0), ..named },
         }
     }
+}
+
+/// The register that the operation itself changes. Calls are not counted: they change R0 to R5, which nobody saves.
+pub(crate) fn writes(op: Op) -> Option<Reg> {
+    match op {
+        Op::Alu { dst, .. }
+        | Op::Mov { dst, .. }
+        | Op::MovSx { dst, .. }
+        | Op::Neg { dst, .. }
+        | Op::Endian { dst, .. }
+        | Op::LoadImm { dst, .. }
+        | Op::Load { dst, .. }
+        | Op::LoadAcquire { dst, .. } => Some(dst),
+        Op::Atomic { op, src, .. } => op.fetches_into(src),
+        Op::Store { .. }
+        | Op::StoreRelease { .. }
+        | Op::Jump { .. }
+        | Op::Branch { .. }
+        | Op::MayGoto { .. }
+        | Op::CallHelper { .. }
+        | Op::TailCall
+        | Op::CallLocal { .. }
+        | Op::Exit
+        | Op::LegacyPacket { .. } => None,
+    }
+}
+
+/// The registers that the operation names and reads, none twice.
+pub(crate) fn reads(op: Op) -> [Option<Reg>; 2] {
+    let operand = |operand: Operand| operand.reg();
+    let [first, second] = match op {
+        Op::Alu { dst, src, .. } => [Some(dst), operand(src)],
+        Op::Mov { src, .. } => [operand(src), None],
+        Op::MovSx { src, .. } => [Some(src), None],
+        Op::Neg { dst, .. } | Op::Endian { dst, .. } => [Some(dst), None],
+        Op::Load { base, .. } | Op::LoadAcquire { base, .. } => [Some(base), None],
+        Op::Store { base, src, .. } => [Some(base), operand(src)],
+        Op::Atomic { base, src, .. } | Op::StoreRelease { base, src, .. } => [Some(base), Some(src)],
+        Op::Branch { lhs, rhs, .. } => [Some(lhs), operand(rhs)],
+        Op::LegacyPacket { index, .. } => [Some(Reg::R6), index],
+        Op::LoadImm { .. }
+        | Op::Jump { .. }
+        | Op::MayGoto { .. }
+        | Op::CallHelper { .. }
+        | Op::TailCall
+        | Op::CallLocal { .. }
+        | Op::Exit => [None, None],
+    };
+    [first, second.filter(|second| Some(*second) != first)]
 }

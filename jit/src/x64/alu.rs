@@ -3,8 +3,9 @@
 use dynasmrt::{DynasmApi, DynasmLabelApi};
 use ring3_isa::{AluOp, EndianOp, Operand, Reg, Size, Width};
 
-use super::regs::{self, R11, RAX, RCX, RDX};
+use super::regs::{self, R10, R11, RAX, RCX, RDX};
 use super::{X64, emit};
+use crate::magic::Magic;
 
 /// `add` and its kin: the same five encodings with another opcode each.
 macro_rules! simple {
@@ -223,9 +224,92 @@ impl X64 {
                     self.shift_by(width, Shift::Right, dst, Count::Const(imm.trailing_zeros() as i8));
                 }
             }
+            (_, false, _) => {
+                let divisor = match width {
+                    Width::W32 => u64::from(imm as u32),
+                    Width::W64 => i64::from(imm) as u64,
+                };
+                let Some(magic) = Magic::new(width, divisor) else { return false };
+                self.multiply_high(width, magic, dst);
+                self.finish_quotient(width, magic, dst);
+                if rest {
+                    // What the quotient leaves.
+                    match width {
+                        Width::W64 => emit!(self, imul r11, r11, DWORD imm; sub Rq(dst), r11),
+                        Width::W32 => emit!(self, imul r11d, r11d, DWORD imm; sub Rd(dst), r11d),
+                    }
+                } else {
+                    match width {
+                        Width::W64 => emit!(self, mov Rq(dst), r11),
+                        Width::W32 => emit!(self, mov Rd(dst), r11d),
+                    }
+                }
+            }
             _ => return false,
         }
         true
+    }
+
+    /// R11 = the upper half of the product of `dst >> before` and the multiplier. Numbers of 32 bits have all of it in one register.
+    fn multiply_high(&mut self, width: Width, magic: Magic, dst: u8) {
+        let Magic { multiplier, before, .. } = magic;
+        match width {
+            Width::W32 => {
+                emit!(self, mov r11d, Rd(dst));
+                if before > 0 {
+                    emit!(self, shr r11d, BYTE before as i8);
+                }
+                self.emit_load_imm(R10, multiplier);
+                let after = if magic.carry { 0 } else { magic.after };
+                emit!(self, imul r11, r10; shr r11, BYTE (32 + after) as i8);
+            }
+            Width::W64 => {
+                let factor = if before > 0 {
+                    emit!(self, mov r11, Rq(dst); shr r11, BYTE before as i8);
+                    R11
+                } else {
+                    dst
+                };
+                if self.features.bmi2 {
+                    // The other factor is RDX. The lower half goes where the upper one is put after it.
+                    self.emit_load_imm(R10, multiplier);
+                    if factor == RDX {
+                        emit!(self, mulx r11, r10, r10);
+                    } else {
+                        emit!(self, mov r9, rdx; mov rdx, r10; mulx r11, r10, Rq(factor); mov rdx, r9);
+                    }
+                } else {
+                    emit!(self, mov r11, Rq(factor); mov r10, rax; mov r9, rdx);
+                    self.emit_load_imm(RAX, multiplier);
+                    emit!(self, mul r11; mov r11, rdx; mov rdx, r9; mov rax, r10);
+                }
+                if !magic.carry && magic.after > 0 {
+                    emit!(self, shr r11, BYTE magic.after as i8);
+                }
+            }
+        }
+    }
+
+    /// Where the multiplier has one more bit, its product with the number is added without the sum growing out of the width.
+    fn finish_quotient(&mut self, width: Width, magic: Magic, dst: u8) {
+        if !magic.carry {
+            return;
+        }
+        let after = (magic.after - 1) as i8;
+        match width {
+            Width::W64 => {
+                emit!(self, mov r10, Rq(dst); sub r10, r11; shr r10, 1; add r11, r10);
+                if after > 0 {
+                    emit!(self, shr r11, BYTE after);
+                }
+            }
+            Width::W32 => {
+                emit!(self, mov r10d, Rd(dst); sub r10d, r11d; shr r10d, 1; add r11d, r10d);
+                if after > 0 {
+                    emit!(self, shr r11d, BYTE after);
+                }
+            }
+        }
     }
 
     /// 0, or for the remainder what was there.
