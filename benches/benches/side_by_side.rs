@@ -4,13 +4,15 @@
 //! `cargo bench -p ring3-benches --bench side_by_side [-- PROGRAM... --rounds N]`
 //!
 //! Microseconds of one run, how many times as long as `native`, and a line `geomean ENGINE RATIO` for each engine: the geometric
-//! mean of these. What is not there (the kernel for whoever may not load programs, `native` without clang) is said and left out.
+//! mean of these. `--write` puts the table into the README and draws `benches/side_by_side.svg`. What is not there (the kernel for whoever may not load programs, `native` without clang) is said and left out.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use ring3_benches::measure::{Cost, Effort, Engine, Subject, geometric_mean, measure};
+use ring3_benches::report::{self, Row, Series};
 use ring3_benches::workload;
 
 /// Machine code of the same programs, side by side.
@@ -24,6 +26,9 @@ struct Args {
     /// How long a turn is, in microseconds.
     #[arg(long, default_value_t = 2000)]
     turn: u64,
+    /// Put the table into the README and draw the chart. Takes all programs.
+    #[arg(long, conflicts_with = "programs")]
+    write: bool,
     /// What cargo passes to every bench.
     #[arg(long, hide = true)]
     bench: bool,
@@ -67,7 +72,41 @@ fn run(args: &Args) -> Result<(), String> {
     let effort = Effort { rounds: args.rounds.max(1), turn: Duration::from_micros(args.turn) };
     let costs = measure(&subjects, &ENGINES, effort);
     table(&subjects, &costs);
-    Ok(())
+    if args.write { write(&subjects, &costs) } else { Ok(()) }
+}
+
+/// What the README shows, by the places of the engines in `ENGINES`.
+const SHOWN: [Series; 6] = [
+    Series { title: "ring3 JIT", colour: "#0969da", column: 1 },
+    Series { title: "Linux 6.18 JIT", colour: "#cf222e", column: 3 },
+    Series { title: "rbpf JIT", colour: "#bf8700", column: 4 },
+    Series { title: "solana-sbpf JIT, unchecked", colour: "#8250df", column: 6 },
+    Series { title: "solana-sbpf JIT", colour: "#d4a7f5", column: 5 },
+    Series { title: "ring3 interpreter", colour: "#8c959f", column: 2 },
+];
+
+fn write(subjects: &[Subject], costs: &[Vec<Option<Cost>>]) -> Result<(), String> {
+    let times =
+        |row: &[Option<Cost>]| (0..ENGINES.len()).map(|column| ratio(row, column)).collect::<Vec<Option<f64>>>();
+    let mut rows: Vec<Row> = (subjects.iter().zip(costs))
+        .map(|(subject, row)| {
+            let micros = row.first().copied().flatten().map(|cost| of_run(cost) / 1e3);
+            Row { name: subject.name().to_owned(), micros, times: times(row) }
+        })
+        .collect();
+    let mean = |column| geometric_mean(costs.iter().filter_map(|row| ratio(row, column)));
+    rows.push(Row { name: "geometric mean".to_owned(), micros: None, times: (0..ENGINES.len()).map(mean).collect() });
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    report::write_table(&folder.join("../README.md"), "clang -O2, native", &SHOWN, &rows)?;
+    let chart =
+        report::chart("Times as long as the same C compiled natively by clang -O2 (less is better)", &SHOWN, &rows);
+    let path = folder.join("side_by_side.svg");
+    std::fs::write(&path, chart).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// How many times as long as the first engine.
+fn ratio(row: &[Option<Cost>], column: usize) -> Option<f64> {
+    Some(of_run(row.get(column).copied()??) / of_run(row.first().copied()??))
 }
 
 /// Nanoseconds of one run.
@@ -81,8 +120,6 @@ fn table(subjects: &[Subject], costs: &[Vec<Option<Cost>>]) {
     };
     println!("microseconds of a run, and how many times as long as {} (medians)", ENGINES[0].name());
     line("PROGRAM", ENGINES.iter().map(|engine| engine.name().to_owned()).collect());
-    let ratio =
-        |row: &[Option<Cost>], column: usize| Some(of_run(row.get(column).copied()??) / of_run(row.first().copied()??));
     for (subject, row) in subjects.iter().zip(costs) {
         let cell = |column: usize| {
             let cost = row[column].map_or("-".to_owned(), |cost| format!("{:.2}", of_run(cost) / 1e3));

@@ -35,6 +35,7 @@ pub mod expect;
 pub mod measure;
 pub mod native;
 pub mod peer;
+pub mod report;
 pub mod sbpf;
 pub mod sizes;
 pub mod workload;

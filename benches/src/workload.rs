@@ -289,6 +289,29 @@ fn nth_packet(capture: &str, packet: usize) -> Result<Vec<u8>, WorkloadError> {
     Err(missing())
 }
 
+/// Rounds of a loop that mixes a few words of the packet: how long a program runs, with the same code but for a number.
+pub fn loop_of(rounds: u32) -> Result<Workload, WorkloadError> {
+    let text = format!(
+        "r2 = *(u32 *)(r1 +0)
+        r3 = *(u32 *)(r1 +4)
+        r0 = 1
+        r4 = r2
+        r4 += 64
+        if r4 > r3 goto out
+        r5 = 0
+        top: if r5 >= {rounds} goto out
+        r3 = *(u32 *)(r2 +12)
+        r0 ^= r3
+        r3 = *(u16 *)(r2 +20)
+        r0 += r3
+        r0 *= 31
+        r5 += 1
+        goto top
+        out: exit"
+    );
+    written(&format!("loop of {rounds} rounds"), &text)
+}
+
 fn written(name: &str, text: &str) -> Result<Workload, WorkloadError> {
     let mut program = Program::new(name, ProgType::Xdp, assemble(text)?);
     program.maps.push(Arc::new(MapDef::new("counters", MapType::Array, 4, 8, 16)));

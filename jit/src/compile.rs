@@ -1,11 +1,12 @@
 //! The one walk over the operations of a program.
 
 use ring3_isa::{Reg, Size, Width};
+use ring3_verifier::Region;
 use ring3_vm::Op;
 
 use crate::JitError;
 use crate::guards::{Blinder, Budget, Guards};
-use crate::opt::{self, Step};
+use crate::opt::{self, Step, reads, writes};
 use crate::symbols::Unwind;
 use crate::target::{Callee, Frame, Lookup, Target};
 
@@ -53,6 +54,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) functions: &'a [Function],
     /// Calls of helpers that are done in another way, in the order of operations.
     pub(crate) lookups: &'a [(u32, Lookup)],
+    /// For each operation the memory that it accesses, as the verifier found it; none where that is not known.
+    pub(crate) regions: &'a [Region],
     pub(crate) runtime: Runtime<'a>,
     /// Whether operations may be joined and left out; else each is emitted as it is.
     pub(crate) joined: bool,
@@ -305,6 +308,12 @@ impl<T: Target> Walk<'_, T> {
             Step::LoadSwapped { size, dst, base, off } => self.target.load_swapped(size, dst, base, off),
             Step::LoadIndexed { size, signed, dst, at } => self.target.load_indexed(size, signed, dst, at),
             Step::StoreIndexed { size, at, src } => self.target.store_indexed(size, at, src),
+            Step::Update { size, op, at, src } => self.target.update(size, op, at, src),
+            Step::Zero { base, off, bytes } => self.target.zero(base, off, bytes),
+            Step::BranchLoaded { size, op, at: place, rhs, target } => {
+                let label = self.op_label(at, target, function)?;
+                self.target.branch_loaded(size, op, place, rhs, label);
+            }
             Step::SelectUnless { width, op, lhs, rhs, dst, value } => {
                 self.target.select_unless(width, op, lhs, rhs, dst, value);
             }
@@ -435,55 +444,4 @@ fn frame_of(entry: bool, function: &Function, unit: &Unit<'_>) -> Frame {
         }
     }
     frame
-}
-
-/// The register that the operation itself changes. Calls are not counted: they change R0 to R5, which nobody saves.
-fn writes(op: Op) -> Option<Reg> {
-    match op {
-        Op::Alu { dst, .. }
-        | Op::Mov { dst, .. }
-        | Op::MovSx { dst, .. }
-        | Op::Neg { dst, .. }
-        | Op::Endian { dst, .. }
-        | Op::LoadImm { dst, .. }
-        | Op::Load { dst, .. }
-        | Op::LoadAcquire { dst, .. } => Some(dst),
-        Op::Atomic { op, src, .. } => op.fetches_into(src),
-        Op::Store { .. }
-        | Op::StoreRelease { .. }
-        | Op::Jump { .. }
-        | Op::Branch { .. }
-        | Op::MayGoto { .. }
-        | Op::CallHelper { .. }
-        | Op::TailCall
-        | Op::CallLocal { .. }
-        | Op::Exit
-        | Op::LegacyPacket { .. } => None,
-    }
-}
-
-/// The registers that the operation names and reads.
-pub(crate) fn reads(op: Op) -> [Option<Reg>; 2] {
-    let operand = |operand| match operand {
-        ring3_isa::Operand::Reg(reg) => Some(reg),
-        ring3_isa::Operand::Imm(_) => None,
-    };
-    match op {
-        Op::Alu { dst, src, .. } => [Some(dst), operand(src)],
-        Op::Mov { src, .. } => [operand(src), None],
-        Op::MovSx { src, .. } => [Some(src), None],
-        Op::Neg { dst, .. } | Op::Endian { dst, .. } => [Some(dst), None],
-        Op::Load { base, .. } | Op::LoadAcquire { base, .. } => [Some(base), None],
-        Op::Store { base, src, .. } => [Some(base), operand(src)],
-        Op::Atomic { base, src, .. } | Op::StoreRelease { base, src, .. } => [Some(base), Some(src)],
-        Op::Branch { lhs, rhs, .. } => [Some(lhs), operand(rhs)],
-        Op::LegacyPacket { index, .. } => [Some(Reg::R6), index],
-        Op::LoadImm { .. }
-        | Op::Jump { .. }
-        | Op::MayGoto { .. }
-        | Op::CallHelper { .. }
-        | Op::TailCall
-        | Op::CallLocal { .. }
-        | Op::Exit => [None, None],
-    }
 }

@@ -105,6 +105,7 @@ fn emit(linked: &Linked, arch: Arch, options: Options) -> Result<Assembled, JitE
         slots: linked.slots(),
         functions: &functions,
         lookups: &lookups,
+        regions: linked.regions(),
         runtime,
         joined: true,
     };

@@ -71,7 +71,8 @@ mod tests {
         let mut kinds = [0u32; 3];
         for width in [Width::W32, Width::W64] {
             let max = u64::MAX >> (64 - width.bits());
-            let powers = (2..width.bits() - 1).flat_map(|bit| [-3i64, -1, 1, 3].map(|by| (1u64 << bit).wrapping_add_signed(by)));
+            let powers =
+                (2..width.bits() - 1).flat_map(|bit| [-3i64, -1, 1, 3].map(|by| (1u64 << bit).wrapping_add_signed(by)));
             for divisor in (3..3000).chain(powers).chain([1_000_003, 0x7fff_ffff, 0x1234_5678]) {
                 let Some(magic) = Magic::new(width, divisor) else {
                     assert!(divisor < 3 || divisor.is_power_of_two() || divisor > max / 2);
@@ -79,7 +80,9 @@ mod tests {
                 };
                 kinds[if magic.carry { 2 } else { usize::from(magic.before > 0) }] += 1;
                 let multiples = [0, 1, 2, 7, max / divisor / 3, max / divisor / 2, max / divisor - 1, max / divisor];
-                let near = multiples.into_iter().flat_map(|of| [0, 1, divisor - 1].map(|by| (of * divisor).saturating_add(by).min(max)));
+                let near = multiples.into_iter().flat_map(|of| {
+                    [0, 1, divisor - 1].map(|by| of.saturating_mul(divisor).saturating_add(by).min(max))
+                });
                 for n in near.chain([max, max - 1, max / 2, max / 2 + 1]) {
                     assert_eq!(divide(width, magic, n), n / divisor, "{n} / {divisor}, {width:?}, {magic:?}");
                 }

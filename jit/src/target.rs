@@ -52,11 +52,11 @@ pub(crate) enum Lookup {
     Call { map: u64, callee: Callee },
 }
 
-/// `base + index + off`.
+/// `base + (index << shift) + off`, with a shift of 0 to 3.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Indexed {
+pub(crate) struct Address {
     pub(crate) base: Reg,
-    pub(crate) index: Reg,
+    pub(crate) index: Option<(Reg, u8)>,
     pub(crate) off: i32,
 }
 
@@ -110,10 +110,14 @@ pub(crate) trait Target: Sized {
     fn store(&mut self, size: Size, base: Reg, off: i32, src: Operand);
     /// `dst = *(base + off)`, 2, 4 or 8 bytes of which the first is the highest.
     fn load_swapped(&mut self, size: Size, dst: Reg, base: Reg, off: i32);
-    /// `dst = *(base + index + off)`.
-    fn load_indexed(&mut self, size: Size, signed: bool, dst: Reg, at: Indexed);
-    /// `*(base + index + off) = src`.
-    fn store_indexed(&mut self, size: Size, at: Indexed, src: Operand);
+    /// `dst = *at`.
+    fn load_indexed(&mut self, size: Size, signed: bool, dst: Reg, at: Address);
+    /// `*at = src`.
+    fn store_indexed(&mut self, size: Size, at: Address, src: Operand);
+    /// `*at = *at op src`, with `add`, `sub`, `and`, `or` or `xor`.
+    fn update(&mut self, size: Size, op: AluOp, at: Address, src: Operand);
+    /// So many bytes from `base + off` on become 0: at least 16.
+    fn zero(&mut self, base: Reg, off: i32, bytes: u32);
     /// Read-modify-write of 32 or 64 bits.
     fn atomic(&mut self, op: AtomicOp, width: Width, base: Reg, off: i32, src: Reg);
     /// A load that later accesses are not moved before.
@@ -125,6 +129,8 @@ pub(crate) trait Target: Sized {
     fn jump(&mut self, target: Self::Label);
     /// Jumps if the comparison holds.
     fn branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: Self::Label);
+    /// Jumps if the comparison of `*at` with the operand holds: all of 32 or 64 bits, or a byte with 0 to 255 without a sign.
+    fn branch_loaded(&mut self, size: Size, op: CmpOp, at: Address, rhs: Operand, target: Self::Label);
     /// `dst = value` unless the comparison holds.
     fn select_unless(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, dst: Reg, value: Chosen);
     /// Jumps if the frame's budget is used up, else counts it down.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ring3_isa::Code;
 use ring3_platform::helpers::{Lookup, id};
 use ring3_platform::{HelperId, MapDef, MapFlags, MapType, ProgType, RetKind, helper_name};
-use ring3_verifier::VerifiedProgram;
+use ring3_verifier::{Region, VerifiedProgram};
 
 use crate::call::Call;
 use crate::env::Env;
@@ -120,6 +120,7 @@ pub struct Linked {
     cpus: u32,
     ops: Vec<Op>,
     slots: Vec<u32>,
+    regions: Vec<Region>,
     subprogs: Vec<Subprog>,
     helpers: Vec<HelperRef>,
     custom: Vec<CustomHelper>,
@@ -162,6 +163,11 @@ impl Linked {
     /// For each operation the slot that it came from.
     pub fn slots(&self) -> &[u32] {
         &self.slots
+    }
+
+    /// For each operation the memory that it accesses, as the verifier found it over all paths; empty without a proof.
+    pub fn regions(&self) -> &[Region] {
+        &self.regions
     }
 
     /// The functions; the main one is the first.
@@ -283,7 +289,7 @@ fn finish(
     proved_for: Option<u32>,
 ) -> Result<Linked, LinkError> {
     let (verified, cpus) = (proved_for.is_some(), proved_for.unwrap_or(u32::MAX));
-    let Lowered { mut ops, slots, subprogs, helpers: ids, fixups, lookups } = lowered;
+    let Lowered { mut ops, slots, subprogs, helpers: ids, regions, fixups, lookups } = lowered;
     let maps: Box<[MapHandle]> =
         maps.iter().zip(0..).map(|(map, index)| MapHandle::new(Arc::clone(map), index)).collect();
     for fixup in fixups {
@@ -300,7 +306,21 @@ fn finish(
     let lookups = if own { Vec::new() } else { lookups };
     let mut custom = Vec::new();
     let table = ids.iter().map(|id| helper_ref(*id, helpers, &mut custom)).collect::<Result<_, _>>()?;
-    Ok(Linked { name, kind, rules, verified, cpus, ops, slots, subprogs, helpers: table, custom, maps, lookups })
+    Ok(Linked {
+        name,
+        kind,
+        rules,
+        verified,
+        cpus,
+        ops,
+        slots,
+        regions,
+        subprogs,
+        helpers: table,
+        custom,
+        maps,
+        lookups,
+    })
 }
 
 fn direct_value(handle: &MapHandle, off: u32) -> Result<u64, LinkError> {

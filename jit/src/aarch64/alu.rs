@@ -297,6 +297,8 @@ impl A64 {
         };
         match width {
             Width::W64 => emit!(self, umulh x16, X(n), x17),
+            // Without a carry all of it is shifted at once.
+            Width::W32 if !carry => return emit!(self, umull x16, W(n), w17; lsr x16, x16, 32 + after),
             Width::W32 => emit!(self, umull x16, W(n), w17; lsr x16, x16, 32),
         }
         let after = if carry {

@@ -21,8 +21,8 @@ macro_rules! branch_if {
 }
 
 impl A64 {
-    pub(super) fn emit_branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: DynamicLabel) {
-        let l = regs::of(lhs);
+    /// `l` is a register of the machine other than X16 and X17.
+    pub(super) fn emit_branch(&mut self, width: Width, op: CmpOp, l: u8, rhs: Operand, target: DynamicLabel) {
         match (op, rhs) {
             (CmpOp::Eq, Operand::Imm(0)) => return self.branch_zero(width, l, target),
             (CmpOp::Ne, Operand::Imm(0)) => return self.branch_not_zero(width, l, target),

@@ -1,11 +1,11 @@
 //! Loads and stores.
 
 use dynasmrt::DynasmApi;
-use ring3_isa::{Operand, Reg, Size, Width};
+use ring3_isa::{AluOp, Operand, Reg, Size, Width};
 
-use super::regs::{self, X15, X16};
+use super::regs::{self, X14, X15, X16, XZR};
 use super::{A64, emit};
-use crate::target::Indexed;
+use crate::target::Address;
 
 /// How an instruction reaches its address.
 #[derive(Clone, Copy)]
@@ -42,9 +42,8 @@ impl A64 {
         }
     }
 
-    /// `b` is a register of the machine other than X16.
-    pub(super) fn emit_load(&mut self, size: Size, signed: bool, dst: Reg, b: u8, off: i32) {
-        let d = regs::of(dst);
+    /// `d` and `b` are registers of the machine, and `b` is not X16.
+    pub(super) fn emit_load(&mut self, size: Size, signed: bool, d: u8, b: u8, off: i32) {
         let place = self.access(size, off);
         match (size, signed) {
             (Size::B, false) => at!(self, b, place, ldrb, ldurb, W, d),
@@ -61,6 +60,10 @@ impl A64 {
     pub(super) fn emit_store(&mut self, size: Size, b: u8, off: i32, src: Operand) {
         // Stores keep the low bytes of the immediate.
         let s = self.operand(Width::W64, src);
+        self.store_register(size, b, off, s);
+    }
+
+    fn store_register(&mut self, size: Size, b: u8, off: i32, s: u8) {
         let place = self.access(size, off);
         match size {
             Size::B => at!(self, b, place, strb, sturb, W, s),
@@ -70,10 +73,30 @@ impl A64 {
         }
     }
 
-    /// The register that holds the sum of base and index: X15, as both X16 and X17 may be needed after it.
-    pub(super) fn indexed(&mut self, at: Indexed) -> u8 {
-        emit!(self, add X(X15), X(regs::of(at.base)), X(regs::of(at.index)));
+    /// The register that holds the sum of base and index: the base alone or X15, as X14, X16 and X17 may be needed after it.
+    pub(super) fn indexed(&mut self, at: Address) -> u8 {
+        let base = regs::of(at.base);
+        match at.index {
+            None => return base,
+            Some((index, 0)) => emit!(self, add X(X15), X(base), X(regs::of(index))),
+            Some((index, shift)) => emit!(self, add X(X15), X(base), X(regs::of(index)), lsl u32::from(shift)),
+        }
         X15
+    }
+
+    pub(super) fn emit_update(&mut self, size: Size, op: AluOp, at: Address, src: Operand) {
+        let sum = self.indexed(at);
+        self.emit_load(size, false, X14, sum, at.off);
+        self.emit_alu_of(Width::W64, op, X14, X14, src);
+        self.store_register(size, sum, at.off, X14);
+    }
+
+    /// In steps of 8 bytes, of which the last may overlap the one before.
+    pub(super) fn emit_zero(&mut self, base: Reg, off: i32, bytes: u32) {
+        let last = bytes as i32 - 8;
+        for from in (0..last).step_by(8).chain([last]) {
+            self.store_register(Size::Dw, regs::of(base), off + from, XZR);
+        }
     }
 
     /// The register that holds `base + off`: the base itself or X16.

@@ -21,7 +21,7 @@ use crate::compile::{Assembled, Unit};
 use crate::guards::Budget;
 use crate::opt::Chosen;
 use crate::symbols::Unwind;
-use crate::target::{Array, Callee, Frame, Indexed, Target};
+use crate::target::{Address, Array, Callee, Frame, Target};
 
 /// One instruction or several, in Arm's syntax.
 macro_rules! emit {
@@ -173,7 +173,7 @@ impl Target for A64 {
     }
 
     fn load(&mut self, size: Size, signed: bool, dst: Reg, base: Reg, off: i32) {
-        self.emit_load(size, signed, dst, regs::of(base), off);
+        self.emit_load(size, signed, regs::of(dst), regs::of(base), off);
     }
 
     fn store(&mut self, size: Size, base: Reg, off: i32, src: Operand) {
@@ -181,18 +181,26 @@ impl Target for A64 {
     }
 
     fn load_swapped(&mut self, size: Size, dst: Reg, base: Reg, off: i32) {
-        self.emit_load(size, false, dst, regs::of(base), off);
+        self.emit_load(size, false, regs::of(dst), regs::of(base), off);
         self.emit_endian(EndianOp::Swap, size, dst);
     }
 
-    fn load_indexed(&mut self, size: Size, signed: bool, dst: Reg, at: Indexed) {
+    fn load_indexed(&mut self, size: Size, signed: bool, dst: Reg, at: Address) {
         let sum = self.indexed(at);
-        self.emit_load(size, signed, dst, sum, at.off);
+        self.emit_load(size, signed, regs::of(dst), sum, at.off);
     }
 
-    fn store_indexed(&mut self, size: Size, at: Indexed, src: Operand) {
+    fn store_indexed(&mut self, size: Size, at: Address, src: Operand) {
         let sum = self.indexed(at);
         self.emit_store(size, sum, at.off, src);
+    }
+
+    fn update(&mut self, size: Size, op: AluOp, at: Address, src: Operand) {
+        self.emit_update(size, op, at, src);
+    }
+
+    fn zero(&mut self, base: Reg, off: i32, bytes: u32) {
+        self.emit_zero(base, off, bytes);
     }
 
     fn atomic(&mut self, op: AtomicOp, width: Width, base: Reg, off: i32, src: Reg) {
@@ -212,7 +220,14 @@ impl Target for A64 {
     }
 
     fn branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: DynamicLabel) {
-        self.emit_branch(width, op, lhs, rhs, target);
+        self.emit_branch(width, op, regs::of(lhs), rhs, target);
+    }
+
+    fn branch_loaded(&mut self, size: Size, op: CmpOp, at: Address, rhs: Operand, target: DynamicLabel) {
+        let sum = self.indexed(at);
+        self.emit_load(size, false, regs::X14, sum, at.off);
+        let width = if size == Size::Dw { Width::W64 } else { Width::W32 };
+        self.emit_branch(width, op, regs::X14, rhs, target);
     }
 
     fn select_unless(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, dst: Reg, value: Chosen) {

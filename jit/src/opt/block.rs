@@ -6,13 +6,16 @@
 
 use std::ops::Range;
 
-use ring3_isa::{AluOp, EndianOp, Operand, Reg, RegSet, Size, Width};
+use ring3_isa::{AluOp, CmpOp, EndianOp, Operand, Reg, RegSet, Size, Width};
 use ring3_vm::Op;
 
-use super::bytes::{Bytes, Order};
+use super::bytes::{Bytes, Epochs, Kinds, Order};
+use super::effects::reads;
+use super::stores::{Access, Joined, Window};
+use super::upper::{self, Upper};
 use super::{Effects, Step};
 use crate::compile::Unit;
-use crate::target::Indexed;
+use crate::target::Address;
 
 /// Before the block, or nobody knows.
 const NOBODY: u32 = u32::MAX;
@@ -41,28 +44,34 @@ struct Node {
     values: [u32; 2],
     /// What of the first is equal if the low half is.
     low: u32,
+    /// How often memory that it accesses had changed before it.
+    epoch: u32,
     /// How many read what it makes, in the block and, once, behind it.
     uses: u32,
+    /// What a load found in the register that it changes.
+    before: Option<Held>,
 }
 
-const NODE: Node = Node { inputs: [NOBODY; 3], values: [NOBODY; 2], low: NOBODY, uses: 0 };
+const NODE: Node = Node { inputs: [NOBODY; 3], values: [NOBODY; 2], low: NOBODY, epoch: 0, uses: 0, before: None };
 
 /// Rewrites the steps of a block.
-pub(super) fn rewrite(unit: &Unit<'_>, range: Range<usize>, live_out: RegSet, steps: &mut [Step]) {
+pub(super) fn rewrite(unit: &Unit<'_>, range: Range<usize>, live_out: RegSet, narrow_in: RegSet, steps: &mut [Step]) {
     let mut block = Block {
         ops: &unit.ops[range.clone()],
-        effects: range.map(|at| Effects::of(unit.ops[at], unit.is_lookup(at as u32))).collect(),
+        effects: range.clone().map(|at| Effects::of(unit.ops[at], unit.is_lookup(at as u32))).collect(),
+        kinds: range.map(|at| unit.regions.get(at).map_or(Kinds::ANY, |region| Kinds::of(*region))).collect(),
         nodes: Vec::new(),
         steps,
         held: std::array::from_fn(|index| Held {
             by: NOBODY,
             whole: index as u32,
             low: index as u32,
-            narrow: false,
-            bytes: Bytes::UNKNOWN,
+            narrow: Reg::new(index as u8).is_some_and(|reg| narrow_in.contains(reg)),
+            bytes: Bytes::value(index as u32),
         }),
         next_value: Reg::COUNT as u32,
-        epoch: 0,
+        epochs: Epochs::default(),
+        window: Window::default(),
     };
     block.count(live_out);
     block.join();
@@ -72,12 +81,16 @@ pub(super) fn rewrite(unit: &Unit<'_>, range: Range<usize>, live_out: RegSet, st
 struct Block<'a> {
     ops: &'a [Op],
     effects: Vec<Effects>,
+    /// Memory that each operation accesses.
+    kinds: Vec<Kinds>,
     nodes: Vec<Node>,
     steps: &'a mut [Step],
+    /// What the registers of the machine hold, with what was joined so far.
     held: [Held; Reg::COUNT],
     next_value: u32,
-    /// How often memory may have changed.
-    epoch: u32,
+    epochs: Epochs,
+    /// Accesses among which stores may be joined.
+    window: Window,
 }
 
 impl Block<'_> {
@@ -90,7 +103,7 @@ impl Block<'_> {
                     node.uses += 1;
                 }
             }
-            let [first, second] = operands(self.ops[at]).map(|reg| reg.map_or(NOBODY, |reg| by[reg.index()]));
+            let [first, second] = reads(self.ops[at]).map(|reg| reg.map_or(NOBODY, |reg| by[reg.index()]));
             self.nodes[at].inputs = [first, second, NOBODY];
             for reg in effects.writes.iter() {
                 by[reg.index()] = at as u32;
@@ -106,13 +119,18 @@ impl Block<'_> {
     fn join(&mut self) {
         for at in 0..self.ops.len() {
             let op = self.ops[at];
-            let [first, second] = operands(op).map(|reg| reg.map(|reg| self.held[reg.index()]));
+            let [first, second] = reads(op).map(|reg| reg.map(|reg| self.held[reg.index()]));
             self.nodes[at].values = [first, second].map(|held| held.map_or(NOBODY, |held| held.whole));
             self.nodes[at].low = first.map_or(NOBODY, |held| held.low);
+            self.nodes[at].epoch = self.epochs.of(self.kinds[at]);
+            if let Op::Load { dst, .. } = op {
+                self.nodes[at].before = Some(self.held[dst.index()]);
+            }
             let made = self.result(at, op);
             self.match_at(at, op, made.map(|(_, held)| held.bytes));
+            self.note_access(at, op);
             if self.effects[at].changes_memory {
-                self.epoch += 1;
+                self.epochs.change(self.kinds[at]);
             }
             let writes = self.effects[at].writes;
             for reg in writes.iter() {
@@ -122,53 +140,120 @@ impl Block<'_> {
                 self.held[dst.index()] = held;
             }
         }
+        self.join_stores();
+    }
+
+    /// Keeps accesses for `join_stores`, up to where the order of accesses must stay as it is.
+    fn note_access(&mut self, at: usize, op: Op) {
+        let (base, off, size, src) = match op {
+            Op::Load { size, base, off, .. } => (base, off, size, None),
+            Op::Store { size, base, off, src } => (base, off, size, Some(src)),
+            _ if self.effects[at].changes_memory => return self.join_stores(),
+            // Lookups read the key.
+            Op::CallHelper { .. } => return self.join_stores(),
+            _ => return,
+        };
+        let stored = src.map(|src| match src {
+            Operand::Reg(reg) => self.held[reg.index()].bytes,
+            Operand::Imm(0) => Bytes::NONE,
+            Operand::Imm(_) => self.unknown(NOBODY).bytes,
+        });
+        let value = self.nodes[at].values[0];
+        self.window.push(Access { at, kinds: self.kinds[at], base, value, off, size, stored });
+        if self.window.is_full() {
+            self.join_stores();
+        }
+    }
+
+    /// Stores of bytes that belong together become one, where it stands among them.
+    fn join_stores(&mut self) {
+        let mut joined = Vec::new();
+        self.window.join(|at| matches!(self.steps[at], Step::Plain), &mut joined);
+        for (at, this) in joined {
+            let Op::Store { base, off: old, src, .. } = self.ops[at] else { continue };
+            self.steps[at] = match this {
+                Joined::Wide(size) => Step::Other(Op::Store { size, base, off: old, src }),
+                Joined::Zeros { off, bytes } => {
+                    self.keep_inputs(at, 1);
+                    Step::Zero { base, off, bytes }
+                }
+                Joined::Gone => {
+                    self.keep_inputs(at, 0);
+                    Step::Nothing
+                }
+            };
+        }
+    }
+
+    /// The operation reads only so many of what it read.
+    fn keep_inputs(&mut self, at: usize, count: usize) {
+        for slot in count..3 {
+            let by = std::mem::replace(&mut self.nodes[at].inputs[slot], NOBODY);
+            self.unread(by);
+        }
     }
 
     /// A value that nothing is known of.
     fn unknown(&mut self, by: u32) -> Held {
         self.next_value += 1;
-        Held { by, whole: self.next_value, low: self.next_value, narrow: false, bytes: Bytes::UNKNOWN }
+        let number = self.next_value;
+        Held { by, whole: number, low: number, narrow: false, bytes: Bytes::value(number) }
     }
 
     /// What a pure operation makes.
     fn result(&mut self, at: usize, op: Op) -> Option<(Reg, Held)> {
-        let fresh = self.unknown(at as u32);
+        if !self.effects[at].pure {
+            return None;
+        }
+        let dst = super::effects::writes(op)?;
+        let mut fresh = self.unknown(at as u32);
         let held = |reg: Reg| self.held[reg.index()];
-        Some(match op {
-            Op::Mov { width: Width::W64, dst, src: Operand::Reg(src) } => (dst, Held { by: at as u32, ..held(src) }),
-            Op::Mov { width: Width::W32, dst, src: Operand::Reg(src) } => {
+        let upper = |reg: Reg| if held(reg).narrow { Upper::Zero } else { Upper::Any };
+        fresh.narrow = upper::made_by(op, upper) == Upper::Zero;
+        if fresh.narrow {
+            fresh.bytes = fresh.bytes.low(4);
+        }
+        let made = match op {
+            Op::Mov { width: Width::W64, src: Operand::Reg(src), .. } => Held { by: at as u32, ..held(src) },
+            Op::Mov { width: Width::W32, src: Operand::Reg(src), .. } => {
                 let source = held(src);
                 let whole = if source.narrow { source.whole } else { fresh.whole };
-                (dst, Held { whole, low: source.low, narrow: true, bytes: source.bytes.low(4), ..fresh })
+                Held { whole, low: source.low, bytes: source.bytes.low(4), ..fresh }
             }
-            Op::Mov { width, dst, src: Operand::Imm(imm) } => {
-                (dst, Held { narrow: width == Width::W32 || imm >= 0, ..fresh })
+            Op::Mov { src: Operand::Imm(0), .. } | Op::LoadImm { value: 0, .. } => Held { bytes: Bytes::NONE, ..fresh },
+            Op::Alu { width, op, dst, src } => match self.arithmetic(width, op, dst, src) {
+                Some(bytes) => Held { bytes, ..fresh },
+                None => fresh,
+            },
+            Op::Load { size, signed: false, base, off, .. } => {
+                let kinds = self.kinds[at];
+                let bytes = Bytes::loaded(base, held(base).whole, (kinds, self.epochs.of(kinds)), off, size);
+                Held { bytes, ..fresh }
             }
-            Op::Alu { width, op, dst, src } => {
-                let bytes = match (op, src) {
-                    (AluOp::Lsh, Operand::Imm(imm)) => held(dst).bytes.shifted(imm),
-                    (AluOp::Or | AluOp::Xor | AluOp::Add, Operand::Reg(src)) => held(dst).bytes.joined(held(src).bytes),
-                    _ => Bytes::UNKNOWN,
-                };
-                let bytes = if width == Width::W32 { bytes.low(4) } else { bytes };
-                (dst, Held { narrow: width == Width::W32, bytes, ..fresh })
-            }
-            Op::Load { size, signed: false, dst, base, off } => {
-                let bytes = Bytes::loaded(base, held(base).whole, self.epoch, off, size);
-                (dst, Held { narrow: size != Size::Dw, bytes, ..fresh })
-            }
-            Op::Endian { op, size, dst } => {
+            Op::Endian { op, size, .. } => {
                 let swaps = matches!(op, EndianOp::ToBe | EndianOp::Swap);
                 let bytes = held(dst).bytes.low(size.bytes() as usize);
-                let bytes = if swaps { bytes.swapped(size) } else { bytes };
-                (dst, Held { narrow: size != Size::Dw, bytes, ..fresh })
+                Held { bytes: if swaps { bytes.swapped(size) } else { bytes }, ..fresh }
             }
-            Op::MovSx { width, dst, .. } | Op::Neg { width, dst } => {
-                (dst, Held { narrow: width == Width::W32, ..fresh })
-            }
-            Op::LoadImm { dst, value } => (dst, Held { narrow: u32::try_from(value).is_ok(), ..fresh }),
-            _ => return None,
-        })
+            _ => fresh,
+        };
+        Some((dst, made))
+    }
+
+    /// Of which bytes the result consists, if it is only made of those of its operands.
+    fn arithmetic(&self, width: Width, op: AluOp, dst: Reg, src: Operand) -> Option<Bytes> {
+        let operand = |reg: Reg| {
+            let bytes = self.held[reg.index()].bytes;
+            if width == Width::W32 { bytes.low(4) } else { bytes }
+        };
+        let bytes = match (op, src) {
+            (AluOp::Lsh, Operand::Imm(imm)) => operand(dst).shifted(imm),
+            (AluOp::Rsh, Operand::Imm(imm)) => operand(dst).shifted(imm.checked_neg()?),
+            (AluOp::And, Operand::Imm(imm)) => operand(dst).masked(i64::from(imm) as u64),
+            (AluOp::Or | AluOp::Xor | AluOp::Add, Operand::Reg(src)) => operand(dst).joined(operand(src)),
+            _ => None,
+        };
+        bytes.map(|bytes| if width == Width::W32 { bytes.low(4) } else { bytes })
     }
 
     /// Joins what the operation completes.
@@ -180,21 +265,37 @@ impl Block<'_> {
             Op::Alu { width, op: AluOp::Or | AluOp::Xor | AluOp::Add, dst, src: Operand::Reg(src) }
                 if self.rotate(at, width, dst, src) => {}
             Op::Alu { width: Width::W64, op, dst, src: Operand::Imm(32) } if self.extension(at, op, dst) => {}
-            Op::Alu { width, op, dst, src } => self.three_operands(at, width, op, dst, src),
-            Op::Mov { width: Width::W32, dst, src: Operand::Reg(src) }
-                if dst == src && self.held[dst.index()].narrow =>
+            Op::Alu { width: Width::W64, op, dst, src: src @ Operand::Imm(1..) }
+                if matches!(op, AluOp::Div | AluOp::Mod) && self.held[dst.index()].narrow =>
             {
-                self.steps[at] = Step::Nothing;
+                // Both are less than 2 to the power of 32, and so are quotient and remainder.
+                self.steps[at] = Step::Other(Op::Alu { width: Width::W32, op, dst, src });
+            }
+            Op::Alu { width, op, dst, src } => self.three_operands(at, width, op, dst, src),
+            Op::Mov { width: Width::W32, dst, src: Operand::Reg(src) } if self.held[src.index()].narrow => {
+                self.steps[at] = if dst == src {
+                    Step::Nothing
+                } else {
+                    Step::Other(Op::Mov { width: Width::W64, dst, src: Operand::Reg(src) })
+                };
             }
             Op::Load { size, signed, dst, base, off } => {
-                if let Some((base, index)) = self.indexed(at, base, None) {
-                    self.steps[at] = Step::LoadIndexed { size, signed, dst, at: Indexed { base, index, off } };
+                if let Some((at_address, inputs)) = self.indexed(base, off, 1) {
+                    self.read_all(at, &inputs);
+                    self.steps[at] = Step::LoadIndexed { size, signed, dst, at: at_address };
                 }
             }
             Op::Store { size, base, off, src } if src != Operand::Reg(base) => {
-                if let Some((base, index)) = self.indexed(at, base, src.reg()) {
-                    self.steps[at] = Step::StoreIndexed { size, at: Indexed { base, index, off }, src };
+                if self.update(at, size, base, off, src) {
+                    return;
                 }
+                if let Some((at_address, inputs)) = self.indexed(base, off, 1) {
+                    self.read_with(at, &inputs, src.reg());
+                    self.steps[at] = Step::StoreIndexed { size, at: at_address, src };
+                }
+            }
+            Op::Branch { width, op, lhs, rhs, target } if rhs != Operand::Reg(lhs) => {
+                self.compare_loaded(at, width, op, lhs, rhs, target);
             }
             _ => {}
         }
@@ -209,7 +310,7 @@ impl Block<'_> {
             _ => return false,
         };
         let Some(run) = bytes.run() else { return false };
-        if run.epoch != self.epoch || self.held[run.base.index()].whole != run.value {
+        if run.epoch != self.epochs.of(run.kinds) || self.held[run.base.index()].whole != run.value {
             return false;
         }
         let (size, base, off) = (run.size, run.base, run.off);
@@ -250,6 +351,9 @@ impl Block<'_> {
             | Step::LoadSwapped { .. }
             | Step::LoadIndexed { .. }
             | Step::StoreIndexed { .. }
+            | Step::Update { .. }
+            | Step::Zero { .. }
+            | Step::BranchLoaded { .. }
             | Step::SelectUnless { .. } => return None,
         };
         if shifted != width || dst != reg || !(1..width.bits() as i32).contains(&count) {
@@ -298,35 +402,136 @@ impl Block<'_> {
         self.read_instead(at, [Some(lhs), src.reg().filter(|src| *src != lhs)]);
     }
 
-    /// Base and index of an address that was added up for this access only. `other` is what the access reads too.
-    fn indexed(&mut self, at: usize, address: Reg, other: Option<Reg>) -> Option<(Reg, Reg)> {
+    /// An address that was added up for accesses that read it so often, and who made what it consists of. The caller must read
+    /// these instead of the address.
+    fn indexed(&mut self, address: Reg, off: i32, uses: u32) -> Option<(Address, [u32; 2])> {
         let by = self.held[address.index()].by;
         let sum = self.nodes.get(by as usize).copied()?;
         let Op::Alu { width: Width::W64, op: AluOp::Add, dst, src: Operand::Reg(index) } = self.ops[by as usize] else {
             return None;
         };
         let there = index != dst && self.held[index.index()].whole == sum.values[1];
-        if dst != address || !there || !self.is_read_once(by) {
+        if dst != address || !there || sum.uses != uses {
+            return None;
+        }
+        let base = match self.steps[by as usize] {
+            Step::Plain => {
+                // Without the sum the register has what it had before.
+                self.held[address.index()] = Held { by: sum.inputs[0], whole: sum.values[0], ..self.unknown(NOBODY) };
+                address
+            }
+            Step::Alu { lhs, .. } if self.held[lhs.index()].whole == sum.values[0] => lhs,
+            _ => return None,
+        };
+        let plain = |block: &Self, reg: Reg| (reg, block.held[reg.index()].by);
+        let (base, (index, shift)) = match (self.scaled(index), self.scaled(base)) {
+            (Some(scaled), _) => (plain(self, base), scaled),
+            (None, Some(scaled)) => (plain(self, index), scaled),
+            (None, None) => (plain(self, base), (plain(self, index), 0)),
+        };
+        let address = Address { base: base.0, index: Some((index.0, shift)), off };
+        Some((address, [base.1, index.1]))
+    }
+
+    /// What was shifted to the left by 1 to 3 for an address only: the register with what it was before, who made that, and how far.
+    fn scaled(&mut self, reg: Reg) -> Option<((Reg, u32), u8)> {
+        let by = self.held[reg.index()].by;
+        let shift = self.nodes.get(by as usize).copied().filter(|shift| shift.uses == 1)?;
+        let Op::Alu { width: Width::W64, op: AluOp::Lsh, dst, src: Operand::Imm(count @ 1..=3) } =
+            self.ops[by as usize]
+        else {
+            return None;
+        };
+        if dst != reg {
             return None;
         }
         match self.steps[by as usize] {
             Step::Plain => {
-                // Without the sum the register has what it had before, which is not what `held` says.
-                let mut inputs = vec![sum.inputs[0], self.held[index.index()].by];
-                inputs.extend(other.filter(|other| *other != index).map(|other| self.held[other.index()].by));
-                self.read_all(at, &inputs);
-                self.held[address.index()] = self.unknown(NOBODY);
-                Some((address, index))
+                // Without the shift the register has what it had before.
+                self.held[reg.index()] = Held { by: shift.inputs[0], whole: shift.values[0], ..self.unknown(NOBODY) };
+                Some(((reg, shift.inputs[0]), count as u8))
             }
-            Step::Alu { lhs, .. } if self.held[lhs.index()].whole == sum.values[0] => {
-                let mut inputs = vec![self.held[lhs.index()].by];
-                let more = [Some(index), other.filter(|other| *other != index)].into_iter().flatten();
-                inputs.extend(more.filter(|more| *more != lhs).map(|more| self.held[more.index()].by));
-                self.read_all(at, &inputs);
-                Some((lhs, index))
+            Step::Alu { lhs, .. } if self.held[lhs.index()].whole == shift.values[0] => {
+                Some(((lhs, self.held[lhs.index()].by), count as u8))
             }
             _ => None,
         }
+    }
+
+    /// Where what an operation of the block loaded is still to be had: nothing may have changed it, or the registers of its address.
+    fn loaded(&self, by: u32) -> Option<(Size, Address)> {
+        let node = self.nodes.get(by as usize)?;
+        let Op::Load { size, signed: false, base, off, .. } = self.ops[by as usize] else { return None };
+        if node.epoch != self.epochs.of(self.kinds[by as usize]) {
+            return None;
+        }
+        match self.steps[by as usize] {
+            Step::Plain if self.held[base.index()].whole == node.values[0] => {
+                Some((size, Address { base, index: None, off }))
+            }
+            Step::LoadIndexed { at, .. } => {
+                let same = |reg: Reg, input: u32| self.held[reg.index()].by == input;
+                let index = at.index.is_none_or(|(index, _)| same(index, node.inputs[1]));
+                (same(at.base, node.inputs[0]) && index).then_some((size, at))
+            }
+            _ => None,
+        }
+    }
+
+    /// A load, an operation and a store of the same place, with nothing between that changes it, in one step.
+    fn update(&mut self, at: usize, size: Size, base: Reg, off: i32, src: Operand) -> bool {
+        let Operand::Reg(stored) = src else { return false };
+        let by = self.held[stored.index()].by;
+        let Some(Op::Alu { width, op, dst, src: value }) = self.ops.get(by as usize).copied() else { return false };
+        let (node, load) = (self.nodes[by as usize], self.nodes[by as usize].inputs[0]);
+        let simple = matches!(op, AluOp::Add | AluOp::Sub | AluOp::And | AluOp::Or | AluOp::Xor);
+        let there =
+            value.reg().is_none_or(|reg| reg != dst && reg != base && self.held[reg.index()].whole == node.values[1]);
+        let wide = width.bits() >= size.bytes() * 8;
+        if !simple || !there || !wide || dst != stored || !self.is_read_once(by) || !self.is_read_once(load) {
+            return false;
+        }
+        let here = (size, Address { base, index: None, off });
+        if self.steps[by as usize] != Step::Plain || self.loaded(load) != Some(here) {
+            return false;
+        }
+        // The load goes, so its register has what it had before: often the index.
+        if let Some(before) = self.nodes[load as usize].before {
+            self.held[stored.index()] = before;
+        }
+        // The address is read by the load too.
+        let (place, inputs) = match self.indexed(base, off, 2) {
+            Some(found) => found,
+            None => (here.1, [self.held[base.index()].by, NOBODY]),
+        };
+        self.read_with(at, &inputs, value.reg());
+        self.steps[at] = Step::Update { size, op, at: place, src: value };
+        true
+    }
+
+    /// A comparison of what was loaded for it alone with a number or another register.
+    fn compare_loaded(&mut self, at: usize, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: u32) {
+        let by = self.held[lhs.index()].by;
+        let Some((size, place)) = self.loaded(by) else { return };
+        let whole = size.bytes() * 8 == width.bits();
+        // A byte is compared as a byte if neither has a sign.
+        let byte = size == Size::B
+            && matches!(rhs, Operand::Imm(0..=255))
+            && matches!(op, CmpOp::Eq | CmpOp::Ne | CmpOp::Gt | CmpOp::Ge | CmpOp::Lt | CmpOp::Le | CmpOp::Set);
+        let written = super::effects::writes(self.ops[by as usize]) == Some(lhs);
+        if !written || !(whole || byte) || !self.is_read_once(by) {
+            return;
+        }
+        let inputs = [Some(place.base), place.index.map(|(index, _)| index)];
+        let inputs = inputs.map(|reg| reg.map_or(NOBODY, |reg| self.held[reg.index()].by));
+        self.read_with(at, &inputs, rhs.reg());
+        self.steps[at] = Step::BranchLoaded { size, op, at: place, rhs, target };
+    }
+
+    /// The operation reads an address and a register instead of what it read.
+    fn read_with(&mut self, at: usize, address: &[u32; 2], other: Option<Reg>) {
+        let other = other.map_or(NOBODY, |reg| self.held[reg.index()].by);
+        self.read_all(at, &[address[0], address[1], other]);
     }
 
     fn is_read_once(&self, by: u32) -> bool {
@@ -383,28 +588,4 @@ struct Shift {
     value: u32,
     /// How far; to the right if negative.
     left: i32,
-}
-
-/// The registers that an operation reads of which `Block` keeps track: none twice. What is never left out has none.
-fn operands(op: Op) -> [Option<Reg>; 2] {
-    match op {
-        Op::Alu { dst, src, .. } => [Some(dst), src.reg().filter(|src| *src != dst)],
-        Op::Mov { src, .. } => [src.reg(), None],
-        Op::MovSx { src, .. } => [Some(src), None],
-        Op::Neg { dst, .. } | Op::Endian { dst, .. } => [Some(dst), None],
-        Op::Load { base, .. } => [Some(base), None],
-        Op::Store { base, src, .. } => [Some(base), src.reg().filter(|src| *src != base)],
-        Op::LoadImm { .. }
-        | Op::Atomic { .. }
-        | Op::LoadAcquire { .. }
-        | Op::StoreRelease { .. }
-        | Op::Jump { .. }
-        | Op::Branch { .. }
-        | Op::MayGoto { .. }
-        | Op::CallHelper { .. }
-        | Op::TailCall
-        | Op::CallLocal { .. }
-        | Op::Exit
-        | Op::LegacyPacket { .. } => [None, None],
-    }
 }

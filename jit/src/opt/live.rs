@@ -1,4 +1,5 @@
-//! Blocks of operations without jumps into or out of their middle, and the registers that are needed behind each.
+//! Blocks of operations without jumps into or out of their middle, the registers that are needed behind each, and those with an upper
+//! half of zeros before it.
 
 use std::ops::Range;
 
@@ -6,6 +7,7 @@ use ring3_isa::RegSet;
 use ring3_vm::Op;
 
 use super::Effects;
+use super::upper::Transfer;
 use crate::compile::{Function, Unit};
 
 /// A run of operations that is entered at its first and left at its last.
@@ -18,6 +20,9 @@ pub(super) struct Block {
     reads: RegSet,
     writes: RegSet,
     live_in: RegSet,
+    /// Registers whose upper half is 0 when it is entered, from wherever.
+    pub(super) narrow_in: RegSet,
+    transfer: Transfer,
     /// Blocks that may follow, by their first operations.
     next: [Option<usize>; 2],
 }
@@ -46,16 +51,20 @@ pub(super) fn blocks(unit: &Unit<'_>, function: &Function, leaders: &[bool]) -> 
     let starts = (first..end).filter(|at| *at == first || leaders[*at]);
     let ends = starts.clone().skip(1).chain([end]);
     let mut blocks: Vec<Block> = starts.zip(ends).map(|(start, next)| block(unit, start..next, end)).collect();
-    solve(&mut blocks);
+    let next = links(&blocks);
+    solve(&mut blocks, &next);
+    narrow(&mut blocks, &next);
     blocks
 }
 
 fn block(unit: &Unit<'_>, range: Range<usize>, end: usize) -> Block {
     let (mut reads, mut writes) = (RegSet::EMPTY, RegSet::EMPTY);
+    let mut transfer = Transfer::start();
     for at in range.clone() {
         let effects = Effects::of(unit.ops[at], unit.is_lookup(at as u32));
         reads = reads.union(effects.reads.difference(writes));
         writes = writes.union(effects.writes);
+        transfer.step(unit.ops[at], effects.writes, effects.pure);
     }
     let after = Some(range.end).filter(|after| *after < end);
     let next = match unit.ops[range.end - 1] {
@@ -64,23 +73,48 @@ fn block(unit: &Unit<'_>, range: Range<usize>, end: usize) -> Block {
         Op::Branch { target, .. } | Op::MayGoto { target } => [Some(target as usize), after],
         _ => [after, None],
     };
-    Block { range, live_out: RegSet::EMPTY, reads, writes, live_in: reads, next }
+    // Until a way in is found that says otherwise.
+    let narrow_in = RegSet::ALL;
+    Block { range, live_out: RegSet::EMPTY, reads, writes, live_in: reads, narrow_in, transfer, next }
+}
+
+/// The blocks that may follow each, by their places.
+fn links(blocks: &[Block]) -> Vec<[Option<usize>; 2]> {
+    let place = |start: usize| blocks.binary_search_by_key(&start, |block| block.range.start).ok();
+    blocks.iter().map(|block| block.next.map(|next| next.and_then(place))).collect()
 }
 
 /// Backwards until nothing changes: as often as loops are nested, and once more.
-fn solve(blocks: &mut [Block]) {
+fn solve(blocks: &mut [Block], next: &[[Option<usize>; 2]]) {
     let mut changed = true;
     while changed {
         changed = false;
         for index in (0..blocks.len()).rev() {
-            let out = blocks[index].next.into_iter().flatten().fold(RegSet::EMPTY, |out, next| {
-                let found = blocks.binary_search_by_key(&next, |block| block.range.start);
-                out.union(found.map_or(RegSet::EMPTY, |found| blocks[found].live_in))
-            });
+            let follow = next[index].into_iter().flatten();
+            let out = follow.fold(RegSet::EMPTY, |out, next| out.union(blocks[next].live_in));
             let block = &mut blocks[index];
             let live_in = block.reads.union(out.difference(block.writes));
             changed |= live_in != block.live_in;
             (block.live_out, block.live_in) = (out, live_in);
+        }
+    }
+}
+
+/// Forwards until nothing changes: what all ways into a block agree on. Callers may leave anything in the upper halves.
+fn narrow(blocks: &mut [Block], next: &[[Option<usize>; 2]]) {
+    if let Some(first) = blocks.first_mut() {
+        first.narrow_in = RegSet::EMPTY;
+    }
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for index in 0..blocks.len() {
+            let out = blocks[index].transfer.apply(blocks[index].narrow_in);
+            for next in next[index].into_iter().flatten() {
+                let narrow_in = blocks[next].narrow_in.intersection(out);
+                changed |= narrow_in != blocks[next].narrow_in;
+                blocks[next].narrow_in = narrow_in;
+            }
         }
     }
 }

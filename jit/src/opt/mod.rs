@@ -9,13 +9,15 @@ mod block;
 mod bytes;
 mod effects;
 mod live;
+mod stores;
+mod upper;
 
 use ring3_isa::{AluOp, CmpOp, Operand, Reg, Size, Width};
 use ring3_vm::Op;
 
 use crate::compile::Unit;
-use crate::target::Indexed;
-pub(crate) use effects::Effects;
+use crate::target::Address;
+pub(crate) use effects::{Effects, reads, writes};
 
 /// What is emitted for one operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,10 +34,16 @@ pub(crate) enum Step {
     Rotate { width: Width, dst: Reg, src: Reg, left: u8 },
     /// `dst` = so many bytes at `base + off`, zero-extended, the first the highest: 2, 4 or 8.
     LoadSwapped { size: Size, dst: Reg, base: Reg, off: i32 },
-    /// `dst = *(base + index + off)`.
-    LoadIndexed { size: Size, signed: bool, dst: Reg, at: Indexed },
-    /// `*(base + index + off) = src`.
-    StoreIndexed { size: Size, at: Indexed, src: Operand },
+    /// `dst = *at`.
+    LoadIndexed { size: Size, signed: bool, dst: Reg, at: Address },
+    /// `*at = src`.
+    StoreIndexed { size: Size, at: Address, src: Operand },
+    /// `*at = *at op src`, with `add`, `sub`, `and`, `or` or `xor`.
+    Update { size: Size, op: AluOp, at: Address, src: Operand },
+    /// So many bytes from `base + off` on become 0: at least 16.
+    Zero { base: Reg, off: i32, bytes: u32 },
+    /// Jumps if the comparison of `*at` with the operand holds. Bytes are compared with 0 to 255 only, without a sign.
+    BranchLoaded { size: Size, op: CmpOp, at: Address, rhs: Operand, target: u32 },
     /// Unless the comparison holds: `dst = src`, all 64 bits.
     SelectUnless { width: Width, op: CmpOp, lhs: Reg, rhs: Operand, dst: Reg, value: Chosen },
 }
@@ -58,7 +66,7 @@ pub(crate) fn steps(unit: &Unit<'_>) -> Vec<Step> {
     for function in unit.functions {
         let blocks = live::blocks(unit, function, &leaders);
         for block in blocks {
-            block::rewrite(unit, block.range.clone(), block.live_out, &mut steps[block.range]);
+            block::rewrite(unit, block.range.clone(), block.live_out, block.narrow_in, &mut steps[block.range]);
         }
     }
     // A choice hides whether an operation was executed that is to be counted.

@@ -1,4 +1,4 @@
-//! Branches around one move become a choice without a jump.
+//! Branches around one operation: around a move they become a choice without a jump, around a jump a jump with the opposite condition.
 
 use ring3_isa::{Operand, Width};
 use ring3_vm::Op;
@@ -9,16 +9,39 @@ use crate::compile::Unit;
 /// Finds them.
 pub(super) fn find(unit: &Unit<'_>, steps: &mut [Step]) {
     let targets = targets(unit);
-    for (at, pair) in unit.ops.windows(2).enumerate() {
-        let (Op::Branch { width, op, lhs, rhs, target }, Some((dst, value))) = (pair[0], moved(pair[1], steps[at + 1]))
-        else {
+    for at in 0..unit.ops.len().saturating_sub(1) {
+        let Op::Branch { width, op, lhs, rhs, target } = unit.ops[at] else { continue };
+        if targets[at + 1] {
             continue;
-        };
-        let around = target as usize == at + 2 && !targets[at + 1] && steps[at] == Step::Plain;
-        if around {
-            steps[at] = Step::SelectUnless { width, op, lhs, rhs, dst, value };
-            steps[at + 1] = Step::Nothing;
         }
+        let behind = target as usize == at + 2;
+        // The way around may join the other one later, if that goes there at once.
+        let joins = behind || unit.ops.get(at + 2) == Some(&Op::Jump { target });
+        match (moved(unit.ops[at + 1], steps[at + 1]), unit.ops[at + 1]) {
+            (Some((dst, value)), _) if joins && steps[at] == Step::Plain => {
+                steps[at] = Step::SelectUnless { width, op, lhs, rhs, dst, value };
+                steps[at + 1] = Step::Nothing;
+            }
+            (None, Op::Jump { target }) if behind => {
+                let Some(step) = opposite(unit.ops[at], steps[at], target) else { continue };
+                steps[at] = step;
+                steps[at + 1] = Step::Nothing;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A jump over a jump is a jump with the opposite condition.
+fn opposite(branch: Op, step: Step, target: u32) -> Option<Step> {
+    match (step, branch) {
+        (Step::Plain, Op::Branch { width, op, lhs, rhs, .. }) => {
+            Some(Step::Other(Op::Branch { width, op: op.negated()?, lhs, rhs, target }))
+        }
+        (Step::BranchLoaded { size, op, at, rhs, .. }, _) => {
+            Some(Step::BranchLoaded { size, op: op.negated()?, at, rhs, target })
+        }
+        _ => None,
     }
 }
 
@@ -33,6 +56,9 @@ fn moved(op: Op, step: Step) -> Option<(ring3_isa::Reg, Chosen)> {
         | Step::LoadSwapped { .. }
         | Step::LoadIndexed { .. }
         | Step::StoreIndexed { .. }
+        | Step::Update { .. }
+        | Step::Zero { .. }
+        | Step::BranchLoaded { .. }
         | Step::SelectUnless { .. } => return None,
     };
     match op {

@@ -87,6 +87,7 @@ fn functions_tile_the_operations() {
                 ops: &ops,
                 functions: &functions,
                 lookups: &[],
+                regions: &[],
                 runtime: no_runtime(&[]),
                 joined: false,
             },

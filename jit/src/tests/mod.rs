@@ -8,6 +8,7 @@ mod decode_arm64;
 mod run;
 
 use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
+use ring3_verifier::Region;
 use ring3_vm::Op;
 
 use crate::JitError;
@@ -54,16 +55,31 @@ fn assemble_for(unit: &Unit<'_>, cpu: Cpu) -> Result<Assembled, JitError> {
 /// Assembles one function with a whole frame of stack, each operation as it is.
 fn assemble_main(ops: &[Op], cpu: Cpu, runtime: Runtime<'_>) -> Result<Assembled, JitError> {
     let functions = [Function { start: 0, end: ops.len() as u32, stack: 512 }];
-    assemble_for(&Unit { ops, slots: &[], functions: &functions, lookups: &[], runtime, joined: false }, cpu)
+    assemble_for(
+        &Unit { slots: &[], ops, functions: &functions, lookups: &[], regions: &[], runtime, joined: false },
+        cpu,
+    )
 }
 
 /// The same with operations joined and left out.
 fn assemble_joined(ops: &[Op], cpu: Cpu) -> Result<Assembled, JitError> {
     let functions = [Function { start: 0, end: ops.len() as u32, stack: 512 }];
+    let regions = regions(ops);
+    let runtime = no_runtime(&[]);
     assemble_for(
-        &Unit { ops, slots: &[], functions: &functions, lookups: &[], runtime: no_runtime(&[]), joined: true },
+        &Unit { slots: &[], ops, functions: &functions, lookups: &[], regions: &regions, runtime, joined: true },
         cpu,
     )
+}
+
+/// What the verifier would say of operations that reach the stack by R10 and other memory by the other registers.
+fn regions(ops: &[Op]) -> Vec<Region> {
+    let region = |op: &Op| match op {
+        Op::Load { base, .. } | Op::Store { base, .. } if *base == Reg::FP => Region::Stack,
+        Op::Load { .. } | Op::Store { .. } => Region::Packet,
+        _ => Region::None,
+    };
+    ops.iter().map(region).collect()
 }
 
 /// R0 to R9.

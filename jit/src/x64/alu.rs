@@ -54,6 +54,33 @@ enum Shift {
     Arithmetic,
 }
 
+/// A factor that needs no multiplication.
+#[derive(Clone, Copy)]
+enum Factor {
+    /// A power of two.
+    Power(i8),
+    /// 1 more than a power of two that an address can have: 3, 5 and 9.
+    Lea(i8),
+    /// 1 less than a power of two.
+    Less(i8),
+    /// 1 more than a power of two.
+    More(i8),
+}
+
+impl Factor {
+    fn new(factor: i32) -> Option<Factor> {
+        let power = |number: i32| (number > 1 && number & (number - 1) == 0).then(|| number.trailing_zeros() as i8);
+        match factor {
+            ..=1 | i32::MAX => None,
+            3 | 5 | 9 => power(factor - 1).map(Factor::Lea),
+            _ => {
+                let less = power(factor + 1).map(Factor::Less);
+                power(factor).map(Factor::Power).or(less).or(power(factor - 1).map(Factor::More))
+            }
+        }
+    }
+}
+
 /// What of a division is wanted, and how its operands are read.
 #[derive(Clone, Copy)]
 struct Division {
@@ -93,7 +120,7 @@ impl X64 {
                 Width::W64 => return emit!(self, lea Rq(d), [BYTE Rq(l) + Rq(regs::of(rhs)) + 0]),
                 Width::W32 => return emit!(self, lea Rd(d), [BYTE Rq(l) + Rq(regs::of(rhs)) + 0]),
             },
-            (AluOp::Mul, Operand::Imm(imm)) => match width {
+            (AluOp::Mul, Operand::Imm(imm)) if Factor::new(imm).is_none() => match width {
                 Width::W64 => return emit!(self, imul Rq(d), Rq(l), DWORD imm),
                 Width::W32 => return emit!(self, imul Rd(d), Rd(l), DWORD imm),
             },
@@ -129,7 +156,42 @@ impl X64 {
         }
     }
 
+    /// With shifts where they take less time than the three cycles of a multiplication.
+    fn mul_by(&mut self, width: Width, factor: Factor, dst: u8) {
+        let shift = |x64: &mut Self, reg, by| x64.shift_by(width, Shift::Left, reg, Count::Const(by));
+        match (factor, width) {
+            (Factor::Power(by), _) => shift(self, dst, by),
+            (Factor::Lea(1), Width::W64) => emit!(self, lea Rq(dst), [Rq(dst) + Rq(dst) * 2]),
+            (Factor::Lea(1), Width::W32) => emit!(self, lea Rd(dst), [Rq(dst) + Rq(dst) * 2]),
+            (Factor::Lea(2), Width::W64) => emit!(self, lea Rq(dst), [Rq(dst) + Rq(dst) * 4]),
+            (Factor::Lea(2), Width::W32) => emit!(self, lea Rd(dst), [Rq(dst) + Rq(dst) * 4]),
+            (Factor::Lea(_), Width::W64) => emit!(self, lea Rq(dst), [Rq(dst) + Rq(dst) * 8]),
+            (Factor::Lea(_), Width::W32) => emit!(self, lea Rd(dst), [Rq(dst) + Rq(dst) * 8]),
+            (Factor::Less(by), _) => {
+                emit!(self, mov r11, Rq(dst));
+                shift(self, dst, by);
+                match width {
+                    Width::W64 => emit!(self, sub Rq(dst), r11),
+                    Width::W32 => emit!(self, sub Rd(dst), r11d),
+                }
+            }
+            (Factor::More(by), _) => {
+                emit!(self, mov r11, Rq(dst));
+                shift(self, dst, by);
+                match width {
+                    Width::W64 => emit!(self, add Rq(dst), r11),
+                    Width::W32 => emit!(self, add Rd(dst), r11d),
+                }
+            }
+        }
+    }
+
     fn mul(&mut self, width: Width, dst: u8, src: Operand) {
+        if let Operand::Imm(imm) = src
+            && let Some(factor) = Factor::new(imm)
+        {
+            return self.mul_by(width, factor, dst);
+        }
         match (width, src) {
             (Width::W64, Operand::Reg(src)) => emit!(self, imul Rq(dst), Rq(regs::of(src))),
             (Width::W32, Operand::Reg(src)) => emit!(self, imul Rd(dst), Rd(regs::of(src))),

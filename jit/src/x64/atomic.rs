@@ -3,7 +3,6 @@
 use dynasmrt::{DynasmApi, DynasmLabelApi};
 use ring3_isa::{AtomicOp, Reg, Width};
 
-use super::mem::with_mem;
 use super::regs::{self, R10, RAX};
 use super::{X64, emit};
 
@@ -23,6 +22,16 @@ enum Bits {
     Or,
     And,
     Xor,
+}
+
+/// An instruction with a memory operand, with the shorter of the two displacements. `@` stands for the address.
+macro_rules! with_mem {
+    ($x64:ident, $base:expr, $off:expr, [$($before:tt)*] , [$($after:tt)*]) => {
+        match i8::try_from($off) {
+            Ok(off) => emit!($x64, $($before)* [BYTE Rq($base) + off] $($after)*),
+            Err(_) => emit!($x64, $($before)* [DWORD Rq($base) + $off] $($after)*),
+        }
+    };
 }
 
 impl X64 {

@@ -12,6 +12,11 @@ use crate::target::Frame;
 impl X64 {
     pub(super) fn emit_branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: DynamicLabel) {
         self.flags(width, op, lhs, rhs);
+        self.jump_if(op, target);
+    }
+
+    /// By the flags of a comparison.
+    pub(super) fn jump_if(&mut self, op: CmpOp, target: DynamicLabel) {
         match op {
             CmpOp::Eq => emit!(self, je =>target),
             CmpOp::Ne | CmpOp::Set => emit!(self, jne =>target),

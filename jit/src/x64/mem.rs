@@ -1,87 +1,199 @@
-//! Loads and stores.
+//! Loads and stores, and what else has an operand in memory. dynasm always takes the longest form of an address, so these are encoded
+//! here: Intel SDM volume 2, chapter 2.
 
 use dynasmrt::DynasmApi;
-use ring3_isa::{Operand, Reg, Size};
+use ring3_isa::{AluOp, CmpOp, Operand, Reg, Size};
 
 use super::regs;
 use super::{X64, emit};
-use crate::target::Indexed;
+use crate::target::Address;
 
-/// An instruction with a memory operand, with the shorter of the two displacements. `@` stands for the address.
-macro_rules! with_mem {
-    ($x64:ident, $base:expr, $off:expr, [$($before:tt)*] , [$($after:tt)*]) => {
-        match i8::try_from($off) {
-            Ok(off) => emit!($x64, $($before)* [BYTE Rq($base) + off] $($after)*),
-            Err(_) => emit!($x64, $($before)* [DWORD Rq($base) + $off] $($after)*),
-        }
-    };
+/// An opcode with what must stand before it. The first byte of two is 0x0f.
+#[derive(Clone, Copy)]
+struct Opcode {
+    size: Size,
+    /// The other operand is a byte of a register.
+    byte: bool,
+    two: bool,
+    code: u8,
 }
-pub(super) use with_mem;
 
-/// The same with an index.
-macro_rules! with_index {
-    ($x64:ident, $at:expr, [$($before:tt)*] , [$($after:tt)*]) => {{
-        let (base, index) = (regs::of($at.base), regs::of($at.index));
-        match i8::try_from($at.off) {
-            Ok(off) => emit!($x64, $($before)* [BYTE Rq(base) + Rq(index) + off] $($after)*),
-            Err(_) => emit!($x64, $($before)* [DWORD Rq(base) + Rq(index) + $at.off] $($after)*),
+impl Opcode {
+    /// Operands of this size; the opcode for bytes is one less.
+    const fn sized(size: Size, code: u8) -> Opcode {
+        match size {
+            Size::B => Opcode { size, byte: true, two: false, code: code - 1 },
+            Size::H | Size::W | Size::Dw => Opcode { size, byte: false, two: false, code },
         }
-    }};
+    }
+
+    /// The same with a field of the opcode in the place of a register, so that no register needs a prefix.
+    const fn field(size: Size, code: u8) -> Opcode {
+        Opcode { byte: false, ..Opcode::sized(size, code) }
+    }
+
+    /// A load that extends: `size` is that of what it makes.
+    const fn extending(size: Size, code: u8) -> Opcode {
+        Opcode { size, byte: false, two: true, code }
+    }
+}
+
+/// The registers of the machine.
+#[derive(Clone, Copy)]
+struct Place {
+    base: u8,
+    /// And how far it is shifted.
+    index: Option<(u8, u8)>,
+    off: i32,
+}
+
+impl From<Address> for Place {
+    fn from(at: Address) -> Place {
+        let index = at.index.map(|(index, shift)| (regs::of(index), shift));
+        Place { base: regs::of(at.base), index, off: at.off }
+    }
+}
+
+const fn plain(base: Reg, off: i32) -> Address {
+    Address { base, index: None, off }
 }
 
 impl X64 {
-    pub(super) fn emit_load(&mut self, size: Size, signed: bool, dst: Reg, base: Reg, off: i32) {
-        let (d, b) = (regs::of(dst), regs::of(base));
-        match (size, signed) {
-            (Size::B, false) => with_mem!(self, b, off, [movzx Rd(d), BYTE], []),
-            (Size::H, false) => with_mem!(self, b, off, [movzx Rd(d), WORD], []),
-            (Size::W, false) => with_mem!(self, b, off, [mov Rd(d), DWORD], []),
-            (Size::B, true) => with_mem!(self, b, off, [movsx Rq(d), BYTE], []),
-            (Size::H, true) => with_mem!(self, b, off, [movsx Rq(d), WORD], []),
-            (Size::W, true) => with_mem!(self, b, off, [movsxd Rq(d), DWORD], []),
-            (Size::Dw, _) => with_mem!(self, b, off, [mov Rq(d), QWORD], []),
+    /// An instruction with `reg`, or a field of its opcode, and a place in memory. An immediate is to be put behind it.
+    fn with_memory(&mut self, opcode: Opcode, reg: u8, place: Place) {
+        let Place { base, index, off } = place;
+        let (index, shift) = index.unwrap_or((4, 0));
+        if opcode.size == Size::H {
+            self.asm.push(0x66);
         }
+        let wide = u8::from(opcode.size == Size::Dw);
+        let rex = 0x40 | wide << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
+        // Without a prefix four to seven are the second bytes of the first four registers.
+        if rex != 0x40 || (opcode.byte && reg >= 4) {
+            self.asm.push(rex);
+        }
+        if opcode.two {
+            self.asm.push(0x0f);
+        }
+        self.asm.push(opcode.code);
+        // No displacement with RBP or R13 means another address.
+        let near = i8::try_from(off);
+        let form: u8 = match near {
+            Ok(0) if base & 7 != 5 => 0,
+            Ok(_) => 1,
+            Err(_) => 2,
+        };
+        if place.index.is_some() || base & 7 == 4 {
+            self.asm.push(form << 6 | (reg & 7) << 3 | 4);
+            self.asm.push(shift << 6 | (index & 7) << 3 | base & 7);
+        } else {
+            self.asm.push(form << 6 | (reg & 7) << 3 | base & 7);
+        }
+        match (form, near) {
+            (0, _) => {}
+            (_, Ok(near)) => self.asm.push_i8(near),
+            (_, Err(_)) => self.asm.push_i32(off),
+        }
+    }
+
+    /// The immediate of an instruction for operands of this size: the low bytes, of 64 bits those that are sign-extended.
+    fn immediate(&mut self, size: Size, imm: i32) {
+        match size {
+            Size::B => self.asm.push_i8(imm as i8),
+            Size::H => self.asm.push_i16(imm as i16),
+            Size::W | Size::Dw => self.asm.push_i32(imm),
+        }
+    }
+
+    /// One of the eight operations that share their opcodes, by its field, on memory.
+    fn group1(&mut self, size: Size, field: u8, place: Place, operand: Operand) {
+        match operand {
+            Operand::Reg(reg) => self.with_memory(Opcode::sized(size, field << 3 | 1), regs::of(reg), place),
+            Operand::Imm(imm) if size == Size::B => {
+                self.with_memory(Opcode::field(size, 0x81), field, place);
+                self.asm.push_i8(imm as i8);
+            }
+            Operand::Imm(imm) => match i8::try_from(imm) {
+                Ok(imm) => {
+                    self.with_memory(Opcode::field(size, 0x83), field, place);
+                    self.asm.push_i8(imm);
+                }
+                Err(_) => {
+                    self.with_memory(Opcode::field(size, 0x81), field, place);
+                    self.immediate(size, imm);
+                }
+            },
+        }
+    }
+
+    pub(super) fn emit_load(&mut self, size: Size, signed: bool, dst: Reg, base: Reg, off: i32) {
+        self.emit_load_from(size, signed, dst, plain(base, off));
+    }
+
+    pub(super) fn emit_load_from(&mut self, size: Size, signed: bool, dst: Reg, at: Address) {
+        let opcode = match (size, signed) {
+            (Size::B, false) => Opcode::extending(Size::W, 0xb6),
+            (Size::H, false) => Opcode::extending(Size::W, 0xb7),
+            (Size::B, true) => Opcode::extending(Size::Dw, 0xbe),
+            (Size::H, true) => Opcode::extending(Size::Dw, 0xbf),
+            (Size::W, true) => Opcode::sized(Size::Dw, 0x63),
+            (Size::W | Size::Dw, _) => Opcode::sized(size, 0x8b),
+        };
+        self.with_memory(opcode, regs::of(dst), at.into());
     }
 
     pub(super) fn emit_store(&mut self, size: Size, base: Reg, off: i32, src: Operand) {
-        let b = regs::of(base);
-        match (size, src) {
-            (Size::B, Operand::Reg(src)) => with_mem!(self, b, off, [mov BYTE], [, Rb(regs::of(src))]),
-            (Size::H, Operand::Reg(src)) => with_mem!(self, b, off, [mov WORD], [, Rw(regs::of(src))]),
-            (Size::W, Operand::Reg(src)) => with_mem!(self, b, off, [mov DWORD], [, Rd(regs::of(src))]),
-            (Size::Dw, Operand::Reg(src)) => with_mem!(self, b, off, [mov QWORD], [, Rq(regs::of(src))]),
-            // Stores keep the low bytes of the immediate.
-            (Size::B, Operand::Imm(imm)) => with_mem!(self, b, off, [mov BYTE], [, BYTE imm as i8]),
-            (Size::H, Operand::Imm(imm)) => with_mem!(self, b, off, [mov WORD], [, WORD imm as i16]),
-            (Size::W, Operand::Imm(imm)) => with_mem!(self, b, off, [mov DWORD], [, DWORD imm]),
-            (Size::Dw, Operand::Imm(imm)) => with_mem!(self, b, off, [mov QWORD], [, DWORD imm]),
+        self.emit_store_to(size, plain(base, off), src);
+    }
+
+    pub(super) fn emit_store_to(&mut self, size: Size, at: Address, src: Operand) {
+        match src {
+            Operand::Reg(src) => self.with_memory(Opcode::sized(size, 0x89), regs::of(src), at.into()),
+            Operand::Imm(imm) => {
+                self.with_memory(Opcode::field(size, 0xc7), 0, at.into());
+                self.immediate(size, imm);
+            }
         }
     }
 
-    pub(super) fn emit_load_indexed(&mut self, size: Size, signed: bool, dst: Reg, at: Indexed) {
-        let d = regs::of(dst);
-        match (size, signed) {
-            (Size::B, false) => with_index!(self, at, [movzx Rd(d), BYTE], []),
-            (Size::H, false) => with_index!(self, at, [movzx Rd(d), WORD], []),
-            (Size::W, false) => with_index!(self, at, [mov Rd(d), DWORD], []),
-            (Size::B, true) => with_index!(self, at, [movsx Rq(d), BYTE], []),
-            (Size::H, true) => with_index!(self, at, [movsx Rq(d), WORD], []),
-            (Size::W, true) => with_index!(self, at, [movsxd Rq(d), DWORD], []),
-            (Size::Dw, _) => with_index!(self, at, [mov Rq(d), QWORD], []),
+    pub(super) fn emit_update(&mut self, size: Size, op: AluOp, at: Address, src: Operand) {
+        let field = match op {
+            AluOp::Or => 1,
+            AluOp::And => 4,
+            AluOp::Sub => 5,
+            AluOp::Xor => 6,
+            // There are no others in this step.
+            AluOp::Add
+            | AluOp::Mul
+            | AluOp::Div
+            | AluOp::SDiv
+            | AluOp::Mod
+            | AluOp::SMod
+            | AluOp::Lsh
+            | AluOp::Rsh
+            | AluOp::Arsh => 0,
+        };
+        self.group1(size, field, at.into(), src);
+    }
+
+    /// Sets the flags to those of the comparison of memory with the operand.
+    pub(super) fn compare_memory(&mut self, size: Size, op: CmpOp, at: Address, rhs: Operand) {
+        match (op, rhs) {
+            (CmpOp::Set, Operand::Reg(rhs)) => self.with_memory(Opcode::sized(size, 0x85), regs::of(rhs), at.into()),
+            (CmpOp::Set, Operand::Imm(imm)) => {
+                self.with_memory(Opcode::field(size, 0xf7), 0, at.into());
+                self.immediate(size, imm);
+            }
+            _ => self.group1(size, 7, at.into(), rhs),
         }
     }
 
-    pub(super) fn emit_store_indexed(&mut self, size: Size, at: Indexed, src: Operand) {
-        match (size, src) {
-            (Size::B, Operand::Reg(src)) => with_index!(self, at, [mov BYTE], [, Rb(regs::of(src))]),
-            (Size::H, Operand::Reg(src)) => with_index!(self, at, [mov WORD], [, Rw(regs::of(src))]),
-            (Size::W, Operand::Reg(src)) => with_index!(self, at, [mov DWORD], [, Rd(regs::of(src))]),
-            (Size::Dw, Operand::Reg(src)) => with_index!(self, at, [mov QWORD], [, Rq(regs::of(src))]),
-            // Stores keep the low bytes of the immediate.
-            (Size::B, Operand::Imm(imm)) => with_index!(self, at, [mov BYTE], [, BYTE imm as i8]),
-            (Size::H, Operand::Imm(imm)) => with_index!(self, at, [mov WORD], [, WORD imm as i16]),
-            (Size::W, Operand::Imm(imm)) => with_index!(self, at, [mov DWORD], [, DWORD imm]),
-            (Size::Dw, Operand::Imm(imm)) => with_index!(self, at, [mov QWORD], [, DWORD imm]),
+    /// In steps of 16 bytes, of which the last may overlap the one before.
+    pub(super) fn emit_zero(&mut self, base: Reg, off: i32, bytes: u32) {
+        emit!(self, pxor xmm0, xmm0);
+        let last = bytes as i32 - 16;
+        for from in (0..last).step_by(16).chain([last]) {
+            self.with_memory(Opcode::extending(Size::W, 0x11), 0, plain(base, off + from).into());
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::JitError;
 use crate::guards::Budget;
 use crate::opt::Chosen;
 use crate::symbols::Unwind;
-use crate::target::{Array, Callee, Frame, Indexed, Target};
+use crate::target::{Address, Array, Callee, Frame, Target};
 
 /// One instruction or several, in Intel's syntax.
 macro_rules! emit {
@@ -179,15 +179,27 @@ impl Target for X64 {
 
     fn load_swapped(&mut self, size: Size, dst: Reg, base: Reg, off: i32) {
         self.emit_load(size, false, dst, base, off);
-        self.emit_endian(EndianOp::Swap, size, dst);
+        match size {
+            // The load has cleared the other bytes.
+            Size::H => emit!(self, rol Rw(regs::of(dst)), 8),
+            Size::B | Size::W | Size::Dw => self.emit_endian(EndianOp::Swap, size, dst),
+        }
     }
 
-    fn load_indexed(&mut self, size: Size, signed: bool, dst: Reg, at: Indexed) {
-        self.emit_load_indexed(size, signed, dst, at);
+    fn load_indexed(&mut self, size: Size, signed: bool, dst: Reg, at: Address) {
+        self.emit_load_from(size, signed, dst, at);
     }
 
-    fn store_indexed(&mut self, size: Size, at: Indexed, src: Operand) {
-        self.emit_store_indexed(size, at, src);
+    fn store_indexed(&mut self, size: Size, at: Address, src: Operand) {
+        self.emit_store_to(size, at, src);
+    }
+
+    fn update(&mut self, size: Size, op: AluOp, at: Address, src: Operand) {
+        self.emit_update(size, op, at, src);
+    }
+
+    fn zero(&mut self, base: Reg, off: i32, bytes: u32) {
+        self.emit_zero(base, off, bytes);
     }
 
     fn atomic(&mut self, op: AtomicOp, width: Width, base: Reg, off: i32, src: Reg) {
@@ -209,6 +221,11 @@ impl Target for X64 {
 
     fn branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: DynamicLabel) {
         self.emit_branch(width, op, lhs, rhs, target);
+    }
+
+    fn branch_loaded(&mut self, size: Size, op: CmpOp, at: Address, rhs: Operand, target: DynamicLabel) {
+        self.compare_memory(size, op, at, rhs);
+        self.jump_if(op, target);
     }
 
     fn select_unless(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, dst: Reg, value: Chosen) {

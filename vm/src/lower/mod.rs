@@ -68,6 +68,8 @@ pub struct Lowered {
     pub subprogs: Vec<Subprog>,
     /// Helpers that are called; `Op::CallHelper` is an index into this.
     pub helpers: Vec<HelperId>,
+    /// For each operation the memory that it accesses, over all paths; empty if nobody proved anything.
+    pub regions: Vec<Region>,
     /// What `link` fills in.
     pub fixups: Vec<Fixup>,
     /// Calls of `bpf_map_lookup_elem` that always use the same map: operation and map, in the order of operations.
@@ -207,6 +209,7 @@ impl<'a> Lowering<'a> {
             slots: Vec::new(),
             subprogs: Vec::new(),
             helpers: Vec::new(),
+            regions: Vec::new(),
             fixups: Vec::new(),
             lookups: Vec::new(),
         };
@@ -251,6 +254,10 @@ impl<'a> Lowering<'a> {
         self.op_at.push(self.out.ops.len() as Target);
         self.set_targets();
         self.set_subprogs();
+        if let Some((facts, _)) = self.proof {
+            let region = |slot: &u32| facts.insns.get(*slot as usize).map_or(Region::None, |insn| insn.region);
+            self.out.regions = self.out.slots.iter().map(region).collect();
+        }
         Ok(self.out)
     }
 

@@ -62,7 +62,8 @@ fn sequences_compute_what_eval_says() {
 /// Divisors that take each form of the multiplication that stands for a division, in every register.
 #[test]
 fn divisions_by_constants_compute_what_eval_says() {
-    let divisors = (2..70).chain([100, 641, 1000, 1_000_003, 6_700_417, 0x7fff_fffe, i32::MAX, i32::MIN, -2, -7, -1000]);
+    let divisors =
+        (2..70).chain([100, 641, 1000, 1_000_003, 6_700_417, 0x7fff_fffe, i32::MAX, i32::MIN, -2, -7, -1000]);
     let ops = divisors.flat_map(|imm| [AluOp::Div, AluOp::Mod].map(|op| (op, Operand::Imm(imm))));
     let ops: Vec<_> = ops.flat_map(|(op, src)| WIDTHS.map(|width| (op, width, src))).collect();
     for cpu in cpus() {

@@ -171,7 +171,7 @@ fn run_functions(functions: &[&[Op]], stack: u32, ctx: u64, log: &mut Log) -> u6
         may_goto_budget: 10,
     };
     let done = assemble_for(
-        &Unit { slots: &[], ops: &ops, functions: &ranges, lookups: &[], runtime, joined: true },
+        &Unit { slots: &[], ops: &ops, functions: &ranges, lookups: &[], regions: &[], runtime, joined: true },
         this_cpu(),
     )
     .unwrap();
@@ -324,6 +324,7 @@ fn array_lookups() {
                 let lookups = [(1, Lookup::Array(Array { base, stride, entries }))];
                 let unit = Unit {
                     slots: &[],
+                    regions: &[],
                     ops: &ops,
                     functions: &functions,
                     lookups: &lookups,
@@ -357,6 +358,7 @@ fn percpu_array_lookups() {
             ops: &ops,
             functions: &functions,
             lookups: &lookups,
+            regions: &[],
             runtime: no_runtime(&[]),
             joined: true,
         };
@@ -385,10 +387,10 @@ fn lookups_by_call() {
     let map = 0x1234_5678_9abc;
     let lookups = [(2, Lookup::Call { map, callee: Callee(found as *const () as usize) })];
     let unit = Unit {
-        slots: &[],
         ops: &ops,
         functions: &functions,
         lookups: &lookups,
+        regions: &[],
         runtime: no_runtime(&[]),
         joined: true,
     };

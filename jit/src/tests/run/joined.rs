@@ -4,7 +4,7 @@
 use super::*;
 use crate::opt::{self, Step};
 
-const BYTES: usize = 64;
+const BYTES: usize = 192;
 
 /// Random numbers: the same on every run.
 struct Random(u64);
@@ -35,6 +35,8 @@ const NUMBERS: [Reg; 4] = [Reg::R0, Reg::R1, Reg::R2, Reg::R3];
 const ADDRESSES: [Reg; 2] = [Reg::R4, Reg::R5];
 const INDEXES: [Reg; 2] = [Reg::R7, Reg::R8];
 const MEMORY: Reg = Reg::R6;
+/// An index that is shifted.
+const SCALED: Reg = Reg::R9;
 
 fn alu(width: Width, op: AluOp, dst: Reg, src: Operand) -> Op {
     Op::Alu { width, op, dst, src }
@@ -128,6 +130,12 @@ fn access(random: &mut Random) -> Vec<Op> {
     if random.chance(2) {
         ops.remove(1);
     }
+    if random.chance(2) {
+        ops = scaled(random, at, index);
+    }
+    if random.chance(4) {
+        ops.extend(update(random, size, at, off, number));
+    }
     for _ in 0..=random.below(2) {
         ops.push(match random.below(3) {
             0 => Op::Store { size, base: at, off, src: Operand::Reg(random.of(&[number, index, at])) },
@@ -145,6 +153,112 @@ fn access(random: &mut Random) -> Vec<Op> {
     ops
 }
 
+/// An address with an index that is shifted.
+fn scaled(random: &mut Random, at: Reg, index: Reg) -> Vec<Op> {
+    let shift = alu(Width::W64, AluOp::Lsh, SCALED, Operand::Imm(random.of(&[1, 2, 3])));
+    let start = copy(random.of(&WIDTHS), SCALED, index);
+    let address = copy(Width::W64, at, MEMORY);
+    match random.below(3) {
+        0 => vec![start, shift, address, alu(Width::W64, AluOp::Add, at, Operand::Reg(SCALED))],
+        1 => {
+            vec![start, shift, alu(Width::W64, AluOp::Add, SCALED, Operand::Reg(MEMORY)), copy(Width::W64, at, SCALED)]
+        }
+        _ => {
+            let small = alu(Width::W64, AluOp::And, SCALED, Operand::Imm(7));
+            vec![start, small, shift, address, alu(Width::W64, AluOp::Add, at, Operand::Reg(SCALED))]
+        }
+    }
+}
+
+/// A load, an operation and a store of one place, or nearly.
+fn update(random: &mut Random, size: Size, at: Reg, off: i32, number: Reg) -> Vec<Op> {
+    let src = if random.chance(2) { Operand::Reg(random.of(&NUMBERS)) } else { Operand::Imm(random.of(&IMMS)) };
+    let op = random.of(&[AluOp::Add, AluOp::Sub, AluOp::And, AluOp::Or, AluOp::Xor, AluOp::Mul]);
+    let elsewhere = if random.chance(12) { 1 } else { 0 };
+    let mut ops = vec![
+        Op::Load { size, signed: false, dst: number, base: at, off },
+        alu(random.of(&WIDTHS), op, number, src),
+        Op::Store { size, base: at, off: off + elsewhere, src: Operand::Reg(number) },
+    ];
+    if random.chance(2) {
+        // Nobody needs the sum any more.
+        ops.push(Op::Mov { width: Width::W64, dst: number, src: Operand::Imm(1) });
+    }
+    ops
+}
+
+/// The bytes of a number, stored one by one in some order, now and then wrongly.
+fn scattered(random: &mut Random) -> Vec<Op> {
+    let (number, part) = (random.of(&NUMBERS), random.of(&NUMBERS));
+    let size = random.of(&[Size::B, Size::B, Size::H, Size::W]);
+    let step = size.bytes() as i32;
+    let count = random.of(&[2, 4, 8]).min(8 / step);
+    let start = random.below(BYTES as u64 - 32) as i32;
+    let mut places: Vec<i32> = (0..count).collect();
+    for at in (1..places.len()).rev() {
+        places.swap(at, random.below(at as u64 + 1) as usize);
+    }
+    let swap = random.chance(3);
+    let mut ops = Vec::new();
+    for place in places {
+        let shift = 8 * step * place;
+        let off = if swap { (count - 1 - place) * step } else { place * step };
+        let src = if shift == 0 && random.chance(2) {
+            number
+        } else {
+            ops.push(copy(Width::W64, part, number));
+            let width = if shift < 32 { random.of(&WIDTHS) } else { Width::W64 };
+            ops.push(alu(width, AluOp::Rsh, part, Operand::Imm(if random.chance(40) { 8 } else { shift })));
+            part
+        };
+        ops.push(Op::Store { size, base: MEMORY, off: start + off, src: Operand::Reg(src) });
+        if random.chance(20) {
+            ops.extend(noise(random));
+        }
+    }
+    if random.chance(3) {
+        ops.insert(0, Op::Endian { op: EndianOp::Swap, size: random.of(&[Size::W, Size::Dw]), dst: number });
+    }
+    ops
+}
+
+/// Neighbouring zeros.
+fn zeros(random: &mut Random) -> Vec<Op> {
+    let number = random.of(&NUMBERS);
+    let size = random.of(&[Size::W, Size::Dw]);
+    let step = size.bytes() as i32;
+    let start = random.below(32) as i32;
+    let mut ops = vec![Op::Mov { width: random.of(&WIDTHS), dst: number, src: Operand::Imm(0) }];
+    for place in 0..=random.below(9) as i32 {
+        let place = if random.chance(20) { place + 1 } else { place };
+        let src = if random.chance(3) { Operand::Imm(0) } else { Operand::Reg(number) };
+        ops.push(Op::Store { size, base: MEMORY, off: start + place * step, src });
+        if random.chance(20) {
+            ops.extend(noise(random));
+        }
+    }
+    if random.chance(2) {
+        ops[1..].reverse();
+    }
+    ops
+}
+
+/// A branch on what was loaded for it.
+fn loaded(random: &mut Random) -> Vec<Op> {
+    let (number, other) = (random.of(&NUMBERS), random.of(&NUMBERS));
+    let (size, width) =
+        random.of(&[(Size::B, Width::W32), (Size::B, Width::W64), (Size::W, Width::W32), (Size::Dw, Width::W64)]);
+    let imms = [0, 1, 7, 128, 255, 256, -1];
+    let rhs = if random.chance(3) { Operand::Reg(other) } else { Operand::Imm(random.of(&imms)) };
+    vec![
+        Op::Load { size, signed: false, dst: number, base: MEMORY, off: random.below(56) as i32 },
+        Op::Branch { width, op: random.of(CmpOp::ALL), lhs: number, rhs, target: 0 },
+        // What was loaded is not needed behind it.
+        Op::Mov { width: Width::W64, dst: number, src: Operand::Reg(other) },
+        Op::Mov { width: Width::W64, dst: number, src: Operand::Imm(3) },
+    ]
+}
+
 /// A branch around one operation; its target is set when it stands.
 fn choice(random: &mut Random) -> Vec<Op> {
     let (lhs, dst, other) = (random.of(&NUMBERS), random.of(&NUMBERS), random.of(&NUMBERS));
@@ -160,10 +274,13 @@ fn choice(random: &mut Random) -> Vec<Op> {
 fn sequence(random: &mut Random) -> Vec<Op> {
     let mut numbers: Vec<Op> = Vec::new();
     for _ in 0..=random.below(3) {
-        numbers.extend(match random.below(6) {
+        numbers.extend(match random.below(10) {
             0 | 1 => rotation(random),
             2 | 3 => bytes(random),
             4 => extension(random),
+            5 | 6 => scattered(random),
+            7 => zeros(random),
+            8 => loaded(random),
             _ => noise(random),
         });
         numbers.extend(noise(random));
@@ -181,9 +298,13 @@ fn sequence(random: &mut Random) -> Vec<Op> {
         }
     }
     let end = ops.len() as u32;
+    // What makes an address is not jumped over.
+    let number = |op: &Op| opt::writes(*op).is_none_or(|reg| NUMBERS.contains(&reg));
+    let skipped: Vec<bool> = ops.iter().map(number).collect();
     for (at, op) in ops.iter_mut().enumerate() {
         if let Op::Branch { target, .. } = op {
-            *target = (at as u32 + if random.chance(10) { 3 } else { 2 }).min(end);
+            let far = random.chance(10) && skipped.get(at + 2).copied().unwrap_or(false);
+            *target = (at as u32 + if far { 3 } else { 2 }).min(end);
         }
     }
     ops
@@ -216,7 +337,7 @@ fn check(ops: &[Op], cpu: Cpu, random: &mut Random) {
     for address in ADDRESSES {
         before[address.index()] = real;
     }
-    for index in INDEXES {
+    for index in INDEXES.into_iter().chain([SCALED]) {
         before[index.index()] = random.below(16);
     }
     let mut want = [0; 11];
@@ -235,7 +356,7 @@ fn check(ops: &[Op], cpu: Cpu, random: &mut Random) {
 #[test]
 fn joined_operations_do_what_each_would() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let mut seen = [0u32; 8];
+    let mut seen = [0u32; 11];
     for _ in 0..60_000 {
         let ops = sequence(&mut random);
         for cpu in cpus() {
@@ -247,11 +368,18 @@ fn joined_operations_do_what_each_would() {
     assert!(seen.iter().all(|count| *count > 200), "{seen:?}");
 }
 
-fn count(ops: &[Op], seen: &mut [u32; 8]) {
+fn count(ops: &[Op], seen: &mut [u32; 11]) {
     let around = around(ops);
     let functions = [Function { start: 0, end: around.len() as u32, stack: 512 }];
-    let unit =
-        Unit { slots: &[], ops: &around, functions: &functions, lookups: &[], runtime: no_runtime(&[]), joined: true };
+    let unit = Unit {
+        slots: &[],
+        ops: &around,
+        functions: &functions,
+        lookups: &[],
+        regions: &regions(&around),
+        runtime: no_runtime(&[]),
+        joined: true,
+    };
     for step in opt::steps(&unit) {
         let kind = match step {
             Step::Plain => continue,
@@ -263,6 +391,9 @@ fn count(ops: &[Op], seen: &mut [u32; 8]) {
             Step::LoadIndexed { .. } => 5,
             Step::StoreIndexed { .. } => 6,
             Step::SelectUnless { .. } => 7,
+            Step::Update { .. } => 8,
+            Step::Zero { .. } => 9,
+            Step::BranchLoaded { .. } => 10,
         };
         seen[kind] += 1;
     }

@@ -193,7 +193,7 @@ fn model(op: Op, regs: &mut [u64; 11], mem: &mut Memory<'_>, real: u64) {
 
 /// The registers that an operation reads, to try values in.
 fn inputs(op: Op) -> Vec<Reg> {
-    crate::compile::reads(op).into_iter().flatten().filter(|reg| *reg != Reg::FP).collect()
+    crate::opt::reads(op).into_iter().flatten().filter(|reg| *reg != Reg::FP).collect()
 }
 
 /// A register file in which every register has another value.
