@@ -160,7 +160,8 @@ fn parsed(frame: &[u8], packet: &[u8]) -> u32 {
 }
 
 pub(crate) fn helper_calls(_: &[u8]) -> u32 {
-    fold((0..1000).map(|i| u64::from(crate::engine::RANDOM ^ i)).sum())
+    let mut state = crate::engine::SEED;
+    fold((0..1000).map(|i| u64::from(crate::engine::next_random(&mut state) ^ i)).sum())
 }
 
 pub(crate) fn array_map(packet: &[u8]) -> u32 {

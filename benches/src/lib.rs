@@ -21,7 +21,7 @@
 //! Peers get the same instructions, with two differences. A context of theirs holds 64-bit addresses, so the two loads of
 //! `data` and `data_end` are 64 bits wide, which is what ring3's lowering makes of them too. They have no maps, so the address that
 //! ring3 puts in for a map is that of a map of ring3 as well, and `bpf_map_lookup_elem` and `bpf_map_update_elem` are functions around
-//! the same look-up. Random numbers are the same for all. Programs with atomic operations, or with helpers other than these, are
+//! the same look-up. Random numbers are the same for all, from a generator with a state. Programs with atomic operations, or with helpers other than these, are
 //! measured on ring3 alone.
 //!
 //! `rbpf`'s interpreter checks each access; it is allowed all memory, so that it need not search where values are. What else

@@ -1,13 +1,14 @@
 //! A workload as peers get it, and `rbpf`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rbpf::EbpfVmMbuff;
 use ring3_isa::{Callee, Code, Endianness, Insn, Operand, Size, Wide, Width};
 use ring3_verifier::{Region, VerifiedProgram};
 use ring3_vm::maps::{self, Map};
 
-use crate::engine::RANDOM;
+use crate::engine::{SEED, next_random};
 
 /// Helpers that are comparable: `bpf_map_lookup_elem`, `bpf_map_update_elem` and `bpf_get_prandom_u32`.
 pub(crate) const LOOKUP: i32 = 1;
@@ -134,8 +135,15 @@ pub(crate) fn update(map: u64, key: u64, value: u64, flags: u64, _: u64) -> u64 
     }
 }
 
+/// What the peers' random numbers come from: their helpers get nothing that could hold it. Each run starts with the seed.
+static RANDOM: AtomicU64 = AtomicU64::new(SEED);
+
 pub(crate) fn prandom(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
-    RANDOM.into()
+    // Loads and stores of their own, as one thread measures.
+    let mut state = RANDOM.load(Ordering::Relaxed);
+    let number = next_random(&mut state);
+    RANDOM.store(state, Ordering::Relaxed);
+    number.into()
 }
 
 /// A machine with the program loaded; machine code is made by `jit_compile` of the result.
@@ -161,8 +169,9 @@ impl Input {
         Input { packet: packet.to_vec(), context: [0; 16] }
     }
 
-    /// Writes the addresses into the context, as ring3 does before each run.
+    /// Writes the addresses into the context, as ring3 does before each run, and starts the random numbers.
     pub(crate) fn refresh(&mut self) {
+        RANDOM.store(SEED, Ordering::Relaxed);
         let range = self.packet.as_ptr_range();
         self.context[..8].copy_from_slice(&(range.start as u64).to_ne_bytes());
         self.context[8..].copy_from_slice(&(range.end as u64).to_ne_bytes());

@@ -8,7 +8,7 @@ use crate::JitError;
 use crate::guards::{Blinder, Budget, Guards};
 use crate::opt::{self, Step, reads, writes};
 use crate::symbols::Unwind;
-use crate::target::{Callee, Frame, Lookup, Target};
+use crate::target::{Callee, Frame, Shortcut, Target};
 
 /// Operations that a program may have: 1,000,000 instructions of the verifier's limit, with room for what lowering adds.
 const MAX_OPS: usize = 1 << 22;
@@ -53,7 +53,7 @@ pub(crate) struct Unit<'a> {
     /// Tile the operations; the first is the main function. The others may be empty.
     pub(crate) functions: &'a [Function],
     /// Calls of helpers that are done in another way, in the order of operations.
-    pub(crate) lookups: &'a [(u32, Lookup)],
+    pub(crate) lookups: &'a [(u32, Shortcut)],
     /// For each operation the memory that it accesses, as the verifier found it; none where that is not known.
     pub(crate) regions: &'a [Region],
     pub(crate) runtime: Runtime<'a>,
@@ -64,11 +64,11 @@ pub(crate) struct Unit<'a> {
 impl Unit<'_> {
     /// Whether the operation is a call of which nothing is left but a lookup, which reads R2 alone.
     pub(crate) fn is_lookup(&self, op: u32) -> bool {
-        !self.lookups.is_empty() && self.lookup(op).is_some()
+        !self.lookups.is_empty() && self.lookup(op).is_some_and(Shortcut::is_lookup)
     }
 
     /// How the operation looks up.
-    fn lookup(&self, op: u32) -> Option<Lookup> {
+    fn lookup(&self, op: u32) -> Option<Shortcut> {
         if self.runtime.guards.blind.is_some() {
             // Sizes of maps are the program's, too.
             return None;
@@ -373,9 +373,11 @@ impl<T: Target> Walk<'_, T> {
                 let callee = self.unit.runtime.helpers.get(usize::from(helper));
                 let callee = callee.ok_or(JitError::NoCallee { at, what: "helper", number: helper.into() });
                 match self.unit.lookup(at) {
-                    Some(Lookup::Array(array)) => self.target.lookup(array),
-                    Some(Lookup::PerCpu(array, plane)) => self.target.lookup_percpu(array, plane),
-                    Some(Lookup::Call { map, callee }) => self.target.lookup_call(map, callee),
+                    Some(Shortcut::Array(array)) => self.target.lookup(array),
+                    Some(Shortcut::PerCpu(array, plane)) => self.target.lookup_percpu(array, plane),
+                    Some(Shortcut::Call { map, callee }) => self.target.lookup_call(map, callee),
+                    Some(Shortcut::ProcessorId) => self.target.processor_id(),
+                    Some(Shortcut::Random) => self.target.random(*callee?),
                     None => self.target.call_helper(*callee?),
                 }
             }
@@ -424,7 +426,7 @@ fn frame_of(entry: bool, function: &Function, unit: &Unit<'_>) -> Frame {
         }
         frame.uses_stack |= reads(*op).contains(&Some(Reg::FP));
         match op {
-            Op::CallHelper { .. } if matches!(unit.lookup(at), Some(Lookup::Array(_))) => {}
+            Op::CallHelper { .. } if matches!(unit.lookup(at), Some(Shortcut::Array(_))) => {}
             Op::CallHelper { .. } | Op::CallLocal { .. } | Op::LegacyPacket { .. } | Op::TailCall => frame.calls = true,
             Op::MayGoto { .. } => frame.may_goto = Some(unit.runtime.may_goto_budget),
             Op::Alu { .. }

@@ -4,13 +4,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use ring3_vm::lower::Subprog;
-use ring3_vm::{CallHook, Env, Execute, HelperRef, Linked, MAY_GOTO_BUDGET, MapLookup};
+use ring3_vm::{CallHook, Env, Execute, HelperRef, Linked, MAY_GOTO_BUDGET, MapLookup, Op, Simple};
 
 use crate::compile::{Assembled, Function, Runtime, Unit, assemble};
 use crate::exec_mem::ExecMem;
 use crate::guards::{Guards, Options};
 use crate::symbols::Unwind;
-use crate::target::{Array, Callee, Lookup};
+use crate::target::{Array, Callee, Shortcut};
 use crate::x64::X64;
 use crate::{JitError, aarch64, x64};
 
@@ -92,7 +92,7 @@ impl Jit {
 fn emit(linked: &Linked, arch: Arch, options: Options) -> Result<Assembled, JitError> {
     let helpers: Vec<Callee> = linked.helpers().iter().map(callee).collect();
     let functions: Vec<Function> = linked.subprogs().iter().map(function).collect();
-    let lookups: Vec<(u32, Lookup)> = linked.lookups().filter_map(|(op, found)| Some((op, lookup(found)?))).collect();
+    let lookups = shortcuts(linked);
     let runtime = Runtime {
         helpers: &helpers,
         tail_call: Callee(ring3_vm::tail_call as *const () as usize),
@@ -116,6 +116,24 @@ fn emit(linked: &Linked, arch: Arch, options: Options) -> Result<Assembled, JitE
     }
 }
 
+/// Calls that are done in another way, in the order of operations.
+fn shortcuts(linked: &Linked) -> Vec<(u32, Shortcut)> {
+    let mut found: Vec<_> = linked.lookups().filter_map(|(op, found)| Some((op, lookup(found)?))).collect();
+    if linked.helpers().iter().all(|helper| helper.simple.is_none()) {
+        return found;
+    }
+    for (at, op) in (0..).zip(linked.ops()) {
+        let Op::CallHelper { helper } = op else { continue };
+        match linked.helpers().get(usize::from(*helper)).and_then(|helper| helper.simple) {
+            Some(Simple::ProcessorId) => found.push((at, Shortcut::ProcessorId)),
+            Some(Simple::Random) => found.push((at, Shortcut::Random)),
+            None => {}
+        }
+    }
+    found.sort_by_key(|(op, _)| *op);
+    found
+}
+
 fn callee(helper: &HelperRef) -> Callee {
     Callee(helper.func as *const () as usize)
 }
@@ -125,18 +143,18 @@ fn function(subprog: &Subprog) -> Function {
 }
 
 /// `None` where the values are too large for code without a call.
-fn lookup(lookup: MapLookup) -> Option<Lookup> {
+fn lookup(lookup: MapLookup) -> Option<Shortcut> {
     let small = |bytes: usize| i32::try_from(bytes).ok()?.try_into().ok();
     match lookup {
         MapLookup::Array(layout) => {
             let base = layout.base.as_ptr().expose_provenance() as u64;
             let array = Array { base, stride: small(layout.stride)?, entries: layout.entries };
             match small(layout.plane)? {
-                0 => Some(Lookup::Array(array)),
-                plane => Some(Lookup::PerCpu(array, plane)),
+                0 => Some(Shortcut::Array(array)),
+                plane => Some(Shortcut::PerCpu(array, plane)),
             }
         }
-        MapLookup::Call(call) => Some(Lookup::Call {
+        MapLookup::Call(call) => Some(Shortcut::Call {
             map: call.map.expose_provenance() as u64,
             callee: Callee(call.function as *const () as usize),
         }),

@@ -41,15 +41,29 @@ pub(crate) struct Array {
     pub(crate) entries: u32,
 }
 
-/// A lookup in a map that is done without the helper.
+/// What is done without the helper.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Lookup {
+pub(crate) enum Shortcut {
     /// In an array.
     Array(Array),
     /// The same with so many bytes from the values of one CPU to those of the next, less than 2 to the power of 31.
     PerCpu(Array, u32),
     /// `R0 = callee(map, R2)`.
     Call { map: u64, callee: Callee },
+    /// `R0` = the processor of the run.
+    ProcessorId,
+    /// `R0` = the next random number.
+    Random,
+}
+
+impl Shortcut {
+    /// Whether it is a lookup in a map, which reads the key's address and changes no memory.
+    pub(crate) fn is_lookup(self) -> bool {
+        match self {
+            Shortcut::Array(_) | Shortcut::PerCpu(..) | Shortcut::Call { .. } => true,
+            Shortcut::ProcessorId | Shortcut::Random => false,
+        }
+    }
 }
 
 /// `base + (index << shift) + off`, with a shift of 0 to 3.
@@ -144,6 +158,10 @@ pub(crate) trait Target: Sized {
     fn lookup_percpu(&mut self, array: Array, plane: u32);
     /// `R0 = callee(map, R2)`.
     fn lookup_call(&mut self, map: u64, callee: Callee);
+    /// `R0` = the processor that the environment names.
+    fn processor_id(&mut self);
+    /// `R0` = the next number of the environment's generator, or what the helper gives where the host has numbers of its own.
+    fn random(&mut self, callee: Callee);
     /// Calls a function of the program.
     fn call_local(&mut self, function: Self::Label);
     /// `callee(R1, R2, R3, env)`, which gives two words: if the first is not 0, the frame ends with the second as R0.

@@ -205,6 +205,8 @@ pub struct Env<'h> {
     rng: u64,
     /// Sets of bits that iterators go through: those that are too large for the iterator itself.
     bits: Vec<Option<Box<[u64]>>>,
+    /// Whether random numbers come from `rng` alone in this run.
+    own_random: bool,
 }
 
 impl fmt::Debug for Env<'_> {
@@ -240,6 +242,7 @@ impl<'h> Env<'h> {
             stack_start: 0,
             rng: DEFAULT_SEED,
             bits: Vec::new(),
+            own_random: false,
         }
     }
 
@@ -274,6 +277,15 @@ impl<'h> Env<'h> {
         }
     }
 
+    /// Where machine code finds whether random numbers come from the environment's own generator: a byte that is 0 or 1.
+    pub const OWN_RANDOM_OFFSET: usize = std::mem::offset_of!(Env<'static>, own_random);
+
+    /// Where machine code finds the state of that generator: 8 bytes.
+    pub const RANDOM_OFFSET: usize = std::mem::offset_of!(Env<'static>, rng);
+
+    /// What that generator (SplitMix64) adds, and what it multiplies by.
+    pub const RANDOM_CONSTANTS: [u64; 3] = [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb];
+
     /// The CPU of this run.
     pub fn cpu(&self) -> u32 {
         self.cpu
@@ -281,19 +293,23 @@ impl<'h> Env<'h> {
 
     /// The next number of `bpf_get_prandom_u32` (SplitMix64, upper half).
     pub fn prandom_u32(&mut self) -> u32 {
-        if let Some(number) = self.host.prandom_u32() {
+        if !self.own_random
+            && let Some(number) = self.host.prandom_u32()
+        {
             return number;
         }
-        self.rng = self.rng.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let [step, first, second] = Self::RANDOM_CONSTANTS;
+        self.rng = self.rng.wrapping_add(step);
         let mut z = self.rng;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z = (z ^ (z >> 30)).wrapping_mul(first);
+        z = (z ^ (z >> 27)).wrapping_mul(second);
         ((z ^ (z >> 31)) >> 32) as u32
     }
 
     /// Makes ready for a run: what earlier runs left is gone, but for the trace, the clones and the random numbers.
     pub(crate) fn start(&mut self) {
         self.cpu = self.host.cpu();
+        self.own_random = !self.host.gives_random();
         self.redirect = None;
         self.tail_calls = 0;
         self.trap = None;

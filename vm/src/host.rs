@@ -52,6 +52,12 @@ pub trait Host {
         None
     }
 
+    /// Whether `prandom_u32` may ever give a number: asked at the start of each run. Where it does not, engines take numbers from the
+    /// environment's generator without asking, and machine code without a call.
+    fn gives_random(&self) -> bool {
+        true
+    }
+
     /// The CPU that the program runs on; must be less than the number of CPUs that per-CPU maps were made for.
     fn cpu(&mut self) -> u32 {
         0
@@ -85,7 +91,11 @@ pub trait Host {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultHost;
 
-impl Host for DefaultHost {}
+impl Host for DefaultHost {
+    fn gives_random(&self) -> bool {
+        false
+    }
+}
 
 /// Surroundings that are the same each time: a clock that ticks once for each question.
 #[derive(Clone, Debug)]
@@ -115,6 +125,10 @@ impl Host for TestHost {
 
     fn tai_ns(&mut self) -> u64 {
         self.ktime_ns()
+    }
+
+    fn gives_random(&self) -> bool {
+        false
     }
 
     fn cpu(&mut self) -> u32 {

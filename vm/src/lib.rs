@@ -47,8 +47,8 @@ pub use exec::{Execute, MAY_GOTO_BUDGET, PacketLoad, TailCall, budget_used_up, l
 pub use host::{DefaultHost, Host, Task, TestHost};
 pub use interp::{Interp, StateReport, WatchError, Watched};
 pub use link::{
-    CustomHelper, HelperFn, HelperRef, Helpers, Linked, MAX_CUSTOM_HELPERS, MapHandle, MapLookup, link, link_checked,
-    link_unverified,
+    CustomHelper, HelperFn, HelperRef, Helpers, Linked, MAX_CUSTOM_HELPERS, MapHandle, MapLookup, Simple, link,
+    link_checked, link_unverified,
 };
 pub use lower::{Lowered, Op, lower, lower_unverified};
 pub use packet::{HEADROOM, LINEAR, MAX_PACKET, Packet};

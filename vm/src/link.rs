@@ -75,6 +75,17 @@ pub struct HelperRef {
     pub id: HelperId,
     /// What to call.
     pub func: HelperFn,
+    /// What it does, where machine code may do that without the call.
+    pub simple: Option<Simple>,
+}
+
+/// A helper of ring3 that needs no call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Simple {
+    /// `bpf_get_smp_processor_id`: what is at `Env::CPU_OFFSET`.
+    ProcessorId,
+    /// `bpf_get_prandom_u32`: as of `Env::prandom_u32`.
+    Random,
 }
 
 impl fmt::Debug for HelperRef {
@@ -335,10 +346,15 @@ fn helper_ref(id: HelperId, helpers: &Helpers, custom: &mut Vec<CustomHelper>) -
     if let Some(helper) = helpers.custom.get(&id.0) {
         let func = THUNKS.get(custom.len()).ok_or(LinkError::TooManyCustomHelpers { limit: MAX_CUSTOM_HELPERS })?;
         custom.push(Arc::clone(helper));
-        return Ok(HelperRef { id, func: *func });
+        return Ok(HelperRef { id, func: *func, simple: None });
     }
     let missing = || LinkError::NoHelper { id: id.0, name: helper_name(id.0).unwrap_or("unknown").to_owned() };
-    helpers::builtin(id.0).map(|func| HelperRef { id, func }).ok_or_else(missing)
+    let simple = match id.0 {
+        id::GET_SMP_PROCESSOR_ID => Some(Simple::ProcessorId),
+        id::GET_PRANDOM_U32 => Some(Simple::Random),
+        _ => None,
+    };
+    helpers::builtin(id.0).map(|func| HelperRef { id, func, simple }).ok_or_else(missing)
 }
 
 /// A helper of the embedder returns whatever it likes, so its prototype must not promise more than a number, nor the verifier

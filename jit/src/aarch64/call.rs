@@ -70,6 +70,28 @@ impl A64 {
         emit!(self, mov X(X7), x0);
     }
 
+    pub(super) fn emit_processor_id(&mut self) {
+        self.emit_load(Size::W, false, X7, ENV, Env::CPU_OFFSET as i32);
+    }
+
+    /// `Env::prandom_u32`.
+    pub(super) fn emit_random(&mut self, callee: Callee) {
+        let [step, first, second] = Env::RANDOM_CONSTANTS;
+        self.emit_load(Size::B, false, X14, ENV, Env::OWN_RANDOM_OFFSET as i32);
+        emit!(self, cbz w14, >ask);
+        self.emit_load(Size::Dw, false, X14, ENV, Env::RANDOM_OFFSET as i32);
+        self.emit_load_imm(X17, step);
+        emit!(self, add x14, x14, x17);
+        self.store_register(Size::Dw, ENV, Env::RANDOM_OFFSET as i32, X14);
+        self.emit_load_imm(X17, first);
+        emit!(self, eor x14, x14, x14, lsr 30; mul x14, x14, x17);
+        self.emit_load_imm(X17, second);
+        emit!(self, eor x14, x14, x14, lsr 27; mul x14, x14, x17; eor x14, x14, x14, lsr 31; lsr X(X7), x14, 32);
+        emit!(self, b >done; ask:);
+        self.emit_call_helper(callee);
+        emit!(self, done:);
+    }
+
     fn emit_call(&mut self, callee: Callee) {
         self.emit_load_imm(X16, callee.0 as u64);
         emit!(self, blr x16);

@@ -63,7 +63,7 @@ impl A64 {
         self.store_register(size, b, off, s);
     }
 
-    fn store_register(&mut self, size: Size, b: u8, off: i32, s: u8) {
+    pub(super) fn store_register(&mut self, size: Size, b: u8, off: i32, s: u8) {
         let place = self.access(size, off);
         match size {
             Size::B => at!(self, b, place, strb, sturb, W, s),

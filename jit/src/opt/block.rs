@@ -246,9 +246,10 @@ impl Block<'_> {
             let bytes = self.held[reg.index()].bytes;
             if width == Width::W32 { bytes.low(4) } else { bytes }
         };
+        let count = |imm: i32| imm & (width.bits() as i32 - 1);
         let bytes = match (op, src) {
-            (AluOp::Lsh, Operand::Imm(imm)) => operand(dst).shifted(imm),
-            (AluOp::Rsh, Operand::Imm(imm)) => operand(dst).shifted(imm.checked_neg()?),
+            (AluOp::Lsh, Operand::Imm(imm)) => operand(dst).shifted(count(imm)),
+            (AluOp::Rsh, Operand::Imm(imm)) => operand(dst).shifted(-count(imm)),
             (AluOp::And, Operand::Imm(imm)) => operand(dst).masked(i64::from(imm) as u64),
             (AluOp::Or | AluOp::Xor | AluOp::Add, Operand::Reg(src)) => operand(dst).joined(operand(src)),
             _ => None,

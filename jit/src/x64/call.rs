@@ -50,6 +50,25 @@ impl X64 {
         self.emit_call(callee);
     }
 
+    pub(super) fn emit_processor_id(&mut self) {
+        emit!(self, mov eax, [r12 + Env::CPU_OFFSET as i32]);
+    }
+
+    /// `Env::prandom_u32`.
+    pub(super) fn emit_random(&mut self, callee: Callee) {
+        let [step, first, second] = Env::RANDOM_CONSTANTS;
+        emit!(self, cmp BYTE [r12 + Env::OWN_RANDOM_OFFSET as i32], 0; je >ask);
+        self.emit_load_imm(R11, step);
+        emit!(self, add r11, [r12 + Env::RANDOM_OFFSET as i32]; mov [r12 + Env::RANDOM_OFFSET as i32], r11);
+        emit!(self, mov rax, r11; shr rax, 30; xor rax, r11);
+        self.emit_load_imm(R11, first);
+        emit!(self, imul rax, r11; mov r11, rax; shr r11, 27; xor rax, r11);
+        self.emit_load_imm(R11, second);
+        emit!(self, imul rax, r11; mov r11, rax; shr r11, 31; xor rax, r11; shr rax, 32; jmp >done; ask:);
+        self.emit_call_helper(callee);
+        emit!(self, done:);
+    }
+
     fn emit_call(&mut self, callee: Callee) {
         self.emit_indirect_call(callee.0 as u64);
     }

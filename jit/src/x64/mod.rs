@@ -252,6 +252,14 @@ impl Target for X64 {
         self.emit_lookup_call(map, callee);
     }
 
+    fn processor_id(&mut self) {
+        self.emit_processor_id();
+    }
+
+    fn random(&mut self, callee: Callee) {
+        self.emit_random(callee);
+    }
+
     fn call_local(&mut self, function: DynamicLabel) {
         emit!(self, call =>function);
     }

@@ -1,7 +1,7 @@
 //! Calls: helpers, functions of the program, callbacks, tail calls and the old packet loads.
 
 use super::*;
-use crate::target::{Array, Lookup};
+use crate::target::{Array, Shortcut};
 
 /// What helpers of these tests write down.
 #[repr(C)]
@@ -321,7 +321,7 @@ fn array_lookups() {
     for stride in [8, 16, 24, 4096, 40_000] {
         for entries in [1, 2, 127, 128, 0x8000_0000, u32::MAX] {
             for base in [0x1000, 0x7fff_1234_5678] {
-                let lookups = [(1, Lookup::Array(Array { base, stride, entries }))];
+                let lookups = [(1, Shortcut::Array(Array { base, stride, entries }))];
                 let unit = Unit {
                     slots: &[],
                     regions: &[],
@@ -352,7 +352,7 @@ fn percpu_array_lookups() {
     let mut env = vec![0u32; (ring3_vm::Env::CPU_OFFSET + 4).div_ceil(4)];
     for (stride, plane, entries) in [(8, 64, 8), (24, 4096, 127), (40_000, 0x7000_0000, 0x8000_0000)] {
         let base = 0x7fff_1234_5678;
-        let lookups = [(1, Lookup::PerCpu(Array { base, stride, entries }, plane))];
+        let lookups = [(1, Shortcut::PerCpu(Array { base, stride, entries }, plane))];
         let unit = Unit {
             slots: &[],
             ops: &ops,
@@ -385,7 +385,7 @@ fn lookups_by_call() {
     let ops = [mov(Reg::R6, Reg::R1), mov(Reg::R2, Reg::R1), RECORD, add(Reg::R0, Reg::R6), Op::Exit];
     let functions = [Function { start: 0, end: ops.len() as u32, stack: 0 }];
     let map = 0x1234_5678_9abc;
-    let lookups = [(2, Lookup::Call { map, callee: Callee(found as *const () as usize) })];
+    let lookups = [(2, Shortcut::Call { map, callee: Callee(found as *const () as usize) })];
     let unit = Unit {
         ops: &ops,
         functions: &functions,

@@ -297,14 +297,13 @@ fn sequence(random: &mut Random) -> Vec<Op> {
             ops.extend(choice(random));
         }
     }
-    let end = ops.len() as u32;
     // What makes an address is not jumped over.
-    let number = |op: &Op| opt::writes(*op).is_none_or(|reg| NUMBERS.contains(&reg));
-    let skipped: Vec<bool> = ops.iter().map(number).collect();
+    let skippable: Vec<bool> = ops.iter().map(|op| opt::writes(*op).is_none_or(|reg| NUMBERS.contains(&reg))).collect();
     for (at, op) in ops.iter_mut().enumerate() {
         if let Op::Branch { target, .. } = op {
-            let far = random.chance(10) && skipped.get(at + 2).copied().unwrap_or(false);
-            *target = (at as u32 + if far { 3 } else { 2 }).min(end);
+            let wanted = if random.chance(10) { 2 } else { 1 };
+            let skipped = skippable[at + 1..].iter().take(wanted).take_while(|skippable| **skippable).count();
+            *target = (at + 1 + skipped) as u32;
         }
     }
     ops
