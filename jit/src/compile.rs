@@ -102,14 +102,14 @@ pub(crate) fn assemble<T: Target>(unit: &Unit<'_>, mut target: T) -> Result<Asse
         unit,
         target,
         op_labels,
-        loop_heads: loop_heads(unit.ops),
+        entries: entries(unit.ops),
         steps: if unit.joined && unit.runtime.guards.blind.is_none() {
             opt::steps(unit)
         } else {
             vec![Step::Plain; unit.ops.len()]
         },
         blinder: unit.runtime.guards.blind.map(Blinder::new),
-        counted: unit.runtime.guards.budget.map(|budget| Counted { budget, entered: entered(unit.ops), pending: 0 }),
+        counted: unit.runtime.guards.budget.map(|budget| Counted { budget, pending: 0 }),
         function_labels,
         op_offsets: Vec::with_capacity(unit.ops.len() + 1),
         unwinds: Vec::with_capacity(unit.functions.len()),
@@ -133,37 +133,32 @@ pub(crate) fn assemble<T: Target>(unit: &Unit<'_>, mut target: T) -> Result<Asse
     })
 }
 
-/// Where backward jumps lead.
-fn loop_heads(ops: &[Op]) -> Vec<bool> {
-    let mut heads = vec![false; ops.len()];
-    for (at, op) in ops.iter().enumerate() {
-        if let Op::Jump { target } | Op::Branch { target, .. } | Op::MayGoto { target } = op
-            && let Some(head) = heads[..=at].get_mut(*target as usize)
-        {
-            *head = true;
-        }
-    }
-    heads
+/// From where an operation is jumped to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Entry {
+    Nowhere,
+    /// Only from before it.
+    Above,
+    /// From behind it, which makes it the head of a loop.
+    Below,
 }
 
 /// Where jumps lead.
-fn entered(ops: &[Op]) -> Vec<bool> {
-    let mut entered = vec![false; ops.len()];
-    for op in ops {
+fn entries(ops: &[Op]) -> Vec<Entry> {
+    let mut entries = vec![Entry::Nowhere; ops.len()];
+    for (at, op) in ops.iter().enumerate() {
         if let Op::Jump { target } | Op::Branch { target, .. } | Op::MayGoto { target } = op
-            && let Some(at) = entered.get_mut(*target as usize)
+            && let Some(entry) = entries.get_mut(*target as usize)
         {
-            *at = true;
+            *entry = (*entry).max(if *target as usize <= at { Entry::Below } else { Entry::Above });
         }
     }
-    entered
+    entries
 }
 
 /// How operations are counted: as many as are known to be executed together at once.
 struct Counted {
     budget: Budget,
-    /// Operations that jumps lead to.
-    entered: Vec<bool>,
     /// Operations that will have been executed here and are not taken from the budget yet.
     pending: i32,
 }
@@ -196,8 +191,7 @@ struct Walk<'a, T: Target> {
     unit: &'a Unit<'a>,
     target: T,
     op_labels: Vec<T::Label>,
-    /// Operations that something behind them jumps back to.
-    loop_heads: Vec<bool>,
+    entries: Vec<Entry>,
     steps: Vec<Step>,
     function_labels: Vec<T::Label>,
     op_offsets: Vec<u32>,
@@ -225,15 +219,18 @@ impl<T: Target> Walk<'_, T> {
         self.unwinds.push(Unwind { prologue: self.here()? - start, ..T::unwind(&frame) });
         let stop = self.target.label();
         for (at, op) in (function.start..).zip(ops) {
-            if self.counted.as_ref().is_some_and(|counted| counted.entered[at as usize]) {
+            let entry = self.entries[at as usize];
+            if entry != Entry::Nowhere {
                 self.take();
             }
-            if self.loop_heads[at as usize] {
+            if entry == Entry::Below {
                 self.target.align_loop();
             }
             let offset = self.here()?;
             self.op_offsets.push(offset);
-            self.target.place(self.op_labels[at as usize]);
+            if entry != Entry::Nowhere {
+                self.target.place(self.op_labels[at as usize]);
+            }
             self.before(at, *op, stop)?;
             self.step(at, *op, function, &frame)?;
             if let (Some(counted), Op::CallHelper { .. } | Op::CallLocal { .. }) = (&self.counted, op) {

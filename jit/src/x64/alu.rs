@@ -108,6 +108,9 @@ impl X64 {
             AluOp::SDiv => self.divide(Division { width, signed: true, rest: false }, d, src),
             AluOp::SMod => self.divide(Division { width, signed: true, rest: true }, d, src),
         }
+        if matches!(op, AluOp::Add | AluOp::Sub | AluOp::Or | AluOp::And | AluOp::Xor) {
+            self.set_flags(d, width);
+        }
     }
 
     /// `lea` and `imul` have a destination of their own; the others get a copy first, which costs the processor nothing.
@@ -413,26 +416,31 @@ impl X64 {
 
     pub(super) fn emit_mov(&mut self, width: Width, dst: Reg, src: Operand) {
         let d = regs::of(dst);
+        let before = self.asm.offset().0;
         match (width, src) {
-            (Width::W64, Operand::Reg(src)) if src == dst => {}
+            (Width::W64, Operand::Reg(src)) if src == dst => return,
             (Width::W64, Operand::Reg(src)) => emit!(self, mov Rq(d), Rq(regs::of(src))),
             (Width::W32, Operand::Reg(src)) => emit!(self, mov Rd(d), Rd(regs::of(src))),
-            (Width::W64, Operand::Imm(imm)) => self.emit_load_imm(d, i64::from(imm) as u64),
-            (Width::W32, Operand::Imm(imm)) => self.emit_load_imm(d, u64::from(imm as u32)),
+            (Width::W64, Operand::Imm(imm)) => return self.emit_load_imm(d, i64::from(imm) as u64),
+            (Width::W32, Operand::Imm(imm)) => return self.emit_load_imm(d, u64::from(imm as u32)),
         }
+        self.keep_flags(before, d);
     }
 
     /// The shortest instruction for the value.
     pub(super) fn emit_load_imm(&mut self, dst: u8, value: u64) {
+        let before = self.asm.offset().0;
         if value == 0 {
-            emit!(self, xor Rd(dst), Rd(dst));
-        } else if let Ok(value) = u32::try_from(value) {
+            return emit!(self, xor Rd(dst), Rd(dst));
+        }
+        if let Ok(value) = u32::try_from(value) {
             emit!(self, mov Rd(dst), DWORD value as i32);
         } else if let Ok(value) = i32::try_from(value as i64) {
             emit!(self, mov Rq(dst), DWORD value);
         } else {
             emit!(self, mov Rq(dst), QWORD value as i64);
         }
+        self.keep_flags(before, dst);
     }
 
     pub(super) fn emit_mov_sx(&mut self, width: Width, from: Size, dst: Reg, src: Reg) {

@@ -5,19 +5,21 @@ use ring3_isa::{CmpOp, Operand, Reg, Width};
 
 use super::abi::BUDGET_SLOT;
 use super::regs::{self, R11};
-use super::{X64, emit};
+use super::{Flags, X64, emit};
 use crate::opt::Chosen;
 use crate::target::Frame;
 
 impl X64 {
     pub(super) fn emit_branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: DynamicLabel) {
-        self.flags(width, op, lhs, rhs);
-        self.jump_if(op, target);
+        let result = self.flags(width, op, lhs, rhs);
+        self.jump_if(op, result, target);
     }
 
-    /// By the flags of a comparison.
-    pub(super) fn jump_if(&mut self, op: CmpOp, target: DynamicLabel) {
+    /// By the flags of a comparison, or of a result that is compared with 0.
+    pub(super) fn jump_if(&mut self, op: CmpOp, result: bool, target: DynamicLabel) {
         match op {
+            CmpOp::Slt if result => emit!(self, js =>target),
+            CmpOp::Sge if result => emit!(self, jns =>target),
             CmpOp::Eq => emit!(self, je =>target),
             CmpOp::Ne | CmpOp::Set => emit!(self, jne =>target),
             CmpOp::Gt => emit!(self, ja =>target),
@@ -44,7 +46,9 @@ impl X64 {
         let v = match value {
             Chosen::Reg(reg) => regs::of(reg),
             Chosen::Low(reg) => {
+                let before = self.asm.offset().0;
                 emit!(self, mov r11d, Rd(regs::of(reg)));
+                self.keep_flags(before, R11);
                 R11
             }
             Chosen::Number(number) => {
@@ -52,9 +56,11 @@ impl X64 {
                 R11
             }
         };
-        self.flags(width, op, lhs, rhs);
+        let result = self.flags(width, op, lhs, rhs);
         let d = regs::of(dst);
         match op {
+            CmpOp::Slt if result => emit!(self, cmovns Rq(d), Rq(v)),
+            CmpOp::Sge if result => emit!(self, cmovs Rq(d), Rq(v)),
             CmpOp::Eq => emit!(self, cmovne Rq(d), Rq(v)),
             CmpOp::Ne | CmpOp::Set => emit!(self, cmove Rq(d), Rq(v)),
             CmpOp::Gt => emit!(self, cmovbe Rq(d), Rq(v)),
@@ -68,11 +74,33 @@ impl X64 {
         }
     }
 
-    fn flags(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand) {
+    /// True if they are not those of a comparison, but of the register itself, which is compared with 0.
+    fn flags(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand) -> bool {
+        let lhs = regs::of(lhs);
+        let here = Flags { offset: self.asm.offset().0, reg: lhs, width };
+        let by_result = matches!(op, CmpOp::Eq | CmpOp::Ne | CmpOp::Slt | CmpOp::Sge) && rhs == Operand::Imm(0);
+        if by_result && self.flags == Some(here) {
+            return true;
+        }
         if op == CmpOp::Set {
-            self.test(width, regs::of(lhs), rhs);
+            self.test(width, lhs, rhs);
         } else {
-            self.compare(width, regs::of(lhs), rhs);
+            self.compare(width, lhs, rhs);
+        }
+        false
+    }
+
+    /// The flags are those of this result now.
+    pub(super) fn set_flags(&mut self, reg: u8, width: Width) {
+        self.flags = Some(Flags { offset: self.asm.offset().0, reg, width });
+    }
+
+    /// What was emitted since `before` changed this register, and no flags.
+    pub(super) fn keep_flags(&mut self, before: usize, changed: u8) {
+        let offset = self.asm.offset().0;
+        self.flags = self.flags.filter(|flags| flags.offset == before && flags.reg != changed);
+        if let Some(flags) = &mut self.flags {
+            flags.offset = offset;
         }
     }
 

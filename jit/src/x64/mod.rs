@@ -53,13 +53,25 @@ pub(crate) struct X64 {
     features: Features,
     /// What indirect calls go through.
     thunk: Option<DynamicLabel>,
+    /// What the flags tell of, if anything.
+    flags: Option<Flags>,
+}
+
+/// The flags are those of a result, and OF tells nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Flags {
+    /// Behind which byte of code that holds.
+    offset: usize,
+    /// The register of the machine that has the result.
+    reg: u8,
+    width: Width,
 }
 
 impl X64 {
     /// An empty assembler.
     pub(crate) fn new(features: Features) -> X64 {
         // Displacements are relative, so the code does not care where it ends up.
-        X64 { asm: VecAssembler::new(0), features, thunk: None }
+        X64 { asm: VecAssembler::new(0), features, thunk: None, flags: None }
     }
 
     /// The same, whose indirect calls go through a thunk.
@@ -95,6 +107,8 @@ impl Target for X64 {
     }
 
     fn place(&mut self, label: DynamicLabel) {
+        // Whoever comes here from elsewhere has other flags.
+        self.flags = None;
         self.asm.dynamic_label(label);
     }
 
@@ -225,7 +239,7 @@ impl Target for X64 {
 
     fn branch_loaded(&mut self, size: Size, op: CmpOp, at: Address, rhs: Operand, target: DynamicLabel) {
         self.compare_memory(size, op, at, rhs);
-        self.jump_if(op, target);
+        self.jump_if(op, false, target);
     }
 
     fn select_unless(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, dst: Reg, value: Chosen) {

@@ -387,6 +387,7 @@ fn lookups_by_call() {
     let map = 0x1234_5678_9abc;
     let lookups = [(2, Shortcut::Call { map, callee: Callee(found as *const () as usize) })];
     let unit = Unit {
+        slots: &[],
         ops: &ops,
         functions: &functions,
         lookups: &lookups,
