@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use ring3::verifier::Code;
+use ring3::verifier::{Code, Language};
 use serde_json::json;
 
 use crate::Outcome;
@@ -37,7 +37,11 @@ pub fn explain(args: &ExplainArgs, out: &mut Out) -> Result<Outcome, CliError> {
 }
 
 fn as_json(code: Code) -> serde_json::Value {
-    let example = code.example().map(|example| json!({"wrong": example.wrong, "right": example.right}));
+    let example = code.example().map(|example| {
+        let language = language(example.language);
+        json!({"language": language, "wrong": example.wrong, "right": example.right})
+    });
+    let no_example = code.example().err();
     json!({
         "code": code.to_string(),
         "rule": code.slug(),
@@ -45,7 +49,8 @@ fn as_json(code: Code) -> serde_json::Value {
         "title": code.title(),
         "why": code.why(),
         "fix": code.fix(),
-        "example": example,
+        "example": example.ok(),
+        "no_example": no_example,
     })
 }
 
@@ -59,15 +64,28 @@ fn one(code: Code, out: &mut Out) -> Result<(), CliError> {
     paragraph(code.why(), out)?;
     writeln!(out, "\n{}", out.ink(Ink::Strong, "What to do"))?;
     paragraph(code.fix(), out)?;
-    if let Some(example) = code.example() {
-        for (heading, text) in [("Rejected", example.wrong), ("Accepted", example.right)] {
-            writeln!(out, "\n{}", out.ink(Ink::Strong, heading))?;
-            for line in text.lines() {
-                writeln!(out, "{}", format!("    {line}").trim_end())?;
+    match code.example() {
+        Ok(example) => {
+            for (heading, text) in [("Rejected", example.wrong), ("Accepted", example.right)] {
+                writeln!(out, "\n{}", out.ink(Ink::Strong, heading))?;
+                for line in text.lines() {
+                    writeln!(out, "{}", format!("    {line}").trim_end())?;
+                }
             }
+        }
+        Err(why) => {
+            writeln!(out, "\n{}", out.ink(Ink::Strong, "No example"))?;
+            paragraph(why, out)?;
         }
     }
     Ok(())
+}
+
+const fn language(language: Language) -> &'static str {
+    match language {
+        Language::C => "c",
+        Language::Text => "text",
+    }
 }
 
 /// Text broken into lines.

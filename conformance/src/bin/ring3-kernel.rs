@@ -10,7 +10,7 @@ use clap::Parser;
 use ring3_conformance::kernel::corpus::{Absent, Corpus, packages, selftests, tables};
 use ring3_conformance::kernel::report::{self, About};
 use ring3_conformance::kernel::run::{Settings, run};
-use ring3_conformance::kernel::{Entry, hold, html};
+use ring3_conformance::kernel::{Entry, hold, html, logs};
 use ring3_parity::Bounds;
 use serde_json::Value;
 
@@ -56,6 +56,9 @@ struct Args {
     /// Instead of comparing verdicts with the kernel's: with those without pruning.
     #[arg(long, conflicts_with_all = ["accept", "prepare", "recorded"])]
     no_prune: bool,
+    /// Instead of comparing verdicts: whole logs, line by line, of programs that both judge alike.
+    #[arg(long, conflicts_with_all = ["accept", "prepare", "recorded", "states", "no_prune"])]
+    logs: bool,
     /// Instructions that a walk without pruning may process.
     #[arg(long, default_value_t = ring3_verifier::reference::BUDGET)]
     budget: u32,
@@ -94,6 +97,9 @@ fn work(args: &Args) -> Result<ExitCode, Absent> {
     }
     if args.states || args.no_prune {
         return holds(args, &corpora, threads);
+    }
+    if args.logs {
+        return Ok(compare_logs(args, &corpora, threads, &mut about));
     }
     let live = !args.recorded && available(&mut about);
     let bounds = Bounds { time: Duration::from_secs(args.seconds), memory: args.memory << 20 };
@@ -160,6 +166,17 @@ fn holds(args: &Args, corpora: &[Corpus], threads: usize) -> Result<ExitCode, Ab
     print!("{table}");
     println!("parity: {} findings in {} s; {}", table.findings.len(), start.elapsed().as_secs(), path.display());
     Ok(if table.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Compares logs; where the kernel cannot be asked, there is nothing to compare with.
+fn compare_logs(args: &Args, corpora: &[Corpus], threads: usize, about: &mut About) -> ExitCode {
+    if available(about) {
+        let mut sources = hold::sources(corpora);
+        let only = args.only.as_deref().unwrap_or_default();
+        sources.retain(|source| source.is_named(only));
+        print!("{}", logs::compare(&sources, threads, &progress("files and programs read")));
+    }
+    ExitCode::SUCCESS
 }
 
 /// Can the kernel be asked?

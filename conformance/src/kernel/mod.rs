@@ -11,6 +11,7 @@ pub mod check;
 pub mod corpus;
 pub mod hold;
 pub mod html;
+pub mod logs;
 pub mod recorded;
 pub mod report;
 pub mod run;

@@ -18,7 +18,7 @@ use ring3_verifier::{LogLevel, Rejection, VerifiedProgram, verify_watched};
 use ring3_vm::{LinkError, LowerError, WatchError};
 
 pub use report::{Table, table};
-pub use subjects::{Source, Subject, examples, sources, suite};
+pub use subjects::{Here, Source, Subject, examples, sources, suite};
 
 /// Bytes of stack of a thread.
 const STACK: usize = 64 << 20;

@@ -43,15 +43,22 @@ pub enum Source<'a> {
 
 /// What judging takes.
 #[derive(Debug)]
-pub(super) struct Here {
+pub struct Here {
     /// Whose rules hold.
     pub target: Arc<Target>,
     core: Option<Arc<CoreTarget>>,
     values: Option<Arc<KernelValues>>,
 }
 
+impl Default for Here {
+    fn default() -> Here {
+        Here::new()
+    }
+}
+
 impl Here {
-    pub(super) fn new() -> Here {
+    /// The running kernel's rules and types, where there are some.
+    pub fn new() -> Here {
         let kernel = Kernel::open().ok();
         let target = kernel.as_ref().map_or_else(alone, Kernel::target);
         let core = target.btf.clone().map(|btf| Arc::new(CoreTarget::new(btf)));
@@ -103,7 +110,7 @@ impl Source<'_> {
     }
 
     /// Its programs.
-    pub(super) fn subjects(&self, here: &Here) -> Vec<Subject> {
+    pub fn subjects(&self, here: &Here) -> Vec<Subject> {
         match self {
             Source::File(set, path) => of_file(set, path, here),
             Source::Alone(set, raw) => {

@@ -1,97 +1,139 @@
-//! A program for each rule that people meet often, which breaks it, and the same program put right. Each is the body of a file
-//! that includes <linux/bpf.h> and <bpf/bpf_helpers.h>; tests compile them where there is a clang, and judge them.
+//! A program for each rule which breaks it, and the same program put right: in C, the body of a file that includes
+//! <linux/bpf.h> and <bpf/bpf_helpers.h>, or as instructions, where a compiler would not write what breaks the rule. They lie in
+//! `programs/`; tests judge them all (`fuzz/tests/explain.rs`, `cli/tests/explain.rs`).
 
 use crate::diag::codes::Code;
+
+/// What an example is written in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Language {
+    /// C, without includes and licence.
+    C,
+    /// Lines about the program (`type NAME`, `attach NAME`, `section NAME`, `sleepable`, `license none`, `map NAME TYPE KEY VALUE
+    /// ENTRIES`, `functions` if BTF describes them, `kernel-types` if it needs those), an empty line, and instructions.
+    Text,
+}
 
 /// A program that breaks a rule, and its repair.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Example {
-    /// C that is rejected with the code.
+    /// In what it is written.
+    pub language: Language,
+    /// What is rejected with the code.
     pub wrong: &'static str,
-    /// C that is accepted.
+    /// What is accepted.
     pub right: &'static str,
 }
 
-impl Code {
-    /// An example, for rules that people meet often.
-    pub fn example(self) -> Option<Example> {
-        EXAMPLES.iter().find(|(code, ..)| *code == self).map(|(_, wrong, right)| Example { wrong, right })
+impl Example {
+    fn new(language: Language, both: &'static str) -> Example {
+        let (wrong, right) = both.split_once("-- right\n").unwrap_or((both, ""));
+        Example { language, wrong, right }
     }
 }
 
-/// Code, what breaks it, what does not.
-const EXAMPLES: &[(Code, &str, &str)] = &[
-    (
-        Code::NullablePointer,
-        "struct {\n\t__uint(type, BPF_MAP_TYPE_HASH);\n\t__uint(max_entries, 16);\n\t__type(key, __u32);\n\t__type(value, __u64);\n} counts SEC(\".maps\");\n\n\
-                 SEC(\"xdp\")\nint count(struct xdp_md *ctx)\n{\n\t__u32 key = ctx->ingress_ifindex;\n\t__u64 *seen = bpf_map_lookup_elem(&counts, &key);\n\n\
-                 \t*seen += 1;\n\treturn XDP_PASS;\n}",
-        "struct {\n\t__uint(type, BPF_MAP_TYPE_HASH);\n\t__uint(max_entries, 16);\n\t__type(key, __u32);\n\t__type(value, __u64);\n} counts SEC(\".maps\");\n\n\
-                 SEC(\"xdp\")\nint count(struct xdp_md *ctx)\n{\n\t__u32 key = ctx->ingress_ifindex;\n\t__u64 *seen = bpf_map_lookup_elem(&counts, &key);\n\n\
-                 \tif (seen)\n\t\t*seen += 1;\n\treturn XDP_PASS;\n}",
-    ),
-    (
-        Code::PacketBounds,
-        "SEC(\"xdp\")\nint first(struct xdp_md *ctx)\n{\n\t__u8 *data = (void *)(long)ctx->data;\n\n\treturn data[13] == 8 ? XDP_PASS : XDP_DROP;\n}",
-        "SEC(\"xdp\")\nint first(struct xdp_md *ctx)\n{\n\t__u8 *data = (void *)(long)ctx->data;\n\t__u8 *end = (void *)(long)ctx->data_end;\n\n\
-                 \tif (data + 14 > end)\n\t\treturn XDP_DROP;\n\treturn data[13] == 8 ? XDP_PASS : XDP_DROP;\n}",
-    ),
-    (
-        Code::UnboundedIndex,
-        "__u32 table[16];\n\nSEC(\"xdp\")\nint count(struct xdp_md *ctx)\n{\n\ttable[ctx->rx_queue_index]++;\n\treturn XDP_PASS;\n}",
-        "__u32 table[16];\n\nSEC(\"xdp\")\nint count(struct xdp_md *ctx)\n{\n\t__u32 queue = ctx->rx_queue_index;\n\n\tif (queue < 16)\n\t\ttable[queue]++;\n\treturn XDP_PASS;\n}",
-    ),
-    (
-        Code::MapValueBounds,
-        "__u32 table[16];\n\nSEC(\"xdp\")\nint count(struct xdp_md *ctx)\n{\n\t__u32 queue = ctx->rx_queue_index;\n\n\tif (queue <= 16)\n\t\ttable[queue]++;\n\treturn XDP_PASS;\n}",
-        "__u32 table[16];\n\nSEC(\"xdp\")\nint count(struct xdp_md *ctx)\n{\n\t__u32 queue = ctx->rx_queue_index;\n\n\tif (queue < 16)\n\t\ttable[queue]++;\n\treturn XDP_PASS;\n}",
-    ),
-    (
-        Code::UnboundedArithmetic,
-        "__u32 table[16];\n\nSEC(\"xdp\")\nint count(struct xdp_md *ctx)\n{\n\tint queue = ctx->rx_queue_index;\n\n\tif (queue < 16)\n\t\ttable[queue]++;\n\treturn XDP_PASS;\n}",
-        "__u32 table[16];\n\nSEC(\"xdp\")\nint count(struct xdp_md *ctx)\n{\n\t__u32 queue = ctx->rx_queue_index;\n\n\tif (queue < 16)\n\t\ttable[queue]++;\n\treturn XDP_PASS;\n}",
-    ),
-    (
-        Code::ReferenceLeak,
-        "struct {\n\t__uint(type, BPF_MAP_TYPE_RINGBUF);\n\t__uint(max_entries, 4096);\n} events SEC(\".maps\");\n\n\
-                 SEC(\"xdp\")\nint tell(struct xdp_md *ctx)\n{\n\t__u64 *event = bpf_ringbuf_reserve(&events, 8, 0);\n\n\tif (!event)\n\t\treturn XDP_PASS;\n\
-                 \tif (ctx->ingress_ifindex == 3)\n\t\treturn XDP_DROP;\n\t*event = ctx->ingress_ifindex;\n\tbpf_ringbuf_submit(event, 0);\n\treturn XDP_PASS;\n}",
-        "struct {\n\t__uint(type, BPF_MAP_TYPE_RINGBUF);\n\t__uint(max_entries, 4096);\n} events SEC(\".maps\");\n\n\
-                 SEC(\"xdp\")\nint tell(struct xdp_md *ctx)\n{\n\t__u64 *event = bpf_ringbuf_reserve(&events, 8, 0);\n\n\tif (!event)\n\t\treturn XDP_PASS;\n\
-                 \tif (ctx->ingress_ifindex == 3) {\n\t\tbpf_ringbuf_discard(event, 0);\n\t\treturn XDP_DROP;\n\t}\n\t*event = ctx->ingress_ifindex;\n\tbpf_ringbuf_submit(event, 0);\n\treturn XDP_PASS;\n}",
-    ),
-    (
-        Code::NotAPointer,
-        "struct {\n\t__uint(type, BPF_MAP_TYPE_RINGBUF);\n\t__uint(max_entries, 4096);\n} events SEC(\".maps\");\n\n\
-                 SEC(\"xdp\")\nint tell(struct xdp_md *ctx)\n{\n\t__u64 *event = bpf_ringbuf_reserve(&events, 8, 0);\n\n\tif (!event)\n\t\treturn XDP_PASS;\n\
-                 \tbpf_ringbuf_submit(event, 0);\n\t*event = ctx->ingress_ifindex;\n\treturn XDP_PASS;\n}",
-        "struct {\n\t__uint(type, BPF_MAP_TYPE_RINGBUF);\n\t__uint(max_entries, 4096);\n} events SEC(\".maps\");\n\n\
-                 SEC(\"xdp\")\nint tell(struct xdp_md *ctx)\n{\n\t__u64 *event = bpf_ringbuf_reserve(&events, 8, 0);\n\n\tif (!event)\n\t\treturn XDP_PASS;\n\
-                 \t*event = ctx->ingress_ifindex;\n\tbpf_ringbuf_submit(event, 0);\n\treturn XDP_PASS;\n}",
-    ),
-    (
-        Code::InfiniteLoop,
-        "SEC(\"xdp\")\nint wait(struct xdp_md *ctx)\n{\n\tvolatile int rounds = 0;\n\n\twhile (1)\n\t\trounds++;\n\treturn XDP_PASS;\n}",
-        "SEC(\"xdp\")\nint wait(struct xdp_md *ctx)\n{\n\tvolatile int rounds = 0;\n\n\tfor (int i = 0; i < 100; i++)\n\t\trounds++;\n\treturn XDP_PASS;\n}",
-    ),
-    (
-        Code::ReturnRange,
-        "SEC(\"cgroup_skb/egress\")\nint allow(struct __sk_buff *skb)\n{\n\treturn skb->len;\n}",
-        "SEC(\"cgroup_skb/egress\")\nint allow(struct __sk_buff *skb)\n{\n\treturn skb->len < 1500;\n}",
-    ),
-    (
-        Code::ContextAccess,
-        "SEC(\"xdp\")\nint move(struct xdp_md *ctx)\n{\n\tctx->ingress_ifindex = 7;\n\treturn XDP_PASS;\n}",
-        "SEC(\"xdp\")\nint move(struct xdp_md *ctx)\n{\n\treturn bpf_redirect(7, 0);\n}",
-    ),
-    (
-        Code::UnboundedSize,
-        "SEC(\"tc\")\nint copy(struct __sk_buff *skb)\n{\n\tchar buf[64];\n\t__u32 len = skb->len;\n\n\tif (len == 0)\n\t\treturn 0;\n\tbpf_skb_load_bytes(skb, 0, buf, len);\n\treturn buf[0];\n}",
-        "SEC(\"tc\")\nint copy(struct __sk_buff *skb)\n{\n\tchar buf[64];\n\t__u32 len = skb->len;\n\n\tif (len == 0 || len > sizeof(buf))\n\t\treturn 0;\n\tbpf_skb_load_bytes(skb, 0, buf, len);\n\treturn buf[0];\n}",
-    ),
-    (
-        Code::HelperForProgram,
-        "SEC(\"xdp\")\nint load(struct xdp_md *ctx)\n{\n\tchar byte;\n\n\tbpf_skb_load_bytes(ctx, 0, &byte, 1);\n\treturn XDP_PASS;\n}",
-        "SEC(\"xdp\")\nint load(struct xdp_md *ctx)\n{\n\tchar byte;\n\n\tbpf_xdp_load_bytes(ctx, 0, &byte, 1);\n\treturn XDP_PASS;\n}",
-    ),
-];
+macro_rules! examples {
+    ($($code:ident = $kind:ident $what:literal;)*) => {
+        impl Code {
+            /// A program that breaks the rule, and the same one put right; or why there is none.
+            pub fn example(self) -> Result<Example, &'static str> {
+                match self { $(Code::$code => examples!(@ $kind $what)),* }
+            }
+        }
+    };
+    (@ C $file:literal) => { Ok(Example::new(Language::C, include_str!(concat!("programs/", $file)))) };
+    (@ Text $file:literal) => { Ok(Example::new(Language::Text, include_str!(concat!("programs/", $file)))) };
+    (@ None $why:literal) => { Err($why) };
+}
+
+examples! {
+    EmptyProgram = Text "empty-program.txt";
+    ProgramTooLong = None "A program that breaks it has more than a million instructions.";
+    TooManyFunctions = None "A program that breaks it has more than 256 functions.";
+    BadInstruction = Text "bad-instruction.txt";
+    JumpOutOfRange = Text "jump-out-of-range.txt";
+    FallsOffTheEnd = Text "falls-off-the-end.txt";
+    Unreachable = Text "unreachable.txt";
+    JumpIntoWideLoad = Text "jump-into-wide-load.txt";
+    BadFunctionReference = Text "bad-function-reference.txt";
+    LegacyPacketLoad = Text "legacy-packet-load.txt";
+    TailCallNeedsBtf = Text "tail-call-needs-btf.txt";
+    MissingFunctionInfo = Text "missing-function-info.txt";
+    MissingArena = Text "missing-arena.txt";
+    MissingMap = Text "missing-map.txt";
+    DirectValue = Text "direct-value.txt";
+    KernelVariable = Text "kernel-variable.txt";
+    AttachType = Text "attach-type.txt";
+    SleepableType = Text "sleepable-type.txt";
+    MapForProgram = Text "map-for-program.txt";
+    GplOnly = Text "gpl-only.txt";
+    UninitRegister = Text "uninit-register.txt";
+    FramePointer = Text "frame-pointer.txt";
+    DivisionByZero = Text "division-by-zero.txt";
+    ShiftAmount = Text "shift-amount.txt";
+    PointerOperation = Text "pointer-operation.txt";
+    NullableArithmetic = Text "nullable-arithmetic.txt";
+    PointerOffset = Text "pointer-offset.txt";
+    UnboundedArithmetic = C "unbounded-arithmetic.c";
+    FixedPointer = Text "fixed-pointer.txt";
+    NullablePointer = C "nullable-pointer.c";
+    NotAPointer = C "not-a-pointer.c";
+    Misaligned = Text "misaligned.txt";
+    NegativeIndex = Text "negative-index.txt";
+    UnboundedIndex = C "unbounded-index.c";
+    MapValueBounds = C "map-value-bounds.c";
+    MemoryBounds = Text "memory-bounds.txt";
+    PacketBounds = C "packet-bounds.c";
+    ForbiddenAccess = Text "forbidden-access.txt";
+    ContextPointer = Text "context-pointer.txt";
+    ContextAccess = C "context-access.c";
+    MixedPointers = Text "mixed-pointers.txt";
+    AtomicTarget = Text "atomic-target.txt";
+    StackBounds = Text "stack-bounds.txt";
+    StackOffset = Text "stack-offset.txt";
+    StackUninit = Text "stack-uninit.txt";
+    PartialSpill = Text "partial-spill.txt";
+    SpillToCaller = Text "spill-to-caller.txt";
+    SpecialField = C "special-field.c";
+    UnknownHelper = Text "unknown-helper.txt";
+    HelperForProgram = C "helper-for-program.c";
+    KernelFunction = Text "kernel-function.txt";
+    SleepingCall = Text "sleeping-call.txt";
+    ArgumentType = Text "argument-type.txt";
+    PacketArgument = Text "packet-argument.txt";
+    ArgumentOffset = Text "argument-offset.txt";
+    NegativeSize = Text "negative-size.txt";
+    UnboundedSize = C "unbounded-size.c";
+    ZeroSize = Text "zero-size.txt";
+    ConstantArgument = Text "constant-argument.txt";
+    MapForHelper = Text "map-for-helper.txt";
+    ConstantString = Text "constant-string.txt";
+    InnerMapNull = None "Linux looks at the type of the argument first: such a program has R3-4019 (nullable-argument).";
+    CallbackForm = Text "callback-form.txt";
+    StorageFlags = Text "storage-flags.txt";
+    GlobalFunction = C "global-function.c";
+    ReturnedStack = Text "returned-stack.txt";
+    NullableArgument = Text "nullable-argument.txt";
+    ReferenceLeak = C "reference-leak.c";
+    NotAcquired = Text "not-acquired.txt";
+    ManyReferences = Text "many-references.txt";
+    ReturnRange = C "return-range.c";
+    ReturnType = Text "return-type.txt";
+    CallUnderLock = C "call-under-lock.c";
+    LockOrder = Text "lock-order.txt";
+    OpenRegion = Text "open-region.txt";
+    MissingRegion = Text "missing-region.txt";
+    StackObject = Text "stack-object.txt";
+    InfiniteLoop = C "infinite-loop.c";
+    TooComplex = Text "too-complex.txt";
+    TooManyBranches = Text "too-many-branches.txt";
+    CallDepth = Text "call-depth.txt";
+    StackDepth = Text "stack-depth.txt";
+    StackTailCall = Text "stack-tail-call.txt";
+    NoAttachTarget = Text "no-attach-target.txt";
+    TargetArgument = Text "target-argument.txt";
+    StructBounds = Text "struct-bounds.txt";
+    KernelRelease = None "Which programs break it depends on the release that is judged for: `ring3 verify --kernel all` tells.";
+    Stopped = None "It says how long ring3 was allowed to take, and nothing of the program.";
+    Unsupported = None "Linux may accept what ring3 cannot judge: no program is wrong by it.";
+}

@@ -8,7 +8,7 @@ mod origin;
 mod text;
 pub mod words;
 
-pub use examples::Example;
+pub use examples::{Example, Language};
 
 use ring3_isa::{Insn, Operand, Reg};
 use ring3_platform::{Errno, Program};

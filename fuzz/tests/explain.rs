@@ -1,0 +1,129 @@
+//! The programs of `ring3 explain`: each one that is wrong breaks just the rule that it stands for, and is accepted when put
+//! right. Those in C are compiled and judged in `cli/tests/explain.rs`.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ring3_fuzz::case::Case;
+use ring3_isa::{Code as Insns, Symbols};
+use ring3_parity::Kernel;
+use ring3_platform::{AttachType, KfuncRef, License, Program, Target};
+use ring3_verifier::{Code, Language, LogLevel, verify};
+
+/// Names that stand in a text.
+struct Named<'a> {
+    maps: &'a [String],
+    kfuncs: RefCell<Vec<KfuncRef>>,
+}
+
+impl Symbols for Named<'_> {
+    fn helper(&self, name: &str) -> Option<i32> {
+        i32::try_from(ring3_platform::helpers::helper_by_name(name.strip_prefix("bpf_")?)?).ok()
+    }
+
+    fn kfunc(&self, name: &str) -> Option<(i32, i16)> {
+        ring3_platform::kfuncs::kfunc(name)?;
+        let mut kfuncs = self.kfuncs.borrow_mut();
+        let known = kfuncs.iter().position(|known| known.name == name);
+        let id = known.unwrap_or_else(|| {
+            kfuncs.push(KfuncRef { name: name.to_owned(), weak: false });
+            kfuncs.len() - 1
+        });
+        Some((i32::try_from(id).unwrap(), Program::KFUNC_BY_NAME))
+    }
+
+    fn map(&self, name: &str) -> Option<i32> {
+        self.maps.iter().position(|known| known == name).and_then(|at| i32::try_from(at).ok())
+    }
+}
+
+/// A program of an example: lines `type NAME`, `attach NAME`, `sleepable`, `license none`, `functions` (BTF describes them) and
+/// `map ...` as in the cases of this folder, an empty line, and the instructions.
+fn program(text: &str) -> Program {
+    let (head, body) = text.split_once("\n\n").unwrap_or((text.trim_end(), ""));
+    let head: Vec<&str> = head.lines().collect();
+    let has = |what: &str| head.iter().any(|line| *line == what);
+    let of = |what: &str| head.iter().find_map(|line| line.strip_prefix(what));
+    let kept = |line: &&&str| line.starts_with("type ") || line.starts_with("map ");
+    let case: Vec<&str> = head.iter().filter(kept).copied().collect();
+    let case = Case::parse(&format!("{}\nexpect accepted\n\n", case.join("\n"))).unwrap();
+    let mut program = (*case.program).clone();
+    let maps: Vec<String> = program.maps.iter().map(|map| map.name.to_string()).collect();
+    let named = Named { maps: &maps, kfuncs: RefCell::new(Vec::new()) };
+    program.code = match ring3_isa::assemble_with(body, &named) {
+        Ok(code) => code,
+        Err(error) => ring3_fuzz::parity::parse(body.lines()).unwrap_or_else(|_| panic!("{error}: {body}")),
+    };
+    program.kfuncs = named.kfuncs.into_inner();
+    program.attach = of("attach ").map(|name| AttachType::from_name(name).unwrap_or_else(|| panic!("{name}")));
+    program.section = of("section ").unwrap_or_default().to_owned();
+    program.sleepable = has("sleepable");
+    if has("license none") {
+        program.license = License("none".to_owned());
+    }
+    if has("functions") {
+        program.info = Some(Arc::new(ring3_fuzz::program_info(&starts(&program.code)).unwrap()));
+    }
+    program
+}
+
+/// Where functions start: the first slot, and what is called or referred to.
+fn starts(code: &Insns) -> Vec<usize> {
+    use ring3_isa::{Callee, Insn, Wide};
+    let of = |slot: usize| match code.insns()[slot] {
+        Ok(Insn::Call(Callee::Local(off)) | Insn::LoadImm { value: Wide::Func(off), .. }) => {
+            usize::try_from(i64::try_from(slot).unwrap() + 1 + i64::from(off)).ok()
+        }
+        _ => None,
+    };
+    let all: BTreeSet<usize> = (0..code.len()).filter_map(of).chain([0]).collect();
+    all.into_iter().collect()
+}
+
+/// By the kernel's types, where the program needs them.
+fn target(text: &str) -> Arc<Target> {
+    if !text.contains("\nkernel-types\n") {
+        return Arc::default();
+    }
+    Kernel::open().unwrap().target()
+}
+
+/// The code of the rejection, and the message; nothing if the program is accepted.
+fn judged(text: &str) -> Option<(Code, String)> {
+    match verify(Arc::new(program(text)), target(text), LogLevel(0)) {
+        Ok(_) => None,
+        Err(rejection) => Some((rejection.code, rejection.message)),
+    }
+}
+
+#[test]
+fn texts_are_rejected_and_accepted() {
+    let kernel = Kernel::open();
+    if let Err(why) = &kernel {
+        println!("skipped: examples that need the kernel's types: {why}");
+    }
+    let mut judged_here = 0;
+    for code in Code::ALL {
+        let Ok(example) = code.example() else { continue };
+        let needs_types = example.wrong.contains("\nkernel-types\n");
+        if example.language != Language::Text || (needs_types && kernel.is_err()) {
+            continue;
+        }
+        let found = judged(example.wrong);
+        assert!(found.as_ref().is_some_and(|(found, _)| found == code), "{code}: {found:?}\n{}", example.wrong);
+        assert_eq!(judged(example.right), None, "{code}\n{}", example.right);
+        judged_here += 1;
+    }
+    assert!(judged_here > 50, "{judged_here}");
+}
+
+#[test]
+fn every_code_has_an_example_or_a_reason() {
+    let without = Code::ALL.iter().filter_map(|code| code.example().err());
+    assert!(without.clone().all(|why| why.ends_with('.')));
+    assert_eq!(without.count(), 6);
+    for example in Code::ALL.iter().filter_map(|code| code.example().ok()) {
+        assert!(!example.wrong.is_empty() && !example.right.is_empty() && example.wrong != example.right);
+    }
+}
