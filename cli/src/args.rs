@@ -143,7 +143,7 @@ pub enum Command {
 #[derive(Args, Debug)]
 #[command(after_help = VERIFY_EXAMPLES)]
 pub struct VerifyArgs {
-    /// BPF objects, as clang -target bpf -c writes them
+    /// BPF objects, as clang -target bpf -c writes them; - for standard input
     #[arg(value_name = "OBJ", required = true)]
     pub objects: Vec<PathBuf>,
     /// Only the programs of this name

@@ -32,7 +32,7 @@ pub fn dump(args: &DumpArgs, out: &mut Out) -> Result<Outcome, CliError> {
     if args.arch != Machine::Host && args.what != What::Jited {
         return Err(CliError::input("--arch is for 'dump jited'"));
     }
-    let bytes = ring3::read(&args.object, ring3::object::MAX_FILE)?;
+    let bytes = crate::input::bytes(&args.object)?;
     if args.what == What::Btf && is_btf(&bytes) {
         let btf = match &args.base_btf {
             None => Btf::parse(&bytes),

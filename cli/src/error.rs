@@ -47,6 +47,6 @@ impl From<io::Error> for CliError {
 
 impl From<ring3::Error> for CliError {
     fn from(error: ring3::Error) -> CliError {
-        CliError::input(error)
+        CliError::Input(crate::input::told(&error))
     }
 }

@@ -38,7 +38,7 @@ pub fn load(args: &LoadArgs, out: &mut Out) -> Result<Outcome, CliError> {
 
 /// The object with its globals set.
 fn open(args: &LoadArgs) -> Result<Object, CliError> {
-    let mut object = ring3::open(&args.object)?;
+    let mut object = crate::input::object(&args.object)?;
     for setting in &args.set {
         let (path, text) = ring3::text::split_pair(setting).map_err(|e| CliError::Input(format!("--set {e}")))?;
         ring3::set_global(&mut object, path.trim(), text)?;

@@ -13,6 +13,7 @@ mod dump;
 mod error;
 mod explain;
 mod filter;
+mod input;
 mod listing;
 mod load;
 mod output;

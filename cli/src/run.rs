@@ -18,6 +18,7 @@ use crate::args::{EngineArg, RunArgs, RunFormat};
 use crate::capture::{self, Capture};
 use crate::diff::diff;
 use crate::error::CliError;
+use crate::input;
 use crate::output::{Ink, Out, hex, printable};
 use crate::table::{Column, line};
 use crate::types::with_types;
@@ -85,7 +86,7 @@ pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
 
 /// The object with its globals set and its maps created, and the program's name.
 fn load(args: &RunArgs) -> Result<(Instance, String, Object), CliError> {
-    let mut object = ring3::open(&args.object)?;
+    let mut object = input::object(&args.object)?;
     for setting in &args.set {
         let (path, text) = ring3::text::split_pair(setting).map_err(|e| CliError::Input(format!("--set {e}")))?;
         ring3::set_global(&mut object, path.trim(), text)?;
@@ -103,10 +104,7 @@ pub fn choose(object: &Object, wanted: Option<&str>) -> Result<String, CliError>
     let file = object.file();
     match (wanted, &names[..]) {
         (Some(name), _) if names.contains(&name) => Ok(name.to_owned()),
-        (Some(name), _) => Err(CliError::Input(format!(
-            "{file}: there is no program '{name}'; there is {}",
-            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-        ))),
+        (Some(name), _) => Err(CliError::Input(input::no_such_program(object, name))),
         (None, [only]) => Ok((*only).to_owned()),
         (None, []) => Err(CliError::Input(format!("{file}: there is no program in it"))),
         (None, _) => Err(CliError::Input(format!("{file}: which program? --program with one of {}", names.join(", ")))),

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::Outcome;
 use crate::args::{KernelArg, VerifyArgs, VerifyFormat};
 use crate::error::CliError;
+use crate::input;
 use crate::output::{Ink, Out, printable};
 use crate::profile;
 use crate::releases::releases;
@@ -113,7 +114,7 @@ pub fn verify(args: &VerifyArgs, out: &mut Out) -> Result<Outcome, CliError> {
             Ok(object) => objects.push((path.display().to_string(), object)),
             Err(error) => {
                 writeln!(std::io::stderr(), "ring3: {error}")?;
-                failures.push(error.to_string());
+                failures.push(error);
                 worst = Outcome::BadInput;
             }
         }
@@ -149,14 +150,18 @@ pub fn selected(args: &VerifyArgs, name: &str) -> bool {
     args.program.as_ref().is_none_or(|wanted| wanted == name)
 }
 
-fn open(path: &Path, args: &VerifyArgs) -> Result<Object, Error> {
-    let object = ring3::open(path)?;
-    if let Some(name) = &args.program
-        && !object.programs().iter().any(|entry| entry.name == *name)
-    {
-        return Err(Error::NoSuchProgram { file: object.file().into(), program: name.clone() });
+/// The object, if it has the program that is asked for; else what is wrong, in the words to be printed.
+fn open(path: &Path, args: &VerifyArgs) -> Result<Object, String> {
+    let object = input::object(path).map_err(|error| input::told(&error))?;
+    match &args.program {
+        Some(name) if !object.programs().iter().any(|entry| entry.name == *name) => {
+            Err(input::no_such_program(&object, name))
+        }
+        None if object.programs().is_empty() => {
+            Err(format!("{}: there is no program in it; SEC(\"xdp\") and the like make a function one", object.file()))
+        }
+        Some(_) | None => Ok(object),
     }
-    Ok(object)
 }
 
 fn judge<'a>(
@@ -204,7 +209,7 @@ fn judge<'a>(
         Err(error) => {
             let text = error.to_string();
             let text = text.strip_prefix(file).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
-            let message = format!("{text}{}", hint(&error));
+            let message = format!("{text}{}", input::hint(&error));
             row(Verdict::Error, Some(Errno::EINVAL), Stats::default(), message, String::new())
         }
     }
@@ -232,14 +237,6 @@ fn beside_reference(engine: &Engine, args: &VerifyArgs, object: &Object, row: &m
     };
     let between = if row.message.is_empty() { "" } else { "; " };
     row.message = format!("{}{between}{said}", row.message);
-}
-
-/// What to do about an error, where there is something.
-fn hint(error: &Error) -> &'static str {
-    match error {
-        Error::Object(ring3::object::ObjectError::UnknownType { .. }) => " (--type says it)",
-        _ => "",
-    }
 }
 
 /// Prints rows as they come.

@@ -103,3 +103,24 @@ fn objects_of_the_other_byte_order() {
     assert!(ran.stdout.contains(",error,-22,"), "{ran:?}");
     assert!(ran.stdout.contains("big-endian"), "{ran:?}");
 }
+
+#[test]
+fn what_is_no_object_is_said_with_what_to_do() {
+    let text = scratch("notes.txt", b"not an object\n");
+    let empty = scratch("empty.o", b"");
+    let folder = empty.parent().unwrap();
+    for (path, words) in [
+        (text.as_path(), &["offset 0x0", "does not begin as ELF", "clang -target bpf"][..]),
+        (&empty, &["offset 0x0", "the file is empty", "clang -target bpf"]),
+        (folder, &["directory", "name the objects in it"]),
+        (std::path::Path::new("nothing"), &["No such file", "or - for standard input"]),
+        (std::path::Path::new("/proc/self/exe"), &["offset 0x10", "an executable", "clang -target bpf"]),
+    ] {
+        let ran = ring3(["verify".as_ref(), path.as_os_str()]);
+        words.iter().for_each(|words| is_input_error(&ran, words));
+    }
+    is_input_error(
+        &ring3(["verify", "loop.bpf.o", "--program", "sum"]),
+        "there is no program 'sum'; there is loop_sum, each_array",
+    );
+}

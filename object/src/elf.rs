@@ -14,6 +14,9 @@ use ring3_isa::Endianness;
 use crate::error::{ObjectError, Place};
 use crate::{MAX_FILE, MAX_NAME, MAX_NAMES};
 
+/// How ELF files begin.
+const MAGIC: [u8; 4] = [0x7f, b'E', b'L', b'F'];
+
 /// Bytes of a symbol.
 const SYMBOL_LEN: usize = 24;
 /// Bytes of a relocation.
@@ -101,14 +104,23 @@ impl<'a> Elf<'a> {
             return Err(ObjectError::Limit { at: at(0), what: "size", found: bytes.len() as u64, limit: MAX_FILE });
         }
         let bad = |offset, problem: String| ObjectError::Elf { at: at(offset), problem };
-        let header = goblin::elf::Elf::parse_header(bytes).map_err(|e| bad(0, e.to_string()))?;
+        if bytes.is_empty() {
+            return Err(bad(0, "the file is empty".to_owned()));
+        }
+        if !bytes.starts_with(&MAGIC[..bytes.len().min(MAGIC.len())]) {
+            return Err(bad(0, "it does not begin as ELF files do (7f 45 4c 46)".to_owned()));
+        }
+        let header =
+            goblin::elf::Elf::parse_header(bytes).map_err(|_| bad(0, "the file ends in its header".to_owned()))?;
         check_header(&header).map_err(|(offset, problem)| bad(offset, problem))?;
         let le = header.endianness().map_err(|e| bad(5, e.to_string()))?;
         let mut input = Input { file: file.clone(), bytes, ctx: Ctx::new(Container::Big, le), names: 0 };
 
         let start = usize::try_from(header.e_shoff).unwrap_or(usize::MAX);
-        let headers = SectionHeader::parse(bytes, start, usize::from(header.e_shnum), input.ctx)
-            .map_err(|e| bad(header.e_shoff, format!("section headers: {e}")))?;
+        let headers = SectionHeader::parse(bytes, start, usize::from(header.e_shnum), input.ctx).map_err(|_| {
+            let (count, size) = (header.e_shnum, bytes.len());
+            bad(header.e_shoff, format!("{count} section headers are said to be here, but the file has {size} bytes"))
+        })?;
         let names = input.names(&headers, usize::from(header.e_shstrndx), "section names")?;
         let sections: Vec<_> = headers.iter().map(|h| input.section(h, names)).collect::<Result<_, _>>()?;
         let symbols = input.symbols(&headers, &sections)?;
@@ -137,13 +149,23 @@ impl<'a> Elf<'a> {
     }
 }
 
+/// What other types of files are for.
+const fn type_name(kind: u16) -> &'static str {
+    match kind {
+        2 => ": an executable",
+        3 => ": an executable or a shared library",
+        4 => ": a core dump",
+        _ => "",
+    }
+}
+
 /// What is not a relocatable 64-bit BPF file, with the offset of the field that says so.
 fn check_header(header: &Header) -> Result<(), (u64, String)> {
     if header.e_ident[4] != ELFCLASS64 {
         return Err((4, "not a 64-bit file".to_owned()));
     }
     if header.e_type != ET_REL {
-        return Err((16, format!("not a relocatable file (type {})", header.e_type)));
+        return Err((16, format!("not a relocatable file (type {}{})", header.e_type, type_name(header.e_type))));
     }
     if header.e_machine != EM_BPF && header.e_machine != EM_NONE {
         return Err((18, format!("machine {} is not BPF (247)", header.e_machine)));

@@ -302,7 +302,10 @@ fn what_is_no_object_is_refused_with_its_place() {
         Object::parse("x.o", &bytes).unwrap_err().to_string()
     };
     assert_eq!(error(&|b| b[18] = 62), "x.o: offset 0x12: not a BPF ELF object: machine 62 is not BPF (247)");
-    assert_eq!(error(&|b| b[16] = 2), "x.o: offset 0x10: not a BPF ELF object: not a relocatable file (type 2)");
+    assert_eq!(
+        error(&|b| b[16] = 2),
+        "x.o: offset 0x10: not a BPF ELF object: not a relocatable file (type 2: an executable)"
+    );
     assert_eq!(error(&|b| b[4] = 1).split(':').next(), Some("x.o"));
     assert!(error(&|b| b.truncate(3000)).starts_with("x.o: offset 0x"));
     assert!(error(&|b| b.clear()).starts_with("x.o: offset 0x0: not a BPF ELF object"));

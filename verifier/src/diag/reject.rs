@@ -251,7 +251,7 @@ rejects! {
     StackDepth { frames: usize, size: u32 } EACCES "combined stack size of {frames} calls is {size}. Too large";
     StackSubprog { subprog: usize, size: u32 } EACCES "stack size of subprog {subprog} is {size}. Too large";
     StackDepthTailCall { size: u32 } EACCES "tail_calls are not allowed when call stack of previous frames is {size} bytes. Too large";
-    GlobalArgs { subprog: usize, name: String } EINVAL "Caller passes invalid args into func#{subprog} ('{name}')";
+    GlobalArgs { subprog: usize, name: String, why: String } EINVAL "Caller passes invalid args into func#{subprog} ('{name}'){why:.0}";
     CallbackNotStatic {} EINVAL "callback function not static";
     LaterTailCall {} EFAULT "verifier bug: subprog has tail_call and async cb";
     CallbackNotScalar {} EACCES "R0 not a scalar value";

@@ -433,7 +433,7 @@ pub(super) fn caller(why: &Reject, subprog: usize, name: String) -> Reject {
         Errno::ENOENT => Reject::GlobalArgsNoType { subprog, name },
         Errno::ESRCH => Reject::GlobalArgsManyTypes { subprog, name },
         Errno::EOPNOTSUPP => Reject::GlobalArgsTag { subprog, name },
-        _ => Reject::GlobalArgs { subprog, name },
+        _ => Reject::GlobalArgs { subprog, name, why: why.text() },
     }
 }
 

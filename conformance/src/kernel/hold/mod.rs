@@ -104,7 +104,7 @@ impl Held {
 pub fn hold(sources: &[Source<'_>], settings: &Settings, progress: &(dyn Fn(usize, usize) + Sync)) -> Vec<Held> {
     let (next, found) = (Mutex::new(0usize), Mutex::new(Vec::new()));
     let work = || {
-        let here = subjects::Here::new();
+        let here = Here::new();
         loop {
             let at = {
                 let Ok(mut next) = next.lock() else { return };
@@ -130,7 +130,7 @@ pub fn hold(sources: &[Source<'_>], settings: &Settings, progress: &(dyn Fn(usiz
     found
 }
 
-fn one(subject: &Subject, here: &subjects::Here, settings: &Settings) -> Held {
+fn one(subject: &Subject, here: &Here, settings: &Settings) -> Held {
     let (set, file, name) = (subject.set, subject.file.clone(), subject.name.clone());
     let held = |said, states, plain| Held { set, file, program: name, said, states, plain };
     let program = match &subject.program {

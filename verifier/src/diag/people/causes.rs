@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ring3_isa::{AluOp, Callee, Insn, Operand, Width};
 use ring3_platform::helper_name;
-use ring3_platform::helpers::changes_packet;
+use ring3_platform::helpers::{changes_packet, helper_by_name};
 
 use super::origin::{Check, DefId, How, Origins};
-use super::{Note, Scene, words};
+use super::{Note, Scene, calls, words};
 use crate::diag::codes::Code;
 use crate::diag::reject::Reject;
 use crate::state::{Ptr, PtrKind, Value};
@@ -148,7 +148,7 @@ pub fn causes(scene: &Scene<'_>, code: Code) -> Causes {
     let Some(trace) = scene.trace.filter(|trace| !trace.steps().is_empty()) else { return Causes::default() };
     let finder = Finder { scene, trace, origins: Origins::of(scene.program, trace), code };
     match kind(code) {
-        Kind::Rule => Causes { reason: special(scene).unwrap_or_default(), ..Causes::default() },
+        Kind::Rule => finder.rule(),
         Kind::Origin => finder.origin(),
         Kind::Null => finder.null(),
         Kind::Bound => finder.bound(),
@@ -165,8 +165,18 @@ fn special(scene: &Scene<'_>) -> Option<String> {
     let kind = scene.program.kind.name();
     match scene.reject {
         Reject::HelperNotForProgram { name, .. } => {
-            Some(format!("Programs of the type {kind} cannot call bpf_{}.", name.trim_start_matches("bpf_")))
+            let name = name.trim_start_matches("bpf_");
+            let others = helper_by_name(name).and_then(calls::callers);
+            let others = others.map_or_else(String::new, |kinds| format!(" Those that can: {kinds}."));
+            Some(format!("Programs of the type {kind} cannot call bpf_{name}.{others}"))
         }
+        Reject::Misaligned { what, tnum, ip, off, size } if tnum == "0" => Some(format!(
+            "The access begins at offset {} of the {}, which is not a multiple of its size, {}.",
+            i64::from(*ip) + off,
+            if what.is_empty() { "memory" } else { what.trim_end() },
+            words::bytes((*size).into())
+        )),
+        Reject::GlobalArgs { why, .. } if !why.is_empty() => Some(format!("What is wrong with the argument: {why}.")),
         Reject::ArgType { reg, ty, expected } => Some(format!(
             "Argument {reg} is {}, but the function wants {}.",
             name_of_type(ty),
@@ -335,6 +345,29 @@ impl Finder<'_> {
         self.variable(id).map_or_else(|| format!("r{reg}"), |name| format!("'{name}' (r{reg})"))
     }
 
+    /// The rule says it; what helps is who may do it, and where a lock that is in the way was taken.
+    fn rule(&self) -> Causes {
+        let mut causes = Causes { reason: special(self.scene).unwrap_or_default(), ..Causes::default() };
+        let program = self.scene.program;
+        match (self.code, self.scene.reject) {
+            (Code::HelperForProgram, Reject::HelperNotForProgram { name, .. }) => {
+                let id = helper_by_name(name.trim_start_matches("bpf_"));
+                let like = id.map_or_else(Vec::new, |id| calls::like(program, id));
+                if !like.is_empty() {
+                    causes.suggestion =
+                        format!("{} programs have {}, which does the like.", program.kind.name(), like.join(" and "));
+                }
+            }
+            (Code::CallUnderLock | Code::SleepingCall | Code::OpenRegion, _) => {
+                if let Some((step, name)) = calls::taken(program, self.trace) {
+                    causes.path.push(self.note(step, format!("{name} begins what is still open")));
+                }
+            }
+            _ => {}
+        }
+        causes
+    }
+
     fn origin(&self) -> Causes {
         let Some((reg, value, def)) = self.subject() else {
             return Causes { reason: special(self.scene).unwrap_or_default(), ..Causes::default() };
@@ -435,7 +468,8 @@ impl Finder<'_> {
             _ => self.index(def),
         };
         let number = self.origins.def(index).now;
-        let what = self.variable(index).map_or_else(|| "The number".to_owned(), |name| format!("'{name}'"));
+        let what =
+            self.variable(index).map_or_else(|| "The number that decides".to_owned(), |name| format!("'{name}'"));
         let mut reason = special(self.scene).unwrap_or_default();
         if number.as_scalar().is_some() && !number.is_zero() {
             if !reason.is_empty() {

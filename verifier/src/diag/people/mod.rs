@@ -1,6 +1,7 @@
 //! What a rejection means, for people: the source line, what the register held and where that came from, which check is missing or
 //! looked at something else, and what to do.
 
+mod calls;
 mod causes;
 mod examples;
 mod explain;
