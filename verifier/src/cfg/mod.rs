@@ -1,6 +1,7 @@
 //! Everything static, before the walk: subprograms, their borders, the control-flow graph, prune points, live registers.
 
 mod attach;
+pub mod back;
 mod exception;
 pub mod graph;
 pub mod kfuncs;
@@ -41,6 +42,8 @@ pub struct Static {
     pub asks_iterator: bool,
     /// Registers that may be read from here on before they are written: bit per register.
     pub live: u16,
+    /// What a walk back that finds a number's origin must ask for so that it has to look at the instruction: see [`back`].
+    pub back: u16,
     /// Number of the loop that it is part of; 0 for none.
     pub scc: u32,
 }
@@ -107,6 +110,7 @@ pub fn build(program: &Program, target: &Target, mut subprogs: Vec<Subprog>) -> 
     structure.attach = crate::kernel::target::find(program, target.btf.as_deref()).map_err(|reject| (reject, None))?;
     live::compute(program, target, &mut structure);
     scc::compute(program, &mut structure);
+    back::compute(program, &mut structure);
     Ok(structure)
 }
 

@@ -1,5 +1,7 @@
 //! A frame's stack: eight-byte slots, each byte of which is nothing, part of a spilled register, data, or zero.
 
+use std::rc::Rc;
+
 use super::value::{DynptrKind, Value};
 
 /// The deepest byte of a frame is at -512.
@@ -180,11 +182,15 @@ impl Slot {
     }
 }
 
-/// Slots from the top of the frame downwards, as deep as was touched.
+/// Slots from the top of the frame downwards, as deep as was touched. Shared with stored states until they are written:
+/// most instructions change registers alone.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Stack {
-    slots: Vec<Slot>,
+    slots: Rc<Vec<Slot>>,
 }
+
+/// What every slot is that was not touched.
+const UNTOUCHED: Slot = Slot { bytes: [Byte::Invalid; SLOT], spill: Value::Uninit, object: Object::None };
 
 /// Slot number and byte number within it of a negative frame offset.
 pub fn locate(off: i64) -> (usize, usize) {
@@ -201,7 +207,7 @@ impl Stack {
 
     /// Slots in use.
     pub fn slots_mut(&mut self) -> &mut [Slot] {
-        &mut self.slots
+        Rc::make_mut(&mut self.slots).as_mut_slice()
     }
 
     /// Bytes in use.
@@ -210,21 +216,22 @@ impl Stack {
     }
 
     /// The slot, or an untouched one.
-    pub fn slot(&self, index: usize) -> Slot {
-        self.slots.get(index).copied().unwrap_or_default()
+    pub fn slot(&self, index: usize) -> &Slot {
+        self.slots.get(index).unwrap_or(&UNTOUCHED)
     }
 
     /// The slot for writing; the stack grows to it.
     pub fn slot_mut(&mut self, index: usize) -> &mut Slot {
-        if self.slots.len() <= index {
-            self.slots.resize(index + 1, Slot::default());
+        let slots = Rc::make_mut(&mut self.slots);
+        if slots.len() <= index {
+            slots.resize(index + 1, UNTOUCHED);
         }
-        &mut self.slots[index]
+        &mut slots[index]
     }
 
     /// Grows to hold this offset.
     pub fn grow_to(&mut self, off: i64) {
-        if off < 0 {
+        if off < 0 && self.slots.len() <= locate(off).0 {
             self.slot_mut(locate(off).0);
         }
     }

@@ -204,7 +204,7 @@ fn stack_covers(old: &Stack, cur: &Stack, mode: Mode, live: u64, ids: &mut IdMap
     old.slots()
         .iter()
         .enumerate()
-        .all(|(i, old)| live >> i & 1 == 0 || slot_covers(old, &cur.slot(i), i < present, mode, ids))
+        .all(|(i, old)| live >> i & 1 == 0 || slot_covers(old, cur.slot(i), i < present, mode, ids))
 }
 
 fn slot_covers(old: &Slot, cur: &Slot, present: bool, mode: Mode, ids: &mut IdMap) -> bool {
@@ -299,7 +299,7 @@ pub fn difference(old: &State, cur: &State, live: &dyn Fn(usize) -> u16) -> Opti
         }
         let present = cur.stack.slots().len();
         for (slot, old) in old.stack.slots().iter().enumerate() {
-            if !slot_covers(old, &cur.stack.slot(slot), slot < present, mode, &mut ids) {
+            if !slot_covers(old, cur.stack.slot(slot), slot < present, mode, &mut ids) {
                 return Some(Difference::Slot(index, slot));
             }
         }

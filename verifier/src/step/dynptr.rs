@@ -168,7 +168,7 @@ impl Walk<'_> {
         let PtrKind::Stack(frame) = ptr.kind else { return Err(Reject::DynptrUnowned {}) };
         let spot = self.object_spot(&ptr, frame, "dynptr", SLOTS).and_then(|spot| spot.slot);
         let slot = spot.map(|slot| self.path.state.frames[frame as usize].stack.slot(slot));
-        match slot.as_ref().and_then(Slot::dynptr) {
+        match slot.and_then(Slot::dynptr) {
             Some(dynptr) if dynptr.ref_id != 0 => Ok(dynptr.ref_id),
             Some(_) | None => Err(Reject::DynptrUnacquired { arg: number }),
         }

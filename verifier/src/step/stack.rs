@@ -60,7 +60,7 @@ impl Walk<'_> {
     }
 
     fn slot_of(&self, frame: u32, index: usize) -> Slot {
-        self.path.state.frames[frame as usize].stack.slot(index)
+        *self.path.state.frames[frame as usize].stack.slot(index)
     }
 
     fn slot_mut(&mut self, frame: u32, index: usize) -> &mut Slot {
@@ -154,7 +154,7 @@ impl Walk<'_> {
         if self.has_bug(crate::planted::Bug::SpillUntracked) {
             return;
         }
-        self.remember(|entry| entry.spill = Some((frame as usize, slot)));
+        self.remember(|entry| entry.set_spill(frame as usize, slot));
     }
 
     /// A store to the stack.
@@ -289,15 +289,19 @@ impl Walk<'_> {
         access: Access,
     ) -> Result<(), Reject> {
         let end = starts.end - 1 + size;
+        let clobber = access == Access::Write;
+        let mut noted = None;
         for off in starts.start..end {
             let (index, byte) = locate(off);
-            self.note_slot_read(frame as usize, index);
-            let slot = self.slot_of(frame, index);
-            let clobber = access == Access::Write;
-            if slot.bytes[byte] == Byte::Invalid && !clobber {
+            if noted.replace(index) != Some(index) {
+                self.note_slot_read(frame as usize, index);
+            }
+            let slot = self.path.state.frames[frame as usize].stack.slot(index);
+            let (kind, is_spill) = (slot.bytes[byte], slot.is_spill());
+            if kind == Byte::Invalid && !clobber {
                 self.uninit_stack()?;
             }
-            match slot.bytes[byte] {
+            match kind {
                 Byte::Misc => {}
                 // Privileged programs may read what was never written.
                 Byte::Zero | Byte::Invalid => {
@@ -305,7 +309,7 @@ impl Walk<'_> {
                         self.slot_mut(frame, index).bytes[byte] = Byte::Misc;
                     }
                 }
-                Byte::Spill if slot.is_spill() => {
+                Byte::Spill if is_spill => {
                     if clobber {
                         self.slot_mut(frame, index).scrub();
                     }
@@ -333,8 +337,31 @@ impl Walk<'_> {
 
     /// A helper fills these bytes.
     pub(super) fn fill_stack(&mut self, frame: u32, range: Range<i64>) -> Result<(), Reject> {
-        for off in range {
-            self.write_fixed(frame, off, 1, Source::Unknown)?;
+        let mut off = range.start;
+        while off < range.end {
+            if off % 8 == 0 && range.end - off >= 8 {
+                self.fill_slot(frame, locate(off).0)?;
+                off += 8;
+            } else {
+                self.write_fixed(frame, off, 1, Source::Unknown)?;
+                off += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// All bytes of a slot, one after the other: for what is live they do not count as one store of eight.
+    fn fill_slot(&mut self, frame: u32, index: usize) -> Result<(), Reject> {
+        self.destroy_dynptr(frame as usize, index)?;
+        self.touch_slot(index);
+        let slot = self.path.state.frames[frame as usize].stack.slot(index);
+        if slot.bytes != [Byte::Misc; SLOT] || slot.spill != Value::Uninit {
+            let slot = self.slot_mut(frame, index);
+            if slot.is_special() {
+                slot.scrub();
+            }
+            slot.spill = Value::Uninit;
+            slot.bytes = [Byte::Misc; SLOT];
         }
         Ok(())
     }

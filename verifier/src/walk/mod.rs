@@ -311,7 +311,7 @@ impl<'p> Walk<'p> {
         }
         if !self.has_entry {
             self.has_entry = true;
-            self.path.trail.past.push(Past { at: self.at, from: self.from, ..Past::default() });
+            self.path.trail.past.push(Past::new(self.at, self.from));
         }
         if let Some(entry) = self.path.trail.past.last_mut() {
             change(entry);

@@ -4,8 +4,9 @@ use smallvec::SmallVec;
 
 use ring3_isa::{Callee, Insn, Operand, Reg};
 
-use super::path::{StoredId, Trail};
+use super::path::{StoredId, Traced, Trail};
 use super::{Past, Walk};
+use crate::cfg::back;
 use crate::diag::reject::Reject;
 use crate::diag::render::{self, Scratched};
 use crate::planted::Bug;
@@ -90,6 +91,17 @@ impl Request {
         Ok(())
     }
 
+    /// Nothing is asked for but what was traced from here before.
+    fn is_traced(&self, traced: Option<Traced>, at: usize, entries: usize) -> bool {
+        traced.is_some_and(|old| {
+            let now = self.now();
+            (old.at, old.entries, old.frame) == (at, entries, self.current)
+                && now.regs & !old.regs == 0
+                && now.slots == 0
+                && self.frames.iter().enumerate().all(|(i, f)| i == self.current || *f == Wanted::default())
+        })
+    }
+
     fn spread(&mut self, entry: Option<&Past>) -> Result<(), GiveUp> {
         let Some(entry) = entry else { return Ok(()) };
         let Some(linked) = entry.linked.as_deref() else { return Ok(()) };
@@ -133,7 +145,12 @@ impl Walk<'_> {
         }
         let mut request = Request::new(self.path.state.frames.len());
         request.add(reg);
+        let (frame, entries, regs) = (request.current, self.path.trail.past.len(), request.now().regs);
+        let here = Traced { at: self.at, entries, frame, regs };
         self.trace_here(request);
+        let same = |old: &Traced| (old.at, old.entries, old.frame) == (here.at, entries, frame);
+        let before = self.path.trail.traced.filter(same).map_or(0, |old| old.regs);
+        self.path.trail.traced = Some(Traced { regs: regs | before, ..here });
         Ok(())
     }
 
@@ -234,11 +251,21 @@ impl Walk<'_> {
         loop {
             if !std::mem::take(&mut cursor.skip) {
                 let entry = trail.entry(slot, left);
-                if self.back_over(request, slot, cursor.after, entry).is_err() {
-                    return Back::GaveUp;
+                let plain = entry.is_none_or(|past| past.linked.is_none() && past.spill().is_none());
+                let matters = self.structure.insns[slot].back & (request.now().regs | back::ALWAYS) != 0;
+                if matters || !plain || self.log.verbose() {
+                    if self.back_over(request, slot, cursor.after, entry).is_err() {
+                        return Back::GaveUp;
+                    }
+                    if request.is_empty() {
+                        return Back::Done;
+                    }
                 }
+            } else if request.is_empty() {
+                return Back::Done;
             }
-            if request.is_empty() {
+            // Whoever reads the log wants to see all of it.
+            if request.is_traced(trail.traced, slot, left) && !self.log.verbose() {
                 return Back::Done;
             }
             cursor.after = Some(slot);
@@ -350,7 +377,7 @@ impl Walk<'_> {
             Insn::Load { dst, .. } | Insn::LoadAcquire { dst, .. } => {
                 if request.has(dst) {
                     request.remove(dst);
-                    if let Some((frame, slot)) = entry.and_then(|e| e.spill) {
+                    if let Some((frame, slot)) = entry.and_then(Past::spill) {
                         request.add_place(Place::Slot { frame, slot })?;
                     }
                 }
@@ -364,7 +391,7 @@ impl Walk<'_> {
                     if request.has(base) {
                         return Err(GiveUp);
                     }
-                    if let Some((frame, slot)) = entry.and_then(|e| e.spill) {
+                    if let Some((frame, slot)) = entry.and_then(Past::spill) {
                         request.add_place(Place::Slot { frame, slot })?;
                     }
                 }
@@ -459,7 +486,7 @@ fn back_over_store(request: &mut Request, entry: Option<&Past>, base: Reg, src: 
     if request.has(base) {
         return Err(GiveUp);
     }
-    let Some((frame, slot)) = entry.and_then(|e| e.spill) else { return Ok(()) };
+    let Some((frame, slot)) = entry.and_then(Past::spill) else { return Ok(()) };
     let Some(wanted) = request.frames.get_mut(frame).filter(|f| f.slots >> slot & 1 != 0) else { return Ok(()) };
     wanted.slots &= !(1 << slot);
     if let Operand::Reg(src) = src {

@@ -384,7 +384,7 @@ impl Walk<'_> {
         forget_precision(&mut self.path.state);
         let id = self.store.states.len();
         let state = self.path.state.clone();
-        let next = Trail { parent: Some(id), first: self.at, last: self.from, past: Vec::new() };
+        let next = Trail { parent: Some(id), first: self.at, last: self.from, past: Vec::new(), traced: None };
         let trail = std::mem::replace(&mut self.path.trail, next);
         self.store.states.push(Stored {
             state,
