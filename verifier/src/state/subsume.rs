@@ -88,9 +88,11 @@ pub fn covers_live(
     if !same_refs(refs, &cur.refs, &mut ids) || !same_regions(regions, &cur.regions, &mut ids) {
         return false;
     }
-    frames.iter().zip(&cur.frames).enumerate().all(|(i, (old, cur))| {
-        old.callsite == cur.callsite && frame_covers(old, cur, mode, (live(i), slots(i)), &mut ids)
-    })
+    // Registers first, and those of the current function before others: they differ most, and there are fewest.
+    let pairs = || frames.iter().zip(&cur.frames).enumerate().rev();
+    pairs().all(|(i, (old, cur))| {
+        old.callsite == cur.callsite && frame_covers(old, cur) && regs_cover(old, cur, mode, live(i), &mut ids)
+    }) && pairs().all(|(i, (old, cur))| stack_covers(&old.stack, &cur.stack, mode, slots(i), &mut ids))
 }
 
 fn same_refs(old: &[Reference], cur: &[Reference], ids: &mut IdMap) -> bool {
@@ -106,17 +108,19 @@ fn same_regions(old: &Regions, cur: &Regions, ids: &mut IdMap) -> bool {
     *rcu == cur.rcu && *preempt == cur.preempt && ids.same(*irq, cur.irq)
 }
 
-fn frame_covers(old: &Frame, cur: &Frame, mode: Mode, (live, slots): (u16, u64), ids: &mut IdMap) -> bool {
-    let Frame { regs, stack, callsite: _, subprog, callback, callback_depth } = old;
+/// Everything of a frame but its registers and stack.
+fn frame_covers(old: &Frame, cur: &Frame) -> bool {
+    let Frame { regs: _, stack: _, callsite: _, subprog, callback, callback_depth } = old;
     // How often callbacks that run later led here makes no difference to what they may do.
     let same_callback =
         |a: &Option<Callback>, b: &Option<Callback>| a.map(|c| (c.sync, c.range)) == b.map(|c| (c.sync, c.range));
-    if *subprog != cur.subprog || !same_callback(callback, &cur.callback) || *callback_depth > cur.callback_depth {
-        return false;
-    }
-    Reg::all()
-        .all(|reg| live >> reg.number() & 1 == 0 || value_covers(&regs[reg.index()], &cur.regs[reg.index()], mode, ids))
-        && stack_covers(stack, &cur.stack, mode, slots, ids)
+    *subprog == cur.subprog && same_callback(callback, &cur.callback) && *callback_depth <= cur.callback_depth
+}
+
+fn regs_cover(old: &Frame, cur: &Frame, mode: Mode, live: u16, ids: &mut IdMap) -> bool {
+    Reg::all().all(|reg| {
+        live >> reg.number() & 1 == 0 || value_covers(&old.regs[reg.index()], &cur.regs[reg.index()], mode, ids)
+    })
 }
 
 fn value_covers(old: &Value, cur: &Value, mode: Mode, ids: &mut IdMap) -> bool {
@@ -218,7 +222,7 @@ fn slot_covers(old: &Slot, cur: &Slot, present: bool, mode: Mode, ids: &mut IdMa
         return true;
     }
     if let (Some(old), Some(cur)) = (as_scalar(old), as_scalar(cur)) {
-        return present && scalar_covers(&old, &cur, mode, ids);
+        return present && scalar_covers(old, cur, mode, ids);
     }
     let bytes_ok = bytes.iter().zip(&cur.bytes).all(|(old, cur)| anything(old) || (present && old == cur));
     bytes_ok
@@ -255,16 +259,15 @@ pub fn iterated(old: &State, cur: &State) -> bool {
     })
 }
 
+/// Data that nothing is known of.
+const DATA: &ScalarValue = &ScalarValue { num: Scalar::UNKNOWN, link: None, precise: false };
+
 /// A slot that holds a scalar in full, or data that nothing is known of.
-fn as_scalar(slot: &Slot) -> Option<ScalarValue> {
+fn as_scalar(slot: &Slot) -> Option<&ScalarValue> {
     if slot.is_full_spill() {
-        return slot.spill.as_scalar().copied();
+        return slot.spill.as_scalar();
     }
-    slot.bytes.iter().all(|b| matches!(b, Byte::Misc | Byte::Invalid)).then_some(ScalarValue {
-        num: Scalar::unknown(),
-        link: None,
-        precise: false,
-    })
+    slot.bytes.iter().all(|b| matches!(b, Byte::Misc | Byte::Invalid)).then_some(DATA)
 }
 
 /// The first thing by which a stored state does not cover the current one; for people who ask why.

@@ -28,6 +28,8 @@ pub struct Past {
     pub lhs_stack: bool,
     /// The right operand of a comparison is a stack pointer.
     pub rhs_stack: bool,
+    /// Registers and slots of its frame whose origins were looked for from here already.
+    traced: (u16, u64),
     /// Scalars that learned together.
     pub linked: Option<Rc<Linked>>,
 }
@@ -42,7 +44,7 @@ impl Past {
     /// The instruction at `at` after the one at `from`.
     pub fn new(at: usize, from: Option<usize>) -> Past {
         let from = from.map_or(NOWHERE, narrow);
-        Past { at: narrow(at), from, spill: None, lhs_stack: false, rhs_stack: false, linked: None }
+        Past { at: narrow(at), from, spill: None, lhs_stack: false, rhs_stack: false, traced: (0, 0), linked: None }
     }
 
     /// A register was spilled to this frame and slot, or filled from there.
@@ -54,6 +56,13 @@ impl Past {
     /// Frame and slot that a register was spilled to or filled from.
     pub fn spill(&self) -> Option<(usize, usize)> {
         self.spill.map(|(frame, slot)| (frame.into(), slot.into()))
+    }
+
+    /// Notes that the origins of these registers and slots of its frame are looked for from here. Tells whether that is new.
+    pub fn trace(&mut self, regs: u16, slots: u64) -> bool {
+        let (old_regs, old_slots) = self.traced;
+        self.traced = (old_regs | regs, old_slots | slots);
+        self.traced != (old_regs, old_slots)
     }
 
     fn is_at(&self, slot: usize) -> bool {
@@ -76,22 +85,6 @@ pub struct Trail {
     pub last: Option<usize>,
     /// Entries, oldest first.
     pub past: Vec<Past>,
-    /// Up to where everything is known to be marked.
-    pub traced: Option<Traced>,
-}
-
-/// A place of a trail from which registers were traced to their origins: whoever comes to it again with no more than them
-/// would find everything marked.
-#[derive(Clone, Copy, Debug)]
-pub struct Traced {
-    /// The instruction that was to be executed.
-    pub at: usize,
-    /// Entries of the trail there: the same instruction comes more than once.
-    pub entries: usize,
-    /// The frame.
-    pub frame: usize,
-    /// Its registers.
-    pub regs: u16,
 }
 
 impl Trail {
@@ -109,9 +102,9 @@ impl Trail {
         }
     }
 
-    /// The entry of `at`, if the newest that is not used up is its.
-    pub fn entry(&self, at: usize, left: usize) -> Option<&Past> {
-        left.checked_sub(1).map(|i| &self.past[i]).filter(|entry| entry.is_at(at))
+    /// Index of the entry of `at`, if the newest that is not used up is its.
+    pub fn entry(&self, at: usize, left: usize) -> Option<usize> {
+        left.checked_sub(1).filter(|i| self.past[*i].is_at(at))
     }
 }
 

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use ring3_isa::{Callee, Insn, Operand, Reg};
 
-use super::path::{StoredId, Traced, Trail};
+use super::path::{StoredId, Trail};
 use super::{Past, Walk};
 use crate::cfg::back;
 use crate::diag::reject::Reject;
@@ -91,15 +91,11 @@ impl Request {
         Ok(())
     }
 
-    /// Nothing is asked for but what was traced from here before.
-    fn is_traced(&self, traced: Option<Traced>, at: usize, entries: usize) -> bool {
-        traced.is_some_and(|old| {
-            let now = self.now();
-            (old.at, old.entries, old.frame) == (at, entries, self.current)
-                && now.regs & !old.regs == 0
-                && now.slots == 0
-                && self.frames.iter().enumerate().all(|(i, f)| i == self.current || *f == Wanted::default())
-        })
+    /// Nothing is asked for but what was asked for at this entry before, so that all of it is marked; notes it otherwise.
+    fn is_traced(&self, entry: &mut Past) -> bool {
+        let now = self.now();
+        let elsewhere = self.frames.iter().enumerate().any(|(i, f)| i != self.current && *f != Wanted::default());
+        !entry.trace(now.regs, now.slots) && !elsewhere
     }
 
     fn spread(&mut self, entry: Option<&Past>) -> Result<(), GiveUp> {
@@ -145,12 +141,7 @@ impl Walk<'_> {
         }
         let mut request = Request::new(self.path.state.frames.len());
         request.add(reg);
-        let (frame, entries, regs) = (request.current, self.path.trail.past.len(), request.now().regs);
-        let here = Traced { at: self.at, entries, frame, regs };
         self.trace_here(request);
-        let same = |old: &Traced| (old.at, old.entries, old.frame) == (here.at, entries, frame);
-        let before = self.path.trail.traced.filter(same).map_or(0, |old| old.regs);
-        self.path.trail.traced = Some(Traced { regs: regs | before, ..here });
         Ok(())
     }
 
@@ -174,7 +165,7 @@ impl Walk<'_> {
 
     /// What was precise in `old` is so in all states before the path (`trail`, with `depth` frames) that was found
     /// to be covered by it. Tells whether anything was new.
-    pub(super) fn inherit_precision(&mut self, old: StoredId, depth: usize, trail: &Trail, at: usize) -> bool {
+    pub(super) fn inherit_precision(&mut self, old: StoredId, depth: usize, trail: &mut Trail, at: usize) -> bool {
         let mut request = Request::new(depth);
         for (wanted, frame) in request.frames.iter_mut().zip(&self.store.get(old).state.frames) {
             let precise = |value: &Value| value.as_scalar().is_some_and(|s| s.precise);
@@ -201,13 +192,13 @@ impl Walk<'_> {
 
     /// Walks back over the current path.
     fn trace_here(&mut self, request: Request) {
-        let trail = std::mem::take(&mut self.path.trail);
-        self.trace(request, &trail, self.at);
+        let mut trail = std::mem::take(&mut self.path.trail);
+        self.trace(request, &mut trail, self.at);
         self.path.trail = trail;
     }
 
     /// Walks back from `at`, before which nothing is done yet, and marks what is asked for in all states on the way.
-    fn trace(&mut self, mut request: Request, start: &Trail, at: usize) -> bool {
+    fn trace(&mut self, mut request: Request, start: &mut Trail, at: usize) -> bool {
         let mut changed = false;
         let mut cursor = Cursor { after: None, skip: true };
         let (mut first, mut parent) = (start.first, start.parent);
@@ -224,9 +215,10 @@ impl Walk<'_> {
                 return changed;
             }
             cursor.after = Some(first);
-            let trail = std::mem::take(&mut self.store.get_mut(id).trail);
+            let mut trail = std::mem::take(&mut self.store.get_mut(id).trail);
             (first, parent) = (trail.first, trail.parent);
-            back = self.segment(&mut request, &trail, trail.last, &mut cursor);
+            let last = trail.last;
+            back = self.segment(&mut request, &mut trail, last, &mut cursor);
             self.store.get_mut(id).trail = trail;
         }
         self.give_up(start.parent, &mut changed);
@@ -234,7 +226,7 @@ impl Walk<'_> {
     }
 
     /// Walks back over one trail, from instruction `last` on.
-    fn segment(&mut self, request: &mut Request, trail: &Trail, last: Option<usize>, cursor: &mut Cursor) -> Back {
+    fn segment(&mut self, request: &mut Request, trail: &mut Trail, last: Option<usize>, cursor: &mut Cursor) -> Back {
         if self.log.verbose() {
             let text = format!(
                 "mark_precise: frame{}: last_idx {} first_idx {} subseq_idx {} \n",
@@ -248,12 +240,18 @@ impl Walk<'_> {
         // The very beginning: what is left are arguments of the function.
         let Some(mut slot) = last else { return Back::Done };
         let mut left = trail.past.len();
+        let verbose = self.log.verbose();
         loop {
-            if !std::mem::take(&mut cursor.skip) {
-                let entry = trail.entry(slot, left);
+            let index = trail.entry(slot, left);
+            if std::mem::take(&mut cursor.skip) {
+                if request.is_empty() {
+                    return Back::Done;
+                }
+            } else {
+                let entry = index.map(|i| &trail.past[i]);
                 let plain = entry.is_none_or(|past| past.linked.is_none() && past.spill().is_none());
                 let matters = self.structure.insns[slot].back & (request.now().regs | back::ALWAYS) != 0;
-                if matters || !plain || self.log.verbose() {
+                if matters || !plain || verbose {
                     if self.back_over(request, slot, cursor.after, entry).is_err() {
                         return Back::GaveUp;
                     }
@@ -261,11 +259,11 @@ impl Walk<'_> {
                         return Back::Done;
                     }
                 }
-            } else if request.is_empty() {
-                return Back::Done;
             }
             // Whoever reads the log wants to see all of it.
-            if request.is_traced(trail.traced, slot, left) && !self.log.verbose() {
+            if let Some(i) = index.filter(|_| !verbose)
+                && request.is_traced(&mut trail.past[i])
+            {
                 return Back::Done;
             }
             cursor.after = Some(slot);

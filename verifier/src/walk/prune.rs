@@ -344,8 +344,8 @@ impl Walk<'_> {
         if self.structure.insns[self.at].jmp_point {
             self.remember(|_| {});
         }
-        let trail = std::mem::take(&mut self.path.trail);
-        self.inherit_precision(id, self.path.state.frames.len(), &trail, self.at);
+        let mut trail = std::mem::take(&mut self.path.trail);
+        self.inherit_precision(id, self.path.state.frames.len(), &mut trail, self.at);
         self.path.trail = trail;
         if edge != Edge::None {
             self.add_backedge(id, edge == Edge::Loose);
@@ -384,7 +384,7 @@ impl Walk<'_> {
         forget_precision(&mut self.path.state);
         let id = self.store.states.len();
         let state = self.path.state.clone();
-        let next = Trail { parent: Some(id), first: self.at, last: self.from, past: Vec::new(), traced: None };
+        let next = Trail { parent: Some(id), first: self.at, last: self.from, past: Vec::new() };
         let trail = std::mem::replace(&mut self.path.trail, next);
         self.store.states.push(Stored {
             state,

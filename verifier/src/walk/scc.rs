@@ -131,13 +131,13 @@ impl Walk<'_> {
             self.log.push(&format!("SCC exit {chain}\n"));
         }
         self.store.visits[index].entry = None;
-        let backedges = std::mem::take(&mut self.store.visits[index].backedges);
+        let mut backedges = std::mem::take(&mut self.store.visits[index].backedges);
         if scc & CALLBACK_LOOP == 0 {
             self.store.backedges -= backedges.len();
         }
         let is_callback = scc & CALLBACK_LOOP != 0;
         let told = is_callback.then(|| self.log.hush());
-        self.settle(&backedges);
+        self.settle(&mut backedges);
         if let Some(told) = told {
             self.log.speak(told);
         }
@@ -147,15 +147,15 @@ impl Walk<'_> {
     }
 
     /// Brings to the paths that were cut short what the states that cover them rely on.
-    fn settle(&mut self, backedges: &[Backedge]) {
+    fn settle(&mut self, backedges: &mut [Backedge]) {
         for round in 0.. {
             let mut changed = false;
-            for edge in backedges {
+            for edge in backedges.iter_mut() {
                 if round >= MAX_ROUNDS {
                     self.distrust(&edge.path);
                 } else {
                     let depth = edge.path.state.frames.len();
-                    changed |= self.inherit_precision(edge.covered_by, depth, &edge.path.trail, edge.at);
+                    changed |= self.inherit_precision(edge.covered_by, depth, &mut edge.path.trail, edge.at);
                 }
             }
             if !changed {
