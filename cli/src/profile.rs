@@ -72,14 +72,18 @@ fn graph(path: &Path, folded: &[String]) -> Result<(), CliError> {
 }
 
 fn text(file: &str, program: &str, profile: &Profile, out: &mut Out) -> Result<(), CliError> {
-    let Profile { processed, rejected, .. } = profile;
+    let Profile { processed, peak_mem, rejected, .. } = profile;
     let share = f64::from(*processed) * 100.0 / f64::from(BUDGET);
     let name = out.ink(Ink::Strong, &printable(program));
     let verdict = match rejected {
         None => out.ink(Ink::Good, "accept"),
         Some(_) => out.ink(Ink::Bad, "reject"),
     };
-    writeln!(out, "{name} ({}): {verdict} after {processed} instructions, {share:.1} % of {BUDGET}", printable(file))?;
+    let (file, memory) = (printable(file), peak_mem.div_ceil(1 << 10));
+    writeln!(
+        out,
+        "{name} ({file}): {verdict} after {processed} instructions, {share:.1} % of {BUDGET}; {memory} KiB of memory"
+    )?;
     if let Some(why) = rejected.as_ref().and_then(|text| text.lines().next()) {
         writeln!(out, "    {}", printable(why))?;
     }

@@ -21,7 +21,7 @@ use crate::table::{Column, csv, line};
 use crate::types::with_types;
 
 /// Columns of the CSV form, which are also the names of the JSON fields.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "file",
     "program",
     "section",
@@ -31,6 +31,7 @@ const FIELDS: [&str; 12] = [
     "processed",
     "states",
     "peak_states",
+    "peak_mem",
     "duration_us",
     "code",
     "message",
@@ -392,6 +393,7 @@ impl<'a> Printer<'a> {
             &stats.processed.to_string(),
             &stats.total_states.to_string(),
             &stats.peak_states.to_string(),
+            &stats.peak_mem.to_string(),
             &stats.duration_us.to_string(),
             &row.code.map_or_else(String::new, |code| code.to_string()),
             &row.message,
@@ -411,6 +413,7 @@ impl<'a> Printer<'a> {
             "processed": stats.processed,
             "states": stats.total_states,
             "peak_states": stats.peak_states,
+            "peak_mem": stats.peak_mem,
             "duration_us": stats.duration_us,
             "code": row.code.map(|code| code.to_string()),
             "message": row.message,

@@ -5,7 +5,7 @@ mod common;
 use common::{ring3, words};
 use serde_json::Value;
 
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "file",
     "program",
     "section",
@@ -15,6 +15,7 @@ const FIELDS: [&str; 12] = [
     "processed",
     "states",
     "peak_states",
+    "peak_mem",
     "duration_us",
     "code",
     "message",

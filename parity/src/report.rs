@@ -248,5 +248,8 @@ fn counts(row: &mut Value, whose: &str, verdict: Option<&Verdict>) {
     row[format!("{whose}_processed")] = verdict.processed().into();
     row[format!("{whose}_total_states")] = verdict.total_states().into();
     row[format!("{whose}_peak_states")] = verdict.peak_states().into();
+    if verdict.peak_mem > 0 {
+        row[format!("{whose}_peak_mem")] = verdict.peak_mem.into();
+    }
     row[format!("{whose}_time_us")] = u64::try_from(verdict.took.as_micros()).unwrap_or(u64::MAX).into();
 }

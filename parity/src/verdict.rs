@@ -14,6 +14,8 @@ pub struct Verdict {
     pub message: String,
     /// The statistics of the log's last line: processed, max_states_per_insn, total_states, peak_states.
     pub stats: [u32; 4],
+    /// Bytes that it held at most, where it tells.
+    pub peak_mem: u64,
     /// How long it took by its own clock.
     pub took: Duration,
 }
@@ -39,7 +41,7 @@ impl Verdict {
         let message = message.split_once(STATISTICS[0]).map_or(message, |(message, _)| message);
         let time = log.rsplit_once(STATISTICS[0]).and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
         let took = Duration::from_micros(time.unwrap_or(0));
-        Some(Verdict { errno, message: message.to_owned(), stats, took })
+        Some(Verdict { errno, message: message.to_owned(), stats, peak_mem: 0, took })
     }
 
     /// Of a program that ring3 accepted.
@@ -55,7 +57,12 @@ impl Verdict {
 
     fn of_stats(stats: Stats) -> Verdict {
         let numbers = [stats.processed, stats.max_states_per_insn, stats.total_states, stats.peak_states];
-        Verdict { stats: numbers, took: Duration::from_micros(stats.duration_us), ..Verdict::default() }
+        Verdict {
+            stats: numbers,
+            peak_mem: stats.peak_mem,
+            took: Duration::from_micros(stats.duration_us),
+            ..Verdict::default()
+        }
     }
 
     /// Was the program accepted?

@@ -45,6 +45,9 @@ pub struct Stats {
     pub max_states_per_insn: u32,
     pub total_states: u32,
     pub peak_states: u32,
+    /// The most memory that the walk held, in bytes: states, histories, marks and the log; not the program, and only as often
+    /// as it was looked at, which is whenever there is an eighth more.
+    pub peak_mem: u64,
     /// Wall time of the verification in microseconds.
     pub duration_us: u64,
 }

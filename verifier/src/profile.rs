@@ -33,6 +33,8 @@ pub struct Sample {
 pub struct Profile {
     /// Instructions processed.
     pub processed: u32,
+    /// See [`crate::Stats`].
+    pub peak_mem: u64,
     /// Why the program was refused, if it was.
     pub rejected: Option<String>,
     /// By calls and line, in the order of the program.
@@ -78,7 +80,7 @@ impl Profile {
 
 /// Walks a program and counts. It takes a few times as long as [`crate::verify`].
 pub fn profile(program: &Program, target: &Target) -> Profile {
-    let (counts, processed, result) = walk::count(program, target);
+    let (counts, (processed, peak_mem), result) = walk::count(program, target);
     let mut samples: Vec<Sample> = Vec::new();
     for ((chain, at), count) in counts.stacks {
         let calls = chain.iter().filter(|slot| **slot != u32::MAX);
@@ -97,7 +99,7 @@ pub fn profile(program: &Program, target: &Target) -> Profile {
         })
         .collect();
     points.sort_by_key(|(slot, _, point)| (std::cmp::Reverse(point.misses), *slot));
-    Profile { processed, rejected: result.err().map(|reject| reject.text()), samples, points }
+    Profile { processed, peak_mem, rejected: result.err().map(|reject| reject.text()), samples, points }
 }
 
 fn place(program: &Program, slot: u32) -> At {

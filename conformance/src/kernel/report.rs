@@ -434,6 +434,7 @@ pub fn summary(report: &Value) -> String {
             ));
         }
     }
+    lines.extend(memory(report));
     for (name, words) in [("expected_messages", "expected messages"), ("retval", "expected results")] {
         let counts = &totals[name];
         if counts["tests"].as_u64().unwrap_or(0) > 0 {
@@ -456,6 +457,21 @@ pub fn summary(report: &Value) -> String {
         ));
     }
     lines.join("\n")
+}
+
+/// Bytes that no program of the corpora should take.
+const MUCH_MEMORY: u64 = 200 << 20;
+
+/// Which programs took the most memory to judge: the first of all, and those that took too much.
+fn memory(report: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let held = |row: &Value| row["ours_peak_mem"].as_u64().unwrap_or(0);
+    let name = |row: &Value| format!("{} {}: {} MiB", text(&row["file"]), text(&row["program"]), held(row) >> 20);
+    let rows = || report["programs"].as_array().into_iter().flatten();
+    let most = rows().max_by_key(|row| held(row)).filter(|row| held(row) > 0);
+    let most = most.map(|row| format!("parity: memory: most for {}", name(row)));
+    let above = rows().filter(|row| held(row) > MUCH_MEMORY);
+    most.into_iter().chain(above.map(|row| format!("parity: MORE THAN 200 MiB: {}", name(row)))).collect()
 }
 
 #[cfg(test)]

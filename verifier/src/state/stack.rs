@@ -210,6 +210,11 @@ impl Stack {
         Rc::make_mut(&mut self.slots).as_mut_slice()
     }
 
+    /// Slots that there is memory for, and how many stacks share it.
+    pub fn held(&self) -> (usize, usize) {
+        (self.slots.capacity(), Rc::strong_count(&self.slots))
+    }
+
     /// Bytes in use.
     pub fn depth(&self) -> i64 {
         ring3_isa::num::signed_index(self.slots.len() * SLOT)

@@ -11,6 +11,7 @@ mod stack_live;
 mod stack_log;
 mod trace;
 mod verdict;
+mod weigh;
 
 use std::borrow::Cow;
 
@@ -117,6 +118,8 @@ pub struct Walk<'p> {
     pub(crate) forgets: Option<forget::Forgets>,
     /// A register is equal to itself, which Linux 6.18 does not know.
     pub(crate) settled: bool,
+    /// How much memory it holds.
+    scales: weigh::Scales,
     /// Instructions that may be processed.
     budget: u32,
     /// The mistake that is planted.
@@ -174,6 +177,7 @@ impl<'p> Walk<'p> {
             plain: false,
             forgets: None,
             settled: false,
+            scales: weigh::Scales::default(),
             budget: MAX_PROCESSED,
             #[cfg(feature = "planted")]
             planted: None,
@@ -184,6 +188,12 @@ impl<'p> Walk<'p> {
     pub fn new_id(&mut self) -> u32 {
         self.ids += 1;
         self.ids
+    }
+
+    /// The most memory that it held so far, in bytes.
+    pub(crate) fn peak_mem(&mut self) -> u64 {
+        self.weigh();
+        self.scales.most
     }
 
     /// Walks function `root` from this state at its entry.

@@ -106,6 +106,21 @@ impl Store {
         self.visits.clear();
     }
 
+    /// All states, those that were given up too.
+    pub(super) fn all(&self) -> &[Stored] {
+        &self.states
+    }
+
+    /// How many states there are, those that were given up too.
+    pub(super) fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    /// Bytes of the paths that loops keep.
+    pub(super) fn held_by_loops(&self) -> usize {
+        self.visits.iter().map(Visit::held).sum()
+    }
+
     /// A jump or call was processed.
     pub fn count_jump(&mut self) {
         self.jumps += 1;
@@ -398,6 +413,7 @@ impl Walk<'_> {
             visit: None,
         });
         self.store.buckets[bucket].insert(0, id);
+        self.weigh_if_due();
         self.has_entry = false;
         self.enter_loop(id);
     }

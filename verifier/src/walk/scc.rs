@@ -59,6 +59,13 @@ impl std::fmt::Display for Chain {
     }
 }
 
+impl Visit {
+    /// Bytes of the paths that are kept.
+    pub(super) fn held(&self) -> usize {
+        self.backedges.iter().map(|edge| size_of::<Backedge>() + super::weigh::path(&edge.path)).sum()
+    }
+}
+
 impl Walk<'_> {
     fn chain(&self, state: &State, at: usize) -> Option<Chain> {
         let mut callsites = Vec::new();

@@ -194,6 +194,11 @@ impl StackLive {
         self.now = None;
     }
 
+    /// Bytes of the marks.
+    pub fn held(&self) -> usize {
+        self.kept * size_of::<Marks>()
+    }
+
     fn instance(&mut self, state: &State, (start, len): (usize, usize)) -> Option<usize> {
         if let Some(now) = self.now {
             return now;

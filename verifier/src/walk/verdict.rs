@@ -95,6 +95,7 @@ fn judge_with(
         max_states_per_insn: walk.store.max_per_insn,
         total_states: walk.store.total,
         peak_states: walk.store.peak,
+        peak_mem: walk.peak_mem(),
         duration_us: 0,
     };
     if let Err(Reject::CtxAccess { .. }) = &result {
@@ -150,18 +151,19 @@ fn on_release(
     }
 }
 
-/// Walks a program and counts. Gives the counts, the instructions processed, and what was said.
-pub fn count(program: &Program, target: &Target) -> (Counts, u32, Result<(), Reject>) {
+/// Walks a program and counts. Gives the counts, the instructions processed and the memory held, and what was said.
+pub fn count(program: &Program, target: &Target) -> (Counts, (u32, u64), Result<(), Reject>) {
     let rules = Target { kernel: KernelVersion::V6_18, ..target.clone() };
     let structure = match structure(program, &rules, &mut Log::new(0)) {
         Ok(structure) => structure,
-        Err((reject, _)) => return (Counts::default(), 0, Err(reject)),
+        Err((reject, _)) => return (Counts::default(), (0, 0), Err(reject)),
     };
     let mut never = || None;
     let mut walk = Walk::new(program, &rules, &structure, Log::new(0), &mut never);
     walk.counts = Some(Box::default());
     let result = passes(&mut walk, &structure);
-    (walk.counts.map(|counts| *counts).unwrap_or_default(), walk.processed, result)
+    let effort = (walk.processed, walk.peak_mem());
+    (walk.counts.map(|counts| *counts).unwrap_or_default(), effort, result)
 }
 
 /// Whether a program is accepted without some rules.
@@ -223,6 +225,7 @@ fn passes(walk: &mut Walk<'_>, structure: &Structure) -> Result<(), Reject> {
             walk.log.push(&format!("Validating {name}() func#{index}...\n"));
         }
         let entry = global::global_entry(walk, index)?;
+        walk.weigh();
         walk.store.clear();
         walk.run(index, entry)?;
         walk.log.rewind(beginning);

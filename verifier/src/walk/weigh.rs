@@ -1,0 +1,65 @@
+//! How much memory a walk holds: states that are stored or wait, the histories of their paths, marks of what is live, and the
+//! log. Frames and stacks that several states share count once.
+
+use std::rc::Rc;
+
+use super::path::{Past, Path, Pending};
+use super::prune::Stored;
+use super::{Trail, Walk};
+use crate::state::{Frame, Slot, State};
+
+/// What the counts of an `Rc` take.
+const COUNTS: usize = 2 * size_of::<usize>();
+/// States that may come before it is weighed for the first time.
+const FIRST: usize = 64;
+
+/// The most that was held, as far as it was weighed: again whenever there is an eighth more to weigh.
+#[derive(Debug, Default)]
+pub struct Scales {
+    /// In bytes.
+    pub most: u64,
+    /// So many states have to be there for the next time.
+    next: usize,
+}
+
+/// The share of one state.
+fn state(state: &State) -> usize {
+    let frame = |frame: &Rc<Frame>| {
+        let (slots, sharers) = frame.stack.held();
+        let own = size_of::<Frame>() + COUNTS + (slots * size_of::<Slot>() + COUNTS) / sharers;
+        own / Rc::strong_count(frame)
+    };
+    let frames: usize = state.frames.iter().map(frame).sum();
+    frames + state.frames.capacity() * size_of::<Rc<Frame>>() + size_of_val(&state.refs[..])
+}
+
+fn trail(trail: &Trail) -> usize {
+    trail.past.capacity() * size_of::<Past>()
+}
+
+pub(super) fn path(path: &Path) -> usize {
+    state(&path.state) + trail(&path.trail)
+}
+
+impl Walk<'_> {
+    /// Weighs, if there is enough more than the last time.
+    pub(super) fn weigh_if_due(&mut self) {
+        let now = self.store.len() + self.pending.len();
+        if now >= self.scales.next.max(FIRST) {
+            self.scales.next = now + now / 8;
+            self.weigh();
+        }
+    }
+
+    /// Weighs what is there.
+    pub(super) fn weigh(&mut self) {
+        let stored = |one: &Stored| size_of::<Stored>() + state(&one.state) + trail(&one.trail);
+        let waiting = |one: &Pending| size_of::<Pending>() + path(&one.path);
+        let all = self.store.all().iter().map(stored).sum::<usize>()
+            + self.store.held_by_loops()
+            + self.pending.iter().map(waiting).sum::<usize>()
+            + self.stack_live.held()
+            + self.log.position();
+        self.scales.most = self.scales.most.max(ring3_isa::num::from_index(all));
+    }
+}
