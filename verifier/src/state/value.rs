@@ -88,8 +88,8 @@ impl DynptrKind {
     }
 }
 
-/// The dynptr that a pointer into its memory was taken from: its id, and whether it is one of a packet. In four bytes, as
-/// every register has one.
+/// The dynptr that a pointer into its memory was taken from: its id, and whether it is one of a packet; or the callback that it was
+/// lent to. In four bytes, as every register has one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Slice(u32);
 
@@ -97,10 +97,16 @@ impl Slice {
     /// No slice.
     pub const NONE: Slice = Slice(0);
     const PACKET: u32 = 1 << 31;
+    const LENT: u32 = 1 << 30;
 
     /// A piece of this dynptr.
     pub fn of(id: u32, packet: bool) -> Slice {
         Slice(if packet { id | Self::PACKET } else { id & !Self::PACKET })
+    }
+
+    /// What a callback in this frame was lent: a key, or a dynptr. No id of a dynptr is so large.
+    pub fn lent(frame: usize) -> Slice {
+        Slice(Self::LENT | u32::try_from(frame).unwrap_or(0))
     }
 
     /// Id of the dynptr.

@@ -189,7 +189,7 @@ fn clear(state: &mut State, frame: usize, first: usize) {
 }
 
 /// Pointers into a dynptr's memory are numbers from now on.
-fn forget_slices(state: &mut State, id: u32) {
+pub(super) fn forget_slices(state: &mut State, id: u32) {
     state.map_values(|value| match value {
         Value::Ptr(ptr) if ptr.slice.id() == id && !ptr.slice.is_none() => Some(Value::unknown()),
         Value::Ptr(_) | Value::Scalar(_) | Value::Uninit => None,

@@ -139,6 +139,7 @@ impl Walk<'_> {
         self.path.state.frames.pop();
         self.frames_changed();
         if callee.callback.is_some() {
+            self.take_back(frames - 1);
             self.widen_current(next);
         }
         Ok(Next::Enter(next))

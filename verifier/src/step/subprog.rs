@@ -9,7 +9,7 @@ use ring3_platform::ProgType;
 
 use super::call::Args;
 use crate::diag::reject::{Reject, unsupported};
-use crate::state::{Callback, Frame, PtrKind, State, Value};
+use crate::state::{Callback, Frame, PtrKind, Slice, State, Value};
 use crate::walk::{Next, Walk};
 
 /// Frames that may be open (MAX_CALL_FRAMES).
@@ -88,6 +88,12 @@ impl Walk<'_> {
         push_frame(&mut self.path.state, subprog, callsite, set).ok_or(Reject::CallDepth { frames: depth + 1 })
     }
 
+    /// What was lent to the callback that returns from this frame is gone: where its caller still has a pointer to it, that is a
+    /// number. Linux 6.18 lets the caller read what is there then.
+    pub(super) fn take_back(&mut self, frame: usize) {
+        super::dynptr::forget_slices(&mut self.path.state, Slice::lent(frame).id());
+    }
+
     /// The callback's frame goes on another path; the current one goes on as if it was not called.
     pub(super) fn push_callback(&mut self, args: &Args, regs: &[Value]) -> Result<(), Reject> {
         let Some(subprog) = args.callback.map(|s| s as usize) else {
@@ -100,6 +106,7 @@ impl Walk<'_> {
         state.callback_unroll_depth += 1;
         push_frame(state, subprog, callsite, |callee| {
             callee.regs[1..=regs.len()].copy_from_slice(regs);
+            callee.regs[1..=regs.len()].iter_mut().for_each(|value| lend(value, depth));
             callee.callback = Some(Callback::SYNC);
         })
         .ok_or(Reject::CallDepth { frames: depth + 1 })?;
@@ -275,5 +282,14 @@ pub fn check_stack_depth(walk: &Walk<'_>) -> Result<(), Reject> {
             let next = enter(callee, depth, stack.len())?;
             stack.push(next);
         }
+    }
+}
+
+/// A key, or a dynptr, that a helper makes for its callback lives as long as that runs.
+fn lend(value: &mut Value, frame: usize) {
+    if let Value::Ptr(ptr) = value
+        && matches!(ptr.kind, PtrKind::MapKey(_) | PtrKind::Dynptr(_))
+    {
+        ptr.slice = Slice::lent(frame);
     }
 }
