@@ -282,6 +282,8 @@ impl Walk<'_> {
         }
         let Ok(to) = btf.resolve(to) else { return false };
         let name = btf.name(to);
+        // The kernel's own type has this name, too.
+        let name = if kind == ProgType::Kprobe && name == "bpf_user_pt_regs_t" { "pt_regs" } else { name };
         let is_struct = btf.get(to).is_some_and(|ty| ty.kind() == Kind::Struct);
         is_struct
             && context_name(kind).is_some_and(|own| {
