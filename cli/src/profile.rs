@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use inferno::flamegraph::{Options as Graph, TextTruncateDirection, from_lines};
-use ring3::verifier::{At, Differs, Profile, Why};
+use ring3::verifier::{At, Differs, Point, Profile, Why};
 use ring3::{Engine, Object, Options};
 
 use crate::Outcome;
@@ -92,19 +92,24 @@ fn text(file: &str, program: &str, profile: &Profile, out: &mut Out) -> Result<(
     for (at, count) in profile.lines().into_iter().take(SHOWN) {
         writeln!(out, "  {:>5}  {count:>8}  {}", percent(count, total), printable(&line(at)))?;
     }
-    let points: Vec<_> = profile.points.iter().filter(|(_, _, point)| point.misses > 0).take(SHOWN).collect();
-    if !points.is_empty() {
+    let spots = spots(profile);
+    if !spots.is_empty() {
         writeln!(out, "\n  STATES    HITS  MISSES  WHERE STATES ARE COMPARED")?;
     }
-    let precise = points.iter().any(|(_, _, point)| point.differences.iter().any(|it| it.why == Why::Precise));
-    for (slot, at, point) in points {
+    let precise = spots.iter().any(|spot| spot.point.differences.iter().any(|it| it.why == Why::Precise));
+    for Spot { slots, at, point } in &spots {
         let place = line(at);
+        let others = match slots.len() {
+            0 | 1 => String::new(),
+            more => format!(" and {} more of the same line", more - 1),
+        };
         writeln!(
             out,
-            "  {:>6}  {:>6}  {:>6}  instruction {slot}, {}",
+            "  {:>6}  {:>6}  {:>6}  instruction {}{others}, {}",
             point.stored,
             point.hits,
             point.misses,
+            slots.first().copied().unwrap_or_default(),
             printable(&place)
         )?;
         if point.open > 0 {
@@ -121,6 +126,43 @@ fn text(file: &str, program: &str, profile: &Profile, out: &mut Out) -> Result<(
         )?;
     }
     Ok(writeln!(out)?)
+}
+
+/// Instructions of one line at which states are compared: of an unrolled loop there are many.
+struct Spot<'p> {
+    slots: Vec<usize>,
+    at: &'p At,
+    point: Point,
+}
+
+/// By source line, the most comparisons in vain first. Without lines every instruction stands alone.
+fn spots(profile: &Profile) -> Vec<Spot<'_>> {
+    let mut spots: Vec<Spot<'_>> = Vec::new();
+    for (slot, at, point) in profile.points.iter().filter(|(.., point)| point.misses > 0) {
+        let Some(known) = spots.iter_mut().find(|spot| spot.at == at) else {
+            spots.push(Spot { slots: vec![*slot], at, point: point.clone() });
+            continue;
+        };
+        known.slots.push(*slot);
+        let all = &mut known.point;
+        all.stored += point.stored;
+        all.hits += point.hits;
+        all.misses += point.misses;
+        all.open += point.open;
+        for differs in &point.differences {
+            match all.differences.iter_mut().find(|it| it.place == differs.place && it.why == differs.why) {
+                Some(same) => same.count += differs.count,
+                None => all.differences.push(differs.clone()),
+            }
+        }
+    }
+    for spot in &mut spots {
+        spot.slots.sort_unstable();
+        spot.point.differences.sort_by_key(|differs| std::cmp::Reverse(differs.count));
+    }
+    spots.sort_by_key(|spot| std::cmp::Reverse(spot.point.misses));
+    spots.truncate(SHOWN);
+    spots
 }
 
 fn percent(part: u64, of: u64) -> String {

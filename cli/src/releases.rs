@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use ring3::verifier::Code;
 use ring3::verifier::release::{Need, Verdict, verdict};
 use ring3::{Engine, Error, KernelVersion, LogLevel, Object, Options, VerifiedProgram};
 use serde_json::{Map, Value, json};
@@ -17,10 +18,21 @@ use crate::verify::selected;
 const NOTE: &str = "
 yes  the release has all that the program uses, and the rules of Linux 6.18 accept it
 no   it lacks something, or those rules refuse it
+?    ring3 cannot judge it
 Programs are explored by the rules of 6.18: another verifier may refuse where the table says yes.";
 
 /// A program that the rules of 6.18 accept, or what they say.
-type Judged = Result<VerifiedProgram, String>;
+type Judged = Result<VerifiedProgram, Refused>;
+
+/// Why a program is not accepted.
+struct Refused {
+    why: String,
+    /// Linux may say something else.
+    unknown: bool,
+}
+
+/// What is said where the kernel's types are missing, and where they are.
+const NO_TYPES: (&str, &str) = ("without the kernel's types (BTF)", "; --btf /sys/kernel/btf/vmlinux gives them");
 
 /// Judges every program once, and prints what each release makes of it.
 pub fn releases(
@@ -65,9 +77,12 @@ fn judge(engine: &Engine, args: &VerifyArgs, object: &Object, name: &str) -> (Ju
     match engine.verify(object, name, &options, LogLevel(0)) {
         Ok(proof) => (Ok(proof), Outcome::Good),
         Err(Error::Rejected { rejection, .. }) => {
-            (Err(format!("{} [{}]", rejection.message, rejection.code)), Outcome::Rejected)
+            let unknown = rejection.code == Code::Unsupported;
+            let more = if unknown && rejection.message.contains(NO_TYPES.0) { NO_TYPES.1 } else { "" };
+            let why = format!("{}{more} [{}]", rejection.message, rejection.code);
+            (Err(Refused { why, unknown }), Outcome::Rejected)
         }
-        Err(error) => (Err(error.to_string()), Outcome::BadInput),
+        Err(error) => (Err(Refused { why: error.to_string(), unknown: true }), Outcome::BadInput),
     }
 }
 
@@ -85,7 +100,9 @@ fn story(proof: &VerifiedProgram, need: &Need) -> String {
 
 fn row(name: &str, judged: &Judged, columns: &[Column], out: &mut Out) -> Result<(), CliError> {
     let needs = judged.as_ref().map(VerifiedProgram::needs).unwrap_or_default();
+    let unknown = judged.as_ref().is_err_and(|refused| refused.unknown);
     let word = |release: &KernelVersion| match verdict(&needs, *release) {
+        _ if unknown => ("?", Ink::Faint),
         _ if judged.is_err() => ("no", Ink::Bad),
         Verdict::Accept => ("yes", Ink::Good),
         Verdict::Lacks => ("no", Ink::Bad),
@@ -102,14 +119,16 @@ fn row(name: &str, judged: &Judged, columns: &[Column], out: &mut Out) -> Result
                 writeln!(out, "    since {:<5} {}", need.since.to_string(), printable(&story(proof, need)))?;
             }
         }
-        Err(why) => writeln!(out, "    {}", printable(why))?,
+        Err(refused) => writeln!(out, "    {}", printable(&refused.why))?,
     }
     Ok(())
 }
 
 fn object_line(file: &str, name: &str, judged: &Judged) -> Value {
     let needs = judged.as_ref().map(VerifiedProgram::needs).unwrap_or_default();
+    let unknown = judged.as_ref().is_err_and(|refused| refused.unknown);
     let word = |release: &KernelVersion| match verdict(&needs, *release) {
+        _ if unknown => "unknown",
         _ if judged.is_err() => "reject",
         Verdict::Accept => "accept",
         Verdict::Lacks => "reject",
@@ -122,6 +141,6 @@ fn object_line(file: &str, name: &str, judged: &Judged) -> Value {
         "program": name,
         "releases": releases,
         "needs": needs.iter().map(needed).collect::<Vec<_>>(),
-        "message": judged.as_ref().err(),
+        "message": judged.as_ref().err().map(|refused| refused.why.as_str()),
     })
 }

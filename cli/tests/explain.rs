@@ -143,6 +143,16 @@ fn releases_are_judged_by_what_they_have() {
 }
 
 #[test]
+fn what_cannot_be_judged_is_no_verdict_of_a_release() {
+    // Pointers to structures of the kernel take its types, and not every machine has them.
+    let ran = words("verify --kernel all errors/skb_cast.bpf.o");
+    let row = json("verify --kernel all -o json errors/skb_cast.bpf.o");
+    let unknown = row["releases"]["6.18"] == "unknown";
+    assert_eq!(unknown, ran.stdout.contains("  ?     ?     ?"), "{}", ran.stdout);
+    assert!(unknown, "{}", ran.stdout);
+}
+
+#[test]
 fn a_profile_names_lines_and_draws_them() {
     let svg = scratch("profile.svg", b"");
     let ran = ring3(["verify".to_owned(), format!("--profile={}", svg.display()), "loop.bpf.o".to_owned()]);

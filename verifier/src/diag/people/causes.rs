@@ -468,8 +468,7 @@ impl Finder<'_> {
             _ => self.index(def),
         };
         let number = self.origins.def(index).now;
-        let what =
-            self.variable(index).map_or_else(|| "The number that decides".to_owned(), |name| format!("'{name}'"));
+        let what = self.variable(index).map_or_else(|| "The value".to_owned(), |name| format!("'{name}'"));
         let mut reason = special(self.scene).unwrap_or_default();
         if number.as_scalar().is_some() && !number.is_zero() {
             if !reason.is_empty() {
