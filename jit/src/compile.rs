@@ -1,12 +1,12 @@
 //! The one walk over the operations of a program.
 
-use ring3_isa::{Reg, Size, Width};
+use ring3_isa::{Operand, Reg, RegSet, Size, Width};
 use ring3_verifier::Region;
 use ring3_vm::Op;
 
 use crate::JitError;
 use crate::guards::{Blinder, Budget, Guards};
-use crate::opt::{self, Step, reads, writes};
+use crate::opt::{self, Step};
 use crate::symbols::Unwind;
 use crate::target::{Callee, Frame, Shortcut, Target};
 
@@ -96,18 +96,15 @@ pub(crate) struct Assembled {
 /// Emits the code of a program.
 pub(crate) fn assemble<T: Target>(unit: &Unit<'_>, mut target: T) -> Result<Assembled, JitError> {
     check_functions(unit)?;
-    let op_labels = unit.ops.iter().map(|_| target.label()).collect();
+    let entries = entries(unit.ops);
+    let op_labels = entries.iter().map(|entry| (*entry != Entry::Nowhere).then(|| target.label())).collect();
     let function_labels = unit.functions.iter().map(|_| target.label()).collect();
     let mut walk = Walk {
         unit,
         target,
         op_labels,
-        entries: entries(unit.ops),
-        steps: if unit.joined && unit.runtime.guards.blind.is_none() {
-            opt::steps(unit)
-        } else {
-            vec![Step::Plain; unit.ops.len()]
-        },
+        entries,
+        steps: if unit.joined && unit.runtime.guards.blind.is_none() { opt::steps(unit) } else { Vec::new() },
         blinder: unit.runtime.guards.blind.map(Blinder::new),
         counted: unit.runtime.guards.budget.map(|budget| Counted { budget, pending: 0 }),
         function_labels,
@@ -190,8 +187,10 @@ fn check_functions(unit: &Unit<'_>) -> Result<(), JitError> {
 struct Walk<'a, T: Target> {
     unit: &'a Unit<'a>,
     target: T,
-    op_labels: Vec<T::Label>,
+    /// Of the operations that are jumped to.
+    op_labels: Vec<Option<T::Label>>,
     entries: Vec<Entry>,
+    /// What is behind its end is emitted as it is.
     steps: Vec<Step>,
     function_labels: Vec<T::Label>,
     op_offsets: Vec<u32>,
@@ -212,7 +211,7 @@ impl<T: Target> Walk<'_, T> {
 
     fn function(&mut self, index: usize, function: &Function) -> Result<(), JitError> {
         let ops = &self.unit.ops[function.start as usize..function.end as usize];
-        let frame = frame_of(index == 0, function, self.unit);
+        let frame = frame_of(index == 0, function, self.unit)?;
         self.target.place(self.function_labels[index]);
         let start = self.here()?;
         self.target.prologue(&frame);
@@ -228,8 +227,8 @@ impl<T: Target> Walk<'_, T> {
             }
             let offset = self.here()?;
             self.op_offsets.push(offset);
-            if entry != Entry::Nowhere {
-                self.target.place(self.op_labels[at as usize]);
+            if let Some(label) = self.op_labels[at as usize] {
+                self.target.place(label);
             }
             self.before(at, *op, stop)?;
             self.step(at, *op, function, &frame)?;
@@ -293,10 +292,7 @@ impl<T: Target> Walk<'_, T> {
     }
 
     fn step(&mut self, at: u32, op: Op, function: &Function, frame: &Frame) -> Result<(), JitError> {
-        if writes(op) == Some(Reg::FP) {
-            return Err(JitError::WritesFramePointer { at });
-        }
-        match self.steps[at as usize] {
+        match self.steps.get(at as usize).copied().unwrap_or(Step::Plain) {
             Step::Plain => return self.op(at, op, function, frame),
             Step::Other(other) => return self.op(at, other, function, frame),
             Step::Nothing => {}
@@ -393,11 +389,9 @@ impl<T: Target> Walk<'_, T> {
     }
 
     fn op_label(&self, at: u32, target: u32, function: &Function) -> Result<T::Label, JitError> {
-        if (function.start..function.end).contains(&target) {
-            Ok(self.op_labels[target as usize])
-        } else {
-            Err(JitError::JumpOutOfRange { at, target })
-        }
+        let inside = (function.start..function.end).contains(&target);
+        let label = self.op_labels.get(target as usize).copied().flatten().filter(|_| inside);
+        label.ok_or(JitError::JumpOutOfRange { at, target })
     }
 }
 
@@ -410,37 +404,49 @@ fn atomic_width(at: u32, size: Size) -> Result<Width, JitError> {
     }
 }
 
-/// What the operations of a function need of its frame.
-fn frame_of(entry: bool, function: &Function, unit: &Unit<'_>) -> Frame {
+/// What the operations of a function need of its frame. Each is looked at once, as long programs have many.
+fn frame_of(entry: bool, function: &Function, unit: &Unit<'_>) -> Result<Frame, JitError> {
     // Whoever counts calls when there is nothing left.
     let calls = unit.runtime.guards.budget.is_some();
     let mut frame = Frame { entry, stack: function.stack, calls, ..Frame::default() };
+    let (mut reads, mut writes) = (RegSet::EMPTY, RegSet::EMPTY);
+    let operand = |operand: Operand| operand.reg().map_or(RegSet::EMPTY, RegSet::one);
     for (at, op) in (function.start..function.end).zip(&unit.ops[function.start as usize..]) {
-        if let Some(reg) = writes(*op)
-            && [Reg::R6, Reg::R7, Reg::R8, Reg::R9].contains(&reg)
-        {
-            frame.saved = frame.saved.with(reg);
-        }
-        frame.uses_stack |= reads(*op).contains(&Some(Reg::FP));
-        match op {
-            Op::CallHelper { .. } if matches!(unit.lookup(at), Some(Shortcut::Array(_))) => {}
-            Op::CallHelper { .. } | Op::CallLocal { .. } | Op::LegacyPacket { .. } | Op::TailCall => frame.calls = true,
-            Op::MayGoto { .. } => frame.may_goto = Some(unit.runtime.may_goto_budget),
-            Op::Alu { .. }
-            | Op::Mov { .. }
-            | Op::MovSx { .. }
-            | Op::Neg { .. }
-            | Op::Endian { .. }
-            | Op::LoadImm { .. }
-            | Op::Load { .. }
-            | Op::Store { .. }
-            | Op::Atomic { .. }
-            | Op::LoadAcquire { .. }
-            | Op::StoreRelease { .. }
-            | Op::Jump { .. }
-            | Op::Branch { .. }
-            | Op::Exit => {}
+        let (read, written) = match *op {
+            Op::Alu { dst, src, .. } | Op::Mov { dst, src, .. } => (operand(src), RegSet::one(dst)),
+            Op::MovSx { dst, src, .. } => (RegSet::one(src), RegSet::one(dst)),
+            Op::Neg { dst, .. } | Op::Endian { dst, .. } | Op::LoadImm { dst, .. } => (RegSet::EMPTY, RegSet::one(dst)),
+            Op::Load { dst, base, .. } | Op::LoadAcquire { dst, base, .. } => (RegSet::one(base), RegSet::one(dst)),
+            Op::Store { base, src, .. } => (operand(src).with(base), RegSet::EMPTY),
+            Op::StoreRelease { base, src, .. } => (RegSet::one(src).with(base), RegSet::EMPTY),
+            Op::Atomic { op, base, src, .. } => {
+                (RegSet::one(src).with(base), op.fetches_into(src).map_or(RegSet::EMPTY, RegSet::one))
+            }
+            Op::Branch { lhs, rhs, .. } => (operand(rhs).with(lhs), RegSet::EMPTY),
+            Op::CallHelper { .. } | Op::CallLocal { .. } | Op::TailCall | Op::LegacyPacket { .. } => {
+                frame.calls |= !matches!(unit.lookup(at), Some(Shortcut::Array(_)));
+                (packet_index(*op), RegSet::EMPTY)
+            }
+            Op::MayGoto { .. } => {
+                frame.may_goto = Some(unit.runtime.may_goto_budget);
+                (RegSet::EMPTY, RegSet::EMPTY)
+            }
+            Op::Jump { .. } | Op::Exit => (RegSet::EMPTY, RegSet::EMPTY),
+        };
+        (reads, writes) = (reads.union(read), writes.union(written));
+        if written.contains(Reg::FP) {
+            return Err(JitError::WritesFramePointer { at });
         }
     }
-    frame
+    frame.uses_stack = reads.contains(Reg::FP);
+    frame.saved = writes.difference(RegSet::CALLER_SAVED);
+    Ok(frame)
+}
+
+/// The register that a packet load is given.
+fn packet_index(op: Op) -> RegSet {
+    match op {
+        Op::LegacyPacket { index: Some(index), .. } => RegSet::one(index),
+        _ => RegSet::EMPTY,
+    }
 }

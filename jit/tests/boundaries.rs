@@ -387,3 +387,44 @@ fn a_million_instructions() {
     assert_eq!(insns.len(), MOST);
     both(&insns, 8, &pairs()[30..33]);
 }
+
+/// A program so long that only its loops are worth more than a look: they are joined, the rest is as it is.
+#[test]
+fn loops_in_a_long_program() {
+    const LONG: usize = 9000;
+    let plain = |at: usize| {
+        let (dst, src) = (WHERE[at % 5], Operand::Reg(if at % 3 == 0 { Reg::R7 } else { Reg::R8 }));
+        alu([AluOp::Add, AluOp::Xor, AluOp::Or][at % 3], dst, src)
+    };
+    let mut insns = inputs();
+    insns.push(Insn::Store { size: Size::Dw, base: Reg::FP, off: -8, src: Operand::Reg(Reg::R7) });
+    for round in 0..3 {
+        fill(&mut insns, LONG / 3, plain);
+        insns.push(mov(Reg::R9, Operand::Imm(0)));
+        let top = insns.len();
+        // A rotation, bytes put together, a choice.
+        insns.extend([mov(Reg::R3, Operand::Reg(Reg::R7)), alu(AluOp::Lsh, Reg::R3, Operand::Imm(13))]);
+        insns.extend([alu(AluOp::Rsh, Reg::R7, Operand::Imm(51)), alu(AluOp::Or, Reg::R7, Operand::Reg(Reg::R3))]);
+        for byte in 0..4 {
+            let dst = if byte == 0 { Reg::R4 } else { Reg::R5 };
+            insns.push(Insn::Load { size: Size::B, signed: false, dst, base: Reg::FP, off: byte - 8 });
+            if byte > 0 {
+                insns.push(alu(AluOp::Lsh, Reg::R5, Operand::Imm(8 * i32::from(byte))));
+                insns.push(alu(AluOp::Or, Reg::R4, Operand::Reg(Reg::R5)));
+            }
+        }
+        insns.push(alu(AluOp::Add, Reg::R8, Operand::Reg(Reg::R4)));
+        insns.push(Insn::Branch { width: Width::W64, op: CmpOp::Sgt, lhs: Reg::R8, rhs: Operand::Imm(5), off: 1 });
+        insns.push(mov(Reg::R8, Operand::Reg(Reg::R7)));
+        insns.push(Insn::Store { size: Size::Dw, base: Reg::FP, off: -8, src: Operand::Reg(Reg::R8) });
+        insns.push(alu(AluOp::Add, Reg::R9, Operand::Imm(1)));
+        let off = (top as i64 - insns.len() as i64 - 1) as i16;
+        insns.push(Insn::Branch { width: Width::W64, op: CmpOp::Lt, lhs: Reg::R9, rhs: Operand::Imm(3 + round), off });
+        for reg in [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5, Reg::R7, Reg::R8] {
+            absorb(&mut insns, reg);
+        }
+    }
+    insns.push(Insn::Exit);
+    assert!(insns.len() > LONG);
+    both(&insns, 8, &pairs()[20..60]);
+}

@@ -10,6 +10,9 @@ use super::Effects;
 use super::upper::Transfer;
 use crate::compile::{Function, Unit};
 
+/// Operations of a block; a longer one is taken as several.
+const MAX_BLOCK: usize = 256;
+
 /// A run of operations that is entered at its first and left at its last.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Block {
@@ -41,6 +44,14 @@ pub(super) fn leaders(unit: &Unit<'_>) -> Vec<bool> {
             leaders[at + 1] = true;
         }
         leaders[at + 1] |= *op == Op::Exit;
+    }
+    // What is known of a block fits into the processor's nearest memory.
+    let mut length = 0;
+    for leader in &mut leaders {
+        length = if *leader { 0 } else { length + 1 };
+        if length == MAX_BLOCK {
+            (*leader, length) = (true, 0);
+        }
     }
     leaders
 }
@@ -117,4 +128,40 @@ fn narrow(blocks: &mut [Block], next: &[[Option<usize>; 2]]) {
             }
         }
     }
+}
+
+/// From where to where a function jumps back.
+fn jumps_back<'a>(unit: &'a Unit<'_>, function: &'a Function) -> impl Iterator<Item = Range<usize>> + 'a {
+    let (first, end) = (function.start as usize, function.end as usize);
+    unit.ops[first..end].iter().zip(first..).filter_map(|(op, at)| match op {
+        Op::Jump { target } | Op::Branch { target, .. } | Op::MayGoto { target } if *target as usize <= at => {
+            Some(*target as usize..at + 1)
+        }
+        _ => None,
+    })
+}
+
+/// Whether the function jumps back.
+pub(super) fn has_loop(unit: &Unit<'_>, function: &Function) -> bool {
+    jumps_back(unit, function).next().is_some()
+}
+
+/// Operations between a jump back and where it leads, in order and apart.
+pub(super) fn loops(unit: &Unit<'_>, function: &Function) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = jumps_back(unit, function).collect();
+    found.sort_unstable_by_key(|range| range.start);
+    let mut merged: Vec<Range<usize>> = Vec::new();
+    for range in found {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+/// Whether an operation is in one of them.
+pub(super) fn is_within(loops: &[Range<usize>], at: usize) -> bool {
+    let after = loops.partition_point(|range| range.start <= at);
+    loops[..after].last().is_some_and(|range| range.contains(&at))
 }

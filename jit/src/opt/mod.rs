@@ -17,7 +17,9 @@ use ring3_vm::Op;
 
 use crate::compile::Unit;
 use crate::target::Address;
-pub(crate) use effects::{Effects, reads, writes};
+pub(crate) use effects::Effects;
+#[cfg(test)]
+pub(crate) use effects::{reads, writes};
 
 /// What is emitted for one operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,13 +61,26 @@ pub(crate) enum Chosen {
     Number(u64),
 }
 
-/// One step for each operation.
+/// From so many operations on, what a program saves by joining them is less than what it costs to look for them, where they are
+/// executed once in a run at most: only loops are worth it.
+const LONG: usize = 8192;
+
+/// One step for each operation; none if nothing can be done about any.
 pub(crate) fn steps(unit: &Unit<'_>) -> Vec<Step> {
+    let long = unit.ops.len() >= LONG;
+    let mut functions = unit.functions.iter().filter(|function| !long || live::has_loop(unit, function)).peekable();
+    if functions.peek().is_none() {
+        return Vec::new();
+    }
     let mut steps = vec![Step::Plain; unit.ops.len()];
     let leaders = live::leaders(unit);
-    for function in unit.functions {
+    for function in functions {
         let blocks = live::blocks(unit, function, &leaders);
+        let loops = if long { live::loops(unit, function) } else { Vec::new() };
         for block in blocks {
+            if long && !live::is_within(&loops, block.range.start) {
+                continue;
+            }
             block::rewrite(unit, block.range.clone(), block.live_out, block.narrow_in, &mut steps[block.range]);
         }
     }
