@@ -31,21 +31,25 @@ impl Reg {
     pub const COUNT: usize = 11;
 
     /// The register with this number, if it is 0 to 10.
+    #[inline]
     pub const fn new(number: u8) -> Option<Reg> {
         if number <= 10 { Some(Reg(number)) } else { None }
     }
 
     /// 0 to 10.
+    #[inline]
     pub const fn number(self) -> u8 {
         self.0
     }
 
     /// 0 to 10, to index a register file.
+    #[inline]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
 
     /// All registers, R0 first.
+    #[inline]
     pub fn all() -> impl Iterator<Item = Reg> {
         (0..=10).map(Reg)
     }
