@@ -1,0 +1,38 @@
+//! `cli/JSON.md` is what is written: its tables have just the fields that there are.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::words;
+use serde_json::Value;
+
+/// The fields of the table under a heading.
+fn documented(heading: &str) -> BTreeSet<String> {
+    let text = include_str!("../JSON.md");
+    let part = text.split("\n## ").find(|part| part.starts_with(heading)).unwrap_or_else(|| panic!("no {heading}"));
+    let field = |line: &str| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned());
+    part.lines().filter_map(field).collect()
+}
+
+fn rows(line: &str) -> Vec<Value> {
+    words(line).stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn fields(of: &Value) -> BTreeSet<String> {
+    of.as_object().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn every_field_is_documented_and_there() {
+    let plain = rows("verify -o json drop_icmp.bpf.o errors/unchecked_lookup.bpf.o errors/bad_section.bpf.o");
+    let old = rows("verify --kernel 5.10 -o json loop.bpf.o");
+    let all: BTreeSet<String> = plain.iter().chain(&old).flat_map(fields).collect();
+    assert_eq!(all, documented("`ring3 verify -o json`"));
+    let found = plain.iter().map(|row| &row["diagnosis"]).find(|found| found.is_object()).unwrap();
+    assert_eq!(fields(found), documented("`diagnosis`"));
+    assert_eq!(fields(&found["at"]), documented("A place"));
+    assert_eq!(fields(&found["path"][0]["at"]), documented("A place"));
+    assert_eq!(fields(&rows("verify --kernel all -o json loop.bpf.o")[0]), documented("`ring3 verify --kernel all"));
+    assert_eq!(fields(&rows("explain -o json R3-3001")[0]), documented("`ring3 explain"));
+}
