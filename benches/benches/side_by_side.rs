@@ -95,7 +95,7 @@ fn write(subjects: &[Subject], costs: &[Vec<Option<Cost>>]) -> Result<(), String
         })
         .collect();
     let mean = |column| geometric_mean(costs.iter().filter_map(|row| ratio(row, column)));
-    rows.push(Row { name: "geometric mean".to_owned(), micros: None, times: (0..ENGINES.len()).map(mean).collect() });
+    rows.push(Row { name: "geomean".to_owned(), micros: None, times: (0..ENGINES.len()).map(mean).collect() });
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     report::write_table(&folder.join("../README.md"), "clang -O2, native", &SHOWN, &rows)?;
     let chart =

@@ -6,7 +6,7 @@ use std::path::Path;
 /// What was measured of one program: how many times as long as the first engine each of them takes, in their order.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Row {
-    /// The program, or `geometric mean`.
+    /// The program, or `geomean`.
     pub name: String,
     /// Microseconds of a run on the first engine; none of a mean.
     pub micros: Option<f64>,
@@ -150,7 +150,7 @@ mod tests {
         ];
         let rows = vec![
             Row { name: "sort".to_owned(), micros: Some(1.5), times: vec![Some(1.0), Some(1.25), None] },
-            Row { name: "geometric mean".to_owned(), micros: None, times: vec![Some(1.0), Some(0.5), Some(40.0)] },
+            Row { name: "geomean".to_owned(), micros: None, times: vec![Some(1.0), Some(0.5), Some(40.0)] },
         ];
         (series, rows)
     }
@@ -159,7 +159,7 @@ mod tests {
     fn a_table_has_a_cell_for_each_engine() {
         let (series, rows) = rows();
         let want = "| program | clang -O2 | ring3 | another |\n|---|---:|---:|---:|\n| `sort` | 1.50 µs | 1.25 |  |\n\
-                    | **geometric mean** |  | **0.50** | **40.00** |\n";
+                    | **geomean** |  | **0.50** | **40.00** |\n";
         assert_eq!(table("clang -O2", &series, &rows), want);
     }
 
