@@ -86,3 +86,5 @@ S int stash_other(void *c) { int k = 0; struct place *p = bpf_map_lookup_elem(&p
 S int stash_use(void *c) { int k = 0; struct place *p = bpf_map_lookup_elem(&places, &k); if (!p) return 0; struct plain *o = new(struct plain); if (!o) return 0; struct plain *q = bpf_kptr_xchg(&p->kept, o); if (q) drop(q); return o->a; }
 S int look(void *c) { int k = 0; struct place *p = bpf_map_lookup_elem(&places, &k); if (!p) return 0; struct plain *o = p->kept; return o ? o->a & 1 : 0; }
 S int look_drop(void *c) { int k = 0; struct place *p = bpf_map_lookup_elem(&places, &k); if (!p) return 0; struct plain *o = p->kept; if (o) drop(o); return 0; }
+S int look_outside(void *c) { int k = 0; struct place *p = bpf_map_lookup_elem(&places, &k); if (!p) return 0; bpf_rcu_read_lock(); struct plain *o = p->kept; bpf_rcu_read_unlock(); return o ? o->a & 1 : 0; }
+S int look_inside(void *c) { int k = 0; struct place *p = bpf_map_lookup_elem(&places, &k); if (!p) return 0; bpf_rcu_read_lock(); struct plain *o = p->kept; if (o) o->a = 5; bpf_rcu_read_unlock(); return 0; }

@@ -278,6 +278,7 @@ impl Reject {
             | Reject::KfuncArgMapValue { .. }
             | Reject::KfuncArgLock { .. }
             | Reject::KernelContext { .. }
+            | Reject::ObjectGone {}
             | Reject::ObjectTypeRange {}
             | Reject::ObjectNoBtf {}
             | Reject::ObjectNotStruct {}

@@ -284,6 +284,7 @@ rejects! {
     IrqOtherClass { saved: &'static str, used: &'static str } EINVAL "irq flag acquired by {saved} kfuncs cannot be restored with {used} kfuncs";
     ConnectionNoWrite { off: u32 } EACCES "no write support to nf_conn at off {off}";
     ConnectionWriteEnd { off: u32, size: u32, end: u32 } EACCES "write access at off {off} with size {size} beyond the member of nf_conn ended at {end}";
+    ObjectGone {} EFAULT "verifier bug: ref_obj_id for allocated object must be non-zero";
     ObjectTypeRange {} EINVAL "local type ID argument must be in range [0, U32_MAX]";
     ObjectNoBtf {} EINVAL "bpf_obj_new/bpf_percpu_obj_new requires prog BTF";
     ObjectNotStruct {} EINVAL "bpf_obj_new/bpf_percpu_obj_new type ID argument must be of a struct";

@@ -256,7 +256,11 @@ impl Walk<'_> {
     }
 
     /// An access by an instruction to an object touches none of its special fields.
-    pub(super) fn check_object_access(&self, to: BtfPtr, off: u32, size: u32) -> Result<(), Reject> {
+    pub(super) fn check_object_access(&self, ptr: &Ptr, to: BtfPtr, off: u32, size: u32) -> Result<(), Reject> {
+        if ptr.ref_id == 0 && !to.trust.any(Trust::NON_OWNING.with(Trust::RCU)) {
+            // Linux calls this a mistake of its own: the object may be gone.
+            return Err(Reject::ObjectGone {});
+        }
         let end = off.saturating_add(size);
         match self.object_fields(to)?.list.iter().find(|field| off < field.end() && field.off < end) {
             Some(field) => Err(Reject::ObjectField { what: field.kind.name() }),

@@ -86,7 +86,7 @@ impl<'p> Walk<'p> {
         let btf = self.types_of(to)?;
         let off = self.check_struct(at, ptr, off, to, Access::Read)?;
         if to.trust.has(Trust::ALLOC) && !to.is_kernel() {
-            self.check_object_access(to, off, at.bytes())?;
+            self.check_object_access(ptr, to, off, at.bytes())?;
         }
         Ok(match members::find(btf, TypeId(to.id), off, at.bytes())? {
             Found::Number => Value::unknown(),
@@ -193,7 +193,7 @@ impl<'p> Walk<'p> {
         let btf = self.types_of(to)?;
         let off = self.check_struct(at, ptr, off, to, Access::Write)?;
         if to.trust.has(Trust::ALLOC) {
-            self.check_object_access(to, off, at.bytes())?;
+            self.check_object_access(ptr, to, off, at.bytes())?;
             return members::find(btf, TypeId(to.id), off, at.bytes()).map(|_| ());
         }
         let (name, size) = (btf.name(TypeId(to.id)), at.bytes());
