@@ -1,4 +1,15 @@
 //! What the domain claims holds for every number that can be there: `ring3_isa::eval` computes what really happens.
+//!
+//! | function | every small pair, with all members | random 64 bits | z3 (`domain_z3.rs`) |
+//! |---|---|---|---|
+//! | `alu`, 13 operations of both widths | yes | yes | sums, and, or, xor: bits and ranges; differences: bits |
+//! | `neg`, `mov32`, `mov_sx`, `zext32`, `truncate_to`, `sign_extend_load`, `endian`, `zero_or_ones` | yes | yes | the whole from its low half |
+//! | `branch_taken`, `refine`, 11 comparisons of both widths and ways | yes | yes | unsigned order |
+//! | `refine_same` | yes | yes | |
+//! | `pointer_plus`, `pointer_minus` | yes | yes | as sums and differences of bits |
+//! | `meet_urange`, `meet_srange64`, `meet_s32range` | yes | yes | |
+//! | `within`, `ranges_within` | | yes | |
+//! | `Tnum`: `add`, `sub`, `mul`, `and`, `or`, `xor`, `union`, `intersect`, `contains`, `overlaps`, `range`, `next_above` | yes, 4 and 5 bits | | all but `mul`, `contains`, `overlaps`, `range`, `next_above` |
 
 use proptest::prelude::*;
 use ring3_isa::{AluOp, CmpOp, EndianOp, Endianness, Size, Width, eval};
@@ -72,6 +83,7 @@ fn check_unary(a: &Sample) {
                 must_hold(&moved, eval::mov_sx(width, size, x), || format!("movsx {size:?} {width:?} {x:#x}"));
             }
         }
+        must_hold(&a.known.zext32(), eval::mov(Width::W32, x), || format!("zext32 {x:#x}"));
         must_hold(&a.known.mov32(), eval::mov(Width::W32, x), || format!("mov32 {x:#x}"));
         for size in SIZES {
             must_hold(&a.known.truncate_to(size), eval::truncate(size, x), || format!("load {size:?} {x:#x}"));
@@ -86,6 +98,39 @@ fn check_unary(a: &Sample) {
         }
         if let Some((zero, ones)) = a.known.zero_or_ones() {
             assert!(zero.contains_value(x) || ones.contains_value(x), "{x:#x} is neither {zero} nor {ones}");
+        }
+    }
+}
+
+/// Results that are known to lie between two of the members.
+fn check_meet(a: &Sample) {
+    let low = |x: u64| ring3_isa::num::low_s32(x);
+    for (&one, &other) in a.members.iter().flat_map(|one| a.members.iter().map(move |other| (one, other))) {
+        let (min, max) = (low(one).min(low(other)), low(one).max(low(other)));
+        let met = a.known.meet_s32range(min, max);
+        for &x in a.members.iter().filter(|x| (i64::from(min)..=i64::from(max)).contains(&x.cast_signed())) {
+            must_hold(&met, x, || format!("{x:#x} between {min} and {max}"));
+        }
+        let (min, max) = (one.min(other), one.max(other));
+        let met = a.known.meet_urange(min, max);
+        for &x in a.members.iter().filter(|x| (min..=max).contains(*x)) {
+            must_hold(&met, x, || format!("{x:#x} between {min:#x} and {max:#x}"));
+        }
+        let (min, max) = (one.cast_signed().min(other.cast_signed()), one.cast_signed().max(other.cast_signed()));
+        let met = a.known.meet_srange64(min, max);
+        for &x in a.members.iter().filter(|x| (min..=max).contains(&x.cast_signed())) {
+            must_hold(&met, x, || format!("{x:#x} between {min} and {max}"));
+        }
+    }
+}
+
+/// What needs one scalar alone.
+fn check_single(a: &Sample) {
+    check_unary(a);
+    check_meet(a);
+    for width in WIDTHS {
+        for op in CMP {
+            check_self_branch(op, width, a);
         }
     }
 }
@@ -178,7 +223,7 @@ fn every_small_pair() {
         let samples = small_samples(place);
         assert!(samples.iter().all(|s| !s.members.is_empty() && !s.known.violates_invariants()));
         for a in &samples {
-            check_unary(a);
+            check_single(a);
             for b in &samples {
                 check_pair(a, b);
             }
@@ -206,7 +251,7 @@ fn every_small_pair_of_bits_and_ranges() {
         }
         assert!(samples.len() >= 9);
         for a in &samples {
-            check_unary(a);
+            check_single(a);
             for b in &samples {
                 check_pair(a, b);
             }
@@ -345,12 +390,7 @@ proptest! {
 
     #[test]
     fn random_singles(a in sample()) {
-        check_unary(&a);
-        for width in WIDTHS {
-            for op in CMP {
-                check_self_branch(op, width, &a);
-            }
-        }
+        check_single(&a);
     }
 
     #[test]
@@ -377,6 +417,7 @@ proptest! {
     #[test]
     fn within_is_inclusion(a in sample(), b in sample()) {
         prop_assert!(a.known.within(&a.known) && a.known.within(&Scalar::UNKNOWN));
+        prop_assert!(!a.known.within(&b.known) || a.known.ranges_within(&b.known));
         if a.known.within(&b.known) {
             prop_assert!(a.members.iter().all(|&x| b.known.contains_value(x)));
         }
