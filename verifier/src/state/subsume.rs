@@ -118,9 +118,16 @@ fn frame_covers(old: &Frame, cur: &Frame) -> bool {
 }
 
 fn regs_cover(old: &Frame, cur: &Frame, mode: Mode, live: u16, ids: &mut IdMap) -> bool {
-    Reg::all().all(|reg| {
-        live >> reg.number() & 1 == 0 || value_covers(&old.regs[reg.index()], &cur.regs[reg.index()], mode, ids)
-    })
+    // Few are live: only these are looked at.
+    let mut rest = live & ((1 << Reg::COUNT) - 1);
+    while rest != 0 {
+        let reg = rest.trailing_zeros() as usize;
+        rest &= rest - 1;
+        if !value_covers(&old.regs[reg], &cur.regs[reg], mode, ids) {
+            return false;
+        }
+    }
+    true
 }
 
 fn value_covers(old: &Value, cur: &Value, mode: Mode, ids: &mut IdMap) -> bool {

@@ -1,5 +1,7 @@
 //! Precision: which scalars a decision relied on, found by walking back over the instructions that made them.
 
+use std::rc::Rc;
+
 use smallvec::SmallVec;
 
 use ring3_isa::{Callee, Insn, Operand, Reg};
@@ -322,15 +324,21 @@ impl Walk<'_> {
     }
 
     fn give_up(&mut self, mut parent: Option<StoredId>, changed: &mut bool) {
+        // Frames that states share are marked once, and stay shared: before and after, by depth.
+        let mut last: Vec<Option<(Rc<Frame>, Rc<Frame>)>> = Vec::new();
         while let Some(id) = parent {
             let stored = self.store.get_mut(id);
-            for index in 0..stored.state.frames.len() {
-                let frame = stored.state.frame_at(index);
-                for reg in &mut frame.regs {
-                    mark(reg, changed);
-                }
-                for slot in frame.stack.slots_mut().iter_mut().filter(|s| s.is_spill()) {
-                    mark(&mut slot.spill, changed);
+            last.resize(last.len().max(stored.state.frames.len()), None);
+            for (frame, last) in stored.state.frames.iter_mut().zip(&mut last) {
+                match last {
+                    Some((before, after)) if Rc::ptr_eq(before, frame) => *frame = Rc::clone(after),
+                    Some(_) | None if has_open(frame) => {
+                        let before = Rc::clone(frame);
+                        mark_all(Rc::make_mut(frame));
+                        *changed = true;
+                        *last = Some((before, Rc::clone(frame)));
+                    }
+                    Some(_) | None => {}
                 }
             }
             parent = stored.trail.parent;
@@ -493,16 +501,36 @@ fn back_over_store(request: &mut Request, entry: Option<&Past>, base: Reg, src: 
     Ok(())
 }
 
+fn is_open(value: &Value) -> bool {
+    value.as_scalar().is_some_and(|scalar| !scalar.precise)
+}
+
+/// Whether a frame has a number that is not marked.
+fn has_open(frame: &Frame) -> bool {
+    frame.regs.iter().any(is_open) || frame.stack.slots().iter().any(|slot| slot.is_spill() && is_open(&slot.spill))
+}
+
+/// Marks all numbers of a frame.
+fn mark_all(frame: &mut Frame) {
+    for reg in &mut frame.regs {
+        mark(reg, &mut false);
+    }
+    if frame.stack.slots().iter().any(|slot| slot.is_spill() && is_open(&slot.spill)) {
+        for slot in frame.stack.slots_mut().iter_mut().filter(|slot| slot.is_spill()) {
+            mark(&mut slot.spill, &mut false);
+        }
+    }
+}
+
 /// Whether something that is asked for is a number that is not marked yet. What is no number, or is marked, is asked for no more.
 fn marks_anything(frame: &Frame, wanted: Wanted) -> bool {
-    let open = |value: &Value| value.as_scalar().is_some_and(|scalar| !scalar.precise);
-    frame.regs.iter().enumerate().any(|(reg, value)| wanted.regs >> reg & 1 != 0 && open(value))
+    frame.regs.iter().enumerate().any(|(reg, value)| wanted.regs >> reg & 1 != 0 && is_open(value))
         || frame
             .stack
             .slots()
             .iter()
             .enumerate()
-            .any(|(slot, s)| wanted.slots >> slot & 1 != 0 && s.is_spill() && open(&s.spill))
+            .any(|(slot, s)| wanted.slots >> slot & 1 != 0 && s.is_spill() && is_open(&s.spill))
 }
 
 /// Marks a scalar; tells whether that was new, so that the request goes on to earlier states.
