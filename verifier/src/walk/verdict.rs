@@ -85,7 +85,11 @@ fn judge_with(
     let mut log = Log::new(level.0);
     let structure = match structure(&program, &target, &mut log) {
         Ok(structure) => structure,
-        Err((reject, at)) => return Err(rejection((program, target), reject, at, log, (Stats::default(), &[]), start)),
+        Err((reject, at)) => {
+            // The functions were counted, but nothing is known of their stack.
+            let depths = cfg::functions(&program).map_or_else(|_| Vec::new(), |functions| vec![0; functions.len()]);
+            return Err(rejection((program, target), reject, at, log, (Stats::default(), &depths), start));
+        }
     };
     let mut walk = Walk::new(&program, &target, &structure, log, watch);
     prepare(&mut walk);
