@@ -17,6 +17,7 @@ use ring3_platform::{KernelVersion, Target};
 
 use crate::cfg::Structure;
 use crate::diag::log::Log;
+use crate::diag::reject::Reject;
 use crate::diag::render::{self, Scratched};
 use crate::facts::{Direction, Facts, InsnFacts, MapUse, Region};
 use crate::state::{PtrKind, State, Value};
@@ -296,8 +297,16 @@ impl Follower<'_, '_> {
         let Candidate { at, state } = candidate;
         let frames = state.frames.len();
         let called_back = state.frame().callback.is_some();
-        let refused = |reject: crate::diag::reject::Reject| format!("the rules refuse it here: {}", reject.text());
-        for (to, state) in self.walk.successors(root, at, state).map_err(refused)? {
+        let refused = |reject: Reject| format!("the rules refuse it here: {}", reject.text());
+        let nexts = match self.walk.successors(root, at, state) {
+            // To a stored state without that pointer, a part of it is a part of a number.
+            Err(Reject::FillSize {}) => match self.walk.without_pointer() {
+                Some(path) => self.walk.successors(root, at, path.state),
+                None => Err(Reject::FillSize {}),
+            },
+            nexts => nexts,
+        };
+        for (to, state) in nexts.map_err(refused)? {
             let split = to == at && matches!(self.walk.decoded(at), Some(Insn::Alu { .. }));
             if split || called_back && state.frames.len() < frames {
                 // Back in the helper, which calls again or returns; or one of several cases of the same instruction.

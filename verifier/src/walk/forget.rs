@@ -52,7 +52,7 @@ impl Walk<'_> {
     }
 
     /// The current path, with numbers in those slots that the next instruction reads and that have a pointer.
-    fn without_pointer(&self) -> Option<Path> {
+    pub(crate) fn without_pointer(&self) -> Option<Path> {
         let (base, off, size) = match self.decoded(self.at)? {
             Insn::Load { base, off, size, .. }
             | Insn::LoadAcquire { base, off, size, .. }
