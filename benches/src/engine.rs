@@ -29,7 +29,7 @@ pub enum EngineError {
 }
 
 /// What every run's random numbers start from, for ring3 and its peers alike.
-pub const SEED: u64 = 0x5eed_0f_a11;
+pub const SEED: u64 = 0x0005_eed0_fa11;
 
 /// The next number after a state, which changes: what an environment of ring3 gives.
 pub fn next_random(state: &mut u64) -> u32 {

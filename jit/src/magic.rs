@@ -56,10 +56,10 @@ mod tests {
     use super::*;
 
     fn divide(width: Width, magic: Magic, n: u64) -> u64 {
-        let high = |n: u64| (u128::from(n) * u128::from(magic.multiplier) >> width.bits()) as u64;
+        let high = |n: u64| ((u128::from(n) * u128::from(magic.multiplier)) >> width.bits()) as u64;
         if magic.carry {
             let t = high(n);
-            ((n - t >> 1) + t) >> (magic.after - 1)
+            (((n - t) >> 1) + t) >> (magic.after - 1)
         } else {
             high(n >> magic.before) >> magic.after
         }

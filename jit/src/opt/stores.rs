@@ -82,13 +82,8 @@ impl Window {
     /// Joins stores that are `free` to be, and forgets all accesses.
     pub(super) fn join(&mut self, free: impl Fn(usize) -> bool, joined: &mut Vec<(usize, Joined)>) {
         if self.stores > 1 {
-            let mut taken = vec![false; self.accesses.len()];
-            for index in 0..self.accesses.len() {
-                if !free(self.accesses[index].at) {
-                    // It stays where it is, as an obstacle to others.
-                    taken[index] = true;
-                }
-            }
+            // What is not free stays where it is, as an obstacle to others.
+            let mut taken: Vec<bool> = self.accesses.iter().map(|access| !free(access.at)).collect();
             self.join_zeros(&mut taken, joined);
             // The widest first: others would take the bytes of them.
             for size in [Size::Dw, Size::W, Size::H] {
