@@ -286,7 +286,7 @@ fn short_distances() {
         for three_bytes in [false, true] {
             let body = |insns: &mut Vec<Insn>| {
                 fill(insns, slots, |at| {
-                    let dst = if three_bytes && at % 2 == 0 { Reg::R7 } else { Reg::R2 };
+                    let dst = if three_bytes && at.is_multiple_of(2) { Reg::R7 } else { Reg::R2 };
                     Insn::Alu { width: Width::W32, op: AluOp::Add, dst, src: Operand::Imm(3) }
                 });
             };
@@ -393,7 +393,7 @@ fn a_million_instructions() {
 fn loops_in_a_long_program() {
     const LONG: usize = 9000;
     let plain = |at: usize| {
-        let (dst, src) = (WHERE[at % 5], Operand::Reg(if at % 3 == 0 { Reg::R7 } else { Reg::R8 }));
+        let (dst, src) = (WHERE[at % 5], Operand::Reg([Reg::R7, Reg::R8, Reg::R8][at % 3]));
         alu([AluOp::Add, AluOp::Xor, AluOp::Or][at % 3], dst, src)
     };
     let mut insns = inputs();
