@@ -43,7 +43,7 @@ impl Symbols for Named<'_> {
 fn program(text: &str) -> Program {
     let (head, body) = text.split_once("\n\n").unwrap_or((text.trim_end(), ""));
     let head: Vec<&str> = head.lines().collect();
-    let has = |what: &str| head.iter().any(|line| *line == what);
+    let has = |what: &str| head.contains(&what);
     let of = |what: &str| head.iter().find_map(|line| line.strip_prefix(what));
     let kept = |line: &&&str| line.starts_with("type ") || line.starts_with("map ");
     let case: Vec<&str> = head.iter().filter(kept).copied().collect();

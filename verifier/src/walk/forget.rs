@@ -68,7 +68,7 @@ impl Walk<'_> {
         let stack = &self.path.state.frames.get(frame)?.stack;
         let is_pointer = |slot: &Slot| slot.is_spill() && slot.spill.as_ptr().is_some();
         let mut slots: Vec<usize> =
-            bytes.map(|byte| locate(byte).0).filter(|slot| is_pointer(&stack.slot(*slot))).collect();
+            bytes.map(|byte| locate(byte).0).filter(|slot| is_pointer(stack.slot(*slot))).collect();
         slots.dedup();
         let mut path = (!slots.is_empty()).then(|| self.path.clone())?;
         for slot in slots {

@@ -84,7 +84,8 @@ impl Walk<'_> {
     pub(super) fn enter_loop(&mut self, id: StoredId) {
         let stored = self.store.get(id);
         let Some(chain) = self.chain(&stored.state, stored.at) else { return };
-        let (scc, called) = (chain.scc, self.log.verbose().then(|| chain.to_string()).unwrap_or_default());
+        let called = if self.log.verbose() { chain.to_string() } else { String::new() };
+        let scc = chain.scc;
         let known = self.store.visits.iter().position(|visit| visit.chain == chain);
         let index = known.unwrap_or_else(|| {
             self.store.visits.push(Visit { chain, entry: None, backedges: Vec::new() });
