@@ -16,7 +16,9 @@ fn documented(heading: &str) -> BTreeSet<String> {
 }
 
 fn rows(line: &str) -> Vec<Value> {
-    words(line).stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let ran = words(line);
+    assert!(matches!(ran.code, Some(0 | 1)), "{line}: {ran:?}");
+    ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn fields(of: &Value) -> BTreeSet<String> {

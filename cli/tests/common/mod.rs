@@ -7,6 +7,7 @@ use std::process::Command;
 #[derive(Debug)]
 pub struct Ran {
     /// Exit status; `None` if a signal ended it.
+    #[allow(dead_code)]
     pub code: Option<i32>,
     pub stdout: String,
     #[allow(dead_code)]
