@@ -59,8 +59,11 @@ pub(super) struct Instance {
     pub(super) chain: Vec<usize>,
     pub(super) start: usize,
     len: usize,
-    /// By frame, then by instruction of the function.
-    pub(super) marks: Vec<Vec<Marks>>,
+    /// By frame, then by instruction of the function; none of a frame whose slots it neither read nor overwrote, as most
+    /// functions treat most of their callers.
+    marks: Vec<Vec<Marks>>,
+    /// Instructions that were executed.
+    visited: Vec<bool>,
     /// Frames and instructions whose own marks changed since they were spread.
     changed: Vec<(usize, usize)>,
     /// An instruction overwrites less than it seemed.
@@ -68,19 +71,76 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// An instruction of this function may read these slots of a frame.
-    fn note_read(&mut self, frame: usize, at: usize, slots: u64) {
-        let Some(marks) = self.marks.get_mut(frame).and_then(|marks| marks.get_mut(at)) else { return };
-        let read = marks.read | slots;
-        if read != marks.read && read | marks.live != marks.live {
-            self.changed.push((frame, at));
-        }
-        marks.read = read;
+    fn new(chain: Vec<usize>, start: usize, len: usize) -> Instance {
+        let frames = chain.len();
+        let (marks, visited) = (vec![Vec::new(); frames], vec![false; len]);
+        Instance { chain, start, len, marks, visited, changed: Vec::new(), dropped: false }
     }
 
-    /// An instruction of this function is done, and overwrote these slots of a frame.
+    /// The marks of one instruction for a frame.
+    fn at_mut(&mut self, frame: usize, at: usize) -> Option<&mut Marks> {
+        let marks = self.marks.get_mut(frame)?;
+        if marks.is_empty() {
+            // Whoever was executed before overwrote nothing of this frame.
+            let written = |visited: &bool| if *visited { 0 } else { u64::MAX };
+            *marks = self.visited.iter().map(|v| Marks { written: written(v), ..Marks::NEW }).collect();
+        }
+        marks.get_mut(at)
+    }
+
+    /// Frames of which there are marks.
+    pub(super) fn marked_frames(&self) -> impl Iterator<Item = usize> + use<> {
+        let marked: Vec<usize> = (0..self.marks.len()).filter(|frame| !self.marks[*frame].is_empty()).collect();
+        marked.into_iter()
+    }
+
+    /// The marks of one instruction for a frame; `None` if it is not of this function.
+    pub(super) fn at(&self, frame: usize, at: usize) -> Option<Marks> {
+        let marks = self.marks.get(frame)?;
+        if marks.is_empty() && at < self.len { Some(Marks::NEW) } else { marks.get(at).copied() }
+    }
+
+    /// Changes the marks of one instruction.
+    pub(super) fn set(&mut self, frame: usize, at: usize, to: Marks) {
+        if let Some(marks) = self.at_mut(frame, at) {
+            *marks = to;
+        }
+    }
+
+    /// Bytes of the marks.
+    fn held(&self) -> usize {
+        self.marks.iter().map(Vec::capacity).sum::<usize>() * size_of::<Marks>() + self.visited.capacity()
+    }
+
+    /// An instruction of this function may read these slots of a frame.
+    fn note_read(&mut self, frame: usize, at: usize, slots: u64) {
+        if slots == 0 {
+            return;
+        }
+        let Some(marks) = self.at_mut(frame, at) else { return };
+        let (before, live) = (marks.read, marks.live);
+        let read = before | slots;
+        marks.read = read;
+        if read != before && read | live != live {
+            self.changed.push((frame, at));
+        }
+    }
+
+    /// An instruction of this function is done, and overwrote these slots by frame.
+    fn note_done(&mut self, at: usize, frames: usize, written: impl Fn(usize) -> u64) {
+        for frame in 0..frames {
+            self.note_written(frame, at, written(frame));
+        }
+        if let Some(visited) = self.visited.get_mut(at) {
+            *visited = true;
+        }
+    }
+
     fn note_written(&mut self, frame: usize, at: usize, slots: u64) {
-        let Some(marks) = self.marks.get_mut(frame).and_then(|marks| marks.get_mut(at)) else { return };
+        if slots == 0 && self.marks.get(frame).is_none_or(Vec::is_empty) {
+            return;
+        }
+        let Some(marks) = self.at_mut(frame, at) else { return };
         let (before, now) = (marks.written(), marks.written & slots);
         marks.written = now;
         if now != before {
@@ -107,7 +167,7 @@ impl Instance {
     /// The marks of the instructions that may come after one, in the same frame.
     pub(super) fn after<'a>(&'a self, program: &Program, frame: usize, at: usize) -> impl Iterator<Item = Marks> + 'a {
         let next = successors(program, self.start + at).into_iter().flatten();
-        next.filter_map(move |to| self.marks[frame].get(to.wrapping_sub(self.start)).copied())
+        next.filter_map(move |to| self.at(frame, to.wrapping_sub(self.start)))
     }
 
     /// Backward data flow over the function, from where something changed.
@@ -115,13 +175,14 @@ impl Instance {
         // The last instruction first: most of what it changes lies in front of it.
         let mut waiting: BTreeSet<(usize, usize)> = self.changed.drain(..).collect();
         if self.forget_overwritten() {
-            waiting = (0..self.marks.len()).flat_map(|frame| (0..self.len).map(move |at| (frame, at))).collect();
+            let len = self.len;
+            waiting = self.marked_frames().flat_map(|frame| (0..len).map(move |at| (frame, at))).collect();
         }
         while let Some((frame, at)) = waiting.pop_last() {
-            let here = self.marks[frame][at];
+            let Some(here) = self.at(frame, at) else { continue };
             let now = here.before(self.after(program, frame, at));
             if (now.live, now.overwritten) != (here.live, here.overwritten) {
-                self.marks[frame][at] = now;
+                self.set(frame, at, now);
                 waiting.extend(behind.of(at).iter().map(|from| (frame, *from as usize)));
             }
         }
@@ -196,7 +257,7 @@ impl StackLive {
 
     /// Bytes of the marks.
     pub fn held(&self) -> usize {
-        self.kept * size_of::<Marks>()
+        self.instances.iter().map(Instance::held).sum()
     }
 
     fn instance(&mut self, state: &State, (start, len): (usize, usize)) -> Option<usize> {
@@ -218,9 +279,7 @@ impl StackLive {
                 let index = fits.then_some(self.instances.len());
                 if fits {
                     self.kept += frames * len;
-                    let marks = vec![vec![Marks::NEW; len]; frames];
-                    let chain = chain.to_vec();
-                    self.instances.push(Instance { chain, start, len, marks, changed: Vec::new(), dropped: false });
+                    self.instances.push(Instance::new(chain.to_vec(), start, len));
                 }
                 self.by_chain.insert(chain.to_vec(), index);
                 index
@@ -235,14 +294,15 @@ impl StackLive {
         let callee = &self.instances[index];
         let mut outer = callee.chain.clone();
         let Some(callsite) = outer.pop() else { return };
-        let entry: Vec<Marks> = callee.marks.iter().map(|frame| frame[0]).collect();
+        let entry: Vec<Marks> = (0..callee.marks.len()).filter_map(|frame| callee.at(frame, 0)).collect();
         let Some(outer) = self.of_chain(&outer, bounds) else { return };
         let outer = &mut self.instances[outer];
         let at = callsite - outer.start;
-        for (frame, marks) in entry.iter().enumerate().take(outer.marks.len()) {
+        let frames = entry.len().min(outer.marks.len());
+        for (frame, marks) in entry.iter().enumerate().take(frames) {
             outer.note_read(frame, at, marks.live);
-            outer.note_written(frame, at, marks.overwritten);
         }
+        outer.note_done(at, frames, |frame| entry[frame].overwritten);
     }
 }
 
@@ -274,10 +334,7 @@ impl Walk<'_> {
         let mut writes = std::mem::take(&mut self.stack_live.writes);
         let frames = self.path.state.frames.len();
         if let Some((instance, at)) = self.stack_marks() {
-            for frame in 0..frames {
-                let slots = writes.iter().filter(|w| w.0 == frame).fold(0, |all, w| all | w.1);
-                instance.note_written(frame, at, slots);
-            }
+            instance.note_done(at, frames, |frame| writes.iter().filter(|w| w.0 == frame).fold(0, |all, w| all | w.1));
         }
         writes.clear();
         self.stack_live.writes = writes;
@@ -291,7 +348,7 @@ impl Walk<'_> {
         let live = |depth: usize, slot: usize, frame: usize| {
             let Some(Some(index)) = self.stack_live.by_chain.get(&keys[..=depth]) else { return u64::MAX };
             let instance = &self.stack_live.instances[*index];
-            slot.checked_sub(instance.start).and_then(|at| instance.marks[frame].get(at)).map_or(u64::MAX, |m| m.live)
+            slot.checked_sub(instance.start).and_then(|at| instance.at(frame, at)).map_or(u64::MAX, |m| m.live)
         };
         let mut slots = Vec::with_capacity(current + 1);
         for frame in 0..=current {

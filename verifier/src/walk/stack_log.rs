@@ -43,9 +43,9 @@ pub(super) fn rounds(program: &Program, insns: &[Static], instance: &mut Instanc
     instance.begin_rounds();
     loop {
         let mut changed = false;
-        for frame in 0..instance.marks.len() {
+        for frame in instance.marked_frames() {
             for &at in &order.0 {
-                let here = instance.marks[frame][at];
+                let Some(here) = instance.at(frame, at) else { continue };
                 let now = here.before(instance.after(program, frame, at));
                 let slot = instance.start + at;
                 if here.read != 0 || here.written() != 0 || at == 0 || insns[slot].prune_point {
@@ -54,7 +54,7 @@ pub(super) fn rounds(program: &Program, insns: &[Static], instance: &mut Instanc
                     change(&mut text, &place, "written", here.overwritten, now.overwritten);
                 }
                 changed |= (here.live, here.overwritten) != (now.live, now.overwritten);
-                instance.marks[frame][at] = now;
+                instance.set(frame, at, now);
             }
         }
         count += 1;
