@@ -281,14 +281,16 @@ fn plain_integer(size: u32, signed: bool) -> &'static str {
 /// larger than a cache line is an array.
 fn pad(text: &mut String, tabs: &str, from: u64, to: u64) {
     let mut at = from;
-    if at.is_multiple_of(8) && to - at > 512 {
-        let bytes = (to - at) / 8;
-        text.push_str(&format!("{tabs}\tchar __pad{}[{bytes}];\n", at / 8));
-        at += bytes * 8;
-    }
     while at < to {
-        let take = (64 - at % 64).min(to - at);
-        text.push_str(&format!("{tabs}\tlong: {take};\n"));
-        at += take;
+        let left = to - at;
+        if at.is_multiple_of(8) && left > 512 {
+            let bytes = left / 8;
+            text.push_str(&format!("{tabs}\tchar __pad{}[{bytes}];\n", at / 8));
+            at += bytes * 8;
+        } else {
+            let take = (64 - at % 64).min(left);
+            text.push_str(&format!("{tabs}\tlong: {take};\n"));
+            at += take;
+        }
     }
 }

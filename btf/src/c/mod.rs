@@ -19,8 +19,9 @@ use names::Names;
 
 /// Deepest nesting of types that is followed: each is a frame on our stack.
 const MAX_DEPTH: u32 = 256;
-/// Most types and members that are visited. A kernel needs a million; hostile types without names could ask for any number.
-const MAX_STEPS: u32 = 1 << 24;
+/// Types and members that may be visited, for each type that there is, and besides. A kernel's need some five for each; hostile
+/// structs without names, each twice in the next, could ask for any number.
+const STEPS: [usize; 2] = [64, 1 << 16];
 
 /// In front of all types. The guard's name is what the field's programs test for.
 const HEAD: &str = "\
@@ -59,7 +60,7 @@ const TAIL: &str = "\
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Unknown,
-    /// A typedef has been written; what it stands for need not be complete.
+    /// A typedef has been written, or all that a pointer or function needs; what they lead to need not be complete.
     Declared,
     /// Its parts are being written: to need it complete now is to contain itself.
     Open,
@@ -76,7 +77,7 @@ struct Dump<'a> {
     /// Alignment in bytes of structs and unions; 0 until it is asked for.
     aligns: Vec<u32>,
     /// Types and members visited so far.
-    steps: u32,
+    steps: usize,
     out: String,
 }
 
@@ -167,7 +168,12 @@ impl<'a> Dump<'a> {
 
     fn step(&mut self, id: TypeId, depth: u32) -> Result<(), BtfError> {
         self.steps += 1;
-        if depth > MAX_DEPTH || self.steps > MAX_STEPS { Err(BtfError::TooDeep(id)) } else { Ok(()) }
+        let [each, besides] = STEPS;
+        if depth > MAX_DEPTH || self.steps > self.states.len() * each + besides {
+            Err(BtfError::TooDeep(id))
+        } else {
+            Ok(())
+        }
     }
 
     fn line(&mut self, text: core::fmt::Arguments<'_>) {
@@ -194,12 +200,12 @@ impl<'a> Dump<'a> {
             | Type::Volatile { to }
             | Type::Const { to }
             | Type::Restrict { to }
-            | Type::TypeTag { to, .. } => self.declare(*to, depth + 1),
-            Type::Array { elem, .. } => self.complete(*elem, depth + 1),
-            Type::FuncProto { ret, params } => {
-                self.declare(*ret, depth + 1)?;
-                params.iter().try_for_each(|p| self.declare(p.ty, depth + 1))
-            }
+            | Type::TypeTag { to, .. } => self.once(id, |dump| dump.declare(*to, depth + 1)),
+            Type::Array { elem, .. } => self.once(id, |dump| dump.complete(*elem, depth + 1)),
+            Type::FuncProto { ret, params } => self.once(id, |dump| {
+                dump.declare(*ret, depth + 1)?;
+                params.iter().try_for_each(|p| dump.declare(p.ty, depth + 1))
+            }),
             Type::Struct(c) | Type::Union(c) if self.btf.string(c.name).is_empty() => self.complete(id, depth),
             Type::Struct(_) | Type::Union(_) | Type::Fwd { .. } => {
                 // One whose parts are being written is not there yet for what must be written before it.
@@ -217,18 +223,26 @@ impl<'a> Dump<'a> {
         }
     }
 
-    fn typedef(&mut self, id: TypeId, to: TypeId, depth: u32) -> Result<(), BtfError> {
+    /// Declares what a type needs, unless that is done. To need itself for it is nothing that C has.
+    fn once(&mut self, id: TypeId, declare: impl FnOnce(&mut Self) -> Result<(), BtfError>) -> Result<(), BtfError> {
         match self.state(id) {
             State::Declared | State::Complete => return Ok(()),
             State::Open => return Err(BtfError::NotInC(id)),
             State::Unknown => self.set(id, State::Open),
         }
-        self.declare(to, depth + 1)?;
-        let name = self.names.of(self.btf, id);
-        let text = self.declaration(to, name, 0)?;
-        self.line(format_args!("typedef {text};\n"));
+        declare(self)?;
         self.set(id, State::Declared);
         Ok(())
+    }
+
+    fn typedef(&mut self, id: TypeId, to: TypeId, depth: u32) -> Result<(), BtfError> {
+        self.once(id, |dump| {
+            dump.declare(to, depth + 1)?;
+            let name = dump.names.of(dump.btf, id);
+            let text = dump.declaration(to, name, 0)?;
+            dump.line(format_args!("typedef {text};\n"));
+            Ok(())
+        })
     }
 
     /// Writes all that a member or element of this type needs.
