@@ -363,7 +363,6 @@ fn is_packet_pair(ptr: &Ptr, end: &Ptr) -> bool {
     }
 }
 
-/// Earlier comparisons may decide one of a packet pointer with the end of the packet.
 /// How a register compares with itself.
 const fn to_itself(op: CmpOp) -> Option<bool> {
     match op {
@@ -373,6 +372,7 @@ const fn to_itself(op: CmpOp) -> Option<bool> {
     }
 }
 
+/// Earlier comparisons may decide one of a packet pointer with the end of the packet.
 fn packet_decided(op: CmpOp, a: &Ptr, b: &Ptr) -> Option<bool> {
     let (ptr, op) = match (a.kind, b.kind) {
         (PtrKind::Packet { range } | PtrKind::PacketMeta { range }, PtrKind::PacketEnd) => (range, op),
