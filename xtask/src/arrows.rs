@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("jit", &["ring3-isa", "ring3-platform", "ring3-verifier", "ring3-vm"]),
     ("linux", &["ring3-isa", "ring3-btf", "ring3-platform", "ring3-object"]),
     ("conformance/guest", &["ring3-isa", "ring3-btf", "ring3-platform", "ring3-object", "ring3-linux"]),
+    ("conformance/libbpf", &["ring3-isa", "ring3-btf", "ring3-platform", "ring3-object", "ring3-linux"]),
     ("parity", &["ring3", "ring3-isa", "ring3-btf", "ring3-platform", "ring3-object", "ring3-verifier", "ring3-linux"]),
 ];
 

@@ -2,6 +2,7 @@
 
 mod arm64;
 mod arrows;
+mod core;
 #[cfg(test)]
 mod docs;
 mod fuzz;
@@ -44,9 +45,10 @@ const STEPS: &[Step] = &[
 /// A command that takes arguments of its own.
 type Other = (&'static str, fn(&[String]) -> ExitCode);
 
-const OTHERS: [Other; 3] = [("parity", parity::run), ("kernels", kernels::run), ("fuzz", fuzz::run)];
+const OTHERS: [Other; 4] =
+    [("parity", parity::run), ("core", core::run), ("kernels", kernels::run), ("fuzz", fuzz::run)];
 
-const USAGE: &str = "usage: cargo xtask ci | fmt | clippy | doc | test | plain-loop | false-accepts | arrows | arm64 | parity [OPTIONS] | kernels [OPTIONS] | fuzz [OPTIONS]";
+const USAGE: &str = "usage: cargo xtask ci | fmt | clippy | doc | test | plain-loop | false-accepts | arrows | arm64 | parity [OPTIONS] | core [OPTIONS] | kernels [OPTIONS] | fuzz [OPTIONS]";
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
