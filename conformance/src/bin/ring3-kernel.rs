@@ -59,6 +59,9 @@ struct Args {
     /// Instead of comparing verdicts: whole logs, line by line, of programs that both judge alike.
     #[arg(long, conflicts_with_all = ["accept", "prepare", "recorded", "states", "no_prune"])]
     logs: bool,
+    /// Instead of comparing verdicts: links all accepted programs for the engines, and tells what they need that there is not.
+    #[arg(long, conflicts_with_all = ["accept", "prepare", "recorded", "logs"])]
+    links: bool,
     /// Instructions that a walk without pruning may process.
     #[arg(long, default_value_t = ring3_verifier::reference::BUDGET)]
     budget: u32,
@@ -95,7 +98,7 @@ fn work(args: &Args) -> Result<ExitCode, Absent> {
     if args.prepare {
         return Ok(ExitCode::SUCCESS);
     }
-    if args.states || args.no_prune {
+    if args.states || args.no_prune || args.links {
         return holds(args, &corpora, threads);
     }
     if args.logs {
@@ -157,6 +160,7 @@ fn holds(args: &Args, corpora: &[Corpus], threads: usize) -> Result<ExitCode, Ab
         time: Duration::from_secs(args.seconds),
         states: args.states.then_some(hold::Settings::EFFORT),
         no_prune: args.no_prune.then_some(args.budget),
+        links: args.links,
     };
     let start = Instant::now();
     let table = hold::table(&hold::hold(&sources, &settings, &progress("files and programs looked at")));

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use ring3_fuzz::{Effort, Failure, Outside, StateRuns, run_states};
 use ring3_parity::run::inputs;
-use ring3_platform::{Errno, Program, Target};
+use ring3_platform::{Errno, HelperId, MapDef, Program, Target};
 use ring3_verifier::reference::{Disagreement, Reference, agree, reference};
 use ring3_verifier::{LogLevel, Rejection, VerifiedProgram, verify_watched};
-use ring3_vm::{LinkError, LowerError, WatchError};
+use ring3_vm::maps::{self, Map};
+use ring3_vm::{Helpers, LinkError, LowerError, WatchError, link};
 
 pub use report::{Table, table};
 pub use subjects::{Here, Source, Subject, examples, sources, suite};
@@ -36,6 +37,8 @@ pub struct Settings {
     pub states: Option<Effort>,
     /// Verdicts are compared with those without pruning, which may process so many instructions.
     pub no_prune: Option<u32>,
+    /// Accepted programs are linked for the engines, with nothing standing for what the vm does not have.
+    pub links: bool,
 }
 
 impl Settings {
@@ -91,6 +94,8 @@ pub struct Held {
     pub states: Option<States>,
     /// The verdict without pruning, if that was asked for.
     pub plain: Option<Plain>,
+    /// Why it cannot run on the engines, in words that programs share; empty if it can. `None` if that was not asked for.
+    pub refused: Option<Vec<String>>,
 }
 
 impl Held {
@@ -132,7 +137,7 @@ pub fn hold(sources: &[Source<'_>], settings: &Settings, progress: &(dyn Fn(usiz
 
 fn one(subject: &Subject, here: &Here, settings: &Settings) -> Held {
     let (set, file, name) = (subject.set, subject.file.clone(), subject.name.clone());
-    let held = |said, states, plain| Held { set, file, program: name, said, states, plain };
+    let held = |said, states, plain| Held { set, file, program: name, said, states, plain, refused: None };
     let program = match &subject.program {
         Ok(program) => program,
         Err(why) => return held(Said::Nothing(why.clone()), None, None),
@@ -154,8 +159,44 @@ fn one(subject: &Subject, here: &Here, settings: &Settings) -> Held {
     }
     let plain = settings.no_prune.map(|budget| plain(program, &here.target, &verdict, budget));
     let said = if verdict.is_ok() { Said::Accepted } else { Said::Rejected };
+    let refused = verdict.as_ref().ok().filter(|_| settings.links).map(refused);
     let states = settings.states.zip(verdict.ok()).map(|(effort, proof)| states(proof, &subject.given, effort));
-    held(said, states, plain)
+    Held { refused, ..held(said, states, plain) }
+}
+
+/// Everything that keeps a program from being linked for the engines, in words that programs share.
+fn refused(proof: &VerifiedProgram) -> Vec<String> {
+    let (mut all, mut stubs) = (Vec::new(), Helpers::new());
+    let make = |def: &Arc<MapDef>| match maps::create(def, proof.target().cpus) {
+        Ok(map) => (map, None),
+        // Sizes that a loader fills in are another matter.
+        Err(errno) => {
+            let missing = (errno == Errno::ENOTSUPP).then(|| def.kind.name());
+            (Arc::new(maps::Nothing::new(def)) as Arc<dyn Map>, missing)
+        }
+    };
+    let (maps, failed): (Vec<_>, Vec<_>) = proof.program().maps.iter().map(make).unzip();
+    all.extend(failed.into_iter().flatten().map(|kind| format!("a map of type {kind}")));
+    loop {
+        match link(proof, &maps, &stubs) {
+            Ok(_) => break,
+            // Something else may be missing behind it.
+            Err(LinkError::NoHelper { id, name }) if stubs.register(HelperId(id), |_, _| 0).is_ok() => {
+                all.push(format!("helper {name}"));
+            }
+            // What a stub is told by, and was noted before.
+            Err(LinkError::CustomReturnsPointer { .. } | LinkError::CustomReturnsAnything { .. }) => break,
+            // Of what stands for a map that cannot be made.
+            Err(LinkError::MapMismatch { .. } | LinkError::NoDirectValue { .. }) => break,
+            Err(error) => {
+                all.push(why(&Failure::Link(error)));
+                break;
+            }
+        }
+    }
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// Compares the runs of a program with the verifier's states.

@@ -52,6 +52,10 @@ pub struct Table {
     pub skipped: BTreeMap<String, u64>,
     /// Why programs were not judged, and how many.
     pub nothing: BTreeMap<String, u64>,
+    /// What accepted programs need that the engines do not have, and how many need it; the last number needs nothing else.
+    pub refused: BTreeMap<String, (u64, u64)>,
+    /// Programs that were linked for the engines, and those that could not be.
+    pub linked: (u64, u64),
     /// What is wrong.
     pub findings: Vec<String>,
 }
@@ -97,6 +101,15 @@ impl Table {
                 }
             }
         }
+        if let Some(refused) = &row.refused {
+            let (linked, not) = &mut self.linked;
+            *(if refused.is_empty() { linked } else { not }) += 1;
+            for why in refused {
+                let (all, alone) = self.refused.entry(why.clone()).or_default();
+                *all += 1;
+                *alone += u64::from(refused.len() == 1);
+            }
+        }
         match &row.plain {
             None => {}
             Some(Plain::Same) => {
@@ -131,6 +144,9 @@ impl Table {
         json!({
             "sets": sets.collect::<serde_json::Map<String, Value>>(),
             "not_run": self.not_run, "not_compared": self.skipped, "not_judged": self.nothing,
+            "linked": self.linked.0, "not_linked": self.linked.1,
+            "refused": self.refused.iter().map(|(why, (all, alone))| json!({ "why": why, "programs": all, "alone": alone }))
+                .collect::<Value>(),
             "findings": self.findings,
         })
     }
@@ -196,6 +212,14 @@ impl fmt::Display for Table {
                     rest.len()
                 )?;
             }
+        }
+        if self.linked != (0, 0) {
+            writeln!(f, "  {} accepted programs link for the engines, {} do not", self.linked.0, self.linked.1)?;
+        }
+        let mut order: Vec<_> = self.refused.iter().collect();
+        order.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+        for (why, (all, alone)) in order {
+            writeln!(f, "  refused {all:>5}, alone {alone:>5}: {why}")?;
         }
         self.findings.iter().try_for_each(|finding| writeln!(f, "FINDING {finding}"))
     }
