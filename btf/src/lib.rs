@@ -28,7 +28,7 @@ pub use info::{FuncEntry, LineEntry, ProgramInfo};
 pub use query::Btf;
 pub use relo::{
     CoreAccess, CoreAnswer, CoreError, CoreResolver, CoreTarget, CoreValue, MAX_CORE_PATH, MAX_CORE_STEPS,
-    describe_core_relo,
+    are_compatible, describe_core_relo,
 };
 pub use types::*;
 pub use value::{Value, format_value};

@@ -286,7 +286,8 @@ impl Record {
         signed: bool,
         wide: bool,
     ) -> Result<Enumeration, BtfError> {
-        self.one_of("enum size", size, &[1, 2, 4, 8])?;
+        // Size 0 is an enum that is declared and not defined, which has no values.
+        self.one_of("enum size", size, if count == 0 { &[0, 1, 2, 4, 8] } else { &[1, 2, 4, 8] })?;
         let values = self.list(r, count, if wide { 12 } else { 8 }, |r| {
             let name = self.name(r.u32("enumerator")?)?;
             let low = r.u32("enumerator")?;
@@ -321,27 +322,14 @@ fn read_sec_var(r: &mut Reader<'_>) -> Result<SecVar, BtfError> {
 /// Every type that another refers to must be there.
 fn check_references(types: &[Type], own_start: usize) -> Result<(), BtfError> {
     for (id, ty) in types.iter().enumerate().skip(own_start) {
-        let check = |to: TypeId| {
-            if to.index() < types.len() { Ok(()) } else { Err(BtfError::BadReference { id: id as u32, to: to.0 }) }
-        };
-        match ty {
-            Type::Void | Type::Int(_) | Type::Enum(_) | Type::Enum64(_) | Type::Fwd { .. } | Type::Float { .. } => {}
-            Type::Ptr { to }
-            | Type::Typedef { to, .. }
-            | Type::Volatile { to }
-            | Type::Const { to }
-            | Type::Restrict { to }
-            | Type::TypeTag { to, .. }
-            | Type::Func { proto: to, .. }
-            | Type::Var { ty: to, .. }
-            | Type::DeclTag { target: to, .. } => check(*to)?,
-            Type::Array { elem, index, .. } => check(*elem).and(check(*index))?,
-            Type::Struct(c) | Type::Union(c) => c.members.iter().try_for_each(|m| check(m.ty))?,
-            Type::FuncProto { ret, params } => {
-                check(*ret)?;
-                params.iter().try_for_each(|p| check(p.ty))?;
+        let mut missing = None;
+        ty.each_reference(|to| {
+            if to.index() >= types.len() {
+                missing.get_or_insert(to);
             }
-            Type::Datasec { vars, .. } => vars.iter().try_for_each(|v| check(v.ty))?,
+        });
+        if let Some(to) = missing {
+            return Err(BtfError::BadReference { id: id as u32, to: to.0 });
         }
     }
     Ok(())

@@ -155,6 +155,7 @@ impl Btf {
                 Type::Int(int) => int.size,
                 Type::Ptr { .. } => POINTER_SIZE,
                 Type::Struct(c) | Type::Union(c) => c.size,
+                Type::Enum(e) | Type::Enum64(e) if e.size == 0 => return Err(BtfError::NoSize(id)),
                 Type::Enum(e) | Type::Enum64(e) => e.size,
                 Type::Float { size, .. } | Type::Datasec { size, .. } => *size,
                 Type::Array { elem, len, .. } => {

@@ -155,7 +155,7 @@ pub struct Member {
 pub struct Enumeration {
     /// Its name.
     pub name: StrOff,
-    /// Bytes: 1, 2, 4 or 8.
+    /// Bytes: 1, 2, 4 or 8; 0 for one that is declared and not defined.
     pub size: u32,
     /// Are the values signed?
     pub signed: bool,
@@ -310,6 +310,88 @@ impl Type {
             Type::Float { .. } => Kind::Float,
             Type::DeclTag { .. } => Kind::DeclTag,
             Type::TypeTag { .. } => Kind::TypeTag,
+        }
+    }
+
+    /// All types that this one refers to, in the order of the record.
+    pub fn each_reference(&self, mut to_each: impl FnMut(TypeId)) {
+        match self {
+            Type::Void | Type::Int(_) | Type::Enum(_) | Type::Enum64(_) | Type::Fwd { .. } | Type::Float { .. } => {}
+            Type::Ptr { to }
+            | Type::Typedef { to, .. }
+            | Type::Volatile { to }
+            | Type::Const { to }
+            | Type::Restrict { to }
+            | Type::TypeTag { to, .. }
+            | Type::Func { proto: to, .. }
+            | Type::Var { ty: to, .. }
+            | Type::DeclTag { target: to, .. } => to_each(*to),
+            Type::Array { elem, index, .. } => {
+                to_each(*elem);
+                to_each(*index);
+            }
+            Type::Struct(c) | Type::Union(c) => c.members.iter().for_each(|m| to_each(m.ty)),
+            Type::FuncProto { ret, params } => {
+                to_each(*ret);
+                params.iter().for_each(|p| to_each(p.ty));
+            }
+            Type::Datasec { vars, .. } => vars.iter().for_each(|v| to_each(v.ty)),
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn each_reference_mut(&mut self, mut to_each: impl FnMut(&mut TypeId)) {
+        match self {
+            Type::Void | Type::Int(_) | Type::Enum(_) | Type::Enum64(_) | Type::Fwd { .. } | Type::Float { .. } => {}
+            Type::Ptr { to }
+            | Type::Typedef { to, .. }
+            | Type::Volatile { to }
+            | Type::Const { to }
+            | Type::Restrict { to }
+            | Type::TypeTag { to, .. }
+            | Type::Func { proto: to, .. }
+            | Type::Var { ty: to, .. }
+            | Type::DeclTag { target: to, .. } => to_each(to),
+            Type::Array { elem, index, .. } => {
+                to_each(elem);
+                to_each(index);
+            }
+            Type::Struct(c) | Type::Union(c) => c.members.iter_mut().for_each(|m| to_each(&mut m.ty)),
+            Type::FuncProto { ret, params } => {
+                to_each(ret);
+                params.iter_mut().for_each(|p| to_each(&mut p.ty));
+            }
+            Type::Datasec { vars, .. } => vars.iter_mut().for_each(|v| to_each(&mut v.ty)),
+        }
+    }
+
+    /// All names in the record, that of the type first, to be changed.
+    pub fn each_name_mut(&mut self, mut to_each: impl FnMut(&mut StrOff)) {
+        match self {
+            Type::Int(int) => to_each(&mut int.name),
+            Type::Struct(c) | Type::Union(c) => {
+                to_each(&mut c.name);
+                c.members.iter_mut().for_each(|m| to_each(&mut m.name));
+            }
+            Type::Enum(e) | Type::Enum64(e) => {
+                to_each(&mut e.name);
+                e.values.iter_mut().for_each(|v| to_each(&mut v.name));
+            }
+            Type::FuncProto { params, .. } => params.iter_mut().for_each(|p| to_each(&mut p.name)),
+            Type::Fwd { name, .. }
+            | Type::Typedef { name, .. }
+            | Type::Func { name, .. }
+            | Type::Var { name, .. }
+            | Type::Datasec { name, .. }
+            | Type::Float { name, .. }
+            | Type::DeclTag { name, .. }
+            | Type::TypeTag { name, .. } => to_each(name),
+            Type::Void
+            | Type::Ptr { .. }
+            | Type::Array { .. }
+            | Type::Volatile { .. }
+            | Type::Const { .. }
+            | Type::Restrict { .. } => {}
         }
     }
 

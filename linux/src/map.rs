@@ -57,12 +57,13 @@ impl Map {
         let inner = def.inner.as_deref().map(|inner| Map::create_typed(inner, types)).transpose()?;
         let fd = create(def, inner.as_ref(), types).map_err(|failure| failure.of_map(&def.name, Command::MapCreate))?;
         let map = Map { name: def.name.clone(), fd };
-        if def.kind == MapType::Arena && def.extra == 0 {
+        let content = def.data.as_deref().unwrap_or_default();
+        if def.kind == MapType::Arena && (def.extra == 0 || !content.is_empty()) {
             // As libbpf.
             let bytes = def.max_entries as usize * PAGE_SIZE as usize;
-            sys::give_address(map.as_fd(), bytes).map_err(|failure| failure.of_map(&def.name, Command::MapCreate))?;
-        }
-        if let Some(data) = &def.data {
+            let given = sys::give_address(map.as_fd(), bytes, def.extra, content);
+            given.map_err(|failure| failure.of_map(&def.name, Command::MapCreate))?;
+        } else if let Some(data) = &def.data {
             map.update(&0u32.to_ne_bytes(), data, UpdateFlag::Any)?;
         }
         if def.frozen {

@@ -35,8 +35,22 @@ pub enum ExternKind {
     Ksym,
     /// A kernel function.
     Kfunc,
+    /// A map that another object defines (`.maps`).
+    Map,
     /// Nothing in BTF says.
     Unknown,
+}
+
+impl ExternKind {
+    /// What to do about it.
+    const fn hint(self) -> &'static str {
+        match self {
+            ExternKind::Map => "link the objects into one first",
+            ExternKind::Kconfig | ExternKind::Ksym | ExternKind::Kfunc | ExternKind::Unknown => {
+                "which cannot be provided yet"
+            }
+        }
+    }
 }
 
 impl fmt::Display for ExternKind {
@@ -45,6 +59,7 @@ impl fmt::Display for ExternKind {
             ExternKind::Kconfig => "kernel configuration value (.kconfig)",
             ExternKind::Ksym => "kernel variable (.ksyms)",
             ExternKind::Kfunc => "kernel function (.ksyms)",
+            ExternKind::Map => "map of another object",
             ExternKind::Unknown => "external symbol",
         })
     }
@@ -56,8 +71,6 @@ impl fmt::Display for ExternKind {
 pub enum MapProblem {
     #[error("its type is not a struct")]
     NotAStruct,
-    #[error("it is declared extern")]
-    Extern,
     #[error("it reaches beyond its section")]
     OutOfSection,
     #[error("its field '{0}' does not have the form of the macros __uint, __ulong, __type or __array")]
@@ -137,10 +150,12 @@ pub enum ObjectError {
     CoRe { at: Place, program: String, relocation: String, source: Box<CoreError> },
     #[error("{at}: program '{program}': CO-RE relocation {relocation} {problem}")]
     CoRePatch { at: Place, program: String, relocation: String, problem: &'static str },
-    #[error("{at}: program '{program}' uses the {kind} '{symbol}', which cannot be provided yet")]
+    #[error("{at}: program '{program}' uses the {kind} '{symbol}', {}", .kind.hint())]
     Extern { at: Place, program: String, symbol: String, kind: ExternKind },
     #[error("{at}: program '{program}': the external symbol '{symbol}' {problem}")]
     ExternValue { at: Place, program: String, symbol: String, problem: &'static str },
+    #[error("{at}: program '{program}': exception callback '{callback}' {problem}")]
+    ExceptionCallback { at: Place, program: String, callback: String, problem: &'static str },
     #[error("{file}: global variable '{name}': {problem}")]
     Global { file: Arc<str>, name: String, problem: GlobalProblem },
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ring3_btf::{Btf, IntEncoding, Kind, Type, TypeId};
+use ring3_btf::{Btf, IntEncoding, Kind, Type, TypeId, are_compatible};
 use ring3_isa::{Endianness, Wide};
 use ring3_platform::maps::{MapDef, MapFlags, MapType};
 
@@ -216,16 +216,46 @@ impl Object {
             }
             _ => Kind::Var,
         };
-        let name = symbol.split_once("___").map_or(symbol, |(name, _)| name);
-        let wide = match types?.find(name, kind) {
-            Some(id) => {
-                i32::try_from(id.0).map(|id| Wide::BtfId { id, fd: 0 }).map_err(|_| "has no type in the kernel")
-            }
+        let types = types?;
+        let wide = match types.find(essential(symbol), kind) {
+            // A variable of another type is an error, even of a weak one; such a function is not the one that is meant.
+            Some(id) => match suits(btf, var, types, id) {
+                true => {
+                    i32::try_from(id.0).map(|id| Wide::BtfId { id, fd: 0 }).map_err(|_| "has no type in the kernel")
+                }
+                false if weak && kind == Kind::Func => Ok(Wide::Imm(0)),
+                false => Err("has another type in the kernel"),
+            },
             None if weak => Ok(Wide::Imm(0)),
             None => Err("has no type in the kernel"),
         };
         Some(wide.map(Answer::Wide))
     }
+
+    /// Whether a function of the kernel has the arguments that the object gives it; `None` where no types or no function say.
+    pub(crate) fn kfunc_suits(&self, symbol: &str, types: Option<&Btf>) -> Option<bool> {
+        let (btf, types) = (self.btf.as_deref()?, types?);
+        let local = btf.datasec(KSYMS)?.2.iter().map(|var| var.ty).find(|id| btf.name(*id) == symbol)?;
+        let is_func = |btf: &Btf, id| matches!(btf.get(id), Some(Type::Func { .. }));
+        let id = types.find(essential(symbol), Kind::Func)?;
+        is_func(btf, local).then(|| suits(btf, local, types, id))
+    }
+}
+
+/// A name without its flavour.
+fn essential(symbol: &str) -> &str {
+    symbol.split_once("___").map_or(symbol, |(name, _)| name)
+}
+
+/// Whether the types of two functions or variables are compatible.
+fn suits(local: &Btf, id: TypeId, target: &Btf, to: TypeId) -> bool {
+    let type_of = |btf: &Btf, id| match btf.get(id) {
+        Some(Type::Func { proto, .. }) => Some(*proto),
+        Some(Type::Var { ty, .. }) => btf.resolve(*ty).ok(),
+        _ => None,
+    };
+    let (Some(id), Some(to)) = (type_of(local, id), type_of(target, to)) else { return false };
+    are_compatible((local, id), (target, to)).unwrap_or(false)
 }
 
 /// Longest value, in bytes.

@@ -228,7 +228,9 @@ impl Object {
         let has = |section: &str| {
             btf.datasec(section).is_some_and(|(_, _, vars)| vars.iter().any(|var| btf.name(var.ty) == name))
         };
-        if has(".kconfig") {
+        if has(".maps") {
+            crate::ExternKind::Map
+        } else if has(".kconfig") {
             crate::ExternKind::Kconfig
         } else if btf.find(name, Kind::Func).is_some() {
             crate::ExternKind::Kfunc

@@ -49,6 +49,8 @@ pub(crate) struct Linker<'o> {
     /// The same in the order of slots.
     placed: Vec<(usize, u32)>,
     core: Core<'o>,
+    /// Numbers of maps that no relocation fills in, with section and offset of the instruction.
+    plain_maps: Vec<(i32, usize, u64)>,
 }
 
 /// A function whose instructions are being gone through.
@@ -81,6 +83,7 @@ impl<'o> Linker<'o> {
             slot_of: BTreeMap::new(),
             placed,
             core: Core::new(object, program, options),
+            plain_maps: Vec::new(),
         }
     }
 
@@ -88,11 +91,12 @@ impl<'o> Linker<'o> {
     pub fn link(mut self, main: usize) -> Result<Linked, ObjectError> {
         self.append(main)?;
         // No instruction refers to it, so it comes last, unless the program calls it too.
-        if let Some(callback) = self.exception_callback(main)
+        if let Some(callback) = self.exception_callback(main)?
             && !self.slot_of.contains_key(&callback)
         {
             self.append(callback)?;
         }
+        self.check_plain_maps()?;
         let code = Code::decode(std::mem::take(&mut self.code));
         let info = match &self.object.btf {
             Some(btf) => self.info(btf)?,
@@ -101,17 +105,28 @@ impl<'o> Linker<'o> {
         Ok(Linked { code, maps: self.maps, kfuncs: self.kfuncs, info })
     }
 
-    /// The function that a tag of this one names for what is thrown.
-    fn exception_callback(&self, main: usize) -> Option<usize> {
-        let (btf, functions) = (self.object.btf.as_deref()?, &self.object.functions);
-        let id = btf.find(&functions[main].name, Kind::Func)?;
-        let name = btf.types().iter().find_map(|ty| match ty {
+    /// The function that a tag of this one names for what is thrown; none if several do, which verifiers refuse.
+    fn exception_callback(&self, main: usize) -> Result<Option<usize>, ObjectError> {
+        let (Some(btf), functions) = (self.object.btf.as_deref(), &self.object.functions) else { return Ok(None) };
+        let Some(id) = btf.find(&functions[main].name, Kind::Func) else { return Ok(None) };
+        let mut names = btf.types().iter().filter_map(|ty| match ty {
             Type::DeclTag { name, target, component: -1, .. } if *target == id => {
                 btf.string(*name).strip_prefix(EXCEPTION_CALLBACK)
             }
             _ => None,
-        })?;
-        functions.iter().position(|function| function.name == name)
+        });
+        let (Some(name), None) = (names.next(), names.next()) else { return Ok(None) };
+        let bad = |problem| ObjectError::ExceptionCallback {
+            at: self.object.at(functions[main].section, functions[main].offset),
+            program: self.program.to_owned(),
+            callback: name.to_owned(),
+            problem,
+        };
+        let at = functions.iter().position(|function| function.name == name).ok_or_else(|| bad("is not there"))?;
+        // It is verified by itself, as global functions are.
+        let is_global =
+            self.object.symbols.iter().any(|symbol| symbol.is_func && !symbol.is_local && symbol.name == name);
+        if is_global && !functions[at].hidden { Ok(Some(at)) } else { Err(bad("must be a global non-hidden function")) }
     }
 
     /// Appends a function and all that it reaches.
@@ -173,7 +188,7 @@ impl<'o> Linker<'o> {
             let target = match reloc {
                 Some(reloc) if raw.is_wide() && reloc.kind == R_BPF_64_64 => self.load(&at, reloc.symbol)?,
                 Some(reloc) if is_call && reloc.kind == R_BPF_64_32 && self.is_kfunc(reloc.symbol) => {
-                    self.kfunc(at.index, reloc.symbol);
+                    self.kfunc(&at, reloc.symbol)?;
                     None
                 }
                 Some(reloc) if is_call && reloc.kind == R_BPF_64_32 => Some(self.call(&at, reloc.symbol)?),
@@ -194,18 +209,33 @@ impl<'o> Linker<'o> {
         Ok(None)
     }
 
-    /// In a linked program the number of a map is its place in the program's list: an object that has one without a
-    /// relocation would name a map that it does not mean.
-    fn check_plain(&self, at: &Spot, insn: Option<Result<Insn, ring3_isa::Malformed>>) -> Result<(), ObjectError> {
+    /// A reference to a function needs a relocation. One to a map that has none is looked at when all maps are known.
+    fn check_plain(&mut self, at: &Spot, insn: Option<Result<Insn, ring3_isa::Malformed>>) -> Result<(), ObjectError> {
         let Some(Ok(Insn::LoadImm { value, .. })) = insn else { return Ok(()) };
-        let problem = match value {
-            Wide::Imm(_) | Wide::BtfId { .. } => return Ok(()),
-            Wide::Map(_) | Wide::MapValue { .. } | Wide::MapIdx(_) | Wide::MapIdxValue { .. } => {
-                "refers to a map without a relocation"
+        match value {
+            Wide::Imm(_) | Wide::BtfId { .. } => Ok(()),
+            Wide::Map(number)
+            | Wide::MapValue { map: number, .. }
+            | Wide::MapIdx(number)
+            | Wide::MapIdxValue { index: number, .. } => {
+                self.plain_maps.push((number, at.section, at.offset));
+                Ok(())
             }
-            Wide::Func(_) => "refers to a function without a relocation",
-        };
-        Err(ObjectError::Instruction { at: self.object.at(at.section, at.offset), problem })
+            Wide::Func(_) => Err(ObjectError::Instruction {
+                at: self.object.at(at.section, at.offset),
+                problem: "refers to a function without a relocation",
+            }),
+        }
+    }
+
+    /// In a linked program the number of a map is its place in the program's list: an object that has one without a
+    /// relocation may name none of these. One beyond them names no map, as verifiers say.
+    fn check_plain_maps(&self) -> Result<(), ObjectError> {
+        let named = self.plain_maps.iter().find(|(number, ..)| (0..self.maps.len() as i32).contains(number));
+        named.map_or(Ok(()), |&(_, section, offset)| {
+            let problem = "refers to a map without a relocation";
+            Err(ObjectError::Instruction { at: self.object.at(section, offset), problem })
+        })
     }
 
     /// Relocates a 64-bit immediate load. Gives the function if it loads one's address.
@@ -227,6 +257,8 @@ impl<'o> Linker<'o> {
             Wide::MapValue { map: self.map(map), off }
         } else if let Some(map) = self.map_at_offset(section, offset) {
             Wide::Map(self.map(map))
+        } else if let Some(broken) = self.object.broken.iter().find(|b| b.section == section && b.offset == offset) {
+            return Err(broken.why.clone());
         } else {
             return Err(self.bad_relocation(at, symbol_at, "is neither a map, nor global data, nor a function"));
         };
@@ -241,12 +273,7 @@ impl<'o> Linker<'o> {
         let Some(answer) = self.object.extern_answer(&symbol.name, symbol.weak, types) else {
             return Err(self.external(at, &symbol.name));
         };
-        let answer = answer.map_err(|problem| ObjectError::ExternValue {
-            at: self.object.at(at.section, at.offset),
-            program: self.program.to_owned(),
-            symbol: symbol.name.clone(),
-            problem,
-        })?;
+        let answer = answer.map_err(|problem| self.extern_value(at, symbol_at, problem))?;
         let dst = Reg::new(at.raw.dst).ok_or_else(|| self.bad_relocation(at, symbol_at, "has a register above R10"))?;
         let value = match answer {
             Answer::Config { map, off } => Wide::MapValue { map: self.map(map), off },
@@ -270,16 +297,35 @@ impl<'o> Linker<'o> {
         symbol.section.is_none() && self.object.extern_kind(&symbol.name) == ExternKind::Kfunc
     }
 
-    /// Makes a call one of a function of the kernel. It goes by name, as its number is not the same on any two kernels.
-    fn kfunc(&mut self, index: u32, symbol: usize) {
-        let symbol = &self.object.symbols[symbol];
+    /// Makes a call one of a function of the kernel. It goes by name, as its number is not the same on any two kernels. A weak
+    /// one that the kernel has with other arguments is none.
+    fn kfunc(&mut self, at: &Spot, symbol_at: usize) -> Result<(), ObjectError> {
+        let symbol = &self.object.symbols[symbol_at];
+        match self.object.kfunc_suits(&symbol.name, self.core.target().map(|target| &**target.btf())) {
+            Some(false) if symbol.weak => {
+                self.write(at.index, Insn::Call(Callee::Helper(Program::MISSING_KFUNC)));
+                return Ok(());
+            }
+            Some(false) => return Err(self.extern_value(at, symbol_at, "has another type in the kernel")),
+            Some(true) | None => {}
+        }
         let known = self.kfuncs.iter().position(|kfunc| kfunc.name == symbol.name);
         // No more than there are slots.
         let id = known.unwrap_or(self.kfuncs.len()) as i32;
         if known.is_none() {
             self.kfuncs.push(KfuncRef { name: symbol.name.clone(), weak: symbol.weak });
         }
-        self.write(index, Insn::Call(Callee::Kfunc { id, off: Program::KFUNC_BY_NAME }));
+        self.write(at.index, Insn::Call(Callee::Kfunc { id, off: Program::KFUNC_BY_NAME }));
+        Ok(())
+    }
+
+    fn extern_value(&self, at: &Spot, symbol: usize, problem: &'static str) -> ObjectError {
+        ObjectError::ExternValue {
+            at: self.object.at(at.section, at.offset),
+            program: self.program.to_owned(),
+            symbol: self.object.symbols[symbol].name.clone(),
+            problem,
+        }
     }
 
     /// The function `slots` from `offset`.
@@ -299,7 +345,8 @@ impl<'o> Linker<'o> {
     }
 
     fn data_map(&self, section: usize) -> Option<usize> {
-        self.object.homes.iter().position(|home| home.is_data && home.section == section)
+        let arena = self.object.arena.filter(|(data, _)| *data == section).map(|(_, arena)| arena);
+        arena.or_else(|| self.object.homes.iter().position(|home| home.is_data && home.section == section))
     }
 
     fn map_at_offset(&self, section: usize, offset: u64) -> Option<usize> {

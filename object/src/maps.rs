@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ring3_btf::{Btf, Kind, Linkage, Member, Type, TypeId};
+use ring3_btf::{Btf, Kind, Linkage, Member, SecVar, Type, TypeId};
 use ring3_isa::Endianness;
 use ring3_platform::MapFlags;
 use ring3_platform::maps::{Fields, MapDef, MapType, Pinning, SlotInit};
@@ -17,6 +17,10 @@ const R_BPF_64_ABS64: u32 = 2;
 const SLOT_LEN: u64 = 8;
 /// `type`, `key_size`, `value_size`, `max_entries`, `map_flags`, four bytes each: the fields of `struct bpf_map_def`.
 const LEGACY_LEN: u64 = 20;
+/// Bytes of iproute2's `struct bpf_elf_map`: those fields, then `id`, `pinning`, `inner_id` and `inner_idx`.
+const IPROUTE2_LEN: u64 = 36;
+/// The section of variables in address space 1, which an arena is.
+pub(crate) const ARENA_SECTION: &str = ".addr_space.1";
 /// Bytes of a map's name that reach the kernel.
 const KERNEL_NAME_LEN: usize = 15;
 
@@ -31,19 +35,46 @@ pub(crate) struct Found {
     pub is_data: bool,
 }
 
+/// A definition that cannot be read, and where it is. It is told to whom needs the map.
+#[derive(Clone, Debug)]
+pub(crate) struct Broken {
+    pub section: usize,
+    pub offset: u64,
+    pub why: ObjectError,
+}
+
+/// What [`find_maps`] gives.
+#[derive(Default)]
+pub(crate) struct Maps {
+    pub found: Vec<Found>,
+    pub broken: Vec<Broken>,
+    /// The section of variables that live in an arena, and the arena in `found`.
+    pub arena: Option<(usize, usize)>,
+}
+
+impl Maps {
+    fn put(&mut self, section: usize, offset: u64, read: Result<Found, ObjectError>) {
+        match read {
+            Ok(found) => self.found.push(found),
+            Err(why) => self.broken.push(Broken { section, offset, why }),
+        }
+    }
+}
+
 /// All maps of an object, in libbpf's order: those of the user first, then global data.
-pub(crate) fn find_maps(elf: &Elf<'_>, stem: &str, btf: Option<&Btf>) -> Result<Vec<Found>, ObjectError> {
-    let mut maps = Vec::new();
+pub(crate) fn find_maps(elf: &Elf<'_>, stem: &str, btf: Option<&Btf>) -> Result<Maps, ObjectError> {
+    let mut maps = Maps::default();
     for (index, section) in elf.sections.iter().enumerate() {
         if &*section.name == "maps" && section.is_bits() {
-            legacy_maps(elf, index, btf, &mut maps)?;
+            legacy_maps(elf, index, btf, &mut maps);
         }
     }
     if let Some(index) = elf.find(".maps") {
         btf_maps(elf, index, btf, &mut maps)?;
     }
-    data_maps(elf, stem, btf, &mut maps)?;
-    for found in &mut maps {
+    arena_data(elf, &mut maps);
+    data_maps(elf, stem, btf, &mut maps.found)?;
+    for found in &mut maps.found {
         find_fields(&mut found.def, btf);
     }
     Ok(maps)
@@ -59,31 +90,49 @@ fn find_fields(def: &mut MapDef, btf: Option<&Btf>) {
     }
 }
 
+/// Variables of the arena: its first bytes.
+fn arena_data(elf: &Elf<'_>, maps: &mut Maps) {
+    let section = elf.find(ARENA_SECTION).filter(|at| elf.sections[*at].is_bits() && elf.sections[*at].size > 0);
+    let arena = maps.found.iter().position(|found| found.def.kind == MapType::Arena);
+    if let Some((section, arena)) = section.zip(arena) {
+        maps.found[arena].def.data = Some(elf.sections[section].data.into());
+        maps.arena = Some((section, arena));
+    }
+}
+
 /// Reads the definitions of `.maps`.
-fn btf_maps(elf: &Elf<'_>, index: usize, btf: Option<&Btf>, maps: &mut Vec<Found>) -> Result<(), ObjectError> {
-    let section = &elf.sections[index];
+fn btf_maps(elf: &Elf<'_>, index: usize, btf: Option<&Btf>, maps: &mut Maps) -> Result<(), ObjectError> {
     let Some((btf, (_, _, vars))) = btf.and_then(|btf| Some((btf, btf.datasec(".maps")?))) else {
         return Err(ObjectError::MapsWithoutBtf { at: elf.at(index, 0) });
     };
     for var in vars {
         let offset = u64::from(var.offset);
-        let name = btf.name(var.ty);
-        let at = |problem| ObjectError::Map { at: elf.at(index, offset), map: name.to_owned(), problem };
-        let Some(Type::Var { ty, linkage, .. }) = btf.get(var.ty) else { return Err(at(MapProblem::NotAStruct)) };
-        if *linkage == Linkage::Extern {
-            return Err(at(MapProblem::Extern));
+        if matches!(btf.get(var.ty), Some(Type::Var { linkage: Linkage::Extern, .. })) {
+            // Another object has it: whoever uses it is told.
+            continue;
         }
-        if offset + u64::from(var.size) > section.size {
-            return Err(at(MapProblem::OutOfSection));
-        }
-        let (mut def, values) = Definition { btf, inner: false }.read(name, *ty).map_err(at)?;
-        if let Some(values) = values {
-            let slots = (offset + values)..(offset + u64::from(var.size));
-            def.slots = read_slots(elf, &elf.relocs[index], slots).map_err(at)?;
-        }
-        maps.push(Found { def, section: index, offset, is_data: false });
+        let read = btf_map(elf, index, btf, var).map_err(|problem| ObjectError::Map {
+            at: elf.at(index, offset),
+            map: btf.name(var.ty).to_owned(),
+            problem,
+        });
+        maps.put(index, offset, read);
     }
     Ok(())
+}
+
+fn btf_map(elf: &Elf<'_>, index: usize, btf: &Btf, var: &SecVar) -> Result<Found, MapProblem> {
+    let offset = u64::from(var.offset);
+    let Some(Type::Var { ty, .. }) = btf.get(var.ty) else { return Err(MapProblem::NotAStruct) };
+    if offset + u64::from(var.size) > elf.sections[index].size {
+        return Err(MapProblem::OutOfSection);
+    }
+    let (mut def, values) = Definition { btf, inner: false }.read(btf.name(var.ty), *ty)?;
+    if let Some(values) = values {
+        let slots = (offset + values)..(offset + u64::from(var.size));
+        def.slots = read_slots(elf, &elf.relocs[index], slots)?;
+    }
+    Ok(Found { def, section: index, offset, is_data: false })
 }
 
 /// What initialises the slots in this range of `.maps`.
@@ -222,26 +271,27 @@ fn pinning(number: u64) -> Result<Pinning, MapProblem> {
 }
 
 /// Reads a section of `struct bpf_map_def`: each symbol is a map, and all have the same size.
-fn legacy_maps(elf: &Elf<'_>, index: usize, btf: Option<&Btf>, maps: &mut Vec<Found>) -> Result<(), ObjectError> {
+fn legacy_maps(elf: &Elf<'_>, index: usize, btf: Option<&Btf>, maps: &mut Maps) {
     let section = &elf.sections[index];
     let mut symbols: Vec<_> = elf.symbols_of(index).filter(|s| !s.is_section && !s.name.is_empty()).collect();
     symbols.sort_by_key(|s| s.value);
     if symbols.is_empty() {
-        return Ok(());
+        return;
     }
     let each = section.size / symbols.len() as u64;
     for symbol in symbols {
-        let at = |problem| ObjectError::Map { at: elf.at(index, symbol.value), map: symbol.name.clone(), problem };
-        if each < LEGACY_LEN || !section.size.is_multiple_of(each) {
-            return Err(at(MapProblem::LegacySize(section.size)));
-        }
-        let range = usize::try_from(symbol.value).ok().zip(usize::try_from(each).ok());
-        let bytes = range.and_then(|(start, len)| section.data.get(start..start.checked_add(len)?));
-        let bytes = bytes.ok_or_else(|| at(MapProblem::OutOfSection))?;
-        let def = legacy_map(&symbol.name, bytes, elf.order, btf).map_err(at)?;
-        maps.push(Found { def, section: index, offset: symbol.value, is_data: false });
+        let read = || {
+            if each < LEGACY_LEN || !section.size.is_multiple_of(each) {
+                return Err(MapProblem::LegacySize(section.size));
+            }
+            let range = usize::try_from(symbol.value).ok().zip(usize::try_from(each).ok());
+            let bytes = range.and_then(|(start, len)| section.data.get(start..start.checked_add(len)?));
+            let def = legacy_map(&symbol.name, bytes.ok_or(MapProblem::OutOfSection)?, elf.order, btf)?;
+            Ok(Found { def, section: index, offset: symbol.value, is_data: false })
+        };
+        let (at, map) = (elf.at(index, symbol.value), symbol.name.clone());
+        maps.put(index, symbol.value, read().map_err(|problem| ObjectError::Map { at, map, problem }));
     }
-    Ok(())
 }
 
 fn legacy_map(name: &str, bytes: &[u8], order: Endianness, btf: Option<&Btf>) -> Result<MapDef, MapProblem> {
@@ -253,12 +303,17 @@ fn legacy_map(name: &str, bytes: &[u8], order: Endianness, btf: Option<&Btf>) ->
             Endianness::Big => u32::from_be_bytes(raw),
         }
     };
-    if bytes.iter().skip(LEGACY_LEN as usize).any(|b| *b != 0) {
-        return Err(MapProblem::LegacyOptions);
-    }
+    let pinning = match bytes.len() as u64 {
+        // Maps that share inner ones by number are filled by iproute2 alone.
+        IPROUTE2_LEN if word(5) == 0 && word(7) == 0 && word(8) == 0 && word(6) <= 2 => word(6),
+        _ if bytes.iter().skip(LEGACY_LEN as usize).any(|b| *b != 0) => return Err(MapProblem::LegacyOptions),
+        _ => 0,
+    };
     let kind = MapType::from_number(word(0)).ok_or(MapProblem::UnknownType(u64::from(word(0))))?;
     let mut def = MapDef::new(name, kind, word(1), word(2), word(3));
     def.flags = MapFlags(word(4));
+    // For an object, or for all of them: by name both times.
+    def.pinning = if pinning == 0 { Pinning::None } else { Pinning::ByName };
     // BPF_ANNOTATE_KV_PAIR of old headers leaves the types in a struct with this name.
     if let Some((btf, pair)) = btf.and_then(|b| Some((b, b.find(&format!("____btf_map_{name}"), Kind::Struct)?))) {
         let typed = |field, size| {

@@ -13,7 +13,7 @@ use crate::elf::{Elf, Reloc, Symbol};
 use crate::error::{ObjectError, Place};
 use crate::externs::Answers;
 use crate::link::Linker;
-use crate::maps::{Found, find_maps};
+use crate::maps::{Broken, Found, find_maps};
 
 /// The section of functions that are no programs of their own.
 const TEXT: &str = ".text";
@@ -104,6 +104,10 @@ pub struct Object {
     entries: Vec<usize>,
     /// What a kernel said to `.kconfig` and `.ksyms`.
     pub(crate) answers: Option<Answers>,
+    /// Maps whose definitions cannot be read.
+    pub(crate) broken: Vec<Broken>,
+    /// The section of variables that live in an arena, and the arena in `maps`.
+    pub(crate) arena: Option<(usize, usize)>,
     /// Members of structs of functions, by section and offset of the function.
     ops: BTreeMap<(usize, u64), OpsMember>,
 }
@@ -111,11 +115,12 @@ pub struct Object {
 impl Object {
     /// Reads an object of either byte order. `name` is the file's name or path, for errors and the names of data maps.
     ///
-    /// Reads everything but links nothing: what is wrong with one program only is told by [`Object::program`].
+    /// Reads everything but links nothing: what is wrong with one program only, or with a map that it uses, is told by
+    /// [`Object::program`].
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Object, ObjectError> {
         let elf = Elf::parse(name, bytes)?;
         let (btf, ext) = read_btf(&elf)?;
-        let found = find_maps(&elf, stem(name), btf.as_ref())?;
+        let maps = find_maps(&elf, stem(name), btf.as_ref())?;
         let functions = find_functions(&elf)?;
         let by_offset = functions.iter().enumerate().map(|(at, f)| ((f.section, f.offset), at)).collect();
         let code = read_code(&elf, btf.as_ref().zip(ext));
@@ -127,8 +132,8 @@ impl Object {
             version: read_version(&elf),
             order: elf.order,
             btf: btf.map(Arc::new),
-            homes: found.iter().map(home).collect(),
-            maps: found.into_iter().map(|f| Arc::new(f.def)).collect(),
+            homes: maps.found.iter().map(home).collect(),
+            maps: maps.found.into_iter().map(|f| Arc::new(f.def)).collect(),
             section_names: elf.sections.iter().map(|s| s.name.clone()).collect(),
             code,
             functions,
@@ -138,6 +143,8 @@ impl Object {
             file: elf.file,
             symbols: elf.symbols,
             answers: None,
+            broken: maps.broken,
+            arena: maps.arena,
             ops,
         })
     }

@@ -67,7 +67,7 @@ impl Dump<'_> {
         let id = self.btf.resolve(id)?;
         Ok(match self.btf.ty(id)? {
             Type::Int(int) => int.size,
-            Type::Enum(e) | Type::Enum64(e) => e.size,
+            Type::Enum(e) | Type::Enum64(e) => e.size.max(1),
             Type::Float { size, .. } if size.is_power_of_two() => *size,
             Type::Float { .. } => 4,
             Type::Ptr { .. } => 8,

@@ -302,39 +302,13 @@ impl<'a> Dump<'a> {
 /// Which types another type uses.
 fn referenced(btf: &Btf) -> Vec<bool> {
     let mut used = alloc::vec![false; btf.types().len()];
-    let mut mark = |id: TypeId| {
-        if let Some(slot) = used.get_mut(id.index()) {
-            *slot = true;
-        }
-    };
-    for ty in btf.types() {
-        match ty {
-            Type::Ptr { to }
-            | Type::Typedef { to, .. }
-            | Type::Volatile { to }
-            | Type::Const { to }
-            | Type::Restrict { to }
-            | Type::TypeTag { to, .. } => mark(*to),
-            Type::Array { elem, index, .. } => {
-                mark(*elem);
-                mark(*index);
+    let is_type = |ty: &&Type| !matches!(ty.kind(), Kind::Func | Kind::Var | Kind::Datasec | Kind::DeclTag);
+    for ty in btf.types().iter().filter(is_type) {
+        ty.each_reference(|id| {
+            if let Some(slot) = used.get_mut(id.index()) {
+                *slot = true;
             }
-            Type::Struct(c) | Type::Union(c) => c.members.iter().for_each(|m| mark(m.ty)),
-            Type::FuncProto { ret, params } => {
-                mark(*ret);
-                params.iter().for_each(|p| mark(p.ty));
-            }
-            Type::Void
-            | Type::Int(_)
-            | Type::Enum(_)
-            | Type::Enum64(_)
-            | Type::Fwd { .. }
-            | Type::Func { .. }
-            | Type::Var { .. }
-            | Type::Datasec { .. }
-            | Type::Float { .. }
-            | Type::DeclTag { .. } => {}
-        }
+        });
     }
     used
 }

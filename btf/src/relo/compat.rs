@@ -17,6 +17,14 @@ pub(super) struct Compat<'a> {
     left: Cell<u32>,
 }
 
+/// Whether a kernel's type can stand for an object's, as libbpf asks of functions and variables of the kernel: the same kinds all the
+/// way down, whatever the names.
+///
+/// Errors: a type that is not there; more comparisons than [`MAX_CORE_STEPS`].
+pub fn are_compatible((local, id): (&Btf, TypeId), (target, to): (&Btf, TypeId)) -> Result<bool, CoreError> {
+    Compat::new(local, target).types_compatible((id, to))
+}
+
 /// A pair of numbers: the object's type and the kernel's.
 type Pair = (TypeId, TypeId);
 

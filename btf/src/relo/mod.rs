@@ -14,6 +14,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+pub use compat::are_compatible;
 pub use find::CoreTarget;
 
 use crate::ext::{CoreRelo, CoreReloKind};

@@ -131,6 +131,10 @@ fn stands_for_the_same(
     ours: &RawInsn,
     theirs: &RawInsn,
 ) -> bool {
+    let is_nothing = |insn: &RawInsn| insn.code == CALL && insn.src == 0 && insn.imm >= Program::MISSING_KFUNC;
+    if is_nothing(ours) && is_nothing(theirs) {
+        return true;
+    }
     if (ours.code, ours.dst, ours.src) != (theirs.code, theirs.dst, theirs.src) {
         // libbpf numbers a missing function of the kernel by its place among the externs.
         return is_missing(kernel, program, ours)
@@ -143,7 +147,11 @@ fn stands_for_the_same(
         // After a map could not be made all descriptors are closed; that it is a map is all that is known then.
         let named = maps.iter().find(|(fd, _)| *fd == theirs.imm);
         return named.is_none_or(|(fd, name)| {
-            *fd < 0 || object.map(name).is_some_and(|map| map.name == def.name) || def.name.ends_with(name.as_str())
+            // libbpf cuts some of the names that it gives.
+            *fd < 0
+                || object.map(name).is_some_and(|map| map.name == def.name)
+                || def.name.ends_with(name.as_str())
+                || def.name.starts_with(name.as_str())
         });
     }
     if ours.code == CALL && ours.src == KFUNC {

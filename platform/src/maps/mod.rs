@@ -89,7 +89,7 @@ pub struct MapDef {
     pub value_type: u32,
     /// Parts of a value that only helpers may touch: what a loader made of the types ([`Fields::of`]).
     pub fields: Fields,
-    /// Content of a global-data map.
+    /// Content of a global-data map; of an arena, its first bytes.
     pub data: Option<std::sync::Arc<[u8]>>,
     /// Frozen after initialisation: no writes from user space, so that the verifier may read constants.
     pub frozen: bool,
