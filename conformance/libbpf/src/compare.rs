@@ -122,6 +122,60 @@ fn outcome(kernel: &Kernel, object: &Object, ours: Result<Program, String>, thei
     Outcome::Equal
 }
 
+/// What libbpf makes of the programs of an object that does not ask the kernel for anything, as `object/tests/data/libbpf.tsv` has it:
+/// program, slots, and a digest in which maps have names in place of numbers.
+pub fn record(name: &str, bytes: &[u8], target: Option<&Path>) -> Vec<(String, usize, u64)> {
+    let Ok(prepared) = oracle::prepare(name.split('.').next().unwrap_or(name), bytes, target) else {
+        return Vec::new();
+    };
+    let digest = |program: &Prepared, code: &[RawInsn]| {
+        let mut hash = Digest::default();
+        for insn in code {
+            let map = insn.is_wide() && (insn.src == MAP || insn.src == MAP_VALUE);
+            let named = program.maps.iter().find(|(fd, _)| map && *fd == insn.imm);
+            hash.slot(insn, named.map(|(_, name)| name.as_str()));
+        }
+        hash.0
+    };
+    let mut found: Vec<_> = prepared
+        .iter()
+        // A map that could not be made has no number to be known by.
+        .filter(|p| p.maps.iter().all(|(fd, _)| *fd >= 0))
+        .filter_map(|p| Some((p.name.clone(), p.code.as_ref().ok()?.len(), digest(p, p.code.as_ref().ok()?))))
+        .collect();
+    found.sort();
+    found
+}
+
+/// FNV-1a, 64 bits.
+struct Digest(u64);
+
+impl Default for Digest {
+    fn default() -> Self {
+        Digest(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Digest {
+    fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+
+    fn slot(&mut self, insn: &RawInsn, map: Option<&str>) {
+        let mut insn = *insn;
+        if let Some(name) = map {
+            // A map of global data has the section's name, or it with the object's before it.
+            self.bytes(name.rfind('.').map_or(name, |at| &name[at..]).as_bytes());
+            insn.imm = 0;
+        }
+        self.bytes(&[insn.code, insn.dst, insn.src]);
+        self.bytes(&insn.off.to_le_bytes());
+        self.bytes(&insn.imm.to_le_bytes());
+    }
+}
+
 /// Instructions with numbers that are another with each loader.
 fn stands_for_the_same(
     kernel: &Kernel,

@@ -1,5 +1,6 @@
-//! `ring3-core [--only TEXT] [--list] [--target FILE] PATH...`: objects (or folders of them) opened and linked by ring3 and by libbpf
-//! for the running kernel. Fails if more than one program in a hundred is not the same.
+//! `ring3-core [--only TEXT] [--list] [--record FILE] PATH...`: objects (or folders of them) opened and linked by ring3 and by libbpf
+//! for the running kernel. Fails if more than one program in a hundred is not the same. `--record` prints what libbpf makes of
+//! them for the types of a file, for `object/tests/data/libbpf.tsv`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,10 +16,12 @@ const ALLOWED: usize = 1;
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let (mut paths, mut only, mut list) = (Vec::new(), None, false);
+    let mut target = None;
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--only" => only = args.next(),
             "--list" => list = true,
+            "--record" => target = args.next().map(PathBuf::from),
             _ => paths.push(PathBuf::from(arg)),
         }
     }
@@ -39,6 +42,10 @@ fn main() -> ExitCode {
     paths.iter().for_each(|path| objects(path, &mut files));
     files.retain(|file| only.as_ref().is_none_or(|only| file.to_string_lossy().contains(only.as_str())));
     files.sort();
+    if let Some(target) = target {
+        record(&files, &target);
+        return ExitCode::SUCCESS;
+    }
     let mut sum = Sum::default();
     for (done, file) in files.iter().enumerate() {
         eprint!("\r{done}/{} ", files.len());
@@ -47,6 +54,17 @@ fn main() -> ExitCode {
     eprintln!("\r{}/{} ", files.len(), files.len());
     sum.print();
     if sum.different * 100 > ALLOWED * sum.both { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Prints what libbpf makes of objects against the types of a file.
+fn record(files: &[PathBuf], target: &Path) {
+    for file in files {
+        let Ok(bytes) = std::fs::read(file) else { continue };
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        for (program, slots, digest) in ring3_libbpf::compare::record(&name, &bytes, Some(target)) {
+            println!("{}\t{program}\t{slots}\t{digest:016x}", file.display());
+        }
+    }
 }
 
 /// Objects of a folder and of those below.
