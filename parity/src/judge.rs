@@ -182,6 +182,7 @@ fn unlinked(file: &str, error: &ObjectError) -> Ours {
         ObjectError::Extern { kind, .. } => unjudged(kind.to_string()),
         // Linux's loader refuses such an object, too.
         ObjectError::ExternValue { .. }
+        | ObjectError::ExceptionCallback { .. }
         | ObjectError::Elf { .. }
         | ObjectError::Limit { .. }
         | ObjectError::Btf { .. }
