@@ -1,10 +1,11 @@
 //! The one walk over the operations of a program.
 
-use ring3_isa::{Operand, Reg, RegSet, Size, Width};
+use ring3_isa::{Reg, RegSet, Size, Width};
 use ring3_verifier::Region;
 use ring3_vm::Op;
 
 use crate::JitError;
+use crate::code::Label;
 use crate::guards::{Blinder, Budget, Guards};
 use crate::opt::{self, Step};
 use crate::symbols::Unwind;
@@ -21,6 +22,10 @@ const MAX_CODE: usize = i32::MAX as usize;
 
 /// Bytes of stack of one frame (MAX_BPF_STACK of Linux).
 const MAX_STACK: u32 = 512;
+
+/// From so many operations on a function that is emitted as it is saves all registers and has a stack, without a look at which of them
+/// it uses: that look is a third of the time that the rest takes.
+const LONG: u32 = 8192;
 
 /// One function: a range of operations, entered at its first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,33 +101,36 @@ pub(crate) struct Assembled {
 /// Emits the code of a program.
 pub(crate) fn assemble<T: Target>(unit: &Unit<'_>, mut target: T) -> Result<Assembled, JitError> {
     check_functions(unit)?;
-    let entries = entries(unit.ops);
-    let op_labels = entries.iter().map(|entry| (*entry != Entry::Nowhere).then(|| target.label())).collect();
+    target.start(unit.ops.len());
     let function_labels = unit.functions.iter().map(|_| target.label()).collect();
+    let surveys = Survey::of(unit);
+    let (blind, budget) = (unit.runtime.guards.blind, unit.runtime.guards.budget);
+    let steps = if unit.joined && blind.is_none() { opt::steps(unit, &surveys.functions) } else { Vec::new() };
     let mut walk = Walk {
         unit,
         target,
-        op_labels,
-        entries,
-        steps: if unit.joined && unit.runtime.guards.blind.is_none() { opt::steps(unit) } else { Vec::new() },
-        blinder: unit.runtime.guards.blind.map(Blinder::new),
-        counted: unit.runtime.guards.budget.map(|budget| Counted { budget, pending: 0 }),
+        entries: surveys.entries,
+        plain: steps.is_empty() && blind.is_none() && budget.is_none(),
+        steps,
+        blinder: blind.map(Blinder::new),
+        counted: budget.map(|budget| Counted { budget, pending: 0 }),
         function_labels,
-        op_offsets: Vec::with_capacity(unit.ops.len() + 1),
+        written: RegSet::EMPTY,
         unwinds: Vec::with_capacity(unit.functions.len()),
     };
     let mut function_offsets = Vec::with_capacity(unit.functions.len());
-    for (index, function) in unit.functions.iter().enumerate() {
+    for (index, (function, found)) in unit.functions.iter().zip(&surveys.functions).enumerate() {
         function_offsets.push(walk.here()?);
-        walk.function(index, function)?;
+        walk.function(index, function, *found)?;
     }
     let trampoline = walk.here()?;
-    walk.op_offsets.push(trampoline);
     walk.target.callback_trampoline();
     walk.here()?;
+    let (code, mut op_offsets) = walk.target.finish()?;
+    op_offsets.push(trampoline);
     Ok(Assembled {
-        code: walk.target.finish()?,
-        op_offsets: walk.op_offsets,
+        code,
+        op_offsets,
         function_offsets,
         trampoline,
         unwinds: walk.unwinds,
@@ -140,17 +148,66 @@ enum Entry {
     Below,
 }
 
-/// Where jumps lead.
-fn entries(ops: &[Op]) -> Vec<Entry> {
-    let mut entries = vec![Entry::Nowhere; ops.len()];
-    for (at, op) in ops.iter().enumerate() {
-        if let Op::Jump { target } | Op::Branch { target, .. } | Op::MayGoto { target } = op
-            && let Some(entry) = entries.get_mut(*target as usize)
-        {
-            *entry = (*entry).max(if *target as usize <= at { Entry::Below } else { Entry::Above });
+/// What is to be known before anything is emitted: the operations that are more than arithmetic and accesses, of which there are few.
+struct Survey {
+    /// Where jumps lead.
+    entries: Vec<Entry>,
+    functions: Vec<Found>,
+}
+
+/// What a function has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Found {
+    /// A jump back.
+    pub(crate) loops: bool,
+    /// Something that needs the environment and an aligned stack.
+    calls: bool,
+    may_goto: bool,
+}
+
+impl Survey {
+    fn of(unit: &Unit<'_>) -> Survey {
+        let mut survey = Survey {
+            entries: vec![Entry::Nowhere; unit.ops.len()],
+            functions: Vec::with_capacity(unit.functions.len()),
+        };
+        for function in unit.functions {
+            let mut found = Found::default();
+            for (at, op) in (function.start..function.end).zip(&unit.ops[function.start as usize..]) {
+                survey.look(unit, at, op, &mut found);
+            }
+            survey.functions.push(found);
+        }
+        survey
+    }
+
+    #[inline(always)]
+    fn look(&mut self, unit: &Unit<'_>, at: u32, op: &Op, found: &mut Found) {
+        match op {
+            Op::Jump { target } | Op::Branch { target, .. } | Op::MayGoto { target } => {
+                found.may_goto |= matches!(op, Op::MayGoto { .. });
+                found.loops |= *target <= at;
+                if let Some(entry) = self.entries.get_mut(*target as usize) {
+                    *entry = (*entry).max(if *target <= at { Entry::Below } else { Entry::Above });
+                }
+            }
+            Op::CallHelper { .. } | Op::CallLocal { .. } | Op::TailCall | Op::LegacyPacket { .. } => {
+                found.calls |= !matches!(unit.lookup(at), Some(Shortcut::Array(_)));
+            }
+            Op::Alu { .. }
+            | Op::Mov { .. }
+            | Op::MovSx { .. }
+            | Op::Neg { .. }
+            | Op::Endian { .. }
+            | Op::LoadImm { .. }
+            | Op::Load { .. }
+            | Op::Store { .. }
+            | Op::Atomic { .. }
+            | Op::LoadAcquire { .. }
+            | Op::StoreRelease { .. }
+            | Op::Exit => {}
         }
     }
-    entries
 }
 
 /// How operations are counted: as many as are known to be executed together at once.
@@ -187,13 +244,14 @@ fn check_functions(unit: &Unit<'_>) -> Result<(), JitError> {
 struct Walk<'a, T: Target> {
     unit: &'a Unit<'a>,
     target: T,
-    /// Of the operations that are jumped to.
-    op_labels: Vec<Option<T::Label>>,
     entries: Vec<Entry>,
     /// What is behind its end is emitted as it is.
     steps: Vec<Step>,
-    function_labels: Vec<T::Label>,
-    op_offsets: Vec<u32>,
+    /// All of it is, and nothing is added.
+    plain: bool,
+    function_labels: Vec<Label>,
+    /// What the operations so far set, other than by calls.
+    written: RegSet,
     unwinds: Vec<Unwind>,
     blinder: Option<Blinder>,
     counted: Option<Counted>,
@@ -209,9 +267,9 @@ impl<T: Target> Walk<'_, T> {
         }
     }
 
-    fn function(&mut self, index: usize, function: &Function) -> Result<(), JitError> {
+    fn function(&mut self, index: usize, function: &Function, found: Found) -> Result<(), JitError> {
         let ops = &self.unit.ops[function.start as usize..function.end as usize];
-        let frame = frame_of(index == 0, function, self.unit)?;
+        let frame = self.frame_of(index == 0, function, found)?;
         self.target.place(self.function_labels[index]);
         let start = self.here()?;
         self.target.prologue(&frame);
@@ -220,22 +278,17 @@ impl<T: Target> Walk<'_, T> {
         for (at, op) in (function.start..).zip(ops) {
             let entry = self.entries[at as usize];
             if entry != Entry::Nowhere {
-                self.take();
+                self.enter(at, entry);
             }
-            if entry == Entry::Below {
-                self.target.align_loop();
+            self.target.mark(at);
+            if self.plain {
+                self.op(at, *op, function, &frame)?;
+            } else {
+                self.guarded(at, *op, function, &frame, stop)?;
             }
-            let offset = self.here()?;
-            self.op_offsets.push(offset);
-            if let Some(label) = self.op_labels[at as usize] {
-                self.target.place(label);
-            }
-            self.before(at, *op, stop)?;
-            self.step(at, *op, function, &frame)?;
-            if let (Some(counted), Op::CallHelper { .. } | Op::CallLocal { .. }) = (&self.counted, op) {
-                // What was called may have used it up.
-                self.target.stop_if_used_up(counted.budget, stop);
-            }
+        }
+        if self.written.contains(Reg::FP) {
+            return Err(writes_frame_pointer(self.unit, function));
         }
         if !matches!(ops.last(), Some(Op::Exit | Op::Jump { .. })) {
             self.target.guard();
@@ -245,6 +298,47 @@ impl<T: Target> Walk<'_, T> {
             self.target.place(stop);
             self.target.used_up(counted.budget.used_up, slot);
             self.target.exit(&frame);
+        }
+        Ok(())
+    }
+
+    /// What the operations of the function need of its frame.
+    fn frame_of(&self, entry: bool, function: &Function, found: Found) -> Result<Frame, JitError> {
+        // Whoever counts calls when there is nothing left.
+        let calls = found.calls || self.counted.is_some();
+        let may_goto = found.may_goto.then_some(self.unit.runtime.may_goto_budget);
+        let frame = Frame { entry, stack: function.stack, calls, may_goto, ..Frame::default() };
+        let kept = RegSet::ALL.difference(RegSet::CALLER_SAVED.with(Reg::FP));
+        if self.plain && function.end - function.start >= LONG {
+            return Ok(Frame { uses_stack: true, saved: kept, ..frame });
+        }
+        let (mut reads, mut writes) = (RegSet::EMPTY, RegSet::EMPTY);
+        for op in &self.unit.ops[function.start as usize..function.end as usize] {
+            reads = opt::reads(*op).into_iter().flatten().fold(reads, RegSet::with);
+            writes = opt::writes(*op).map_or(writes, |reg| writes.with(reg));
+        }
+        if writes.contains(Reg::FP) {
+            return Err(writes_frame_pointer(self.unit, function));
+        }
+        Ok(Frame { uses_stack: reads.contains(Reg::FP), saved: writes.intersection(kept), ..frame })
+    }
+
+    /// An operation that jumps come to starts here.
+    fn enter(&mut self, at: u32, entry: Entry) {
+        self.take();
+        if entry == Entry::Below {
+            self.target.align_loop();
+        }
+        self.target.place(Label::of_op(at));
+    }
+
+    /// An operation of a program that is not emitted as it is.
+    fn guarded(&mut self, at: u32, op: Op, function: &Function, frame: &Frame, stop: Label) -> Result<(), JitError> {
+        self.before(at, op, stop)?;
+        self.step(at, op, function, frame)?;
+        if let (Some(counted), Op::CallHelper { .. } | Op::CallLocal { .. }) = (&self.counted, op) {
+            // What was called may have used it up.
+            self.target.stop_if_used_up(counted.budget, stop);
         }
         Ok(())
     }
@@ -260,7 +354,7 @@ impl<T: Target> Walk<'_, T> {
     }
 
     /// Counts the operation; in front of what the interpreter looks at its budget for, looks at it.
-    fn before(&mut self, at: u32, op: Op, stop: T::Label) -> Result<(), JitError> {
+    fn before(&mut self, at: u32, op: Op, stop: Label) -> Result<(), JitError> {
         let Some(counted) = &mut self.counted else { return Ok(()) };
         counted.pending += 1;
         let budget = counted.budget;
@@ -333,22 +427,50 @@ impl<T: Target> Walk<'_, T> {
         Ok(done)
     }
 
+    #[inline(always)]
     fn op(&mut self, at: u32, op: Op, function: &Function, frame: &Frame) -> Result<(), JitError> {
         if self.blinder.is_some() && self.blinded(at, op, function, frame)? {
             return Ok(());
         }
         let label = |walk: &Self, target| walk.op_label(at, target, function);
         match op {
-            Op::Alu { width, op, dst, src } => self.target.alu(width, op, dst, src),
-            Op::Mov { width, dst, src } => self.target.mov(width, dst, src),
-            Op::MovSx { width, from, dst, src } => self.target.mov_sx(width, from, dst, src),
-            Op::Neg { width, dst } => self.target.neg(width, dst),
-            Op::Endian { op, size, dst } => self.target.endian(op, size, dst),
-            Op::LoadImm { dst, value } => self.target.load_imm(dst, value),
-            Op::Load { size, signed, dst, base, off } => self.target.load(size, signed, dst, base, off),
+            Op::Alu { width, op, dst, src } => {
+                self.written = self.written.with(dst);
+                self.target.alu(width, op, dst, src);
+            }
+            Op::Mov { width, dst, src } => {
+                self.written = self.written.with(dst);
+                self.target.mov(width, dst, src);
+            }
+            Op::MovSx { width, from, dst, src } => {
+                self.written = self.written.with(dst);
+                self.target.mov_sx(width, from, dst, src);
+            }
+            Op::Neg { width, dst } => {
+                self.written = self.written.with(dst);
+                self.target.neg(width, dst);
+            }
+            Op::Endian { op, size, dst } => {
+                self.written = self.written.with(dst);
+                self.target.endian(op, size, dst);
+            }
+            Op::LoadImm { dst, value } => {
+                self.written = self.written.with(dst);
+                self.target.load_imm(dst, value);
+            }
+            Op::Load { size, signed, dst, base, off } => {
+                self.written = self.written.with(dst);
+                self.target.load(size, signed, dst, base, off);
+            }
             Op::Store { size, base, off, src } => self.target.store(size, base, off, src),
-            Op::Atomic { op, size, base, off, src } => self.target.atomic(op, atomic_width(at, size)?, base, off, src),
-            Op::LoadAcquire { size, dst, base, off } => self.target.load_acquire(size, dst, base, off),
+            Op::Atomic { op, size, base, off, src } => {
+                self.written = op.fetches_into(src).map_or(self.written, |reg| self.written.with(reg));
+                self.target.atomic(op, atomic_width(at, size)?, base, off, src);
+            }
+            Op::LoadAcquire { size, dst, base, off } => {
+                self.written = self.written.with(dst);
+                self.target.load_acquire(size, dst, base, off);
+            }
             Op::StoreRelease { size, base, off, src } => self.target.store_release(size, base, off, src),
             Op::Jump { target } => {
                 let label = label(self, target)?;
@@ -388,10 +510,10 @@ impl<T: Target> Walk<'_, T> {
         Ok(())
     }
 
-    fn op_label(&self, at: u32, target: u32, function: &Function) -> Result<T::Label, JitError> {
+    #[inline(always)]
+    fn op_label(&self, at: u32, target: u32, function: &Function) -> Result<Label, JitError> {
         let inside = (function.start..function.end).contains(&target);
-        let label = self.op_labels.get(target as usize).copied().flatten().filter(|_| inside);
-        label.ok_or(JitError::JumpOutOfRange { at, target })
+        if inside { Ok(Label::of_op(target)) } else { Err(JitError::JumpOutOfRange { at, target }) }
     }
 }
 
@@ -404,49 +526,9 @@ fn atomic_width(at: u32, size: Size) -> Result<Width, JitError> {
     }
 }
 
-/// What the operations of a function need of its frame. Each is looked at once, as long programs have many.
-fn frame_of(entry: bool, function: &Function, unit: &Unit<'_>) -> Result<Frame, JitError> {
-    // Whoever counts calls when there is nothing left.
-    let calls = unit.runtime.guards.budget.is_some();
-    let mut frame = Frame { entry, stack: function.stack, calls, ..Frame::default() };
-    let (mut reads, mut writes) = (RegSet::EMPTY, RegSet::EMPTY);
-    let operand = |operand: Operand| operand.reg().map_or(RegSet::EMPTY, RegSet::one);
-    for (at, op) in (function.start..function.end).zip(&unit.ops[function.start as usize..]) {
-        let (read, written) = match *op {
-            Op::Alu { dst, src, .. } | Op::Mov { dst, src, .. } => (operand(src), RegSet::one(dst)),
-            Op::MovSx { dst, src, .. } => (RegSet::one(src), RegSet::one(dst)),
-            Op::Neg { dst, .. } | Op::Endian { dst, .. } | Op::LoadImm { dst, .. } => (RegSet::EMPTY, RegSet::one(dst)),
-            Op::Load { dst, base, .. } | Op::LoadAcquire { dst, base, .. } => (RegSet::one(base), RegSet::one(dst)),
-            Op::Store { base, src, .. } => (operand(src).with(base), RegSet::EMPTY),
-            Op::StoreRelease { base, src, .. } => (RegSet::one(src).with(base), RegSet::EMPTY),
-            Op::Atomic { op, base, src, .. } => {
-                (RegSet::one(src).with(base), op.fetches_into(src).map_or(RegSet::EMPTY, RegSet::one))
-            }
-            Op::Branch { lhs, rhs, .. } => (operand(rhs).with(lhs), RegSet::EMPTY),
-            Op::CallHelper { .. } | Op::CallLocal { .. } | Op::TailCall | Op::LegacyPacket { .. } => {
-                frame.calls |= !matches!(unit.lookup(at), Some(Shortcut::Array(_)));
-                (packet_index(*op), RegSet::EMPTY)
-            }
-            Op::MayGoto { .. } => {
-                frame.may_goto = Some(unit.runtime.may_goto_budget);
-                (RegSet::EMPTY, RegSet::EMPTY)
-            }
-            Op::Jump { .. } | Op::Exit => (RegSet::EMPTY, RegSet::EMPTY),
-        };
-        (reads, writes) = (reads.union(read), writes.union(written));
-        if written.contains(Reg::FP) {
-            return Err(JitError::WritesFramePointer { at });
-        }
-    }
-    frame.uses_stack = reads.contains(Reg::FP);
-    frame.saved = writes.difference(RegSet::CALLER_SAVED);
-    Ok(frame)
-}
-
-/// The register that a packet load is given.
-fn packet_index(op: Op) -> RegSet {
-    match op {
-        Op::LegacyPacket { index: Some(index), .. } => RegSet::one(index),
-        _ => RegSet::EMPTY,
-    }
+/// The error that names the operation.
+fn writes_frame_pointer(unit: &Unit<'_>, function: &Function) -> JitError {
+    let mut ops = (function.start..).zip(&unit.ops[function.start as usize..function.end as usize]);
+    let found = ops.find(|(_, op)| opt::writes(**op) == Some(Reg::FP));
+    JitError::WritesFramePointer { at: found.map_or(function.start, |(at, _)| at) }
 }

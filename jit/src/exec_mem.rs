@@ -2,7 +2,7 @@
 
 use std::io;
 
-use memmap2::MmapMut;
+use memmap2::{MmapMut, MmapOptions};
 
 use crate::{Arch, JitError};
 
@@ -22,7 +22,8 @@ impl ExecMem {
         let failed = |source| JitError::Memory { bytes: code.len(), source };
         let page = page_size();
         let body = code.len().max(1).next_multiple_of(page);
-        let mut map = MmapMut::map_anon(body + 2 * page).map_err(failed)?;
+        // All pages at once: each fault of its own takes longer than what is written to the page.
+        let mut map = MmapOptions::new().len(body + 2 * page).populate().map_anon().map_err(failed)?;
         let (used, rest) = map[page..page + body].split_at_mut(code.len());
         used.copy_from_slice(code);
         fill_with_traps(rest);

@@ -19,6 +19,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use ring3_isa::{AluOp, Operand, Reg, RegSet, Width};
 use ring3_vm::Op;
 
+use crate::code::Label;
 use crate::target::{Callee, Target};
 
 /// What is added to the code.
@@ -123,7 +124,7 @@ impl Blinder {
     }
 
     /// The same of a branch, whose constant's register must be back to what it was on both ways.
-    pub(crate) fn branch<T: Target>(&mut self, target: &mut T, op: Op, to: T::Label) -> bool {
+    pub(crate) fn branch<T: Target>(&mut self, target: &mut T, op: Op, to: Label) -> bool {
         let Op::Branch { width, op, lhs, rhs: Operand::Imm(imm), .. } = op else { return false };
         let reg = other_than(RegSet::one(lhs));
         let (taken, past) = (target.label(), target.label());

@@ -10,6 +10,7 @@
 // dynasm's macro converts registers and immediates that are numbers already.
 #[allow(clippy::useless_conversion, clippy::unnecessary_cast, unused_qualifications)]
 mod aarch64;
+mod code;
 mod compile;
 mod compiled;
 mod error;

@@ -6,6 +6,7 @@
 use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, RegSet, Size, Width};
 
 use crate::JitError;
+use crate::code::Label;
 use crate::guards::Budget;
 use crate::opt::Chosen;
 use crate::symbols::Unwind;
@@ -76,13 +77,14 @@ pub(crate) struct Address {
 
 /// Emits machine code.
 pub(crate) trait Target: Sized {
-    /// A place in the code that jumps can name before it is placed.
-    type Label: Copy;
-
+    /// Makes room for so many operations. Before anything else.
+    fn start(&mut self, ops: usize);
     /// A fresh label.
-    fn label(&mut self) -> Self::Label;
-    /// Puts the label here.
-    fn place(&mut self, label: Self::Label);
+    fn label(&mut self) -> Label;
+    /// Puts the label here, where jumps come to.
+    fn place(&mut self, label: Label);
+    /// The operation starts here. Jumps do not come here, unless it is placed too.
+    fn mark(&mut self, op: u32);
     /// Fills up to where the head of a loop should stand, with instructions that do nothing.
     fn align_loop(&mut self);
     /// Bytes emitted so far.
@@ -140,15 +142,15 @@ pub(crate) trait Target: Sized {
     fn store_release(&mut self, size: Size, base: Reg, off: i32, src: Reg);
 
     /// Jumps.
-    fn jump(&mut self, target: Self::Label);
+    fn jump(&mut self, target: Label);
     /// Jumps if the comparison holds.
-    fn branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: Self::Label);
+    fn branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: Label);
     /// Jumps if the comparison of `*at` with the operand holds: all of 32 or 64 bits, or a byte with 0 to 255 without a sign.
-    fn branch_loaded(&mut self, size: Size, op: CmpOp, at: Address, rhs: Operand, target: Self::Label);
+    fn branch_loaded(&mut self, size: Size, op: CmpOp, at: Address, rhs: Operand, target: Label);
     /// `dst = value` unless the comparison holds.
     fn select_unless(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, dst: Reg, value: Chosen);
     /// Jumps if the frame's budget is used up, else counts it down.
-    fn may_goto(&mut self, frame: &Frame, target: Self::Label);
+    fn may_goto(&mut self, frame: &Frame, target: Label);
 
     /// `R0 = callee(R1, R2, R3, R4, R5, env)`.
     fn call_helper(&mut self, callee: Callee);
@@ -163,7 +165,7 @@ pub(crate) trait Target: Sized {
     /// `R0` = the next number of the environment's generator, or what the helper gives where the host has numbers of its own.
     fn random(&mut self, callee: Callee);
     /// Calls a function of the program.
-    fn call_local(&mut self, function: Self::Label);
+    fn call_local(&mut self, function: Label);
     /// `callee(R1, R2, R3, env)`, which gives two words: if the first is not 0, the frame ends with the second as R0.
     fn tail_call(&mut self, frame: &Frame, callee: Callee);
     /// `callee(bytes, index + imm, env)`, which gives two words: if the first is 0, the frame ends with 0, else R0 is the second.
@@ -176,10 +178,10 @@ pub(crate) trait Target: Sized {
     /// Takes so much from the budget.
     fn count(&mut self, budget: Budget, steps: i32);
     /// Jumps if the budget has gone below 0.
-    fn stop_if_used_up(&mut self, budget: Budget, stop: Self::Label);
+    fn stop_if_used_up(&mut self, budget: Budget, stop: Label);
     /// `callee(env, slot)`; R0 = 0.
     fn used_up(&mut self, callee: Callee, slot: u32);
 
-    /// The finished code.
-    fn finish(self) -> Result<Vec<u8>, JitError>;
+    /// The finished code, and where each operation starts.
+    fn finish(self) -> Result<(Vec<u8>, Vec<u32>), JitError>;
 }

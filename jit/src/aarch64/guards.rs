@@ -1,10 +1,12 @@
 //! What is added for embedders who do not trust their tenants: `crate::guards`.
 
-use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi};
+use dynasmrt::DynasmApi;
 use ring3_isa::Reg;
 
+use super::branch::LT;
 use super::regs::{self, ENV, X7, X15, X16};
-use super::{A64, Reach, emit};
+use super::{A64, emit};
+use crate::code::Label;
 use crate::guards::Budget;
 use crate::target::Callee;
 
@@ -30,12 +32,10 @@ impl A64 {
         emit!(self, ldr X(X15), [X(ENV), X(X16)]);
     }
 
-    pub(super) fn emit_stop_if_used_up(&mut self, budget: Budget, stop: DynamicLabel) {
+    pub(super) fn emit_stop_if_used_up(&mut self, budget: Budget, stop: Label) {
         self.load_left(budget);
-        match self.reach {
-            Reach::Near => emit!(self, cmp X(X15), xzr; b.lt =>stop),
-            Reach::Far => emit!(self, cmp X(X15), xzr; b.ge >past; b =>stop; past:),
-        }
+        emit!(self, cmp X(X15), xzr);
+        self.branch_if(LT, stop);
     }
 
     pub(super) fn emit_used_up(&mut self, callee: Callee, slot: u32) {

@@ -12,11 +12,13 @@ mod guards;
 mod mem;
 mod regs;
 
+use branch::{B, BL};
+use dynasmrt::DynasmApi;
 use dynasmrt::aarch64::Aarch64Relocation;
-use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, VecAssembler};
 use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
 
 use crate::JitError;
+use crate::code::{Code, Label};
 use crate::compile::{Assembled, Unit};
 use crate::guards::Budget;
 use crate::opt::Chosen;
@@ -71,7 +73,7 @@ pub(crate) enum Reach {
 
 /// Emits arm64 code.
 pub(crate) struct A64 {
-    asm: VecAssembler<Aarch64Relocation>,
+    asm: Code<Aarch64Relocation>,
     features: Features,
     reach: Reach,
 }
@@ -80,7 +82,7 @@ impl A64 {
     /// An empty assembler.
     pub(crate) fn new(features: Features, reach: Reach) -> A64 {
         // Displacements are relative, so the code does not care where it ends up.
-        A64 { asm: VecAssembler::new(0), features, reach }
+        A64 { asm: Code::new(), features, reach }
     }
 }
 
@@ -96,14 +98,21 @@ pub(crate) fn assemble(unit: &Unit<'_>, features: Features) -> Result<Assembled,
 const LOOP_ALIGNMENT: usize = 16;
 
 impl Target for A64 {
-    type Label = DynamicLabel;
-
-    fn label(&mut self) -> DynamicLabel {
-        self.asm.new_dynamic_label()
+    fn start(&mut self, ops: usize) {
+        self.asm.start(ops);
     }
 
-    fn place(&mut self, label: DynamicLabel) {
-        self.asm.dynamic_label(label);
+    fn label(&mut self) -> Label {
+        self.asm.label()
+    }
+
+    fn place(&mut self, label: Label) {
+        self.asm.place(label);
+    }
+
+    #[inline(always)]
+    fn mark(&mut self, op: u32) {
+        self.asm.place(Label::of_op(op));
     }
 
     fn align_loop(&mut self) {
@@ -215,15 +224,15 @@ impl Target for A64 {
         self.emit_store_release(size, base, off, src);
     }
 
-    fn jump(&mut self, target: DynamicLabel) {
-        emit!(self, b =>target);
+    fn jump(&mut self, target: Label) {
+        self.jump_with(B, target);
     }
 
-    fn branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: DynamicLabel) {
+    fn branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: Label) {
         self.emit_branch(width, op, regs::of(lhs), rhs, target);
     }
 
-    fn branch_loaded(&mut self, size: Size, op: CmpOp, at: Address, rhs: Operand, target: DynamicLabel) {
+    fn branch_loaded(&mut self, size: Size, op: CmpOp, at: Address, rhs: Operand, target: Label) {
         let sum = self.indexed(at);
         self.emit_load(size, false, regs::X14, sum, at.off);
         let width = if size == Size::Dw { Width::W64 } else { Width::W32 };
@@ -234,7 +243,7 @@ impl Target for A64 {
         self.emit_select_unless(width, op, lhs, rhs, dst, value);
     }
 
-    fn may_goto(&mut self, frame: &Frame, target: DynamicLabel) {
+    fn may_goto(&mut self, frame: &Frame, target: Label) {
         self.emit_may_goto(frame, target);
     }
 
@@ -262,8 +271,8 @@ impl Target for A64 {
         self.emit_random(callee);
     }
 
-    fn call_local(&mut self, function: DynamicLabel) {
-        emit!(self, bl =>function);
+    fn call_local(&mut self, function: Label) {
+        self.jump_with(BL, function);
     }
 
     fn tail_call(&mut self, frame: &Frame, callee: Callee) {
@@ -286,7 +295,7 @@ impl Target for A64 {
         self.emit_count(budget, steps);
     }
 
-    fn stop_if_used_up(&mut self, budget: Budget, stop: DynamicLabel) {
+    fn stop_if_used_up(&mut self, budget: Budget, stop: Label) {
         self.emit_stop_if_used_up(budget, stop);
     }
 
@@ -294,7 +303,7 @@ impl Target for A64 {
         self.emit_used_up(callee, slot);
     }
 
-    fn finish(self) -> Result<Vec<u8>, JitError> {
-        self.asm.finalize().map_err(|error| JitError::Assembler(error.to_string()))
+    fn finish(self) -> Result<(Vec<u8>, Vec<u32>), JitError> {
+        self.asm.finish(branch::patch)
     }
 }

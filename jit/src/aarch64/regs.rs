@@ -25,10 +25,13 @@ pub(super) const ENV: u8 = 23;
 /// Zero.
 pub(super) const XZR: u8 = 31;
 
-/// By number of the register of BPF.
-const OF: [u8; Reg::COUNT] = [X7, 0, 1, 2, 3, 4, 19, 20, 21, 22, 29];
+/// By number of the register of BPF. Sixteen, so that no number needs to be looked at before.
+const OF: [u8; 16] = [X7, 0, 1, 2, 3, 4, 19, 20, 21, 22, 29, 0, 0, 0, 0, 0];
+
+const _: () = assert!(Reg::COUNT == 11);
 
 /// The register of the machine.
+#[inline(always)]
 pub(super) const fn of(reg: Reg) -> u8 {
-    OF[reg.index()]
+    OF[reg.index() & 15]
 }

@@ -141,11 +141,6 @@ fn jumps_back<'a>(unit: &'a Unit<'_>, function: &'a Function) -> impl Iterator<I
     })
 }
 
-/// Whether the function jumps back.
-pub(super) fn has_loop(unit: &Unit<'_>, function: &Function) -> bool {
-    jumps_back(unit, function).next().is_some()
-}
-
 /// Operations between a jump back and where it leads, in order and apart.
 pub(super) fn loops(unit: &Unit<'_>, function: &Function) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = jumps_back(unit, function).collect();

@@ -15,11 +15,9 @@ mod upper;
 use ring3_isa::{AluOp, CmpOp, Operand, Reg, Size, Width};
 use ring3_vm::Op;
 
-use crate::compile::Unit;
+use crate::compile::{Found, Unit};
 use crate::target::Address;
-pub(crate) use effects::Effects;
-#[cfg(test)]
-pub(crate) use effects::{reads, writes};
+pub(crate) use effects::{Effects, reads, writes};
 
 /// What is emitted for one operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,9 +64,10 @@ pub(crate) enum Chosen {
 const LONG: usize = 8192;
 
 /// One step for each operation; none if nothing can be done about any.
-pub(crate) fn steps(unit: &Unit<'_>) -> Vec<Step> {
+pub(crate) fn steps(unit: &Unit<'_>, found: &[Found]) -> Vec<Step> {
     let long = unit.ops.len() >= LONG;
-    let mut functions = unit.functions.iter().filter(|function| !long || live::has_loop(unit, function)).peekable();
+    let worth = |(function, found): (_, &Found)| (!long || found.loops).then_some(function);
+    let mut functions = unit.functions.iter().zip(found).filter_map(worth).peekable();
     if functions.peek().is_none() {
         return Vec::new();
     }

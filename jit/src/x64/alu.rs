@@ -7,24 +7,6 @@ use super::regs::{self, R10, R11, RAX, RCX, RDX};
 use super::{X64, emit};
 use crate::magic::Magic;
 
-/// `add` and its kin: the same five encodings with another opcode each.
-macro_rules! simple {
-    ($x64:ident, $name:ident, $width:expr, $dst:expr, $src:expr) => {
-        match ($width, $src) {
-            (Width::W64, Operand::Reg(src)) => emit!($x64, $name Rq($dst), Rq(regs::of(src))),
-            (Width::W32, Operand::Reg(src)) => emit!($x64, $name Rd($dst), Rd(regs::of(src))),
-            (Width::W64, Operand::Imm(imm)) => match i8::try_from(imm) {
-                Ok(imm) => emit!($x64, $name Rq($dst), BYTE imm),
-                Err(_) => emit!($x64, $name Rq($dst), DWORD imm),
-            },
-            (Width::W32, Operand::Imm(imm)) => match i8::try_from(imm) {
-                Ok(imm) => emit!($x64, $name Rd($dst), BYTE imm),
-                Err(_) => emit!($x64, $name Rd($dst), DWORD imm),
-            },
-        }
-    };
-}
-
 /// A shift by a constant, by CL, and by any register (BMI2).
 macro_rules! shift {
     ($x64:ident, $name:ident, $by_reg:ident, $width:expr, $dst:expr, $count:expr) => {
@@ -90,27 +72,120 @@ struct Division {
     rest: bool,
 }
 
+/// How an operation on a register is encoded, where that is one instruction: read from a table, as nobody can guess which comes next.
+#[derive(Clone, Copy)]
+struct Form {
+    /// One of the group of eight that have the same forms.
+    group1: bool,
+    /// A shift, if the other operand is a number.
+    shift: bool,
+    /// Its number among its kind.
+    field: u8,
+}
+
+/// By operation.
+const FORMS: [Form; AluOp::ALL.len()] = {
+    let mut forms = [Form { group1: false, shift: false, field: 0 }; AluOp::ALL.len()];
+    let mut at = 0;
+    while at < forms.len() {
+        let op = AluOp::ALL[at];
+        let (group1, shift, field) = match op {
+            AluOp::Add => (true, false, 0),
+            AluOp::Or => (true, false, 1),
+            AluOp::And => (true, false, 4),
+            AluOp::Sub => (true, false, 5),
+            AluOp::Xor => (true, false, 6),
+            AluOp::Lsh => (false, true, 4),
+            AluOp::Rsh => (false, true, 5),
+            AluOp::Arsh => (false, true, 7),
+            AluOp::Mul | AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod => (false, false, 0),
+        };
+        forms[op as usize] = Form { group1, shift, field };
+        at += 1;
+    }
+    forms
+};
+
+/// The prefix of an instruction with these registers in the middle and at the end of its last byte.
+#[inline(always)]
+const fn rex(width: Width, reg: u8, rm: u8) -> u8 {
+    let wide = match width {
+        Width::W64 => 8,
+        Width::W32 => 0,
+    };
+    0x40 | wide | (reg >> 3) << 2 | rm >> 3
+}
+
 impl X64 {
+    #[inline(always)]
     pub(super) fn emit_alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand) {
         let d = regs::of(dst);
+        let form = FORMS[op as usize];
+        if form.group1 {
+            self.group1_register(width, form.field, d, src);
+            return self.set_flags(d, width);
+        }
+        match src {
+            Operand::Imm(count) if form.shift => self.shift_register(width, form.field, d, count),
+            _ => self.other_alu(width, op, d, src),
+        }
+    }
+
+    #[inline(never)]
+    fn other_alu(&mut self, width: Width, op: AluOp, d: u8, src: Operand) {
+        let division = |signed, rest| Division { width, signed, rest };
         match op {
-            AluOp::Add => simple!(self, add, width, d, src),
-            AluOp::Sub => simple!(self, sub, width, d, src),
-            AluOp::Or => simple!(self, or, width, d, src),
-            AluOp::And => simple!(self, and, width, d, src),
-            AluOp::Xor => simple!(self, xor, width, d, src),
             AluOp::Mul => self.mul(width, d, src),
             AluOp::Lsh => self.shift(width, Shift::Left, d, src),
             AluOp::Rsh => self.shift(width, Shift::Right, d, src),
             AluOp::Arsh => self.shift(width, Shift::Arithmetic, d, src),
-            AluOp::Div => self.divide(Division { width, signed: false, rest: false }, d, src),
-            AluOp::Mod => self.divide(Division { width, signed: false, rest: true }, d, src),
-            AluOp::SDiv => self.divide(Division { width, signed: true, rest: false }, d, src),
-            AluOp::SMod => self.divide(Division { width, signed: true, rest: true }, d, src),
+            AluOp::Div => self.divide(division(false, false), d, src),
+            AluOp::Mod => self.divide(division(false, true), d, src),
+            AluOp::SDiv => self.divide(division(true, false), d, src),
+            AluOp::SMod => self.divide(division(true, true), d, src),
+            // All of them have a field.
+            AluOp::Add | AluOp::Sub | AluOp::Or | AluOp::And | AluOp::Xor => {}
         }
-        if matches!(op, AluOp::Add | AluOp::Sub | AluOp::Or | AluOp::And | AluOp::Xor) {
-            self.set_flags(d, width);
-        }
+    }
+
+    /// An operation of the group of eight that share their forms, by its field: on two registers, with a byte, or with four of them.
+    /// Without branches, as nobody can guess which operand comes next.
+    #[inline(always)]
+    pub(super) fn group1_register(&mut self, width: Width, field: u8, d: u8, src: Operand) {
+        let (by_imm, src, imm) = match src {
+            Operand::Reg(src) => (false, src, 0),
+            Operand::Imm(imm) => (true, Reg::R0, imm),
+        };
+        // R0 has number 0, as what says nothing has.
+        let s = regs::of(src);
+        let byte = imm == i32::from(imm as i8);
+        let bytes = if byte { 1 } else { 4 };
+        let (code, reg) = if by_imm { (if byte { 0x83 } else { 0x81 }, field) } else { (field << 3 | 1, s & 7) };
+        let word = u64::from(code) | u64::from(0xc0 | reg << 3 | d & 7) << 8 | u64::from(imm as u32) << 16;
+        self.with_rex(rex(width, s, d), word, 2 + if by_imm { bytes } else { 0 });
+    }
+
+    /// An instruction of one byte on two registers: `reg` is the one in the middle of its last byte.
+    #[inline(always)]
+    pub(super) fn two_registers(&mut self, width: Width, code: u8, reg: u8, rm: u8) {
+        let word = u64::from(code) | u64::from(0xc0 | (reg & 7) << 3 | rm & 7) << 8;
+        self.with_rex(rex(width, reg, rm), word, 2);
+    }
+
+    /// A shift by a constant.
+    #[inline(always)]
+    fn shift_register(&mut self, width: Width, field: u8, d: u8, count: i32) {
+        let count = count as u32 & (width.bits() - 1);
+        let word = 0xc1 | u64::from(0xc0 | field << 3 | d & 7) << 8 | u64::from(count) << 16;
+        self.with_rex(rex(width, 0, d), word, 3);
+    }
+
+    /// An instruction of at most seven bytes with its prefix, which goes if it says nothing.
+    #[inline(always)]
+    fn with_rex(&mut self, rex: u8, word: u64, len: usize) {
+        let some = usize::from(rex != 0x40);
+        let prefix = if some == 1 { u64::from(rex) } else { 0 };
+        self.asm.put(word << (8 * some) | prefix, len + some);
     }
 
     /// `lea` and `imul` have a destination of their own; the others get a copy first, which costs the processor nothing.
@@ -284,7 +359,7 @@ impl X64 {
             (-1, true, true) => emit!(self, xor Rd(dst), Rd(dst)),
             (1.., false, _) if imm & (imm - 1) == 0 => {
                 if rest {
-                    simple!(self, and, width, dst, Operand::Imm(imm - 1));
+                    self.group1_register(width, 4, dst, Operand::Imm(imm - 1));
                 } else {
                     self.shift_by(width, Shift::Right, dst, Count::Const(imm.trailing_zeros() as i8));
                 }
@@ -414,13 +489,13 @@ impl X64 {
         }
     }
 
+    #[inline(always)]
     pub(super) fn emit_mov(&mut self, width: Width, dst: Reg, src: Operand) {
         let d = regs::of(dst);
         let before = self.asm.offset().0;
         match (width, src) {
             (Width::W64, Operand::Reg(src)) if src == dst => return,
-            (Width::W64, Operand::Reg(src)) => emit!(self, mov Rq(d), Rq(regs::of(src))),
-            (Width::W32, Operand::Reg(src)) => emit!(self, mov Rd(d), Rd(regs::of(src))),
+            (_, Operand::Reg(src)) => self.two_registers(width, 0x89, regs::of(src), d),
             (Width::W64, Operand::Imm(imm)) => return self.emit_load_imm(d, i64::from(imm) as u64),
             (Width::W32, Operand::Imm(imm)) => return self.emit_load_imm(d, u64::from(imm as u32)),
         }
@@ -431,10 +506,10 @@ impl X64 {
     pub(super) fn emit_load_imm(&mut self, dst: u8, value: u64) {
         let before = self.asm.offset().0;
         if value == 0 {
-            return emit!(self, xor Rd(dst), Rd(dst));
+            return self.two_registers(Width::W32, 0x31, dst, dst);
         }
         if let Ok(value) = u32::try_from(value) {
-            emit!(self, mov Rd(dst), DWORD value as i32);
+            self.with_rex(rex(Width::W32, 0, dst), u64::from(0xb8 | dst & 7) | u64::from(value) << 8, 5);
         } else if let Ok(value) = i32::try_from(value as i64) {
             emit!(self, mov Rq(dst), DWORD value);
         } else {

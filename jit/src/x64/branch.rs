@@ -1,36 +1,54 @@
 //! Conditional jumps.
 
-use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi};
+use dynasmrt::DynasmApi;
 use ring3_isa::{CmpOp, Operand, Reg, Width};
 
 use super::abi::BUDGET_SLOT;
 use super::regs::{self, R11};
 use super::{Flags, X64, emit};
+use crate::code::Label;
 use crate::opt::Chosen;
 use crate::target::Frame;
 
 impl X64 {
-    pub(super) fn emit_branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: DynamicLabel) {
+    #[inline(always)]
+    pub(super) fn emit_branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: Label) {
         let result = self.flags(width, op, lhs, rhs);
         self.jump_if(op, result, target);
     }
 
     /// By the flags of a comparison, or of a result that is compared with 0.
-    pub(super) fn jump_if(&mut self, op: CmpOp, result: bool, target: DynamicLabel) {
-        match op {
-            CmpOp::Slt if result => emit!(self, js =>target),
-            CmpOp::Sge if result => emit!(self, jns =>target),
-            CmpOp::Eq => emit!(self, je =>target),
-            CmpOp::Ne | CmpOp::Set => emit!(self, jne =>target),
-            CmpOp::Gt => emit!(self, ja =>target),
-            CmpOp::Ge => emit!(self, jae =>target),
-            CmpOp::Lt => emit!(self, jb =>target),
-            CmpOp::Le => emit!(self, jbe =>target),
-            CmpOp::Sgt => emit!(self, jg =>target),
-            CmpOp::Sge => emit!(self, jge =>target),
-            CmpOp::Slt => emit!(self, jl =>target),
-            CmpOp::Sle => emit!(self, jle =>target),
+    #[inline(always)]
+    pub(super) fn jump_if(&mut self, op: CmpOp, result: bool, target: Label) {
+        let condition = condition(op, result);
+        match self.short(target) {
+            Some(distance) => self.asm.put(u64::from(0x70 | condition) | u64::from(distance as u8) << 8, 2),
+            None => {
+                self.asm.put(0x0f | u64::from(0x80 | condition) << 8, 6);
+                self.asm.jumps_to(4, target);
+            }
         }
+    }
+
+    pub(super) fn jump_to(&mut self, target: Label) {
+        match self.short(target) {
+            Some(distance) => self.asm.put(0xeb | u64::from(distance as u8) << 8, 2),
+            None => {
+                self.asm.put(0xe9, 5);
+                self.asm.jumps_to(4, target);
+            }
+        }
+    }
+
+    pub(super) fn call_to(&mut self, function: Label) {
+        self.asm.put(0xe8, 5);
+        self.asm.jumps_to(4, function);
+    }
+
+    /// How far back the label is for an instruction of two bytes, if that can hold it.
+    fn short(&self, target: Label) -> Option<i8> {
+        let place = self.asm.placed(target)?;
+        i8::try_from(i64::from(place) - self.asm.offset().0 as i64 - 2).ok()
     }
 
     pub(super) fn emit_select_unless(
@@ -58,23 +76,14 @@ impl X64 {
         };
         let result = self.flags(width, op, lhs, rhs);
         let d = regs::of(dst);
-        match op {
-            CmpOp::Slt if result => emit!(self, cmovns Rq(d), Rq(v)),
-            CmpOp::Sge if result => emit!(self, cmovs Rq(d), Rq(v)),
-            CmpOp::Eq => emit!(self, cmovne Rq(d), Rq(v)),
-            CmpOp::Ne | CmpOp::Set => emit!(self, cmove Rq(d), Rq(v)),
-            CmpOp::Gt => emit!(self, cmovbe Rq(d), Rq(v)),
-            CmpOp::Ge => emit!(self, cmovb Rq(d), Rq(v)),
-            CmpOp::Lt => emit!(self, cmovae Rq(d), Rq(v)),
-            CmpOp::Le => emit!(self, cmova Rq(d), Rq(v)),
-            CmpOp::Sgt => emit!(self, cmovle Rq(d), Rq(v)),
-            CmpOp::Sge => emit!(self, cmovl Rq(d), Rq(v)),
-            CmpOp::Slt => emit!(self, cmovge Rq(d), Rq(v)),
-            CmpOp::Sle => emit!(self, cmovg Rq(d), Rq(v)),
-        }
+        // `cmov` with the opposite condition: the lowest bit inverts it.
+        let rex = 0x48 | (d >> 3) << 2 | v >> 3;
+        let code = [rex, 0x0f, 0x40 | condition(op, result) ^ 1, 0xc0 | (d & 7) << 3 | v & 7];
+        self.asm.put(u64::from(u32::from_le_bytes(code)), 4);
     }
 
     /// True if they are not those of a comparison, but of the register itself, which is compared with 0.
+    #[inline(always)]
     fn flags(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand) -> bool {
         let lhs = regs::of(lhs);
         let here = Flags { offset: self.asm.offset().0, reg: lhs, width };
@@ -104,39 +113,23 @@ impl X64 {
         }
     }
 
+    #[inline(always)]
     fn compare(&mut self, width: Width, lhs: u8, rhs: Operand) {
-        match (width, rhs) {
-            (Width::W64, Operand::Reg(rhs)) => emit!(self, cmp Rq(lhs), Rq(regs::of(rhs))),
-            (Width::W32, Operand::Reg(rhs)) => emit!(self, cmp Rd(lhs), Rd(regs::of(rhs))),
+        if rhs == Operand::Imm(0) {
             // Sets the same flags as a comparison with 0, and is shorter.
-            (Width::W64, Operand::Imm(0)) => emit!(self, test Rq(lhs), Rq(lhs)),
-            (Width::W32, Operand::Imm(0)) => emit!(self, test Rd(lhs), Rd(lhs)),
-            (Width::W64, Operand::Imm(imm)) => match i8::try_from(imm) {
-                Ok(imm) => self.compare_byte(width, lhs, imm),
-                Err(_) => emit!(self, cmp Rq(lhs), DWORD imm),
-            },
-            (Width::W32, Operand::Imm(imm)) => match i8::try_from(imm) {
-                Ok(imm) => self.compare_byte(width, lhs, imm),
-                Err(_) => emit!(self, cmp Rd(lhs), DWORD imm),
-            },
+            return self.two_registers(width, 0x85, lhs, lhs);
         }
+        self.group1_register(width, 7, lhs, rhs);
     }
 
-    /// `cmp` with a sign-extended byte, for which dynasm takes the form with four.
+    /// `cmp` with a byte, which is sign-extended.
     pub(super) fn compare_byte(&mut self, width: Width, lhs: u8, imm: i8) {
-        let rex = 0x40 | if width == Width::W64 { 8 } else { 0 } | (lhs >> 3);
-        if rex != 0x40 {
-            self.asm.push(rex);
-        }
-        self.asm.push(0x83);
-        self.asm.push(0xc0 | 7 << 3 | (lhs & 7));
-        self.asm.push_i8(imm);
+        self.group1_register(width, 7, lhs, Operand::Imm(imm.into()));
     }
 
     fn test(&mut self, width: Width, lhs: u8, rhs: Operand) {
         match (width, rhs) {
-            (Width::W64, Operand::Reg(rhs)) => emit!(self, test Rq(lhs), Rq(regs::of(rhs))),
-            (Width::W32, Operand::Reg(rhs)) => emit!(self, test Rd(lhs), Rd(regs::of(rhs))),
+            (_, Operand::Reg(rhs)) => self.two_registers(width, 0x85, regs::of(rhs), lhs),
             // The sign-extended half of the immediate matters only if it is not zero.
             (Width::W64, Operand::Imm(imm @ ..0)) => emit!(self, test Rq(lhs), DWORD imm),
             (Width::W64 | Width::W32, Operand::Imm(imm)) => emit!(self, test Rd(lhs), DWORD imm),
@@ -144,7 +137,27 @@ impl X64 {
     }
 
     /// At 0 it stays there, so that every later one in the frame jumps too.
-    pub(super) fn emit_may_goto(&mut self, _frame: &Frame, target: DynamicLabel) {
-        emit!(self, cmp DWORD [rsp + BUDGET_SLOT], 0; je =>target; dec DWORD [rsp + BUDGET_SLOT]);
+    pub(super) fn emit_may_goto(&mut self, _frame: &Frame, target: Label) {
+        emit!(self, cmp DWORD [rsp + BUDGET_SLOT], 0);
+        self.jump_if(CmpOp::Eq, false, target);
+        emit!(self, dec DWORD [rsp + BUDGET_SLOT]);
+    }
+}
+
+/// The condition as the machine's instructions have it, of flags as of `X64::flags`.
+const fn condition(op: CmpOp, result: bool) -> u8 {
+    match op {
+        CmpOp::Lt => 2,
+        CmpOp::Ge => 3,
+        CmpOp::Eq => 4,
+        CmpOp::Ne | CmpOp::Set => 5,
+        CmpOp::Le => 6,
+        CmpOp::Gt => 7,
+        CmpOp::Slt if result => 8,
+        CmpOp::Sge if result => 9,
+        CmpOp::Slt => 0xc,
+        CmpOp::Sge => 0xd,
+        CmpOp::Sle => 0xe,
+        CmpOp::Sgt => 0xf,
     }
 }

@@ -1,10 +1,11 @@
 //! What is added for embedders who do not trust their tenants: `crate::guards`.
 
-use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi};
-use ring3_isa::Reg;
+use dynasmrt::{DynasmApi, DynasmLabelApi};
+use ring3_isa::{CmpOp, Reg};
 
 use super::regs::{self, RAX};
 use super::{X64, emit};
+use crate::code::Label;
 use crate::guards::Budget;
 use crate::target::Callee;
 
@@ -21,8 +22,9 @@ impl X64 {
         emit!(self, sub QWORD [r12 + budget.offset as i32], DWORD steps);
     }
 
-    pub(super) fn emit_stop_if_used_up(&mut self, budget: Budget, stop: DynamicLabel) {
-        emit!(self, cmp QWORD [r12 + budget.offset as i32], 0; jl =>stop);
+    pub(super) fn emit_stop_if_used_up(&mut self, budget: Budget, stop: Label) {
+        emit!(self, cmp QWORD [r12 + budget.offset as i32], 0);
+        self.jump_if(CmpOp::Slt, false, stop);
     }
 
     pub(super) fn emit_used_up(&mut self, callee: Callee, slot: u32) {
@@ -39,7 +41,7 @@ impl X64 {
 
     pub(super) fn emit_call_rax(&mut self) {
         match self.thunk {
-            Some(thunk) => emit!(self, call =>thunk),
+            Some(thunk) => self.call_to(thunk),
             None => emit!(self, call rax),
         }
     }
@@ -47,6 +49,7 @@ impl X64 {
     /// Goes to the address in RAX by a return: where the processor guesses that a return goes to is the endless loop.
     pub(super) fn emit_thunk(&mut self) {
         let Some(thunk) = self.thunk else { return };
-        emit!(self, =>thunk; call >go; trap:; pause; lfence; jmp <trap; go:; mov [rsp], rax; ret);
+        self.asm.place(thunk);
+        emit!(self, call >go; trap:; pause; lfence; jmp <trap; go:; mov [rsp], rax; ret);
     }
 }

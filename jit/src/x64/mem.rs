@@ -60,7 +60,17 @@ const fn plain(base: Reg, off: i32) -> Address {
 
 impl X64 {
     /// An instruction with `reg`, or a field of its opcode, and a place in memory. An immediate is to be put behind it.
+    #[inline(always)]
     fn with_memory(&mut self, opcode: Opcode, reg: u8, place: Place) {
+        let Place { base, index, off } = place;
+        if index.is_none() && base & 7 != 4 {
+            return self.with_base(opcode, reg, base, off);
+        }
+        self.with_index(opcode, reg, place);
+    }
+
+    #[inline(never)]
+    fn with_index(&mut self, opcode: Opcode, reg: u8, place: Place) {
         let Place { base, index, off } = place;
         let (index, shift) = index.unwrap_or((4, 0));
         if opcode.size == Size::H {
@@ -96,6 +106,29 @@ impl X64 {
         }
     }
 
+    /// The same without an index, and without the base that has the number which means one. Nearly all are: without branches.
+    #[inline(always)]
+    fn with_base(&mut self, opcode: Opcode, reg: u8, base: u8, off: i32) {
+        if opcode.size == Size::H {
+            self.asm.push(0x66);
+        }
+        let wide = u8::from(opcode.size == Size::Dw);
+        let rex = 0x40 | wide << 3 | (reg >> 3) << 2 | base >> 3;
+        // No displacement with RBP or R13 means another address.
+        let (form, bytes) = match i8::try_from(off) {
+            Ok(_) if off == 0 && base & 7 != 5 => (0, 0),
+            Ok(_) => (1, 1),
+            Err(_) => (2, 4),
+        };
+        let two = usize::from(opcode.two);
+        // Without a prefix four to seven are the second bytes of the first four registers.
+        let some = usize::from(rex != 0x40 || (opcode.byte && reg >= 4));
+        let word = u64::from(opcode.code) | u64::from(form << 6 | (reg & 7) << 3 | base & 7) << 8;
+        let word = word | u64::from(off as u32) << 16;
+        let word = word << (8 * two) | 0x0f * two as u64;
+        self.asm.put(word << (8 * some) | u64::from(rex) * some as u64, 2 + bytes + two + some);
+    }
+
     /// The immediate of an instruction for operands of this size: the low bytes, of 64 bits those that are sign-extended.
     fn immediate(&mut self, size: Size, imm: i32) {
         match size {
@@ -126,10 +159,12 @@ impl X64 {
         }
     }
 
+    #[inline(always)]
     pub(super) fn emit_load(&mut self, size: Size, signed: bool, dst: Reg, base: Reg, off: i32) {
         self.emit_load_from(size, signed, dst, plain(base, off));
     }
 
+    #[inline(always)]
     pub(super) fn emit_load_from(&mut self, size: Size, signed: bool, dst: Reg, at: Address) {
         let opcode = match (size, signed) {
             (Size::B, false) => Opcode::extending(Size::W, 0xb6),
@@ -142,10 +177,12 @@ impl X64 {
         self.with_memory(opcode, regs::of(dst), at.into());
     }
 
+    #[inline(always)]
     pub(super) fn emit_store(&mut self, size: Size, base: Reg, off: i32, src: Operand) {
         self.emit_store_to(size, plain(base, off), src);
     }
 
+    #[inline(always)]
     pub(super) fn emit_store_to(&mut self, size: Size, at: Address, src: Operand) {
         match src {
             Operand::Reg(src) => self.with_memory(Opcode::sized(size, 0x89), regs::of(src), at.into()),

@@ -11,11 +11,12 @@ mod guards;
 mod mem;
 mod regs;
 
+use dynasmrt::DynasmApi;
 use dynasmrt::x64::X64Relocation;
-use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, VecAssembler};
 use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
 
 use crate::JitError;
+use crate::code::{Code, Label};
 use crate::guards::Budget;
 use crate::opt::Chosen;
 use crate::symbols::Unwind;
@@ -49,10 +50,12 @@ impl Features {
 
 /// Emits x86-64 code.
 pub(crate) struct X64 {
-    asm: VecAssembler<X64Relocation>,
+    asm: Code<X64Relocation>,
     features: Features,
-    /// What indirect calls go through.
-    thunk: Option<DynamicLabel>,
+    /// Indirect calls go through a thunk.
+    retpolines: bool,
+    /// It.
+    thunk: Option<Label>,
     /// What the flags tell of, if anything.
     flags: Option<Flags>,
 }
@@ -71,14 +74,12 @@ impl X64 {
     /// An empty assembler.
     pub(crate) fn new(features: Features) -> X64 {
         // Displacements are relative, so the code does not care where it ends up.
-        X64 { asm: VecAssembler::new(0), features, thunk: None, flags: None }
+        X64 { asm: Code::new(), features, retpolines: false, thunk: None, flags: None }
     }
 
     /// The same, whose indirect calls go through a thunk.
     pub(crate) fn with_retpolines(features: Features) -> X64 {
-        let mut x64 = X64::new(features);
-        x64.thunk = Some(x64.asm.new_dynamic_label());
-        x64
+        X64 { retpolines: true, ..X64::new(features) }
     }
 }
 
@@ -100,16 +101,24 @@ const NOPS: [&[u8]; 9] = [
 ];
 
 impl Target for X64 {
-    type Label = DynamicLabel;
-
-    fn label(&mut self) -> DynamicLabel {
-        self.asm.new_dynamic_label()
+    fn start(&mut self, ops: usize) {
+        self.asm.start(ops);
+        self.thunk = self.retpolines.then(|| self.asm.label());
     }
 
-    fn place(&mut self, label: DynamicLabel) {
+    fn label(&mut self) -> Label {
+        self.asm.label()
+    }
+
+    fn place(&mut self, label: Label) {
         // Whoever comes here from elsewhere has other flags.
         self.flags = None;
-        self.asm.dynamic_label(label);
+        self.asm.place(label);
+    }
+
+    #[inline(always)]
+    fn mark(&mut self, op: u32) {
+        self.asm.place(Label::of_op(op));
     }
 
     fn align_loop(&mut self) {
@@ -151,6 +160,7 @@ impl Target for X64 {
         self.emit_thunk();
     }
 
+    #[inline(always)]
     fn alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand) {
         self.emit_alu(width, op, dst, src);
     }
@@ -163,6 +173,7 @@ impl Target for X64 {
         self.emit_rotate(width, dst, src, left);
     }
 
+    #[inline(always)]
     fn mov(&mut self, width: Width, dst: Reg, src: Operand) {
         self.emit_mov(width, dst, src);
     }
@@ -183,10 +194,12 @@ impl Target for X64 {
         self.emit_load_imm(regs::of(dst), value);
     }
 
+    #[inline(always)]
     fn load(&mut self, size: Size, signed: bool, dst: Reg, base: Reg, off: i32) {
         self.emit_load(size, signed, dst, base, off);
     }
 
+    #[inline(always)]
     fn store(&mut self, size: Size, base: Reg, off: i32, src: Operand) {
         self.emit_store(size, base, off, src);
     }
@@ -229,15 +242,16 @@ impl Target for X64 {
         self.emit_store(size, base, off, Operand::Reg(src));
     }
 
-    fn jump(&mut self, target: DynamicLabel) {
-        emit!(self, jmp =>target);
+    fn jump(&mut self, target: Label) {
+        self.jump_to(target);
     }
 
-    fn branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: DynamicLabel) {
+    #[inline(always)]
+    fn branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: Label) {
         self.emit_branch(width, op, lhs, rhs, target);
     }
 
-    fn branch_loaded(&mut self, size: Size, op: CmpOp, at: Address, rhs: Operand, target: DynamicLabel) {
+    fn branch_loaded(&mut self, size: Size, op: CmpOp, at: Address, rhs: Operand, target: Label) {
         self.compare_memory(size, op, at, rhs);
         self.jump_if(op, false, target);
     }
@@ -246,7 +260,7 @@ impl Target for X64 {
         self.emit_select_unless(width, op, lhs, rhs, dst, value);
     }
 
-    fn may_goto(&mut self, frame: &Frame, target: DynamicLabel) {
+    fn may_goto(&mut self, frame: &Frame, target: Label) {
         self.emit_may_goto(frame, target);
     }
 
@@ -274,8 +288,8 @@ impl Target for X64 {
         self.emit_random(callee);
     }
 
-    fn call_local(&mut self, function: DynamicLabel) {
-        emit!(self, call =>function);
+    fn call_local(&mut self, function: Label) {
+        self.call_to(function);
     }
 
     fn tail_call(&mut self, frame: &Frame, callee: Callee) {
@@ -298,7 +312,7 @@ impl Target for X64 {
         self.emit_count(budget, steps);
     }
 
-    fn stop_if_used_up(&mut self, budget: Budget, stop: DynamicLabel) {
+    fn stop_if_used_up(&mut self, budget: Budget, stop: Label) {
         self.emit_stop_if_used_up(budget, stop);
     }
 
@@ -306,7 +320,8 @@ impl Target for X64 {
         self.emit_used_up(callee, slot);
     }
 
-    fn finish(self) -> Result<Vec<u8>, JitError> {
-        self.asm.finalize().map_err(|error| JitError::Assembler(error.to_string()))
+    fn finish(self) -> Result<(Vec<u8>, Vec<u32>), JitError> {
+        // Distances count from behind their four bytes.
+        self.asm.finish(|field, distance| i32::try_from(distance - 4).map(|far| *field = far.to_le_bytes()).is_ok())
     }
 }

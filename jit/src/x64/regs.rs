@@ -24,10 +24,13 @@ pub(super) const R10: u8 = 10;
 /// Scratch.
 pub(super) const R11: u8 = 11;
 
-/// By number of the register of BPF.
-const OF: [u8; Reg::COUNT] = [RAX, RDI, RSI, RDX, RCX, R8, RBX, R13, R14, R15, RBP];
+/// By number of the register of BPF. Sixteen, so that no number needs to be looked at before.
+const OF: [u8; 16] = [RAX, RDI, RSI, RDX, RCX, R8, RBX, R13, R14, R15, RBP, 0, 0, 0, 0, 0];
+
+const _: () = assert!(Reg::COUNT == 11);
 
 /// The register of the machine.
+#[inline(always)]
 pub(super) const fn of(reg: Reg) -> u8 {
-    OF[reg.index()]
+    OF[reg.index() & 15]
 }

@@ -2,6 +2,7 @@
 //! `ring3_isa::eval` says.
 
 use super::*;
+use crate::compile::Found;
 use crate::opt::{self, Step};
 
 const BYTES: usize = 192;
@@ -379,7 +380,7 @@ fn count(ops: &[Op], seen: &mut [u32; 11]) {
         runtime: no_runtime(&[]),
         joined: true,
     };
-    for step in opt::steps(&unit) {
+    for step in opt::steps(&unit, &[Found::default()]) {
         let kind = match step {
             Step::Plain => continue,
             Step::Nothing => 0,
