@@ -301,21 +301,19 @@ impl<'o> Linker<'o> {
     /// one that the kernel has with other arguments is none.
     fn kfunc(&mut self, at: &Spot, symbol_at: usize) -> Result<(), ObjectError> {
         let symbol = &self.object.symbols[symbol_at];
-        match self.object.kfunc_suits(&symbol.name, self.core.target().map(|target| &**target.btf())) {
-            Some(false) if symbol.weak => {
-                self.write(at.index, Insn::Call(Callee::Helper(Program::MISSING_KFUNC)));
-                return Ok(());
-            }
-            Some(false) => return Err(self.extern_value(at, symbol_at, "has another type in the kernel")),
-            Some(true) | None => {}
-        }
+        let suits = self.object.kfunc_suits(&symbol.name, self.core.target().map(|target| &**target.btf()));
         let known = self.kfuncs.iter().position(|kfunc| kfunc.name == symbol.name);
         // No more than there are slots.
         let id = known.unwrap_or(self.kfuncs.len()) as i32;
         if known.is_none() {
             self.kfuncs.push(KfuncRef { name: symbol.name.clone(), weak: symbol.weak });
         }
-        self.write(at.index, Insn::Call(Callee::Kfunc { id, off: Program::KFUNC_BY_NAME }));
+        let callee = match suits {
+            Some(false) if symbol.weak => Callee::Helper(Program::MISSING_KFUNC.saturating_add(id)),
+            Some(false) => return Err(self.extern_value(at, symbol_at, "has another type in the kernel")),
+            Some(true) | None => Callee::Kfunc { id, off: Program::KFUNC_BY_NAME },
+        };
+        self.write(at.index, Insn::Call(callee));
         Ok(())
     }
 

@@ -281,14 +281,22 @@ fn check_order(object: &Object) -> Result<(), Error> {
     Err(Error::ByteOrder { file: object.file().into(), object: name(object.endian()), host: name(host) })
 }
 
-/// Says, as libbpf does, which CO-RE relocation found nothing where the verifier saw a call of a helper that is none.
+/// Says, as libbpf does, which CO-RE relocation found nothing, or which function of the kernel is missing, where the verifier saw a
+/// call of a helper that is none.
 fn name_relocation(program: &Program, rejection: &mut Rejection) {
-    let call = format!("invalid func unknown#{}", ring3_object::UNRESOLVED_CALL);
-    let (Some(info), Some(at)) = (&program.info, rejection.at) else { return };
-    let found = info.unresolved.iter().find(|(slot, _)| *slot as usize == at);
-    if let Some((_, relocation)) = found.filter(|_| rejection.message == call) {
-        let text = format!("{at}: <invalid CO-RE relocation>\nfailed to resolve CO-RE relocation {relocation}");
-        rejection.log = rejection.log.replace(&call, &text);
-        rejection.message = format!("<invalid CO-RE relocation> failed to resolve {relocation}");
-    }
+    let Some(at) = rejection.at else { return };
+    let Some(number) = rejection.message.strip_prefix("invalid func unknown#") else { return };
+    let Ok(number) = number.parse::<i32>() else { return };
+    let unresolved = program.info.as_ref().map_or(&[][..], |info| &info.unresolved);
+    let relocation =
+        unresolved.iter().find(|(slot, _)| number == ring3_object::UNRESOLVED_CALL && *slot as usize == at);
+    let missing =
+        number.checked_sub(Program::MISSING_KFUNC).and_then(|id| program.kfuncs.get(usize::try_from(id).ok()?));
+    let (what, why) = match (relocation, missing) {
+        (Some((_, relocation)), _) => ("CO-RE relocation", format!("failed to resolve CO-RE relocation {relocation}")),
+        (None, Some(kfunc)) => ("kfunc call", format!("kfunc '{}' is referenced but wasn't resolved", kfunc.name)),
+        (None, None) => return,
+    };
+    rejection.log = rejection.log.replace(&rejection.message, &format!("{at}: <invalid {what}>\n{why}"));
+    rejection.message = format!("<invalid {what}> {}", why.replace("resolve CO-RE relocation ", "resolve "));
 }

@@ -21,6 +21,7 @@ extern const struct task jiffies___other __weak __ksym;
 SEC("xdp") int calls(void *ctx) { return task_pid(ctx); }
 SEC("xdp") int calls_by_another_name(void *ctx) { return task_pid___known ? task_pid___known(ctx) : 7; }
 SEC("xdp") int calls_with_more(void *ctx) { return task_pid___two ? task_pid___two(ctx, 1) : 7; }
+SEC("xdp") int calls_the_missing(void *ctx) { return task_pid___two(ctx, 1); }
 SEC("xdp") int insists_on_more(void *ctx) { return task_pid___strict(ctx, 1); }
 SEC("xdp") int reads_variable(void *ctx) { return jiffies; }
 SEC("xdp") int reads_another_variable(void *ctx) { return jiffies___other.pid; }

@@ -1,0 +1,33 @@
+//! What loaders do besides linking: the words for what is not there.
+
+use ring3::{Engine, Error, LogLevel, Object, Options};
+
+macro_rules! object {
+    ($name:literal) => {
+        Object::parse($name, include_bytes!(concat!("../../object/tests/data/", $name)).as_slice()).unwrap()
+    };
+}
+
+#[test]
+fn a_relocation_that_finds_nothing_is_named_as_by_libbpf() {
+    let (object, kernel) = (object!("core.el.bpf.o"), object!("core_kernel.el.bpf.o"));
+    let engine = Engine::new().btf((**kernel.btf().unwrap()).clone());
+    let error = engine.verify(&object, "missing", &Options::default(), LogLevel(1)).unwrap_err();
+    let Error::Rejected { rejection, .. } = error else { panic!("{error}") };
+    let spec = "<byte_off> [2] struct task.gone (0:7 @ offset 44)";
+    assert_eq!(rejection.message, format!("<invalid CO-RE relocation> failed to resolve {spec}"));
+    let lines = format!("0: <invalid CO-RE relocation>\nfailed to resolve CO-RE relocation {spec}\n");
+    assert!(rejection.log.contains(&lines), "{}", rejection.log);
+    assert!(!rejection.log.contains("invalid func"), "{}", rejection.log);
+}
+
+#[test]
+fn a_function_that_the_kernel_lacks_is_named_as_by_libbpf() {
+    let object = object!("externs.el.bpf.o");
+    let engine = Engine::new().btf((**object!("externs_kernel.el.bpf.o").btf().unwrap()).clone());
+    let error = engine.verify(&object, "calls_the_missing", &Options::default(), LogLevel(1)).unwrap_err();
+    let Error::Rejected { rejection, .. } = error else { panic!("{error}") };
+    let words = "kfunc 'task_pid___two' is referenced but wasn't resolved";
+    assert_eq!(rejection.message, format!("<invalid kfunc call> {words}"));
+    assert!(rejection.log.contains(&format!("<invalid kfunc call>\n{words}\n")), "{}", rejection.log);
+}
