@@ -118,6 +118,32 @@ impl Map {
         self.found(Command::MapLookup, self.fd.lookup(Command::MapLookup, key, 0)?)
     }
 
+    /// Whether a bloom filter may have a value; ENOENT if it has not.
+    pub fn contains(&self, value: &[u8]) -> Result<(), Error> {
+        self.fd.contains(value)?.map_err(self.error(Command::MapLookup))
+    }
+
+    /// As [`Map::delete`]; what is not there is ENOENT.
+    pub fn delete_key(&self, key: &[u8]) -> Result<(), Error> {
+        self.fd.delete(key)?.map_err(self.error(Command::MapDelete))
+    }
+
+    /// As [`Map::lookup`], with flags as numbers (`BPF_F_LOCK`); what is not there is ENOENT.
+    pub fn lookup_with(&self, key: &[u8], flags: u64) -> Result<Vec<u8>, Error> {
+        self.fd.lookup(Command::MapLookup, key, flags)?.map_err(self.error(Command::MapLookup))
+    }
+
+    /// As [`Map::take`], with flags as numbers; what is not there is ENOENT.
+    pub fn take_with(&self, key: &[u8], flags: u64) -> Result<Vec<u8>, Error> {
+        let command = Command::MapLookupAndDelete;
+        self.fd.lookup(command, key, flags)?.map_err(self.error(command))
+    }
+
+    /// As [`Map::update`], with flags as numbers.
+    pub fn update_with(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Error> {
+        self.fd.update(key, value, flags)?.map_err(self.error(Command::MapUpdate))
+    }
+
     /// As [`Map::lookup`], and removes it. `pop` of queues and stacks.
     pub fn take(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let command = Command::MapLookupAndDelete;

@@ -83,7 +83,7 @@ fn global_data() {
     assert_eq!(map.read(&k(0)).unwrap(), [1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(map.write(&k(0), &[0; 12], BPF_ANY), Err(Errno::EPERM));
     assert_eq!(map.update(&k(0), &[9; 12], BPF_ANY, 0), Ok(()));
-    assert_eq!(map.freeze(), Err(Errno::EBUSY));
+    assert_eq!(map.freeze(), Err(Errno::EPERM));
     global.data = Some(Arc::from([0; 13]));
     assert_eq!(error(global), Errno::EINVAL);
 }
@@ -174,7 +174,7 @@ fn creation_errors() {
     assert_eq!(error(def(MapType::Hash, 4, 8, u32::MAX)), Errno::E2BIG);
     assert_eq!(error(def(MapType::PercpuHash, 4, 32769, 1)), Errno::E2BIG);
     assert_eq!(error(def(MapType::Arena, 0, 0, 1)), Errno::EINVAL);
-    assert_eq!(error(def(MapType::StackTrace, 4, 8, 1)), Errno::ENOTSUPP);
+    assert_eq!(error(def(MapType::StackTrace, 4, 7, 1)), Errno::EINVAL);
     let mut lru = def(MapType::LruHash, 4, 8, 1);
     lru.flags = MapFlags::NO_PREALLOC;
     assert_eq!(error(lru), Errno::ENOTSUPP);

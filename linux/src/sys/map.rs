@@ -104,6 +104,16 @@ impl MapFd {
         Ok(unsafe { bpf(command, &mut attr, 0) }.map(|_| value))
     }
 
+    /// BPF_MAP_LOOKUP_ELEM of a bloom filter, whose value the kernel reads.
+    pub fn contains(&self, value: &[u8]) -> Result<Result<(), Failure>, Error> {
+        Self::check("value", value.len(), self.value)?;
+        // The kernel writes the value back that it has read.
+        let mut value = value.to_vec();
+        let mut attr = MapElem { map_fd: self.number(), value: addr_mut(&mut value), ..MapElem::default() };
+        // SAFETY: the value is as large as the map's, which the kernel told.
+        Ok(unsafe { bpf(Command::MapLookup, &mut attr, 0) }.map(|_| ()))
+    }
+
     /// The value of a key into a buffer of the value's size.
     pub fn lookup_into(&self, key: &[u8], value: &mut [u8], flags: u64) -> Result<Result<(), Failure>, Error> {
         Self::check("key", key.len(), self.key)?;

@@ -142,6 +142,11 @@ pub struct Fields {
 }
 
 impl Fields {
+    /// Offset of the lock of a value, which `BPF_F_LOCK` takes.
+    pub fn spin_lock(&self) -> Option<u32> {
+        self.list.iter().find(|field| field.kind == FieldKind::SpinLock).map(|field| field.off)
+    }
+
     /// The fields of a map with types from `btf`. A map whose types Linux would not take is created without them, as
     /// libbpf does. A value whose fields cannot be made out has none, as in Linux.
     pub fn of(btf: &Btf, def: &MapDef) -> Fields {

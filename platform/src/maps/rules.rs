@@ -50,6 +50,8 @@ enum Size {
 enum Entries {
     /// None are to be given: the size is of something else.
     Zero,
+    /// The same, asked after what is too large.
+    ZeroLast,
     /// 1 to this.
     UpTo(u32, Errno),
     /// A power of two, and whole pages.
@@ -215,15 +217,15 @@ const fn rules(kind: MapType) -> Rules {
         )
         .only(SOCKHASH)
         .not_sleepable(),
-        MapType::CgroupStorage => {
-            row((4, 19), STORAGE_KEY, STORAGE, Entries::Zero, NUMA_BOTH).only(&[id::GET_LOCAL_STORAGE]).not_sleepable()
-        }
+        MapType::CgroupStorage => row((4, 19), STORAGE_KEY, STORAGE, Entries::ZeroLast, NUMA_BOTH)
+            .only(&[id::GET_LOCAL_STORAGE])
+            .not_sleepable(),
         MapType::ReuseportSockarray => {
             row((4, 19), FOUR, FOUR_OR_EIGHT, ANY_ENTRIES, NUMA_BOTH).only(&[id::SK_SELECT_REUSEPORT]).not_sleepable()
         }
-        MapType::PercpuCgroupStorage => {
-            row((4, 20), STORAGE_KEY, PERCPU, Entries::Zero, NUMA_BOTH).only(&[id::GET_LOCAL_STORAGE]).not_sleepable()
-        }
+        MapType::PercpuCgroupStorage => row((4, 20), STORAGE_KEY, PERCPU, Entries::ZeroLast, NUMA_BOTH)
+            .only(&[id::GET_LOCAL_STORAGE])
+            .not_sleepable(),
         MapType::Queue | MapType::Stack => row((4, 20), NO_KEY, SLAB, ANY_ENTRIES, NUMA_BOTH).only(QUEUE),
         MapType::SkStorage => object_storage((5, 2), &[id::SK_STORAGE_GET, id::SK_STORAGE_DELETE, id::KPTR_XCHG]),
         MapType::DevmapHash => row((5, 4), FOUR, FOUR_OR_EIGHT, Entries::UpTo(1 << 31, Errno::EINVAL), NUMA_SYSCALL)
@@ -280,6 +282,7 @@ impl Entries {
     fn check(self, entries: u32, too_large: bool) -> Result<(), Errno> {
         match self {
             Entries::Zero => verdict(entries != 0, None, too_large),
+            Entries::ZeroLast => verdict(too_large && entries != 0, None, too_large),
             Entries::UpTo(max, errno) => verdict(entries == 0, (entries > max).then_some(errno), too_large),
             Entries::Ring => verdict(!entries.is_power_of_two() || !entries.is_multiple_of(PAGE_SIZE), None, too_large),
         }
@@ -305,6 +308,9 @@ impl MapDef {
     /// arena over a border of 4 GiB.
     pub fn check(&self) -> Result<(), Errno> {
         let rules = rules(self.kind);
+        if self.extra != 0 && !matches!(self.kind, MapType::BloomFilter | MapType::Arena) {
+            return Err(Errno::EINVAL);
+        }
         self.check_flags(&rules)?;
         for too_large in [false, true] {
             rules.key.check(self.key_size, self.flags, too_large)?;

@@ -7,10 +7,11 @@ use ring3_platform::Errno;
 use super::helper;
 use crate::ctx::Context;
 use crate::env::{Env, ret};
+use crate::maps::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use crate::regions::RegionKind;
 
-/// `BPF_RB_NO_WAKEUP` and `BPF_RB_FORCE_WAKEUP`. Readers of this process poll, so they make no difference.
-const WAKEUP_FLAGS: u64 = 1 | 2;
+/// What `bpf_ringbuf_output` takes.
+const WAKEUP_FLAGS: u64 = BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP;
 /// Longest record of a ring buffer.
 const MAX_RECORD: u64 = (u32::MAX / 4) as u64;
 /// The slot of the event in the flags; all ones is that of the CPU.
@@ -30,7 +31,7 @@ helper! {
         let Some(record) = record else { return Some(Errno::EAGAIN.as_ret()) };
         // SAFETY: the record has `size` bytes and is nobody else's until it is committed; the data may be another record.
         unsafe { std::ptr::copy(data.as_ptr(), record.as_ptr(), data.len()) };
-        map.map.commit(record, false);
+        map.map.commit_with(record, false, flags);
         Some(0)
     }
 }
@@ -52,23 +53,25 @@ helper! {
 
 helper! {
     /// `bpf_ringbuf_submit(record, flags)`.
-    submit(env, record, _) {
-        commit(env, record, false)
+    submit(env, record, flags) {
+        commit(env, record, false, flags)
     }
 }
 
 helper! {
     /// `bpf_ringbuf_discard(record, flags)`.
-    discard(env, record, _) {
-        commit(env, record, true)
+    discard(env, record, flags) {
+        commit(env, record, true, flags)
     }
 }
 
 /// Finds the ring buffer that a record is of and commits it there.
-fn commit(env: &mut Env<'_>, addr: u64, discard: bool) -> Option<u64> {
+fn commit(env: &mut Env<'_>, addr: u64, discard: bool, flags: u64) -> Option<u64> {
     let record = NonNull::new(addr as *mut u8);
     let done = match (&env.linked, record) {
-        (Some(linked), Some(record)) => linked.maps().iter().any(|handle| handle.map.commit(record, discard)),
+        (Some(linked), Some(record)) => {
+            linked.maps().iter().any(|handle| handle.map.commit_with(record, discard, flags))
+        }
         _ => false,
     };
     if !done {

@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use ring3_platform::{Errno, MapDef, MapType};
+use ring3_platform::maps::PAGE_SIZE;
+use ring3_platform::{Errno, MapDef, MapFlags, MapType};
 
 use super::mem::{REGION_ALIGN, Region, round8};
-use super::{Base, Map, Visit, check_update, index_of, next_index};
+use super::{Base, Map, SharedMemory, Visit, check_update, index_of, next_index, split_lock};
 
 /// Where the values of an array are: value `i` for CPU `cpu` is at `base + cpu * plane + i * stride` for `i < entries`.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +46,13 @@ impl Array {
         let stride = round8(u64::from(def.value_size));
         let plane = stride.checked_mul(u64::from(def.max_entries)).ok_or(Errno::ENOMEM)?;
         let plane = plane.checked_next_multiple_of(REGION_ALIGN as u64).ok_or(Errno::ENOMEM)?;
-        let values = Region::zeroed(plane.checked_mul(u64::from(planes)).ok_or(Errno::ENOMEM)?)?;
+        let mut bytes = plane.checked_mul(u64::from(planes)).ok_or(Errno::ENOMEM)?;
+        let mut align = REGION_ALIGN;
+        if def.flags.has(MapFlags::MMAPABLE) {
+            align = PAGE_SIZE as usize;
+            bytes = bytes.checked_next_multiple_of(PAGE_SIZE.into()).ok_or(Errno::ENOMEM)?;
+        }
+        let values = Region::zeroed_aligned(bytes, align)?;
         let [stride, plane] = [stride, plane].map(usize::try_from);
         Ok(Array {
             base: Base::new(def),
@@ -102,11 +109,18 @@ unsafe impl Map for Array {
 
     fn update(&self, key: &[u8], value: &[u8], flags: u64, cpu: u32) -> Result<(), Errno> {
         let _writing = self.base.writing()?;
+        let (flags, lock) = split_lock(&self.base, flags)?;
         let index = self.updated(key, flags)?;
         if value.len() != self.value_size() {
             return Err(Errno::EINVAL);
         }
-        self.values.write(self.offset(index, cpu).ok_or(Errno::EINVAL)?, value);
+        let (offset, special) = (self.offset(index, cpu).ok_or(Errno::EINVAL)?, &self.base.special);
+        if lock {
+            special.locked(&self.values, offset, || special.write(&self.values, offset, value));
+        } else {
+            special.write(&self.values, offset, value);
+        }
+        special.forget(&self.values, offset, false);
         Ok(())
     }
 
@@ -125,7 +139,14 @@ unsafe impl Map for Array {
         for plane in 0..self.planes {
             self.values.read_into(self.offset(index, plane).ok_or(Errno::ENOENT)?, bytes, &mut out);
         }
+        self.base.special.hide(&mut out, self.stride);
         Ok(out)
+    }
+
+    fn copy_out_locked(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
+        let index = index_of(key).ok_or(Errno::EINVAL)?;
+        let offset = self.offset(index, 0).ok_or(Errno::ENOENT)?;
+        self.base.special.locked(&self.values, offset, || self.copy_out(key))
     }
 
     fn copy_in(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
@@ -138,7 +159,9 @@ unsafe impl Map for Array {
             return Err(Errno::EINVAL);
         }
         for (plane, value) in (0..self.planes).zip(value.chunks_exact(self.stride)) {
-            self.values.write(self.offset(index, plane).ok_or(Errno::EINVAL)?, &value[..self.value_size()]);
+            let offset = self.offset(index, plane).ok_or(Errno::EINVAL)?;
+            self.base.special.write(&self.values, offset, value);
+            self.base.special.forget(&self.values, offset, false);
         }
         Ok(())
     }
@@ -164,6 +187,18 @@ unsafe impl Map for Array {
 
     fn direct_value(&self) -> Option<NonNull<u8>> {
         (!self.percpu() && self.base.def.max_entries == 1).then(|| self.values.at(0))
+    }
+
+    fn shared_memory(&self) -> Result<SharedMemory, Errno> {
+        if !self.base.def.flags.has(MapFlags::MMAPABLE) {
+            return Err(Errno::ENOTSUPP);
+        }
+        // Whoever has the memory can write to it, which nobody could take back from him.
+        if self.base.def.is_read_only_to_programs() {
+            return Err(Errno::EPERM);
+        }
+        self.base.may_write()?;
+        Ok(SharedMemory { start: self.values.at(0), len: self.values.len() })
     }
 
     fn array_layout(&self) -> Option<ArrayLayout> {

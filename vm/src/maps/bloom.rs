@@ -115,7 +115,7 @@ impl fmt::Debug for Bloom {
 }
 
 /// Jenkins's hash of bytes, read as little-endian words.
-fn lookup3(bytes: &[u8], seed: u32) -> u32 {
+pub(super) fn lookup3(bytes: &[u8], seed: u32) -> u32 {
     let start = 0xdead_beef_u32.wrapping_add(bytes.len() as u32).wrapping_add(seed);
     let mut state = [start; 3];
     let mut rest = bytes;

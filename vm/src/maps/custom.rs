@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ring3_platform::{Errno, MapDef};
 
-use super::{Base, Event, Map, Visit, create};
+use super::{ArenaLayout, Base, Batch, Event, Map, SharedMemory, Take, UserSample, Visit, create};
 
 /// What a map of the embedder's own does when programs use it. `values` are the elements that there are; what the defaults
 /// do is what the map would do without a behaviour. Several threads may call at once.
@@ -118,6 +118,10 @@ unsafe impl<B: Behaviour> Map for Custom<B> {
         self.values.take_out(key)
     }
 
+    fn copy_out_batch(&self, from: Option<&[u8]>, max: usize, take: bool) -> Result<Batch, Errno> {
+        self.values.copy_out_batch(from, max, take)
+    }
+
     fn len(&self) -> usize {
         self.values.len()
     }
@@ -162,8 +166,84 @@ unsafe impl<B: Behaviour> Map for Custom<B> {
         self.values.reserve(size)
     }
 
-    fn commit(&self, record: NonNull<u8>, discard: bool) -> bool {
-        self.values.commit(record, discard)
+    fn commit_with(&self, record: NonNull<u8>, discard: bool, flags: u64) -> bool {
+        self.values.commit_with(record, discard, flags)
+    }
+
+    fn consume(&self, take: &mut Take<'_>) -> usize {
+        self.values.consume(take)
+    }
+
+    fn wait(&self, timeout: std::time::Duration) -> bool {
+        self.values.wait(timeout)
+    }
+
+    fn shared_memory(&self) -> Result<SharedMemory, Errno> {
+        self.values.shared_memory()
+    }
+
+    fn send_sample(&self, data: &[u8]) -> Result<(), Errno> {
+        self.values.send_sample(data)
+    }
+
+    fn begin_drain(&self) -> Result<(), Errno> {
+        self.values.begin_drain()
+    }
+
+    fn end_drain(&self) {
+        self.values.end_drain();
+    }
+
+    fn peek_sample(&self) -> Result<Option<UserSample>, Errno> {
+        self.values.peek_sample()
+    }
+
+    fn release_sample(&self, len: u32) {
+        self.values.release_sample(len);
+    }
+
+    fn stack_id(&self, stack: &[u64], flags: u64) -> Result<u32, Errno> {
+        self.values.stack_id(stack, flags)
+    }
+
+    fn object(&self, key: &[u8]) -> Option<u64> {
+        self.values.object(key)
+    }
+
+    fn set_object(&self, key: &[u8], object: u64, flags: u64) -> Result<(), Errno> {
+        self.values.set_object(key, object, flags)
+    }
+
+    fn storage(&self, owner: u64, cpu: u32, init: Option<&[u8]>) -> Result<NonNull<u8>, Errno> {
+        self.values.storage(owner, cpu, init)
+    }
+
+    fn forget_object(&self, owner: u64) -> Result<(), Errno> {
+        self.values.forget_object(owner)
+    }
+
+    fn arena(&self) -> Option<ArenaLayout> {
+        self.values.arena()
+    }
+
+    fn alloc_pages(&self, address: u64, count: u32) -> Result<u64, Errno> {
+        self.values.alloc_pages(address, count)
+    }
+
+    fn free_pages(&self, address: u64, count: u32) {
+        self.values.free_pages(address, count);
+    }
+
+    fn read_arena(&self, address: u64, len: usize) -> Result<Vec<u8>, Errno> {
+        self.values.read_arena(address, len)
+    }
+
+    fn write_arena(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+        self.values.write_arena(address, bytes)
+    }
+
+    fn copy_out_locked(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.values.copy_out_locked(key)
     }
 
     fn query(&self, what: u64) -> u64 {

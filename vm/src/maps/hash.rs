@@ -23,7 +23,7 @@ use parking_lot::{Mutex, MutexGuard};
 use ring3_platform::{Errno, MapDef, MapFlags, MapType};
 
 use super::mem::{MAX_MAP_BYTES, Region, load_word, round8, same};
-use super::{Base, LookupCall, Map, Visit, check_update};
+use super::{Base, Batch, LookupCall, Map, Visit, check_update, index_of, split_lock};
 use lru::Lru;
 
 mod lru;
@@ -266,19 +266,28 @@ impl Hash {
 
     /// Writes the value of an element; `new` if it has none of this key yet: then the CPUs that are not given get zeroes.
     fn set(&self, element: u32, given: Given<'_>, new: bool) {
+        let write = |cpu, value| self.base.special.write(&self.slab.memory, self.value_offset(element, cpu), value);
         match given {
             Given::One(value, cpu) if self.percpu => {
                 for other in (0..self.copies).filter(|&other| new && other != cpu) {
                     self.slab.memory.clear(self.value_offset(element, other), self.stride);
                 }
-                self.slab.memory.write(self.value_offset(element, cpu), value);
+                write(cpu, value);
             }
-            Given::One(value, _) => self.slab.memory.write(self.value_offset(element, 0), value),
+            Given::One(value, _) => write(0, value),
             Given::All(values) => {
-                let size = self.base.def.value_size as usize;
                 for (cpu, value) in (0..self.copies).zip(values.chunks_exact(self.stride)) {
-                    self.slab.memory.write(self.value_offset(element, cpu), &value[..size]);
+                    write(cpu, value);
                 }
+            }
+        }
+    }
+
+    /// Releases what the special fields of an element hold, of which no program may have got hold yet or any more.
+    fn forget(&self, element: u32) {
+        if !self.base.special.is_none() {
+            for cpu in 0..self.copies {
+                self.base.special.forget(&self.slab.memory, self.value_offset(element, cpu), true);
             }
         }
     }
@@ -301,6 +310,7 @@ impl Hash {
             self.set(new, given, true);
             self.link(entry.bucket, locked, new);
             self.unlink(entry.bucket, locked, old);
+            self.forget(old);
         }
         slot.store(if ours { old } else { new }, Ordering::Release);
         ours
@@ -319,6 +329,7 @@ impl Hash {
 
     /// Gives an element back that is in no chain.
     fn give(&self, element: u32) {
+        self.forget(element);
         self.slab.push(element);
         self.used.fetch_sub(1, Ordering::AcqRel);
     }
@@ -330,6 +341,7 @@ impl Hash {
         let locked = bucket.lock.lock();
         // If it is not in its chain, a deletion was first and left the element to us.
         self.unlink(bucket, &locked, element);
+        self.forget(element);
         Some(element)
     }
 }
@@ -337,6 +349,7 @@ impl Hash {
 impl Hash {
     /// Creates or replaces. `cpu` is whose spare element a replacement takes.
     fn put(&self, key: &[u8], given: Given<'_>, flags: u64, cpu: u32) -> Result<(), Errno> {
+        let (flags, lock) = split_lock(&self.base, flags)?;
         let entry = self.entry(key).ok_or(Errno::EINVAL)?;
         let mut room = None;
         let done = loop {
@@ -346,6 +359,12 @@ impl Hash {
                 break Err(errno);
             }
             if let Some(old) = old {
+                if lock {
+                    // In place, as whoever has the address holds the lock by it.
+                    let memory = &self.slab.memory;
+                    self.base.special.locked(memory, self.value_offset(old, 0), || self.set(old, given, false));
+                    break Ok(());
+                }
                 if self.replace(&entry, &locked, old, given, cpu) {
                     break Ok(());
                 }
@@ -379,18 +398,33 @@ impl Hash {
         if self.lru.is_some() || self.slab.count < self.base.def.max_entries { Errno::ENOMEM } else { Errno::E2BIG }
     }
 
-    /// The elements of a bucket, in the order of its chain.
-    fn chain(&self, bucket: &Bucket, out: &mut Vec<u32>) {
-        out.clear();
-        if bucket.head.load(Ordering::Acquire) & END != 0 {
-            return;
-        }
-        let _locked = bucket.lock.lock();
+    /// The elements of a bucket, whose lock is held, in the order of its chain.
+    fn chain(&self, bucket: &Bucket, _locked: &MutexGuard<'_, ()>) -> Vec<u32> {
+        let mut chain = Vec::new();
         let mut link = bucket.head.load(Ordering::Relaxed);
         while link & END == 0 {
-            out.push(link);
+            chain.push(link);
             link = self.slab.cell(link, cell::NEXT).load(Ordering::Relaxed);
         }
+        chain
+    }
+
+    /// Takes an element out of its chain, whose lock is held, and gives it back.
+    fn drop_element(&self, bucket: &Bucket, locked: &MutexGuard<'_, ()>, element: u32) {
+        self.unlink(bucket, locked, element);
+        // An element that an evictor has claimed is the evictor's once it is in no chain.
+        if self.lru.as_ref().is_none_or(|lru| lru.remove(&self.slab, element)) {
+            self.give(element);
+        }
+    }
+
+    /// The value of an element as user space sees it: of all CPUs.
+    fn user_value(&self, element: u32) -> Vec<u8> {
+        let size = self.base.def.value_size as usize;
+        let bytes = if self.percpu { self.stride * self.copies as usize } else { size };
+        let mut value = self.slab.memory.read(self.value_offset(element, 0), bytes);
+        self.base.special.hide(&mut value, self.stride);
+        value
     }
 
     fn key_of(&self, element: u32) -> Vec<u8> {
@@ -455,11 +489,7 @@ unsafe impl Map for Hash {
         let entry = self.entry(key).ok_or(Errno::EINVAL)?;
         let locked = entry.bucket.lock.lock();
         let element = self.find(&entry).ok_or(Errno::ENOENT)?;
-        self.unlink(entry.bucket, &locked, element);
-        // An element that an evictor has claimed is the evictor's once it is in no chain.
-        if self.lru.as_ref().is_none_or(|lru| lru.remove(&self.slab, element)) {
-            self.give(element);
-        }
+        self.drop_element(entry.bucket, &locked, element);
         Ok(())
     }
 
@@ -494,9 +524,14 @@ unsafe impl Map for Hash {
         // Under the lock the element cannot become another key's while it is copied.
         let _locked = entry.bucket.lock.lock();
         let element = self.find(&entry).ok_or(Errno::ENOENT)?;
-        let size = self.base.def.value_size as usize;
-        let bytes = if self.percpu { self.stride * self.copies as usize } else { size };
-        Ok(self.slab.memory.read(self.value_offset(element, 0), bytes))
+        Ok(self.user_value(element))
+    }
+
+    fn copy_out_locked(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
+        let entry = self.entry(key).ok_or(Errno::EINVAL)?;
+        let _locked = entry.bucket.lock.lock();
+        let element = self.find(&entry).ok_or(Errno::ENOENT)?;
+        self.base.special.locked(&self.slab.memory, self.value_offset(element, 0), || Ok(self.user_value(element)))
     }
 
     fn copy_in(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
@@ -507,6 +542,46 @@ unsafe impl Map for Hash {
             return Err(Errno::EINVAL);
         }
         self.put(key, Given::All(value), flags, 0)
+    }
+
+    fn take_out(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
+        let entry = self.entry(key).ok_or(Errno::EINVAL)?;
+        let locked = entry.bucket.lock.lock();
+        let element = self.find(&entry).ok_or(Errno::ENOENT)?;
+        let value = self.user_value(element);
+        self.drop_element(entry.bucket, &locked, element);
+        Ok(value)
+    }
+
+    /// Buckets are read whole: where to go on is the number of one.
+    fn copy_out_batch(&self, from: Option<&[u8]>, max: usize, take: bool) -> Result<Batch, Errno> {
+        let first = from.map_or(Some(0), index_of).ok_or(Errno::EINVAL)?;
+        let mut batch = Batch { ended: true, ..Batch::default() };
+        let mut next = self.buckets.len();
+        for (number, bucket) in self.buckets.iter().enumerate().skip(first as usize) {
+            if bucket.head.load(Ordering::Acquire) & END != 0 {
+                continue;
+            }
+            let locked = bucket.lock.lock();
+            let chain = self.chain(bucket, &locked);
+            if chain.len() > max - batch.count {
+                if batch.count == 0 {
+                    return Err(Errno::ENOSPC);
+                }
+                (next, batch.ended) = (number, false);
+                break;
+            }
+            for element in chain {
+                batch.keys.extend(self.key_of(element));
+                batch.values.extend(self.user_value(element));
+                batch.count += 1;
+                if take {
+                    self.drop_element(bucket, &locked, element);
+                }
+            }
+        }
+        batch.next = (next as u32).to_ne_bytes().to_vec();
+        Ok(batch)
     }
 
     fn cpus(&self) -> u32 {
@@ -523,10 +598,12 @@ unsafe impl Map for Hash {
             return Err(Errno::EINVAL);
         }
         let mut visits = 0;
-        let mut chain = Vec::new();
         for bucket in &self.buckets {
-            self.chain(bucket, &mut chain);
-            for &element in &chain {
+            if bucket.head.load(Ordering::Acquire) & END != 0 {
+                continue;
+            }
+            let chain = self.chain(bucket, &bucket.lock.lock());
+            for element in chain {
                 let key = self.slab.memory.at(element as usize * self.slab.element + cell::KEY);
                 visits += 1;
                 if let ControlFlow::Break(()) = visit(key, self.slab.memory.at(self.value_offset(element, cpu))) {

@@ -17,6 +17,10 @@ pub const MAX_MAP_BYTES: u64 = 1 << 30;
 /// Alignment of a region's start: a cache line, so that the first value does not share one with a neighbour's.
 pub(super) const REGION_ALIGN: usize = 64;
 
+/// Regions from this size on are asked to have pages of this size, where the system has them, as the kernel's own memory does: a
+/// lookup in a large map then misses the cache but not the page tables.
+const HUGE_PAGE: usize = 2 << 20;
+
 /// Bytes of a machine word of BPF; values and keys are padded to it.
 pub(super) const WORD: usize = 8;
 
@@ -52,7 +56,22 @@ impl Region {
         let layout = Layout::from_size_align(size, align.max(WORD)).map_err(|_| Errno::ENOMEM)?;
         // SAFETY: the size is at least one word.
         let base = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(Errno::ENOMEM)?;
-        Ok(Region { base, layout })
+        let region = Region { base, layout };
+        region.ask_for_huge_pages();
+        Ok(region)
+    }
+
+    /// Where nothing was touched yet. What the system does about it is its own affair.
+    fn ask_for_huge_pages(&self) {
+        #[cfg(target_os = "linux")]
+        {
+            let start = (self.base.as_ptr() as usize).next_multiple_of(HUGE_PAGE);
+            let end = (self.base.as_ptr() as usize + self.len()) & !(HUGE_PAGE - 1);
+            if start < end {
+                // SAFETY: whole pages of this allocation; the advice changes no content.
+                unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
+            }
+        }
     }
 
     /// Bytes of the region.

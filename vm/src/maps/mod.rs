@@ -11,7 +11,7 @@
 //!
 //! What the kernel takes as descriptors (programs, perf events, inner maps) comes in by methods of its own.
 //!
-//! Not here: maps whose values belong to sockets, cgroups, tasks or inodes, arenas, struct_ops. [`create`] gives `ENOTSUPP` for them.
+//! All types are here. Sockets, control groups, tasks and inodes are numbers of the embedder's.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -22,24 +22,37 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{RwLock, RwLockReadGuard};
 use ring3_platform::{Errno, MapDef, MapFlags, MapType};
 
+mod arena;
 mod array;
+mod batch;
 mod bloom;
 mod custom;
 mod hash;
 mod lpm;
 mod mem;
 mod nothing;
+mod objects;
 mod outer;
 mod perf;
+mod plain;
 mod programs;
 mod queue;
 mod redirect;
+mod ring;
 mod ringbuf;
+mod stacks;
+mod storage;
+mod structs;
+mod userring;
 
+pub use arena::ArenaLayout;
 pub use array::ArrayLayout;
+pub use batch::Batch;
 pub use custom::{Behaviour, Custom};
 pub use mem::MAX_MAP_BYTES;
 pub use nothing::Nothing;
+pub use plain::Release;
+use plain::Special;
 use redirect::Family;
 
 /// `BPF_ANY`: create or replace.
@@ -48,12 +61,43 @@ pub const BPF_ANY: u64 = 0;
 pub const BPF_NOEXIST: u64 = 1;
 /// `BPF_EXIST`: replace only.
 pub const BPF_EXIST: u64 = 2;
+/// `BPF_F_LOCK`: under the lock that the value has.
+pub const BPF_F_LOCK: u64 = 4;
+
+/// `BPF_RB_NO_WAKEUP`: readers that sleep go on sleeping.
+pub const BPF_RB_NO_WAKEUP: u64 = 1;
+/// `BPF_RB_FORCE_WAKEUP`: readers that sleep wake up.
+pub const BPF_RB_FORCE_WAKEUP: u64 = 2;
 
 /// The most CPUs that per-CPU maps are laid out for.
 pub const MAX_CPUS: u32 = 8192;
 
 /// What [`Map::for_each`] calls: the addresses of the key and of the value.
 pub type Visit<'a> = dyn FnMut(NonNull<u8>, NonNull<u8>) -> ControlFlow<()> + 'a;
+
+/// What [`Map::consume`] calls: the CPU of a perf event, and the record.
+pub type Take<'a> = dyn FnMut(Option<u32>, &[u8]) -> ControlFlow<()> + 'a;
+
+/// Memory of a map that user space may have, as `mmap` gives it. It lives as long as the map; programs write to it at any time, so
+/// that it is for atomic or volatile accesses alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SharedMemory {
+    /// Its address, that of a page.
+    pub start: NonNull<u8>,
+    /// Bytes.
+    pub len: usize,
+}
+
+/// A sample in a user ring buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UserSample {
+    /// Address of the data.
+    pub start: NonNull<u8>,
+    /// Bytes of it.
+    pub len: u32,
+    /// Whether user space took it back: it is to be released and not shown to the program.
+    pub discarded: bool,
+}
 
 /// What every map has: its definition, and whether user space may still write to it.
 #[derive(Debug)]
@@ -62,12 +106,24 @@ pub struct Base {
     frozen: AtomicBool,
     /// Read by those who write to elements, written by who freezes: no write that began before is still under way then.
     writers: RwLock<()>,
+    special: Special,
 }
 
 impl Base {
     /// Not frozen yet.
     pub fn new(def: &Arc<MapDef>) -> Base {
-        Base { def: Arc::clone(def), frozen: AtomicBool::new(false), writers: RwLock::new(()) }
+        Base {
+            def: Arc::clone(def),
+            frozen: AtomicBool::new(false),
+            writers: RwLock::new(()),
+            special: Special::new(&def.fields),
+        }
+    }
+
+    /// What is called with the address of a value before its special fields become zero: when its element is deleted, evicted or
+    /// updated. The first call counts.
+    pub fn on_release(&self, release: Box<Release>) {
+        self.special.on_release(release);
     }
 
     /// To be held while something writes to the elements. `EPERM` for a frozen map that programs only read: its content is
@@ -164,10 +220,26 @@ pub unsafe trait Map: Send + Sync + fmt::Debug {
         &self.base().def
     }
 
-    /// `BPF_MAP_LOOKUP_ELEM`: a copy of the value; of a per-CPU map the values of all CPUs, each padded to 8 bytes.
+    /// `BPF_MAP_LOOKUP_ELEM`: a copy of the value; of a per-CPU map the values of all CPUs, each padded to 8 bytes, which are kept
+    /// as they were written.
     /// `EPERM` for a map that is write-only for user space, `ENOENT` where there is no element.
     fn read(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
         self.base().may_read()?;
+        self.copy_out(key)
+    }
+
+    /// [`Map::read`] with flags: `BPF_F_LOCK`, of a map that has a lock. `EINVAL` for others.
+    fn read_with(&self, key: &[u8], flags: u64) -> Result<Vec<u8>, Errno> {
+        if flags & !BPF_F_LOCK != 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.base().may_read()?;
+        batch::check_flags(self, flags)?;
+        if flags & BPF_F_LOCK != 0 { self.copy_out_locked(key) } else { self.copy_out(key) }
+    }
+
+    /// As [`Map::copy_out`], under the lock that the value has.
+    fn copy_out_locked(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
         self.copy_out(key)
     }
 
@@ -175,6 +247,7 @@ pub unsafe trait Map: Send + Sync + fmt::Debug {
     /// `EPERM` for a map that is frozen or read-only for user space.
     fn write(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         self.base().may_write()?;
+        split_lock(self.base(), flags)?;
         self.copy_in(key, value, flags)
     }
 
@@ -192,10 +265,76 @@ pub unsafe trait Map: Send + Sync + fmt::Debug {
         self.take_out(key)
     }
 
-    /// `BPF_MAP_FREEZE`: no writes from user space from now on. `EBUSY` if it was frozen before.
+    /// [`Map::take`] with flags, as [`Map::read_with`].
+    fn take_with(&self, key: &[u8], flags: u64) -> Result<Vec<u8>, Errno> {
+        if flags & !BPF_F_LOCK != 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.base().may_read()?;
+        self.base().may_write()?;
+        batch::check_flags(self, flags)?;
+        self.take_out(key)
+    }
+
+    /// `BPF_MAP_LOOKUP_BATCH`: up to `max` elements from the start, or from where another batch ended ([`Batch::next`]).
+    /// `EPERM` as for [`Map::read`], `ENOTSUPP` for types that do not have it, `ENOSPC` for a hash with a bucket of more.
+    fn read_batch(&self, from: Option<&[u8]>, max: usize, flags: u64) -> Result<Batch, Errno> {
+        self.base().may_read()?;
+        if !batch::batches(self.def().kind).read {
+            return Err(Errno::ENOTSUPP);
+        }
+        batch::check_flags(self, flags)?;
+        if max == 0 { Ok(Batch::default()) } else { self.copy_out_batch(from, max, false) }
+    }
+
+    /// `BPF_MAP_LOOKUP_AND_DELETE_BATCH`: as [`Map::read_batch`], and the elements are gone then.
+    fn take_batch(&self, from: Option<&[u8]>, max: usize, flags: u64) -> Result<Batch, Errno> {
+        self.base().may_read()?;
+        self.base().may_write()?;
+        if !batch::batches(self.def().kind).take {
+            return Err(Errno::ENOTSUPP);
+        }
+        batch::check_flags(self, flags)?;
+        if max == 0 { Ok(Batch::default()) } else { self.copy_out_batch(from, max, true) }
+    }
+
+    /// `BPF_MAP_UPDATE_BATCH`: how many elements were written, and why not the next one.
+    fn write_batch(&self, keys: &[u8], values: &[u8], flags: u64) -> (usize, Result<(), Errno>) {
+        let allowed = self.base().may_write().and_then(|()| {
+            if batch::batches(self.def().kind).write { batch::check_flags(self, flags) } else { Err(Errno::ENOTSUPP) }
+        });
+        if allowed.is_err() || keys.is_empty() { (0, allowed) } else { batch::write(self, keys, values, flags) }
+    }
+
+    /// `BPF_MAP_DELETE_BATCH`: how many elements were removed, and why not the next one.
+    fn remove_batch(&self, keys: &[u8], flags: u64) -> (usize, Result<(), Errno>) {
+        let allowed = self.base().may_write().and_then(|()| {
+            if batch::batches(self.def().kind).remove { batch::check_flags(self, flags) } else { Err(Errno::ENOTSUPP) }
+        });
+        if allowed.is_err() || keys.is_empty() { (0, allowed) } else { batch::remove(self, keys) }
+    }
+
+    /// Reads a batch for user space, and deletes what it read if `take`, without the checks of [`Map::read_batch`].
+    fn copy_out_batch(&self, from: Option<&[u8]>, max: usize, take: bool) -> Result<Batch, Errno> {
+        if take { Err(Errno::ENOTSUPP) } else { batch::read(self, from, max) }
+    }
+
+    /// `BPF_MAP_GET_NEXT_KEY`: [`Map::next_key`], with `EPERM` for a map that is write-only for user space.
+    fn key_after(&self, key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
+        self.base().may_read()?;
+        self.next_key(key)
+    }
+
+    /// `BPF_MAP_FREEZE`: no writes from user space from now on. `EPERM` if user space may not write anyway, as it was frozen
+    /// before; `ENOTSUPP` for a map whose values have special fields.
     fn freeze(&self) -> Result<(), Errno> {
+        if !self.def().fields.list.is_empty() || self.def().kind == MapType::StructOps {
+            return Err(Errno::ENOTSUPP);
+        }
+        self.base().may_write()?;
         let _no_writer = self.base().writers.write();
-        if self.base().frozen.swap(true, Ordering::AcqRel) { Err(Errno::EBUSY) } else { Ok(()) }
+        self.base().frozen.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Whether [`Map::freeze`] was called.
@@ -289,11 +428,127 @@ pub unsafe trait Map: Send + Sync + fmt::Debug {
         None
     }
 
-    /// `bpf_ringbuf_submit` and `bpf_ringbuf_discard`: gives a reserved record to the readers, or marks it as dropped. False if
-    /// `record` is no reserved record of this map.
+    /// `bpf_ringbuf_submit` and `bpf_ringbuf_discard` without flags: see [`Map::commit_with`].
     fn commit(&self, record: NonNull<u8>, discard: bool) -> bool {
-        let _ = (record, discard);
+        self.commit_with(record, discard, 0)
+    }
+
+    /// `bpf_ringbuf_submit` and `bpf_ringbuf_discard`: gives a reserved record to the readers, or marks it as dropped. A reader that
+    /// sleeps ([`Map::wait`]) wakes up if it had read everything before, or as [`BPF_RB_NO_WAKEUP`] and [`BPF_RB_FORCE_WAKEUP`] say.
+    /// False if `record` is no reserved record of this map.
+    fn commit_with(&self, record: NonNull<u8>, discard: bool, flags: u64) -> bool {
+        let _ = (record, discard, flags);
         false
+    }
+
+    /// Gives each record that [`Map::drain`] would give to `take`, until that breaks; what it was given is read then. `take` must not
+    /// read the same map.
+    fn consume(&self, take: &mut Take<'_>) -> usize {
+        let mut count = 0;
+        for event in self.drain() {
+            count += 1;
+            // What was drained is read, so that all of it is given out.
+            let _ = take(event.cpu, &event.data);
+        }
+        count
+    }
+
+    /// Sleeps until there is something to read in a ring buffer or in perf events (true), or for so long. As with the kernel's `epoll`, a
+    /// record that was committed with [`BPF_RB_NO_WAKEUP`] wakes nobody.
+    fn wait(&self, timeout: std::time::Duration) -> bool {
+        let _ = timeout;
+        false
+    }
+
+    /// The pages that `mmap` gives: values of an array that is `MMAPABLE` (`EPERM` for one that user space must not write to), positions
+    /// and data of a ring. `ENOTSUPP` for others.
+    fn shared_memory(&self) -> Result<SharedMemory, Errno> {
+        Err(Errno::ENOTSUPP)
+    }
+
+    /// Puts a sample into a user ring buffer. `ENOSPC` if there is no room now, `E2BIG` if there never will be, `EINVAL` for other types.
+    fn send_sample(&self, data: &[u8]) -> Result<(), Errno> {
+        let _ = data;
+        Err(Errno::EINVAL)
+    }
+
+    /// Begins to read a user ring buffer for a program, which [`Map::end_drain`] ends. `EBUSY` if another one does.
+    fn begin_drain(&self) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// See [`Map::begin_drain`].
+    fn end_drain(&self) {}
+
+    /// The next sample for a program, which may have it until [`Map::release_sample`]. `EINVAL` and `E2BIG` if user space
+    /// wrote nonsense into the ring.
+    fn peek_sample(&self) -> Result<Option<UserSample>, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Gives a sample's room back to user space.
+    fn release_sample(&self, len: u32) {
+        let _ = len;
+    }
+
+    /// `bpf_get_stackid`: the number of a stack, innermost frame first, which is put in if it is not there. `EEXIST` if another one has its
+    /// place, unless `flags` have `BPF_F_REUSE_STACKID`; `EFAULT` for no frames; `EINVAL` for other types.
+    fn stack_id(&self, stack: &[u64], flags: u64) -> Result<u32, Errno> {
+        let _ = (stack, flags);
+        Err(Errno::EINVAL)
+    }
+
+    /// The embedder's number of the socket or control group in an element.
+    fn object(&self, key: &[u8]) -> Option<u64> {
+        let _ = key;
+        None
+    }
+
+    /// Puts a socket or control group in. `EINVAL` for other types, `E2BIG` beyond the last slot, and the errors of an update.
+    fn set_object(&self, key: &[u8], object: u64, flags: u64) -> Result<(), Errno> {
+        let _ = (key, object, flags);
+        Err(Errno::EINVAL)
+    }
+
+    /// `bpf_*_storage_get` and `bpf_get_local_storage`: address of what belongs to an object, which is made of `init` if it is not
+    /// there. `ENOENT` without either, `ENOMEM` if there is no room, `EINVAL` for other types.
+    fn storage(&self, owner: u64, cpu: u32, init: Option<&[u8]>) -> Result<NonNull<u8>, Errno> {
+        let _ = (owner, cpu, init);
+        Err(Errno::EINVAL)
+    }
+
+    /// `bpf_*_storage_delete`, and what the embedder calls when an object is gone: `ENOENT` if nothing belongs to it.
+    fn forget_object(&self, owner: u64) -> Result<(), Errno> {
+        let _ = owner;
+        Err(Errno::EINVAL)
+    }
+
+    /// Where an arena is.
+    fn arena(&self) -> Option<ArenaLayout> {
+        None
+    }
+
+    /// `bpf_arena_alloc_pages`: address of `count` new pages of zeroes, at `address` if that is not 0.
+    fn alloc_pages(&self, address: u64, count: u32) -> Result<u64, Errno> {
+        let _ = (address, count);
+        Err(Errno::EINVAL)
+    }
+
+    /// `bpf_arena_free_pages`.
+    fn free_pages(&self, address: u64, count: u32) {
+        let _ = (address, count);
+    }
+
+    /// Bytes of an arena as user space reads them, where reading allocates pages. `EFAULT` beyond them.
+    fn read_arena(&self, address: u64, len: usize) -> Result<Vec<u8>, Errno> {
+        let _ = (address, len);
+        Err(Errno::EINVAL)
+    }
+
+    /// Writes to an arena as user space does, where writing allocates pages. `EFAULT` beyond them.
+    fn write_arena(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+        let _ = (address, bytes);
+        Err(Errno::EINVAL)
     }
 
     /// `bpf_ringbuf_query`: 0 bytes not read yet, 1 size of the ring, 2 position of the reader, 3 position of the writer;
@@ -378,8 +633,8 @@ pub struct LookupCall {
 
 /// Creates a map for a machine of `cpus` CPUs (1 to [`MAX_CPUS`]), with the content of `def.data`, frozen if the definition says so.
 ///
-/// Errors as of `BPF_MAP_CREATE`: those of [`MapDef::check`], `ENOMEM` over [`MAX_MAP_BYTES`], `ENOTSUPP` for types that are not
-/// there yet.
+/// Errors as of `BPF_MAP_CREATE`: those of [`MapDef::check`], `ENOMEM` over [`MAX_MAP_BYTES`]; `ENOTSUPP` for an arena on a system
+/// that cannot reserve addresses.
 pub fn create(def: &Arc<MapDef>, cpus: u32) -> Result<Arc<dyn Map>, Errno> {
     if cpus == 0 || cpus > MAX_CPUS {
         return Err(Errno::EINVAL);
@@ -401,20 +656,19 @@ pub fn create(def: &Arc<MapDef>, cpus: u32) -> Result<Arc<dyn Map>, Errno> {
         MapType::Xskmap => Arc::new(redirect::Targets::new(def, Family::Sockets, cpus)?),
         MapType::DevmapHash => Arc::new(redirect::TargetHash::new(def)?),
         MapType::ArrayOfMaps | MapType::HashOfMaps => Arc::new(outer::Outer::new(def, cpus)?),
-        MapType::StackTrace
-        | MapType::CgroupArray
-        | MapType::Sockmap
-        | MapType::Sockhash
-        | MapType::CgroupStorage
-        | MapType::ReuseportSockarray
+        MapType::StackTrace => Arc::new(stacks::Stacks::new(def)?),
+        MapType::CgroupArray | MapType::Sockmap | MapType::Sockhash | MapType::ReuseportSockarray => {
+            Arc::new(objects::Objects::new(def))
+        }
+        MapType::CgroupStorage
         | MapType::PercpuCgroupStorage
         | MapType::SkStorage
-        | MapType::StructOps
         | MapType::InodeStorage
         | MapType::TaskStorage
-        | MapType::UserRingbuf
-        | MapType::CgrpStorage
-        | MapType::Arena => return Err(Errno::ENOTSUPP),
+        | MapType::CgrpStorage => Arc::new(storage::Storage::new(def, cpus)?),
+        MapType::UserRingbuf => Arc::new(userring::UserRing::new(def)?),
+        MapType::Arena => Arc::new(arena::Arena::new(def)?),
+        MapType::StructOps => Arc::new(structs::Structs::new(def)),
     };
     if let Some(data) = &def.data {
         fill(map.as_ref(), data)?;
@@ -446,7 +700,7 @@ fn fill(map: &dyn Map, data: &[u8]) -> Result<(), Errno> {
     map.copy_in(&0u32.to_ne_bytes(), &value, BPF_ANY)
 }
 
-/// Checks the flags of an update against what is there. `BPF_F_LOCK` (4) is `EINVAL` too: no map here has a spin lock.
+/// Checks the flags of an update against what is there, but for `BPF_F_LOCK`.
 fn check_update(flags: u64, exists: bool) -> Result<(), Errno> {
     match flags {
         BPF_ANY => Ok(()),
@@ -455,6 +709,12 @@ fn check_update(flags: u64, exists: bool) -> Result<(), Errno> {
         BPF_NOEXIST | BPF_EXIST => Ok(()),
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// The flags of an update without `BPF_F_LOCK`, and whether that is among them: `EINVAL` for a map without a lock.
+fn split_lock(base: &Base, flags: u64) -> Result<(u64, bool), Errno> {
+    let lock = flags & BPF_F_LOCK != 0;
+    if lock && base.def.fields.spin_lock().is_none() { Err(Errno::EINVAL) } else { Ok((flags & !BPF_F_LOCK, lock)) }
 }
 
 /// A 4-byte key as an index.

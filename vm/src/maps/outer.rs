@@ -15,7 +15,7 @@ use ring3_platform::{Errno, MapDef, MapType};
 
 use super::hash::Hash;
 use super::mem::Region;
-use super::{BPF_ANY, Base, Map, index_of, next_index};
+use super::{BPF_ANY, Base, Batch, Map, batch, index_of, next_index};
 use crate::link::MapHandle;
 
 /// Bytes of the address of a handle, which is what a slot holds.
@@ -36,7 +36,14 @@ pub(super) struct Outer {
     base: Base,
     slots: Slots,
     /// Every handle that was ever given out, by the address of its map.
-    handles: RwLock<BTreeMap<usize, Arc<MapHandle>>>,
+    handles: RwLock<BTreeMap<usize, Numbered>>,
+}
+
+/// A handle, and the number by which user space knows its map: the kernel gives that of a map on the machine, here they are numbered as
+/// they come into the outer map.
+struct Numbered {
+    handle: Arc<MapHandle>,
+    number: u32,
 }
 
 impl Outer {
@@ -67,8 +74,10 @@ impl Outer {
         if handles.len() >= MAX_RETIRED + self.base.def.max_entries as usize {
             return Err(Errno::ENOMEM);
         }
-        let handle = handles.entry(Arc::as_ptr(&map).addr()).or_insert_with(|| Arc::new(MapHandle::new(map, NO_INDEX)));
-        Ok(Arc::as_ptr(handle).expose_provenance() as u64)
+        let number = handles.len() as u32 + 1;
+        let new = |map| Numbered { handle: Arc::new(MapHandle::new(map, NO_INDEX)), number };
+        let numbered = handles.entry(Arc::as_ptr(&map).addr()).or_insert_with(|| new(map));
+        Ok(Arc::as_ptr(&numbered.handle).expose_provenance() as u64)
     }
 }
 
@@ -108,15 +117,40 @@ unsafe impl Map for Outer {
         }
     }
 
-    /// User space would read the number of a map on the machine. There are none here; [`Map::inner`] gives the map.
+    /// The number of the map in a slot; [`Map::inner`] gives the map.
     fn copy_out(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
-        let _ = self.address(key).ok_or(Errno::ENOENT)?;
-        Err(Errno::EOPNOTSUPP)
+        let handle = self.address(key).ok_or(Errno::ENOENT)?.addr().get();
+        let handles = self.handles.read();
+        let found = handles.values().find(|numbered| Arc::as_ptr(&numbered.handle).addr() == handle);
+        found.map(|numbered| numbered.number.to_ne_bytes().to_vec()).ok_or(Errno::ENOENT)
     }
 
     /// There are no descriptors of maps here: [`Map::set_inner`] puts them in.
-    fn copy_in(&self, _key: &[u8], _value: &[u8], _flags: u64) -> Result<(), Errno> {
-        Err(Errno::EBADF)
+    fn copy_in(&self, key: &[u8], _value: &[u8], flags: u64) -> Result<(), Errno> {
+        match &self.slots {
+            Slots::Array(_) if flags != BPF_ANY => Err(Errno::EINVAL),
+            Slots::Array(_) if index_of(key).is_none_or(|index| index >= self.base.def.max_entries) => {
+                Err(Errno::E2BIG)
+            }
+            Slots::Array(_) | Slots::Hash(_) => Err(Errno::EBADF),
+        }
+    }
+
+    /// By buckets where the slots have them.
+    fn copy_out_batch(&self, from: Option<&[u8]>, max: usize, take: bool) -> Result<Batch, Errno> {
+        let Slots::Hash(slots) = &self.slots else {
+            return if take { Err(Errno::ENOTSUPP) } else { batch::read(self, from, max) };
+        };
+        let mut batch = slots.copy_out_batch(from, max, take)?;
+        let handles = self.handles.read();
+        let number = |address: &[u8]| {
+            let found = handles
+                .values()
+                .find(|numbered| address == (Arc::as_ptr(&numbered.handle).addr() as u64).to_ne_bytes());
+            found.map_or(0, |numbered| numbered.number).to_ne_bytes()
+        };
+        batch.values = batch.values.chunks_exact(ADDRESS as usize).flat_map(number).collect();
+        Ok(batch)
     }
 
     fn len(&self) -> usize {
@@ -159,15 +193,15 @@ unsafe impl Map for Outer {
     }
 
     fn gives_handle(&self, address: u64) -> bool {
-        self.handles.read().values().any(|handle| Arc::as_ptr(handle).addr() as u64 == address)
+        self.handles.read().values().any(|numbered| Arc::as_ptr(&numbered.handle).addr() as u64 == address)
     }
 
     fn holds(&self, addr: u64, len: u64) -> bool {
-        self.handles.read().values().any(|handle| handle.map.holds(addr, len))
+        self.handles.read().values().any(|numbered| numbered.handle.map.holds(addr, len))
     }
 
-    fn commit(&self, record: NonNull<u8>, discard: bool) -> bool {
-        self.handles.read().values().any(|handle| handle.map.commit(record, discard))
+    fn commit_with(&self, record: NonNull<u8>, discard: bool, flags: u64) -> bool {
+        self.handles.read().values().any(|numbered| numbered.handle.map.commit_with(record, discard, flags))
     }
 }
 

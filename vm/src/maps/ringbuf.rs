@@ -1,72 +1,82 @@
 //! `ringbuf`: records in one order from all CPUs, reserved, filled in and then given to user space.
 //!
 //! As in the kernel, a record is a header of 8 bytes and the data, rounded up to 8. Positions count up for ever; a record is at
-//! its position modulo the size. The kernel maps the pages twice in a row so that a record at the end goes on at the start; here
-//! the memory is twice as long, and such a record goes on behind the end.
+//! its position modulo the size.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use ring3_platform::{Errno, MapDef};
 
-use super::mem::{Region, round8};
-use super::{Base, Event, Map};
+use super::ring::{BUSY, DISCARD, HEADER, RingMemory, Sleepers, span};
+use super::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, Base, Event, Map, SharedMemory, Take};
 
-/// Bytes in front of a record (`BPF_RINGBUF_HDR_SZ`): its length and flags, and 4 that the kernel needs.
-const HEADER: u64 = 8;
-/// In a header: the program still writes (`BPF_RINGBUF_BUSY_BIT`).
-const BUSY: u32 = 1 << 31;
-/// In a header: readers skip it (`BPF_RINGBUF_DISCARD_BIT`).
-const DISCARD: u32 = 1 << 30;
 /// The longest record (`RINGBUF_MAX_RECORD_SZ`).
 const MAX_RECORD: u64 = (u32::MAX / 4) as u64;
 
 /// A ring buffer.
 pub(super) struct Ringbuf {
     base: Base,
-    memory: Region,
-    size: u64,
-    /// Where the next record starts. Written under the lock of `pending`.
-    producer: AtomicU64,
-    /// Up to where records were read.
-    consumer: AtomicU64,
-    /// Where the oldest record was that the last reservation found busy: a busy one is not written over, although a reader
-    /// may have got past it in its own mapping.
+    ring: RingMemory,
+    /// Held by who reserves: where the oldest record was that the last reservation found busy. A busy one is not written over,
+    /// although a reader may have got past it in its own mapping.
     pending: Mutex<u64>,
     /// Held by the one who reads.
     reader: Mutex<()>,
+    sleepers: Sleepers,
+    /// Reservations that found no room.
+    dropped: AtomicU64,
 }
 
 impl Ringbuf {
     pub(super) fn new(def: &Arc<MapDef>) -> Result<Ringbuf, Errno> {
-        let size = u64::from(def.max_entries);
         Ok(Ringbuf {
             base: Base::new(def),
-            memory: Region::zeroed(2 * size)?,
-            size,
-            producer: AtomicU64::new(0),
-            consumer: AtomicU64::new(0),
+            ring: RingMemory::new(def.max_entries)?,
             pending: Mutex::new(0),
             reader: Mutex::new(()),
+            sleepers: Sleepers::default(),
+            dropped: AtomicU64::new(0),
         })
     }
 
-    /// Where the header of the record at `position` is.
-    fn offset(&self, position: u64) -> usize {
-        (position & (self.size - 1)) as usize
+    /// Bytes that were not read yet.
+    fn unread(&self) -> u64 {
+        let consumer = self.ring.consumer().load(Ordering::Acquire);
+        self.ring.producer().load(Ordering::Acquire).wrapping_sub(consumer)
     }
 
-    fn header(&self, position: u64, order: Ordering) -> u32 {
-        self.memory.cell(self.offset(position)).load(order)
+    /// The start of the next record of `len` bytes, which is marked as busy, if there is room.
+    fn claim(&self, len: u32) -> Option<u64> {
+        let mut pending = self.pending.lock();
+        let start = self.ring.producer().load(Ordering::Relaxed);
+        while *pending < start {
+            let header = self.ring.header(*pending, Ordering::Acquire);
+            if header & BUSY != 0 {
+                break;
+            }
+            *pending = (*pending + span(header & !DISCARD)).min(start);
+        }
+        let end = start + span(len);
+        let consumer = self.ring.consumer().load(Ordering::Acquire);
+        // One byte at least stays free, so that the ring is never quite full.
+        if end.wrapping_sub(consumer) >= self.ring.size || end - *pending >= self.ring.size {
+            return None;
+        }
+        self.ring.region().cell(self.ring.offset(start)).store(len | BUSY, Ordering::Relaxed);
+        self.ring.producer().store(end, Ordering::Release);
+        Some(start)
     }
 
-    /// The next record from `from` on that is no later than `end`: its data unless it was discarded, and where it ends. `None`
+    /// The next record from `from` on that is no later than `end`: its length unless it was discarded, and where it ends. `None`
     /// if a program still writes it.
-    fn next(&self, from: u64, end: u64) -> Option<(Option<Vec<u8>>, u64)> {
-        let header = self.header(from, Ordering::Acquire);
+    fn next(&self, from: u64, end: u64) -> Option<(Option<u32>, u64)> {
+        let header = self.ring.header(from, Ordering::Acquire);
         if header & BUSY != 0 {
             return None;
         }
@@ -76,14 +86,8 @@ impl Ringbuf {
             // Only a program that nobody verified can have written into a header. What it sent is lost.
             return Some((None, end));
         }
-        let data = || self.memory.read(self.offset(from) + HEADER as usize, len as usize);
-        Some(((header & DISCARD == 0).then(data), after))
+        Some(((header & DISCARD == 0).then_some(len), after))
     }
-}
-
-/// Bytes that a record takes.
-fn span(len: u32) -> u64 {
-    round8(u64::from(len) + HEADER)
 }
 
 // SAFETY: addresses are those of records in the region, which lives as long as the map.
@@ -93,7 +97,7 @@ unsafe impl Map for Ringbuf {
     }
 
     fn holds(&self, addr: u64, len: u64) -> bool {
-        self.memory.holds(addr, len)
+        self.ring.region().holds(addr, len)
     }
 
     fn lookup_ptr(&self, _key: &[u8], _cpu: u32) -> Option<NonNull<u8>> {
@@ -127,63 +131,82 @@ unsafe impl Map for Ringbuf {
 
     fn reserve(&self, size: u64) -> Option<NonNull<u8>> {
         let len = u32::try_from(size).ok().filter(|_| size <= MAX_RECORD)?;
-        let mut pending = self.pending.lock();
-        let start = self.producer.load(Ordering::Relaxed);
-        while *pending < start {
-            let header = self.header(*pending, Ordering::Acquire);
-            if header & BUSY != 0 {
-                break;
-            }
-            *pending = (*pending + span(header & !DISCARD)).min(start);
-        }
-        let end = start + span(len);
-        let consumer = self.consumer.load(Ordering::Acquire);
-        // One byte at least stays free, so that the ring is never quite full.
-        if end - consumer >= self.size || end - *pending >= self.size {
+        let Some(start) = self.claim(len) else {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
             return None;
-        }
-        self.memory.cell(self.offset(start)).store(len | BUSY, Ordering::Relaxed);
-        self.producer.store(end, Ordering::Release);
-        let record = self.offset(start) + HEADER as usize;
+        };
         // A record without data at the very end has no byte of its own, but there is always one behind it.
-        Some(self.memory.at(record))
+        Some(self.ring.region().at(self.ring.offset(start) + HEADER as usize))
     }
 
-    fn commit(&self, record: NonNull<u8>, discard: bool) -> bool {
-        let at = self.memory.offset_of(record).and_then(|offset| offset.checked_sub(HEADER as usize));
-        let Some(at) = at.filter(|at| at.is_multiple_of(HEADER as usize) && (*at as u64) < self.size) else {
-            return false;
-        };
+    fn commit_with(&self, record: NonNull<u8>, discard: bool, flags: u64) -> bool {
+        let Some(at) = self.ring.header_at(record) else { return false };
         let flag = if discard { DISCARD } else { 0 };
         let set = |header: u32| (header & BUSY != 0).then_some(header & !BUSY | flag);
-        self.memory.cell(at).fetch_update(Ordering::AcqRel, Ordering::Relaxed, set).is_ok()
+        if self.ring.region().cell(at).fetch_update(Ordering::AcqRel, Ordering::Relaxed, set).is_err() {
+            return false;
+        }
+        // A reader that is not there yet will find the record by itself.
+        let reader = self.ring.offset(self.ring.consumer().load(Ordering::Acquire));
+        if flags & BPF_RB_FORCE_WAKEUP != 0 || (flags & BPF_RB_NO_WAKEUP == 0 && reader == at) {
+            self.sleepers.wake();
+        }
+        true
     }
 
     fn query(&self, what: u64) -> u64 {
-        let consumer = self.consumer.load(Ordering::Acquire);
-        let producer = self.producer.load(Ordering::Acquire);
         match what {
-            0 => producer - consumer,
-            1 => self.size,
-            2 => consumer,
-            3 => producer,
+            0 => self.unread(),
+            1 => self.ring.size,
+            2 => self.ring.consumer().load(Ordering::Acquire),
+            3 => self.ring.producer().load(Ordering::Acquire),
             _ => 0,
         }
     }
 
-    fn drain(&self) -> Vec<Event> {
+    fn consume(&self, take: &mut Take<'_>) -> usize {
         let _reading = self.reader.lock();
-        let mut events = Vec::new();
-        let mut from = self.consumer.load(Ordering::Relaxed);
+        let mut from = self.ring.consumer().load(Ordering::Relaxed);
         // What comes while this reads is for the next time, so that it ends.
-        let end = self.producer.load(Ordering::Acquire);
+        let end = self.ring.producer().load(Ordering::Acquire);
+        let mut count = 0;
+        let mut data = Vec::new();
         while from < end {
-            let Some((data, after)) = self.next(from, end) else { break };
+            let Some((len, after)) = self.next(from, end) else { break };
+            let flow = len.map(|len| {
+                data.clear();
+                self.ring.region().read_into(self.ring.offset(from) + HEADER as usize, len as usize, &mut data);
+                count += 1;
+                take(None, &data)
+            });
             from = after;
-            self.consumer.store(from, Ordering::Release);
-            events.extend(data.map(|data| Event { cpu: None, data }));
+            self.ring.consumer().store(from, Ordering::Release);
+            if flow == Some(ControlFlow::Break(())) {
+                break;
+            }
         }
+        count
+    }
+
+    fn drain(&self) -> Vec<Event> {
+        let mut events = Vec::new();
+        self.consume(&mut |cpu, data| {
+            events.push(Event { cpu, data: data.to_vec() });
+            ControlFlow::Continue(())
+        });
         events
+    }
+
+    fn wait(&self, timeout: Duration) -> bool {
+        self.sleepers.wait(timeout, || self.unread() != 0)
+    }
+
+    fn lost(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    fn shared_memory(&self) -> Result<SharedMemory, Errno> {
+        Ok(SharedMemory { start: self.ring.region().at(0), len: self.ring.region().len() })
     }
 }
 
