@@ -126,6 +126,10 @@ pub fn verify(args: &VerifyArgs, out: &mut Out) -> Result<Outcome, CliError> {
                 "--no-prune judges by one release: it cannot be used with --kernel all".to_owned(),
             ));
         }
+        // As loaders make them ready for the oldest: newer ones take that, too.
+        if let Some(oldest) = KernelVersion::LONG_TERM.first() {
+            objects.iter_mut().for_each(|(_, object)| object.adapt(*oldest));
+        }
         return Ok(worst.max(releases(&engine, args, &objects, out)?));
     }
     if let Some(to) = &args.profile {

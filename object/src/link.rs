@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use ring3_btf::{Btf, FuncEntry, Kind, LineEntry, Linkage, ProgramInfo, Type};
 use ring3_isa::{Callee, Code, Insn, RawInsn, Reg, Wide, encode};
+use ring3_platform::helpers::id;
 use ring3_platform::{KfuncRef, Program};
 
 use crate::core::Core;
 use crate::error::ObjectError;
 use crate::externs::Answer;
-use crate::object::{CodeSection, Function, Object, Options, in_range, is_func};
+use crate::object::{CodeSection, Function, NO_REWRITE, Object, Options, in_range, is_func};
 use crate::{ExternKind, MAX_SLOTS};
 
 /// Relocation of a 64-bit immediate load.
@@ -22,6 +23,8 @@ const R_BPF_64_64: u32 = 1;
 const R_BPF_64_32: u32 = 10;
 /// What precedes the name of a function that gets what the program throws, in a tag of its main function.
 const EXCEPTION_CALLBACK: &str = "exception_callback:";
+/// `BPF_JMP | BPF_CALL`.
+const HELPER_CALL: u8 = 0x85;
 /// Bytes of a slot.
 const SLOT: u64 = RawInsn::BYTES as u64;
 
@@ -97,6 +100,9 @@ impl<'o> Linker<'o> {
             self.append(callback)?;
         }
         self.check_plain_maps()?;
+        if self.object.release < NO_REWRITE {
+            self.code.iter_mut().for_each(older_helper);
+        }
         let code = Code::decode(std::mem::take(&mut self.code));
         let info = match &self.object.btf {
             Some(btf) => self.info(btf)?,
@@ -420,6 +426,21 @@ impl<'o> Linker<'o> {
         let is_some =
             !info.funcs.is_empty() || !info.lines.is_empty() || !info.unresolved.is_empty() || !info.pending.is_empty();
         Ok(is_some.then_some(info))
+    }
+}
+
+/// Makes a call of a helper that is there since 5.5 one of the older helper that does the same.
+fn older_helper(insn: &mut RawInsn) {
+    const OLDER: [(u32, u32); 4] = [
+        (id::PROBE_READ_USER, id::PROBE_READ),
+        (id::PROBE_READ_KERNEL, id::PROBE_READ),
+        (id::PROBE_READ_USER_STR, id::PROBE_READ_STR),
+        (id::PROBE_READ_KERNEL_STR, id::PROBE_READ_STR),
+    ];
+    if (insn.code, insn.src) == (HELPER_CALL, 0)
+        && let Some((_, older)) = OLDER.iter().find(|(newer, _)| i32::try_from(*newer) == Ok(insn.imm))
+    {
+        insn.imm = *older as i32;
     }
 }
 

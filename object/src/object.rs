@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use ring3_btf::{Btf, BtfError, BtfExt, CoreRelo, CoreTarget, ExtFunc, ExtLine, ExtSection, Type};
 use ring3_isa::{Endianness, RawInsn};
-use ring3_platform::maps::MapDef;
+use ring3_platform::maps::{MapDef, MapFlags};
 use ring3_platform::program::{License, LoadFlags, Program};
-use ring3_platform::{AttachType, OpsMember, ProgType, SectionMatch};
+use ring3_platform::{AttachType, KernelVersion, OpsMember, ProgType, SectionMatch};
 
 use crate::elf::{Elf, Reloc, Symbol};
 use crate::error::{ObjectError, Place};
@@ -17,6 +17,8 @@ use crate::maps::{Broken, Found, find_maps};
 
 /// The section of functions that are no programs of their own.
 const TEXT: &str = ".text";
+/// The first release that lacks nothing that libbpf works around.
+pub(crate) const NO_REWRITE: KernelVersion = KernelVersion::new(5, 5);
 /// Bytes of a licence that reach the kernel.
 const MAX_LICENSE: usize = 63;
 
@@ -108,6 +110,8 @@ pub struct Object {
     pub(crate) broken: Vec<Broken>,
     /// The section of variables that live in an arena, and the arena in `maps`.
     pub(crate) arena: Option<(usize, usize)>,
+    /// The kernel that programs are made ready for.
+    pub(crate) release: KernelVersion,
     /// Members of structs of functions, by section and offset of the function.
     ops: BTreeMap<(usize, u64), OpsMember>,
 }
@@ -145,8 +149,30 @@ impl Object {
             answers: None,
             broken: maps.broken,
             arena: maps.arena,
+            release: KernelVersion::V6_18,
             ops,
         })
+    }
+
+    /// Makes the object ready for a kernel of this release, as libbpf does where one lacks something that it can do without. Before
+    /// 5.5: helpers that read from the kernel or from a process become `bpf_probe_read`, which read from both; maps of global data
+    /// cannot be mapped by processes.
+    pub fn adapt(&mut self, release: KernelVersion) {
+        self.release = release;
+        if release >= NO_REWRITE {
+            return;
+        }
+        for (map, _) in self.maps.iter_mut().zip(&self.homes).filter(|(_, home)| home.is_data) {
+            let flags = map.flags.0 & !MapFlags::MMAPABLE.0;
+            if flags != map.flags.0 {
+                Arc::make_mut(map).flags = MapFlags(flags);
+            }
+        }
+    }
+
+    /// True if [`Object::adapt`] changes nothing for this release.
+    pub fn suits(&self, release: KernelVersion) -> bool {
+        release >= NO_REWRITE || self.release == release
     }
 
     /// The name that was given to [`Object::parse`].

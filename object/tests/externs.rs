@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ring3_btf::CoreTarget;
 use ring3_isa::{Callee, Endianness, Insn, Wide};
 use ring3_object::{Object, ObjectError, Options};
-use ring3_platform::Program;
 use ring3_platform::maps::{MapType, Pinning};
+use ring3_platform::{KernelVersion, MapFlags, Program};
 
 fn both() -> [(Object, Object); 2] {
     macro_rules! object {
@@ -81,7 +81,7 @@ fn variables_of_the_kernel_need_its_type_even_weak_ones() {
 fn a_map_that_cannot_be_read_is_told_to_who_uses_it() {
     for (object, kernel) in both() {
         let names: Vec<&str> = object.maps().iter().map(|map| map.name.as_str()).collect();
-        assert_eq!(names, ["whole", "arena"]);
+        assert_eq!(names, ["whole", "arena", "externs.bss"]);
         ends_with(&object, &kernel, "uses_broken", "map 'broken': it has an unknown field 'wrong'");
         assert_eq!(link(&object, &kernel, "uses_whole").maps[0].name, "whole");
         let end =
@@ -129,6 +129,22 @@ fn exception_callbacks_are_global_functions() {
         ends_with(&object, &kernel, "throws_to_nothing", "exception callback 'absent' is not there");
         // Verifiers say that two are too many.
         assert_eq!(link(&object, &kernel, "throws_to_two").info.unwrap().funcs.len(), 1);
+    }
+}
+
+#[test]
+fn what_old_kernels_lack_is_worked_around() {
+    for (mut object, kernel) in both() {
+        let callees = |object: &Object| {
+            let flags = object.map(".bss").unwrap().flags;
+            (callees(&link(object, &kernel, "reads")), flags.has(MapFlags::MMAPABLE))
+        };
+        let new = [Callee::Helper(113), Callee::Helper(114)].to_vec();
+        assert_eq!(callees(&object), (new.clone(), true));
+        object.adapt(KernelVersion::new(5, 10));
+        assert_eq!(callees(&object), (new, true));
+        object.adapt(KernelVersion::new(5, 4));
+        assert_eq!(callees(&object), ([Callee::Helper(4), Callee::Helper(45)].to_vec(), false));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The settings under which objects are loaded.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -143,6 +144,16 @@ impl Engine {
         self
     }
 
+    /// The object as a loader makes it ready for a kernel of the engine's release.
+    fn adapted<'o>(&self, object: &'o Object) -> Cow<'o, Object> {
+        if object.suits(self.target.kernel) {
+            return Cow::Borrowed(object);
+        }
+        let mut object = object.clone();
+        object.adapt(self.target.kernel);
+        Cow::Owned(object)
+    }
+
     /// These options, with the engine's types for CO-RE where they name none.
     pub(crate) fn options(&self, given: &Options) -> Options {
         Options { core: given.core.clone().or_else(|| self.core.clone()), ..given.clone() }
@@ -169,13 +180,13 @@ impl Engine {
         level: LogLevel,
     ) -> Result<VerifiedProgram, Error> {
         check_order(object)?;
-        self.verify_program(object.program(program, &self.options(options))?, level)
+        self.verify_program(self.adapted(object).program(program, &self.options(options))?, level)
     }
 
     /// Where the verifier's budget goes for one program of an object, by source line and by call.
     pub fn profile(&self, object: &Object, program: &str, options: &Options) -> Result<ring3_verifier::Profile, Error> {
         check_order(object)?;
-        let program = object.program(program, &self.options(options))?;
+        let program = self.adapted(object).program(program, &self.options(options))?;
         Ok(ring3_verifier::profile(&program, &self.target))
     }
 
@@ -201,7 +212,7 @@ impl Engine {
         budget: u32,
     ) -> Result<Reference, Error> {
         check_order(object)?;
-        let program = Arc::new(object.program(program, &self.options(options))?);
+        let program = Arc::new(self.adapted(object).program(program, &self.options(options))?);
         Ok(reference(program, Arc::new(self.target.clone()), LogLevel::default(), budget))
     }
 
@@ -213,7 +224,7 @@ impl Engine {
     /// [`Engine::load`], with programs linked as `options` say.
     pub fn load_with(&self, object: &Object, options: &Options) -> Result<Instance, Error> {
         check_order(object)?;
-        Ok(Instance::of_object(self, object.clone(), options.clone()))
+        Ok(Instance::of_object(self, self.adapted(object).into_owned(), options.clone()))
     }
 
     /// Creates the maps of a program that does not come from an object.

@@ -1,6 +1,6 @@
 //! What loaders do besides linking: the words for what is not there.
 
-use ring3::{Engine, Error, LogLevel, Object, Options};
+use ring3::{Engine, Error, KernelVersion, LogLevel, Object, Options};
 
 macro_rules! object {
     ($name:literal) => {
@@ -30,4 +30,15 @@ fn a_function_that_the_kernel_lacks_is_named_as_by_libbpf() {
     let words = "kfunc 'task_pid___two' is referenced but wasn't resolved";
     assert_eq!(rejection.message, format!("<invalid kfunc call> {words}"));
     assert!(rejection.log.contains(&format!("<invalid kfunc call>\n{words}\n")), "{}", rejection.log);
+}
+
+#[test]
+fn objects_are_made_ready_for_old_kernels() {
+    let object = object!("externs.el.bpf.o");
+    for release in [KernelVersion::new(5, 4), KernelVersion::new(5, 10), KernelVersion::V6_18] {
+        let engine = Engine::new().kernel(release);
+        let judged = engine.verify(&object, "reads", &Options::default(), LogLevel(0));
+        assert!(judged.is_ok(), "{release}: {}", judged.unwrap_err());
+        engine.load(&object).unwrap().program("reads").unwrap();
+    }
 }

@@ -80,4 +80,13 @@ SEC("tc") CALLBACK(local_callback) int throws_to_static(void *ctx) { return loca
 SEC("tc") CALLBACK(absent) int throws_to_nothing(void *ctx) { return 0; }
 SEC("tc") CALLBACK(good_callback) CALLBACK(other_callback) int throws_to_two(void *ctx) { return 0; }
 
+static long (*read_kernel)(void *to, u32 size, const void *from) = (void *)113;
+static long (*read_user_str)(void *to, u32 size, const void *from) = (void *)114;
+char last[8];
+
+SEC("kprobe/do_exit") int reads(void *ctx)
+{
+	return read_kernel(last, sizeof(last), ctx) + read_user_str(last, sizeof(last), ctx);
+}
+
 char LICENSE[] SEC("license") = "GPL";
