@@ -275,15 +275,12 @@ impl<T: Target> Walk<'_, T> {
         self.target.prologue(&frame);
         self.unwinds.push(Unwind { prologue: self.here()? - start, ..T::unwind(&frame) });
         let stop = self.target.label();
-        for (at, op) in (function.start..).zip(ops) {
-            let entry = self.entries[at as usize];
-            if entry != Entry::Nowhere {
-                self.enter(at, entry);
-            }
-            self.target.mark(at);
-            if self.plain {
-                self.op(at, *op, function, &frame)?;
-            } else {
+        if self.plain {
+            self.plainly(function, ops, &frame)?;
+        } else {
+            for (at, op) in (function.start..).zip(ops) {
+                self.enter(at);
+                self.target.mark(at);
                 self.guarded(at, *op, function, &frame, stop)?;
             }
         }
@@ -323,8 +320,27 @@ impl<T: Target> Walk<'_, T> {
         Ok(Frame { uses_stack: reads.contains(Reg::FP), saved: writes.intersection(kept), ..frame })
     }
 
-    /// An operation that jumps come to starts here.
-    fn enter(&mut self, at: u32, entry: Entry) {
+    /// All operations as they are, with nothing between.
+    fn plainly(&mut self, function: &Function, ops: &[Op], frame: &Frame) -> Result<(), JitError> {
+        for (at, op) in (function.start..).zip(ops) {
+            self.enter(at);
+            self.target.mark(at);
+            self.op(at, *op, function, frame)?;
+        }
+        Ok(())
+    }
+
+    /// An operation starts here, and if jumps come to it all that belongs to those before it is done.
+    #[inline(always)]
+    fn enter(&mut self, at: u32) {
+        let entry = self.entries[at as usize];
+        if entry != Entry::Nowhere {
+            self.come(at, entry);
+        }
+    }
+
+    #[inline(never)]
+    fn come(&mut self, at: u32, entry: Entry) {
         self.take();
         if entry == Entry::Below {
             self.target.align_loop();
@@ -387,6 +403,7 @@ impl<T: Target> Walk<'_, T> {
 
     fn step(&mut self, at: u32, op: Op, function: &Function, frame: &Frame) -> Result<(), JitError> {
         match self.steps.get(at as usize).copied().unwrap_or(Step::Plain) {
+            Step::Plain if self.blinder.is_some() && self.blinded(at, op, function, frame)? => {}
             Step::Plain => return self.op(at, op, function, frame),
             Step::Other(other) => return self.op(at, other, function, frame),
             Step::Nothing => {}
@@ -429,9 +446,6 @@ impl<T: Target> Walk<'_, T> {
 
     #[inline(always)]
     fn op(&mut self, at: u32, op: Op, function: &Function, frame: &Frame) -> Result<(), JitError> {
-        if self.blinder.is_some() && self.blinded(at, op, function, frame)? {
-            return Ok(());
-        }
         let label = |walk: &Self, target| walk.op_label(at, target, function);
         match op {
             Op::Alu { width, op, dst, src } => {

@@ -2,16 +2,22 @@
 
 use std::io;
 
-use memmap2::{MmapMut, MmapOptions};
+use memmap2::MmapMut;
 
 use crate::{Arch, JitError};
+
+/// Bytes of a large page, of x86-64 and of most arm64.
+const HUGE_PAGE: usize = 1 << 21;
+
+/// From so many bytes of code on it takes large pages, as the kernel's own do: that is faster to set up, and to execute.
+const HUGE_FROM: usize = 1 << 18;
 
 /// Finished code in executable, read-only memory.
 #[derive(Debug)]
 pub(crate) struct ExecMem {
     /// Code and guard pages. It is not written any more: most of it cannot be.
     map: MmapMut,
-    /// Where the code starts: a page behind the start of the mapping.
+    /// Where the code starts: a page or more behind the start of the mapping.
     start: usize,
     len: usize,
 }
@@ -21,16 +27,25 @@ impl ExecMem {
     pub(crate) fn publish(code: &[u8]) -> Result<ExecMem, JitError> {
         let failed = |source| JitError::Memory { bytes: code.len(), source };
         let page = page_size();
-        let body = code.len().max(1).next_multiple_of(page);
-        // All pages at once: each fault of its own takes longer than what is written to the page.
-        let mut map = MmapOptions::new().len(body + 2 * page).populate().map_anon().map_err(failed)?;
-        let (used, rest) = map[page..page + body].split_at_mut(code.len());
+        let huge = code.len() >= HUGE_FROM;
+        let (body, align) = match code.len().max(1) {
+            len if huge => (len.next_multiple_of(HUGE_PAGE), HUGE_PAGE),
+            len => (len.next_multiple_of(page), page),
+        };
+        let len = body + 2 * page + (align - page);
+        let mut map = MmapMut::map_anon(len).map_err(failed)?;
+        let start = page + ((map.as_ptr() as usize + page).wrapping_neg() & (align - 1));
+        // Nothing of it is there yet, so that changing what may be done with it costs little.
+        protect(&map, 0, len, libc::PROT_NONE).map_err(failed)?;
+        protect(&map, start, body, libc::PROT_READ | libc::PROT_WRITE).map_err(failed)?;
+        prepare(&map, start, body, huge);
+        // SAFETY: these bytes of the mapping can be read and written, and nothing else refers to them.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(map.as_mut_ptr().add(start), body) };
+        let (used, rest) = bytes.split_at_mut(code.len());
         used.copy_from_slice(code);
         fill_with_traps(rest);
-        protect(&map, 0, page, libc::PROT_NONE).map_err(failed)?;
-        protect(&map, page, body, libc::PROT_READ | libc::PROT_EXEC).map_err(failed)?;
-        protect(&map, page + body, page, libc::PROT_NONE).map_err(failed)?;
-        let memory = ExecMem { map, start: page, len: code.len() };
+        protect(&map, start, body, libc::PROT_READ | libc::PROT_EXEC).map_err(failed)?;
+        let memory = ExecMem { map, start, len: code.len() };
         // Does nothing on x86-64; elsewhere the instruction cache does not see what was written.
         dynasmrt::cache_control::synchronize_icache(memory.bytes());
         Ok(memory)
@@ -46,6 +61,20 @@ impl ExecMem {
     pub(crate) fn address(&self, offset: usize) -> Option<*const u8> {
         self.bytes().get(offset).map(std::ptr::from_ref)
     }
+}
+
+/// Asks for the pages at once: by themselves they come one by one, when they are written, and each takes longer than what is written to
+/// it. A system that does not know how lets them come so.
+fn prepare(map: &MmapMut, offset: usize, len: usize, huge: bool) {
+    #[cfg(target_os = "linux")]
+    {
+        let start = map.as_ptr().wrapping_add(offset).cast_mut().cast();
+        let advice = if huge { libc::MADV_HUGEPAGE } else { libc::MADV_POPULATE_WRITE };
+        // SAFETY: the pages belong to the mapping and may be written; what is in them stays.
+        unsafe { libc::madvise(start, len, advice) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (map, offset, len, huge);
 }
 
 /// Changes what may be done with some pages of a mapping.

@@ -17,13 +17,17 @@ use ring3_platform::Program;
 use ring3_vm::Linked;
 
 /// Instructions of a program. The largest is as much as the verifier follows; of branches it follows both ways.
-const SIZES: [(Shape, usize); 6] = [
+/// Those below 8,192 are optimised wholly.
+const SIZES: [(Shape, usize); 9] = [
     (Shape::Straight, 10_000),
     (Shape::Straight, 100_000),
     (Shape::Straight, 999_900),
     (Shape::Branches, 10_000),
     (Shape::Branches, 100_000),
     (Shape::Branches, 400_000),
+    (Shape::Straight, 1_000),
+    (Shape::Branches, 1_000),
+    (Shape::Branches, 8_000),
 ];
 
 fn main() -> ExitCode {

@@ -4,16 +4,14 @@
 //! third goes backward and leaves out what nobody reads. A joined operation is never deleted by the second pass: it loses its
 //! reader, and the third finds that out.
 
-use std::ops::Range;
-
 use ring3_isa::{AluOp, CmpOp, EndianOp, Operand, Reg, RegSet, Size, Width};
+use ring3_verifier::Region;
 use ring3_vm::Op;
 
 use super::bytes::{Bytes, Epochs, Kinds, Order};
-use super::effects::reads;
 use super::stores::{Access, Joined, Window};
 use super::upper::{self, Upper};
-use super::{Effects, Step};
+use super::{Effects, Step, live};
 use crate::compile::Unit;
 use crate::target::Address;
 
@@ -54,56 +52,84 @@ struct Node {
 
 const NODE: Node = Node { inputs: [NOBODY; 3], values: [NOBODY; 2], low: NOBODY, epoch: 0, uses: 0, before: None };
 
-/// Rewrites the steps of a block.
-pub(super) fn rewrite(unit: &Unit<'_>, range: Range<usize>, live_out: RegSet, narrow_in: RegSet, steps: &mut [Step]) {
-    let mut block = Block {
-        ops: &unit.ops[range.clone()],
-        effects: range.clone().map(|at| Effects::of(unit.ops[at], unit.is_lookup(at as u32))).collect(),
-        kinds: range.map(|at| unit.regions.get(at).map_or(Kinds::ANY, |region| Kinds::of(*region))).collect(),
-        nodes: Vec::new(),
-        steps,
-        held: std::array::from_fn(|index| Held {
-            by: NOBODY,
-            whole: index as u32,
-            low: index as u32,
-            narrow: Reg::new(index as u8).is_some_and(|reg| narrow_in.contains(reg)),
-            bytes: Bytes::value(index as u32),
-        }),
-        next_value: Reg::COUNT as u32,
-        epochs: Epochs::default(),
-        window: Window::default(),
-    };
-    block.count(live_out);
-    block.join();
-    block.sweep();
+/// Rewrites block after block. What is asked of each operation again and again is found out once.
+pub(super) struct Rewriter<'a> {
+    unit: &'a Unit<'a>,
+    effects: Vec<Effects>,
+    /// Of the block that is rewritten.
+    nodes: Vec<Node>,
+    window: Window,
+}
+
+impl<'a> Rewriter<'a> {
+    pub(super) fn new(unit: &'a Unit<'a>) -> Rewriter<'a> {
+        let effects = (0..).zip(unit.ops).map(|(at, op)| Effects::of(*op, unit.is_lookup(at))).collect();
+        Rewriter { unit, effects, nodes: Vec::new(), window: Window::default() }
+    }
+
+    /// Of all operations.
+    pub(super) fn effects(&self) -> &[Effects] {
+        &self.effects
+    }
+
+    /// Rewrites the steps of a block.
+    pub(super) fn rewrite(&mut self, of: &live::Block, steps: &mut [Step]) {
+        let range = of.range.clone();
+        self.nodes.clear();
+        self.nodes.resize(range.len(), NODE);
+        let mut block = Block {
+            ops: &self.unit.ops[range.clone()],
+            effects: &self.effects[range.clone()],
+            regions: self.unit.regions.get(range).unwrap_or(&[]),
+            nodes: &mut self.nodes,
+            steps,
+            held: std::array::from_fn(|index| Held {
+                by: NOBODY,
+                whole: index as u32,
+                low: index as u32,
+                narrow: Reg::new(index as u8).is_some_and(|reg| of.narrow_in.contains(reg)),
+                bytes: Bytes::value(index as u32),
+            }),
+            next_value: Reg::COUNT as u32,
+            epochs: Epochs::default(),
+            window: &mut self.window,
+        };
+        block.count(of.live_out);
+        block.join();
+        block.sweep();
+    }
 }
 
 struct Block<'a> {
     ops: &'a [Op],
-    effects: Vec<Effects>,
-    /// Memory that each operation accesses.
-    kinds: Vec<Kinds>,
-    nodes: Vec<Node>,
+    effects: &'a [Effects],
+    /// Memory that each operation accesses; empty if nobody knows.
+    regions: &'a [Region],
+    nodes: &'a mut Vec<Node>,
     steps: &'a mut [Step],
     /// What the registers of the machine hold, with what was joined so far.
     held: [Held; Reg::COUNT],
     next_value: u32,
     epochs: Epochs,
     /// Accesses among which stores may be joined.
-    window: Window,
+    window: &'a mut Window,
 }
 
 impl Block<'_> {
+    /// Memory that the operation accesses.
+    fn kinds(&self, at: usize) -> Kinds {
+        self.regions.get(at).map_or(Kinds::ANY, |region| Kinds::of(*region))
+    }
+
     fn count(&mut self, live_out: RegSet) {
         let mut by = [NOBODY; Reg::COUNT];
-        self.nodes = vec![NODE; self.ops.len()];
         for (at, effects) in self.effects.iter().enumerate() {
             for reg in effects.reads.iter() {
                 if let Some(node) = self.nodes.get_mut(by[reg.index()] as usize) {
                     node.uses += 1;
                 }
             }
-            let [first, second] = reads(self.ops[at]).map(|reg| reg.map_or(NOBODY, |reg| by[reg.index()]));
+            let [first, second] = effects.named.map(|reg| reg.map_or(NOBODY, |reg| by[reg.index()]));
             self.nodes[at].inputs = [first, second, NOBODY];
             for reg in effects.writes.iter() {
                 by[reg.index()] = at as u32;
@@ -119,10 +145,10 @@ impl Block<'_> {
     fn join(&mut self) {
         for at in 0..self.ops.len() {
             let op = self.ops[at];
-            let [first, second] = reads(op).map(|reg| reg.map(|reg| self.held[reg.index()]));
+            let [first, second] = self.effects[at].named.map(|reg| reg.map(|reg| self.held[reg.index()]));
             self.nodes[at].values = [first, second].map(|held| held.map_or(NOBODY, |held| held.whole));
             self.nodes[at].low = first.map_or(NOBODY, |held| held.low);
-            self.nodes[at].epoch = self.epochs.of(self.kinds[at]);
+            self.nodes[at].epoch = self.epochs.of(self.kinds(at));
             if let Op::Load { dst, .. } = op {
                 self.nodes[at].before = Some(self.held[dst.index()]);
             }
@@ -130,7 +156,7 @@ impl Block<'_> {
             self.match_at(at, op, made.map(|(_, held)| held.bytes));
             self.note_access(at, op);
             if self.effects[at].changes_memory {
-                self.epochs.change(self.kinds[at]);
+                self.epochs.change(self.kinds(at));
             }
             let writes = self.effects[at].writes;
             for reg in writes.iter() {
@@ -159,7 +185,7 @@ impl Block<'_> {
             Operand::Imm(_) => self.unknown(NOBODY).bytes,
         });
         let value = self.nodes[at].values[0];
-        self.window.push(Access { at, kinds: self.kinds[at], base, value, off, size, stored });
+        self.window.push(Access { at, kinds: self.kinds(at), base, value, off, size, stored });
         if self.window.is_full() {
             self.join_stores();
         }
@@ -226,7 +252,7 @@ impl Block<'_> {
                 None => fresh,
             },
             Op::Load { size, signed: false, base, off, .. } => {
-                let kinds = self.kinds[at];
+                let kinds = self.kinds(at);
                 let bytes = Bytes::loaded(base, held(base).whole, (kinds, self.epochs.of(kinds)), off, size);
                 Held { bytes, ..fresh }
             }
@@ -463,7 +489,7 @@ impl Block<'_> {
     fn loaded(&self, by: u32) -> Option<(Size, Address)> {
         let node = self.nodes.get(by as usize)?;
         let Op::Load { size, signed: false, base, off, .. } = self.ops[by as usize] else { return None };
-        if node.epoch != self.epochs.of(self.kinds[by as usize]) {
+        if node.epoch != self.epochs.of(self.kinds(by as usize)) {
             return None;
         }
         match self.steps[by as usize] {

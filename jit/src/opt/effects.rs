@@ -6,6 +6,8 @@ use ring3_vm::Op;
 /// What an operation does to registers and memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Effects {
+    /// The registers that it names and reads, none twice.
+    pub(crate) named: [Option<Reg>; 2],
     /// Read.
     pub(crate) reads: RegSet,
     /// Written, or left with nothing that anybody may read.
@@ -19,9 +21,10 @@ pub(crate) struct Effects {
 impl Effects {
     /// `lookup` says that of a call nothing is left but a lookup, which reads the key's address only.
     pub(crate) fn of(op: Op, lookup: bool) -> Effects {
-        let reads = reads(op).into_iter().flatten().fold(RegSet::EMPTY, RegSet::with);
+        let named = reads(op);
+        let reads = named.into_iter().flatten().fold(RegSet::EMPTY, RegSet::with);
         let writes = writes(op).map_or(RegSet::EMPTY, RegSet::one);
-        let named = Effects { reads, writes, pure: false, changes_memory: false };
+        let named = Effects { named, reads, writes, pure: false, changes_memory: false };
         let stores = Effects { changes_memory: true, ..named };
         let call = |reads: RegSet| Effects { reads, writes: RegSet::CALLER_SAVED, ..stores };
         match op {

@@ -57,22 +57,22 @@ pub(super) fn leaders(unit: &Unit<'_>) -> Vec<bool> {
 }
 
 /// The blocks of a function, in order.
-pub(super) fn blocks(unit: &Unit<'_>, function: &Function, leaders: &[bool]) -> Vec<Block> {
+pub(super) fn blocks(unit: &Unit<'_>, effects: &[Effects], function: &Function, leaders: &[bool]) -> Vec<Block> {
     let (first, end) = (function.start as usize, function.end as usize);
     let starts = (first..end).filter(|at| *at == first || leaders[*at]);
     let ends = starts.clone().skip(1).chain([end]);
-    let mut blocks: Vec<Block> = starts.zip(ends).map(|(start, next)| block(unit, start..next, end)).collect();
+    let mut blocks: Vec<Block> = starts.zip(ends).map(|(start, next)| block(unit, effects, start..next, end)).collect();
     let next = links(&blocks);
     solve(&mut blocks, &next);
     narrow(&mut blocks, &next);
     blocks
 }
 
-fn block(unit: &Unit<'_>, range: Range<usize>, end: usize) -> Block {
+fn block(unit: &Unit<'_>, effects: &[Effects], range: Range<usize>, end: usize) -> Block {
     let (mut reads, mut writes) = (RegSet::EMPTY, RegSet::EMPTY);
     let mut transfer = Transfer::start();
     for at in range.clone() {
-        let effects = Effects::of(unit.ops[at], unit.is_lookup(at as u32));
+        let effects = &effects[at];
         reads = reads.union(effects.reads.difference(writes));
         writes = writes.union(effects.writes);
         transfer.step(unit.ops[at], effects.writes, effects.pure);

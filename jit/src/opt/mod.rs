@@ -17,6 +17,7 @@ use ring3_vm::Op;
 
 use crate::compile::{Found, Unit};
 use crate::target::Address;
+use block::Rewriter;
 pub(crate) use effects::{Effects, reads, writes};
 
 /// What is emitted for one operation.
@@ -73,14 +74,15 @@ pub(crate) fn steps(unit: &Unit<'_>, found: &[Found]) -> Vec<Step> {
     }
     let mut steps = vec![Step::Plain; unit.ops.len()];
     let leaders = live::leaders(unit);
+    let mut rewriter = Rewriter::new(unit);
     for function in functions {
-        let blocks = live::blocks(unit, function, &leaders);
+        let blocks = live::blocks(unit, rewriter.effects(), function, &leaders);
         let loops = if long { live::loops(unit, function) } else { Vec::new() };
         for block in blocks {
             if long && !live::is_within(&loops, block.range.start) {
                 continue;
             }
-            block::rewrite(unit, block.range.clone(), block.live_out, block.narrow_in, &mut steps[block.range]);
+            rewriter.rewrite(&block, &mut steps[block.range.clone()]);
         }
     }
     // A choice hides whether an operation was executed that is to be counted.

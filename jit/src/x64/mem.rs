@@ -125,8 +125,8 @@ impl X64 {
         let some = usize::from(rex != 0x40 || (opcode.byte && reg >= 4));
         let word = u64::from(opcode.code) | u64::from(form << 6 | (reg & 7) << 3 | base & 7) << 8;
         let word = word | u64::from(off as u32) << 16;
-        let word = word << (8 * two) | 0x0f * two as u64;
-        self.asm.put(word << (8 * some) | u64::from(rex) * some as u64, 2 + bytes + two + some);
+        let word = (word << (8 * two)) | (0x0f * two as u64);
+        self.asm.put((word << (8 * some)) | (u64::from(rex) * some as u64), 2 + bytes + two + some);
     }
 
     /// The immediate of an instruction for operands of this size: the low bytes, of 64 bits those that are sign-extended.
