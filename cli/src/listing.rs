@@ -190,6 +190,7 @@ fn op_text(program: &Program, linked: &Linked, at: usize, op: &Op) -> String {
             Ok(off) => plain(Insn::StoreRelease { size, base, off, src }),
             Err(_) => format!("{op:?}"),
         },
+        Op::Guarded { .. } => format!("{op:?}"),
         Op::Jump { target } => format!("goto pc{:+}", jump(target)),
         Op::Branch { width, op: how, lhs, rhs, target } => match near(target) {
             Ok(off) => plain(Insn::Branch { width, op: how, lhs, rhs, off }),

@@ -1,8 +1,8 @@
 //! The one walk over the operations of a program.
 
-use ring3_isa::{Reg, RegSet, Size, Width};
+use ring3_isa::{Operand, Reg, RegSet, Size, Width};
 use ring3_verifier::Region;
-use ring3_vm::Op;
+use ring3_vm::{Guarded, Op};
 
 use crate::JitError;
 use crate::code::Label;
@@ -44,6 +44,7 @@ pub(crate) struct Runtime<'a> {
     pub(crate) helpers: &'a [Callee],
     pub(crate) tail_call: Callee,
     pub(crate) legacy_packet: Callee,
+    pub(crate) guarded: Callee,
     /// How often `Op::MayGoto` goes on in one frame.
     pub(crate) may_goto_budget: u32,
     pub(crate) guards: Guards,
@@ -191,6 +192,7 @@ impl Survey {
                     *entry = (*entry).max(if *target <= at { Entry::Below } else { Entry::Above });
                 }
             }
+            Op::Guarded { .. } => found.calls = true,
             Op::CallHelper { .. } | Op::CallLocal { .. } | Op::TailCall | Op::LegacyPacket { .. } => {
                 found.calls |= !matches!(unit.lookup(at), Some(Shortcut::Array(_)));
             }
@@ -387,7 +389,8 @@ impl<T: Target> Walk<'_, T> {
             | Op::Store { .. }
             | Op::Atomic { .. }
             | Op::LoadAcquire { .. }
-            | Op::StoreRelease { .. } => {
+            | Op::StoreRelease { .. }
+            | Op::Guarded { .. } => {
                 if counted.pending < MOST_AT_ONCE {
                     return Ok(());
                 }
@@ -486,6 +489,7 @@ impl<T: Target> Walk<'_, T> {
                 self.target.load_acquire(size, dst, base, off);
             }
             Op::StoreRelease { size, base, off, src } => self.target.store_release(size, base, off, src),
+            Op::Guarded { access, base, off, value } => self.may_fault(access, (base, off), value),
             Op::Jump { target } => {
                 let label = label(self, target)?;
                 self.target.jump(label);
@@ -522,6 +526,36 @@ impl<T: Target> Walk<'_, T> {
             }
         }
         Ok(())
+    }
+
+    /// An access by a function: all registers but the one that is loaded into stay as they are.
+    fn may_fault(&mut self, access: Guarded, (base, off): (Reg, i32), value: Operand) {
+        let loaded = access.writes(value);
+        self.written = loaded.map_or(self.written, |reg| self.written.with(reg));
+        // R0 stands at the bottom, where the slot of a register that is not to come back can be taken into it.
+        let first = if loaded == Some(Reg::R0) { Reg::R1 } else { Reg::R0 };
+        let kept = [first, Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
+        let target = &mut self.target;
+        kept.iter().for_each(|reg| target.push(*reg));
+        target.push(base);
+        target.push(access.reads(value).unwrap_or(base));
+        target.mov(Width::W64, Reg::R4, Operand::Reg(Reg::R0));
+        target.pop(Reg::R3);
+        target.pop(Reg::R1);
+        match (value, &mut self.blinder) {
+            (Operand::Imm(imm), Some(blinder)) => blinder.load(target, Reg::R3, i64::from(imm) as u64),
+            (Operand::Imm(imm), None) => target.mov(Width::W64, Reg::R3, Operand::Imm(imm)),
+            (Operand::Reg(_), _) => {}
+        }
+        target.load_imm(Reg::R2, access.bits().into());
+        target.load_imm(Reg::R5, i64::from(off) as u64);
+        target.call_helper(self.unit.runtime.guarded);
+        if let Some(loaded) = loaded.filter(|reg| *reg != Reg::R0) {
+            target.mov(Width::W64, loaded, Operand::Reg(Reg::R0));
+        }
+        for reg in kept.into_iter().rev() {
+            target.pop(if Some(reg) == loaded { Reg::R0 } else { reg });
+        }
     }
 
     #[inline(always)]

@@ -97,6 +97,7 @@ fn emit(linked: &Linked, arch: Arch, options: Options) -> Result<Assembled, JitE
         helpers: &helpers,
         tail_call: Callee(ring3_vm::tail_call as *const () as usize),
         legacy_packet: Callee(ring3_vm::legacy_packet as *const () as usize),
+        guarded: Callee(ring3_vm::guarded as *const () as usize),
         may_goto_budget: MAY_GOTO_BUDGET,
         guards: Guards::new(options),
     };

@@ -270,6 +270,26 @@ const CASES: &[Case] = &[
         Returns(2),
     ),
     (
+        "a throw in a function leaves the program",
+        ProgType::Xdp,
+        "r6 = 5\ncall f\nr0 = 1\nexit\nf:\nr1 = 33\ncall bpf_throw\nr0 = 0\nexit",
+        Returns(33),
+    ),
+    (
+        "a throw two functions deep, behind one that returns",
+        ProgType::Xdp,
+        "call f\nr1 = r0\ncall g\nr0 = 1\nexit\nf:\nr0 = 40\nexit\ng:\nr1 += 2\ncall h\nr0 = 0\nexit\nh:\ncall bpf_throw\n\
+         r0 = 0\nexit",
+        Returns(42),
+    ),
+    (
+        "results of functions that might have thrown",
+        ProgType::Xdp,
+        "r6 = r1\nr1 = *(u32 *)(r6 +16)\ncall f\nr7 = r0\nr1 = 0\ncall f\nr0 += r7\nexit\nf:\nif r1 != 0 goto on\nr0 = 7\nexit\non:\n\
+         call g\nr0 += 1\nexit\ng:\nr0 = 100\nif r1 == 0 goto out\nr1 = 9\ncall bpf_throw\nout:\nexit",
+        Returns(14),
+    ),
+    (
         "a throw of what must not be returned",
         ProgType::CgroupSkb,
         "r1 = 7\ncall bpf_throw\nr0 = 0\nexit",

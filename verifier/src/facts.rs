@@ -20,6 +20,8 @@ pub enum Region {
     Mem,
     /// Structures and other memory of the kernel: a load that faults gives 0 there.
     Kernel,
+    /// Pages of an arena: a load of one that is not there gives 0, a store is dropped.
+    Arena,
     /// Several of the above but never the context.
     Mixed,
 }

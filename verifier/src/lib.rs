@@ -52,6 +52,11 @@ pub struct Stats {
     pub duration_us: u64,
 }
 
+/// Slot of the function that runs when a program throws, if it has one. A verified program's tag is a sound one.
+pub fn exception_callback(program: &Program) -> Option<usize> {
+    cfg::exception::callback(program).ok().flatten()
+}
+
 /// Proof that a program is safe to run under a target: only `verify` makes one.
 #[derive(Clone, Debug)]
 pub struct VerifiedProgram {

@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use ring3_platform::Errno;
 
+use crate::guarded::Arena;
 use crate::ctx::Context;
 use crate::host::Host;
 use crate::interp;
 use crate::link::{Linked, MapHandle};
+use crate::objects::Objects;
 use crate::regions::{RegionKind, Regions};
 
 /// How deep tail calls may go (`MAX_TAIL_CALL_CNT`).
@@ -143,6 +145,7 @@ pub struct Entered {
     hook: Option<CallHook>,
     /// Live memory of an unverified program that called a verified one, which is not checked.
     regions: Option<Regions>,
+    wary: bool,
 }
 
 /// A callback as the program holds it in a register: what `Op::LoadImm` yields for a function (`Wide::Func`).
@@ -207,6 +210,21 @@ pub struct Env<'h> {
     bits: Vec<Option<Box<[u64]>>>,
     /// Whether random numbers come from `rng` alone in this run.
     own_random: bool,
+    /// What programs made, and what stands for structures of the kernel.
+    objects: Arc<Objects>,
+    /// The running program may hold addresses of the kernel, of which a proof says nothing here: what helpers are given is looked up.
+    wary: bool,
+    /// Of a program whose functions throw.
+    pub(crate) unwinding: Unwinding,
+}
+
+/// What is kept while the frames of a program are left that throws.
+#[derive(Debug, Default)]
+pub(crate) struct Unwinding {
+    /// What it threw, until somebody caught it.
+    pub(crate) thrown: Option<u64>,
+    /// The result of the function that was called last.
+    pub(crate) result: u64,
 }
 
 impl fmt::Debug for Env<'_> {
@@ -243,7 +261,20 @@ impl<'h> Env<'h> {
             rng: DEFAULT_SEED,
             bits: Vec::new(),
             own_random: false,
+            objects: Arc::default(),
+            wary: false,
+            unwinding: Unwinding::default(),
         }
+    }
+
+    /// The objects of the runs: those that programs made, and those that the embedder added for programs to find.
+    pub fn objects(&self) -> &Arc<Objects> {
+        &self.objects
+    }
+
+    /// Takes these in their place, which other environments may have too.
+    pub fn set_objects(&mut self, objects: Arc<Objects>) {
+        self.objects = objects;
     }
 
     /// Sets the seed of `bpf_get_prandom_u32`.
@@ -317,6 +348,7 @@ impl<'h> Env<'h> {
         self.left = interp::steps(self.budget_of_run());
         self.regions = None;
         self.bits.clear();
+        self.unwinding = Unwinding::default();
         self.ctx.refresh();
     }
 
@@ -392,9 +424,10 @@ impl<'h> Env<'h> {
             None
         };
         // Most runs are of the program that ran before: counting its references would be most of the cost of a short run.
+        let wary = std::mem::replace(&mut self.wary, linked.is_wary());
         let same = self.linked.as_ref().is_some_and(|now| Arc::ptr_eq(now, linked));
         let linked = if same { None } else { self.linked.replace(Arc::clone(linked)) };
-        Entered { linked, hook: self.hook.replace(hook), regions }
+        Entered { linked, hook: self.hook.replace(hook), regions, wary }
     }
 
     /// What an unverified program may access from its start on.
@@ -432,7 +465,7 @@ impl<'h> Env<'h> {
         if let Some(linked) = entered.linked {
             self.linked = Some(linked);
         }
-        self.hook = entered.hook;
+        (self.hook, self.wary) = (entered.hook, entered.wary);
         if entered.regions.is_some() {
             self.regions = entered.regions;
             self.publish_packet();
@@ -514,13 +547,43 @@ impl<'h> Env<'h> {
     }
 
     fn may(&mut self, addr: u64, len: u64, write: bool) -> bool {
-        let Some(regions) = &self.regions else { return true };
+        let Some(regions) = &self.regions else { return !self.wary || self.may_wary(addr, len, write) };
         // The context is no plain memory: its slots hold addresses.
         if len == 0 || regions.find(addr, len, write).is_some_and(|region| region.kind != RegionKind::Ctx) {
             return true;
         }
         self.set_trap(TrapKind::BadHelperMemory { helper: self.helper, addr, len });
         false
+    }
+
+    /// The same for a proof that speaks of the kernel's memory.
+    #[cold]
+    fn may_wary(&mut self, addr: u64, len: u64, write: bool) -> bool {
+        if len == 0 || self.kernel_place(addr, len, write).is_some() {
+            return true;
+        }
+        self.set_trap(TrapKind::BadHelperMemory { helper: self.helper, addr, len });
+        false
+    }
+
+    /// The address, if there is memory of the run that may be read or written so.
+    pub(crate) fn kernel_place(&self, addr: u64, len: u64, write: bool) -> Option<u64> {
+        let fixed = |linked: &Arc<Linked>| {
+            linked.maps().iter().any(|h| h.map.def().is_read_only_to_programs() && h.map.holds(addr, len))
+        };
+        let live = match &self.regions {
+            Some(regions) => {
+                let known = regions.find(addr, len, write).is_some_and(|region| region.kind != RegionKind::Ctx);
+                known || self.objects.holds(addr, len)
+            }
+            None => self.is_live(addr, len) && !(write && self.linked.as_ref().is_some_and(fixed)),
+        };
+        live.then_some(addr)
+    }
+
+    /// The arena of the running program.
+    pub(crate) fn arena(&self) -> Option<Arena> {
+        self.linked.as_ref()?.arena()
     }
 
     /// True if the bytes can be read without a fault and belong to the run: for helpers that take any address
@@ -535,7 +598,8 @@ impl<'h> Env<'h> {
         let packet = self.ctx.packet().is_some_and(|packet| within(packet.meta_addr(), packet.end_addr()));
         let context = matches!(&self.ctx, Context::Raw(raw) if within(raw.start(), raw.start() + raw.len() as u64));
         let maps = self.linked.as_ref().is_some_and(|linked| linked.maps().iter().any(|h| h.map.holds(addr, len)));
-        packet || context || maps || within(&raw const here as u64, self.stack_start)
+        let stack = within(&raw const here as u64, self.stack_start);
+        packet || context || maps || stack || self.objects.holds(addr, len)
     }
 
     /// Reads memory at any address, as far as it is live; else zeroes and false.

@@ -27,12 +27,14 @@ pub mod ctx;
 mod env;
 mod error;
 mod exec;
+mod guarded;
 pub mod helpers;
 mod host;
 pub mod interp;
 mod link;
 pub mod lower;
 pub mod maps;
+mod objects;
 mod packet;
 mod regions;
 
@@ -44,6 +46,7 @@ pub use env::{
 };
 pub use error::{LinkError, LowerError, RunError};
 pub use exec::{Execute, MAY_GOTO_BUDGET, PacketLoad, TailCall, budget_used_up, legacy_packet, run, tail_call};
+pub use guarded::{Action, Guarded, Space, guarded};
 pub use host::{DefaultHost, Host, Task, TestHost};
 pub use interp::{Interp, StateReport, WatchError, Watched};
 pub use link::{
@@ -51,5 +54,6 @@ pub use link::{
     link_checked, link_unverified,
 };
 pub use lower::{Lowered, Op, lower, lower_unverified};
+pub use objects::{MAX_OBJECT_BYTES, MAX_OBJECTS, Objects};
 pub use packet::{HEADROOM, LINEAR, MAX_PACKET, Packet};
 pub use regions::{Region, RegionKind, Regions};

@@ -12,6 +12,7 @@ use ring3_platform::helpers::{Lookup, id};
 use ring3_platform::{HelperId, MapDef, MapFlags, MapType, ProgType, RetKind, helper_name};
 use ring3_verifier::{Region, VerifiedProgram};
 
+use crate::guarded::Arena;
 use crate::call::Call;
 use crate::env::Env;
 use crate::error::LinkError;
@@ -138,6 +139,9 @@ pub struct Linked {
     maps: Box<[MapHandle]>,
     /// Calls of `bpf_map_lookup_elem` that always use the same map.
     lookups: Vec<(Target, u32)>,
+    /// See [`Linked::is_wary`].
+    wary: bool,
+    arena: Option<Arena>,
 }
 
 impl fmt::Debug for Linked {
@@ -224,6 +228,16 @@ impl Linked {
         if !at.is_multiple_of(size) { None } else { self.maps.get((at / size) as usize) }
     }
 
+    /// Whether the proof speaks of memory of the kernel: what helpers are given is then looked up, as it need not be there.
+    pub(crate) fn is_wary(&self) -> bool {
+        self.wary
+    }
+
+    /// The arena that the program has.
+    pub(crate) fn arena(&self) -> Option<Arena> {
+        self.arena
+    }
+
     /// True if this is the handle of a map of the program, or of one in its maps of maps.
     pub(crate) fn knows_handle(&self, handle: u64) -> bool {
         self.map_of_handle(handle).is_some() || self.maps.iter().any(|outer| outer.map.gives_handle(handle))
@@ -248,7 +262,8 @@ pub fn link(program: &VerifiedProgram, maps: &[Arc<dyn Map>], helpers: &Helpers)
     let source = program.program();
     let cpus = program.target().cpus;
     check_maps(&source.maps, maps, cpus)?;
-    let lowered = lower(program)?;
+    let mut lowered = lower(program)?;
+    lowered.wary |= is_wary(program, &lowered.helpers);
     for id in &lowered.helpers {
         check_custom(program, helpers, *id)?;
     }
@@ -272,7 +287,7 @@ pub fn link_unverified(
 pub fn link_checked(program: &VerifiedProgram, maps: &[Arc<dyn Map>], helpers: &Helpers) -> Result<Linked, LinkError> {
     let source = program.program();
     check_maps(&source.maps, maps, program.target().cpus)?;
-    let lowered = lower_checked(source)?;
+    let lowered = lower_checked(program)?;
     for id in &lowered.helpers {
         check_custom(program, helpers, *id)?;
     }
@@ -289,7 +304,20 @@ pub(crate) fn link_loosely(
 ) -> Result<Linked, LinkError> {
     let source = program.program();
     let rules = CtxRules::of(source.kind, source.attach);
-    finish(lower_checked(source)?, (source.name.clone(), source.kind, rules), maps, helpers, None)
+    finish(lower_checked(program)?, (source.name.clone(), source.kind, rules), maps, helpers, None)
+}
+
+/// Whether a program may have addresses of the kernel in registers without an access that says so.
+fn is_wary(program: &VerifiedProgram, helpers: &[HelperId]) -> bool {
+    let kind = program.program().kind;
+    let of_kernel = |id: &HelperId| match program.target().helper(program.program(), id.0) {
+        Lookup::Found(proto) => {
+            matches!(proto.ret.kind, RetKind::MemOrBtfId | RetKind::BtfId(_) | RetKind::BtfIdTrusted(_))
+        }
+        Lookup::Invalid | Lookup::NotForProgram | Lookup::Unmodelled(_) => false,
+    };
+    let objects = matches!(kind, ProgType::Tracing | ProgType::Lsm | ProgType::StructOps | ProgType::Ext);
+    objects || helpers.iter().any(of_kernel)
 }
 
 fn finish(
@@ -300,7 +328,7 @@ fn finish(
     proved_for: Option<u32>,
 ) -> Result<Linked, LinkError> {
     let (verified, cpus) = (proved_for.is_some(), proved_for.unwrap_or(u32::MAX));
-    let Lowered { mut ops, slots, subprogs, helpers: ids, regions, fixups, lookups } = lowered;
+    let Lowered { mut ops, slots, subprogs, helpers: ids, regions, fixups, lookups, wary } = lowered;
     let maps: Box<[MapHandle]> =
         maps.iter().zip(0..).map(|(map, index)| MapHandle::new(Arc::clone(map), index)).collect();
     for fixup in fixups {
@@ -314,7 +342,7 @@ fn finish(
     }
     // The embedder may have put a helper in the place of the lookup.
     let own = helpers.custom.contains_key(&id::MAP_LOOKUP_ELEM);
-    let lookups = if own { Vec::new() } else { lookups };
+    let lookups = if own || wary { Vec::new() } else { lookups };
     let mut custom = Vec::new();
     let table = ids.iter().map(|id| helper_ref(*id, helpers, &mut custom)).collect::<Result<_, _>>()?;
     Ok(Linked {
@@ -331,6 +359,8 @@ fn finish(
         custom,
         maps,
         lookups,
+        wary,
+        arena: None,
     })
 }
 

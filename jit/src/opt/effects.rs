@@ -37,7 +37,12 @@ impl Effects {
             | Op::LoadImm { .. }
             | Op::Load { .. } => Effects { pure: true, ..named },
             Op::Atomic { op: AtomicOp::Cmpxchg, .. } => Effects { reads: reads.with(Reg::R0), ..stores },
-            Op::Store { .. } | Op::Atomic { .. } | Op::LoadAcquire { .. } | Op::StoreRelease { .. } => stores,
+            Op::Guarded { access, .. } if access.reads_r0() => Effects { reads: reads.with(Reg::R0), ..stores },
+            Op::Store { .. }
+            | Op::Atomic { .. }
+            | Op::LoadAcquire { .. }
+            | Op::StoreRelease { .. }
+            | Op::Guarded { .. } => stores,
             Op::Jump { .. } | Op::MayGoto { .. } | Op::Branch { .. } => named,
             Op::CallHelper { .. } if lookup => {
                 Effects { reads: RegSet::one(Reg::R2), writes: RegSet::CALLER_SAVED, ..named }
@@ -62,6 +67,7 @@ pub(crate) fn writes(op: Op) -> Option<Reg> {
         | Op::Load { dst, .. }
         | Op::LoadAcquire { dst, .. } => Some(dst),
         Op::Atomic { op, src, .. } => op.fetches_into(src),
+        Op::Guarded { access, value, .. } => access.writes(value),
         Op::Store { .. }
         | Op::StoreRelease { .. }
         | Op::Jump { .. }
@@ -87,6 +93,7 @@ pub(crate) fn reads(op: Op) -> [Option<Reg>; 2] {
         Op::Store { base, src, .. } => [Some(base), operand(src)],
         Op::Atomic { base, src, .. } | Op::StoreRelease { base, src, .. } => [Some(base), Some(src)],
         Op::Branch { lhs, rhs, .. } => [Some(lhs), operand(rhs)],
+        Op::Guarded { access, base, value, .. } => [Some(base), access.reads(value)],
         Op::LegacyPacket { index, .. } => [Some(Reg::R6), index],
         Op::LoadImm { .. }
         | Op::Jump { .. }

@@ -39,6 +39,7 @@ fn no_runtime(helpers: &[Callee]) -> Runtime<'_> {
         helpers,
         tail_call: Callee(0x1111),
         legacy_packet: Callee(0x2222_3333_4444),
+        guarded: Callee(0x3333_4444_5555),
         may_goto_budget: 100,
         guards: Guards::default(),
     }

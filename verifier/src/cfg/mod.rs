@@ -2,7 +2,7 @@
 
 mod attach;
 pub mod back;
-mod exception;
+pub mod exception;
 pub mod graph;
 pub mod kfuncs;
 mod live;

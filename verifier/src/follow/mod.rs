@@ -337,8 +337,8 @@ fn covers(all: &InsnFacts, some: &InsnFacts) -> bool {
         Region::None => true,
         // Lowering converts accesses of the context by this alone.
         Region::Ctx => all.region == Region::Ctx,
-        // It is refused there.
-        Region::Kernel => all.region == Region::Kernel,
+        // And whether it may fault.
+        Region::Kernel | Region::Arena => all.region == region,
         Region::Stack | Region::MapValue | Region::MapKey | Region::Packet | Region::Mem | Region::Mixed => {
             all.region == region || matches!(all.region, Region::Mixed | Region::Kernel)
         }

@@ -323,7 +323,7 @@ impl Walk<'_> {
             PtrKind::XdpSock => (Region::Mem, Deref::XdpSock),
             PtrKind::Mem { .. } => (Region::Mem, Deref::Mem),
             PtrKind::AnyMem => (Region::Kernel, Deref::Mem),
-            PtrKind::Arena => (Region::Kernel, Deref::Arena),
+            PtrKind::Arena => (Region::Arena, Deref::Arena),
             PtrKind::Btf(to) => (Region::Kernel, Deref::Struct(to.trust.flags())),
             PtrKind::Buf { .. } | PtrKind::ConstMap(_) => (Region::Kernel, Deref::Plain),
             PtrKind::FlowKeys | PtrKind::TpBuffer | PtrKind::PacketEnd | PtrKind::Func(_) | PtrKind::Dynptr(_) => {

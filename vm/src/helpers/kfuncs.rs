@@ -28,7 +28,22 @@ const KFUNCS: &[(&str, HelperFn)] = &[
     ("bpf_preempt_enable", nothing),
     ("bpf_local_irq_save", nothing),
     ("bpf_local_irq_restore", nothing),
+    ("bpf_rdonly_cast", same),
+    ("bpf_cast_to_kern_ctx", same),
+    (NOTE_THROW, note_throw),
+    (THREW, threw),
+    (TAKE_THROWN, take_thrown),
+    (KEPT_RESULT, kept_result),
 ];
+
+/// Notes that the program throws R1.
+pub const NOTE_THROW: &str = "(throw)";
+/// Whether it does; keeps R1 meanwhile.
+pub const THREW: &str = "(threw?)";
+/// What it threw, which is caught now.
+pub const TAKE_THROWN: &str = "(thrown)";
+/// What `THREW` kept.
+pub const KEPT_RESULT: &str = "(result)";
 
 /// The number of the function with this name, if it is here.
 pub fn number(name: &str) -> Option<HelperId> {
@@ -223,5 +238,38 @@ helper! {
     /// Nothing runs beside a program that it could disturb.
     nothing(_env) {
         Some(0)
+    }
+}
+
+helper! {
+    /// What is only known by another type.
+    same(_env, value) {
+        Some(value)
+    }
+}
+
+helper! {
+    note_throw(env, cookie) {
+        env.unwinding.thrown = Some(cookie);
+        Some(0)
+    }
+}
+
+helper! {
+    threw(env, result) {
+        env.unwinding.result = result;
+        Some(u64::from(env.unwinding.thrown.is_some()))
+    }
+}
+
+helper! {
+    take_thrown(env) {
+        env.unwinding.thrown.take()
+    }
+}
+
+helper! {
+    kept_result(env) {
+        Some(env.unwinding.result)
     }
 }

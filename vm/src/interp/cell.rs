@@ -72,6 +72,9 @@ pub(super) const SWAP_SIZES: [Size; 3] = [Size::H, Size::W, Size::Dw];
 /// Mark in the immediate of a legacy packet load: the offset has an index register.
 pub(super) const PACKET_INDEXED: u64 = 1 << 8;
 
+/// Mark in the immediate of a guarded access: the value is in its upper half.
+pub(super) const GUARDED_IMM: u64 = 1 << 16;
+
 /// The index of a value in its list, which has it.
 pub(super) fn number<T: PartialEq>(list: &[T], value: T) -> usize {
     list.iter().position(|known| *known == value).unwrap_or(0)
@@ -322,6 +325,15 @@ fn cell<M: Memory>(op: Op, at: usize, ops: usize, places: &Places) -> Cell {
         Op::StoreRelease { size, base, off, src } => {
             let run = Of::<M>::RELEASE[number(&SIZES, size)];
             Cell { run, imm: 0, off, dst: base.number(), src: src.number() }
+        }
+        Op::Guarded { access, base, off, value } => {
+            // The immediate: which access, whether the value is in it, and the value.
+            let (src, value) = match value {
+                Operand::Reg(reg) => (reg.number(), 0),
+                Operand::Imm(imm) => (0, GUARDED_IMM | u64::from(imm as u32) << 32),
+            };
+            let imm = u64::from(access.bits()) | value;
+            Cell { run: access::guarded::<M>, imm, off, dst: base.number(), src }
         }
         Op::Jump { target } => Cell { off: distance(at, target, ops), ..plain(control::jump::<M>) },
         Op::Branch { width, op, lhs, rhs, target } => {

@@ -27,7 +27,7 @@ pub(super) trait Memory {
 ///
 /// Two numbers, which come back in registers: what came through memory of the caller would keep a handler from ending in a jump.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(crate) struct Place {
     pub(super) addr: u64,
     pub(super) bytes: u64,
 }
@@ -36,7 +36,7 @@ impl Place {
     const NOWHERE: Place = Place { addr: 0, bytes: 0 };
 
     #[inline(always)]
-    pub(super) fn new(addr: u64, size: Size) -> Place {
+    pub(crate) fn new(addr: u64, size: Size) -> Place {
         Place { addr, bytes: size.bytes().into() }
     }
 }
@@ -103,7 +103,7 @@ fn in_context(env: &mut Env<'_>, linked: &Linked, off: u64, size: Size, write: b
 ///
 /// The bytes are live.
 #[inline(always)]
-pub(super) unsafe fn load(Place { addr, bytes }: Place) -> u64 {
+pub(crate) unsafe fn load(Place { addr, bytes }: Place) -> u64 {
     // SAFETY: live by the caller; no alignment is asked for.
     unsafe {
         match bytes {
@@ -121,7 +121,7 @@ pub(super) unsafe fn load(Place { addr, bytes }: Place) -> u64 {
 ///
 /// The bytes are live and may be written.
 #[inline(always)]
-pub(super) unsafe fn store(Place { addr, bytes }: Place, value: u64) {
+pub(crate) unsafe fn store(Place { addr, bytes }: Place, value: u64) {
     // SAFETY: live by the caller; no alignment is asked for.
     unsafe {
         match bytes {
@@ -140,7 +140,7 @@ pub(super) unsafe fn store(Place { addr, bytes }: Place, value: u64) {
 ///
 /// The bytes are live and may be written.
 #[inline(always)]
-pub(super) unsafe fn atomic(addr: u64, op: AtomicOp, size: Size, src: u64, r0: u64) -> u64 {
+pub(crate) unsafe fn atomic(addr: u64, op: AtomicOp, size: Size, src: u64, r0: u64) -> u64 {
     let bytes = u64::from(size.bytes());
     if !addr.is_multiple_of(bytes) {
         // SAFETY: live by the caller.

@@ -14,7 +14,7 @@ mod differential;
 mod dispatch;
 mod fuse;
 mod machine;
-mod memory;
+pub(crate) mod memory;
 mod place;
 #[cfg(test)]
 mod tests;

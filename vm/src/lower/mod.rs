@@ -8,15 +8,18 @@
 pub mod op;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ring3_isa::{Callee, CmpOp, Code, Insn, Operand, Reg, Size, Wide, Width};
 use ring3_platform::helpers::id;
 use ring3_platform::kfuncs::base_name;
+use ring3_platform::{MapDef, MapFlags, MapType};
 use ring3_platform::{AttachType, CtxField, CtxLayout, HelperId, ProgType, Program, Yields, ctx};
-use ring3_verifier::{Direction, Facts, MapUse, Region, VerifiedProgram};
+use ring3_verifier::{Direction, Facts, MapUse, Region, VerifiedProgram, exception_callback};
 
 use crate::env::Callback;
 use crate::error::LowerError;
+use crate::guarded::{Action, Guarded, Space};
 use crate::helpers::kfuncs;
 
 pub use op::{Op, Target};
@@ -25,6 +28,8 @@ pub use op::{Op, Target};
 pub(crate) const TAIL_CALL: i32 = 12;
 /// The function of the kernel that ends a program from anywhere in it.
 const THROW: &str = "bpf_throw";
+/// In a cast of address spaces: what becomes an address that the program goes to.
+const TO_KERNEL: i32 = 1;
 /// Operations of a program, at most: the verifier's limit on instructions.
 pub const MAX_OPS: usize = 1_000_000;
 
@@ -74,6 +79,8 @@ pub struct Lowered {
     pub fixups: Vec<Fixup>,
     /// Calls of `bpf_map_lookup_elem` that always use the same map: operation and map, in the order of operations.
     pub lookups: Vec<(Target, u32)>,
+    /// Accesses may be of memory of the kernel.
+    pub wary: bool,
 }
 
 /// Lowers a program that was proved safe.
@@ -85,7 +92,7 @@ pub fn lower(program: &VerifiedProgram) -> Result<Lowered, LowerError> {
     let subprogs = facts.subprogs.iter().map(|s| (s.start, s.stack_depth)).collect();
     let context = CtxRules::of(source.kind, source.attach);
     let mut lowering = Lowering::new(&source.code, Some((facts, context)), source.maps.len(), subprogs);
-    lowering.program = Some(source);
+    lowering.set_program(source);
     lowering.run()
 }
 
@@ -95,10 +102,19 @@ pub fn lower_unverified(code: &Code, maps: usize) -> Result<Lowered, LowerError>
     Lowering::new(code, None, maps, whole_frames(code)?).run()
 }
 
-/// Lowers a program that was proved safe as if it had not been.
-pub(crate) fn lower_checked(program: &Program) -> Result<Lowered, LowerError> {
-    let mut lowering = Lowering::new(&program.code, None, program.maps.len(), whole_frames(&program.code)?);
-    lowering.program = Some(program);
+/// Lowers a program that was proved safe as if it had not been, but for accesses of memory that may not be there.
+pub(crate) fn lower_checked(program: &VerifiedProgram) -> Result<Lowered, LowerError> {
+    let (source, facts) = (program.program(), program.facts());
+    let mut starts = whole_frames(&source.code)?;
+    // No instruction refers to it.
+    if let Some(catcher) = exception_callback(source)
+        && let Err(at) = starts.binary_search_by_key(&catcher, |(start, _)| *start)
+    {
+        starts.insert(at, (catcher, crate::interp::FRAME_BYTES));
+    }
+    let mut lowering = Lowering::new(&source.code, None, source.maps.len(), starts);
+    lowering.guarded = Some(facts);
+    lowering.set_program(source);
     lowering.run()
 }
 
@@ -199,6 +215,12 @@ struct Lowering<'a> {
     jumps: Vec<(usize, usize)>,
     /// Has the names of functions of the kernel.
     program: Option<&'a Program>,
+    /// Tells which accesses may be of memory that is not there.
+    guarded: Option<&'a Facts>,
+    /// Where the function begins that runs when the program throws.
+    catcher: Option<usize>,
+    /// Some function other than the main one throws.
+    throws_below: bool,
 }
 
 impl<'a> Lowering<'a> {
@@ -212,6 +234,7 @@ impl<'a> Lowering<'a> {
             regions: Vec::new(),
             fixups: Vec::new(),
             lookups: Vec::new(),
+            wary: false,
         };
         Lowering {
             code,
@@ -222,7 +245,23 @@ impl<'a> Lowering<'a> {
             out,
             jumps: Vec::new(),
             program: None,
+            guarded: proof.map(|(facts, _)| facts),
+            catcher: None,
+            throws_below: false,
         }
+    }
+
+    fn set_program(&mut self, program: &'a Program) {
+        self.program = Some(program);
+        self.catcher = exception_callback(program);
+        let first_below = self.starts.get(1).map_or(self.code.len(), |(start, _)| *start);
+        self.throws_below = (first_below..self.code.len()).any(|slot| {
+            let called = match self.code.get(slot) {
+                Some(Ok(Insn::Call(Callee::Kfunc { id, off }))) => program.kfunc(id, off),
+                _ => None,
+            };
+            called.is_some_and(|kfunc| base_name(&kfunc.name) == THROW)
+        });
     }
 
     fn run(mut self) -> Result<Lowered, LowerError> {
@@ -267,8 +306,12 @@ impl<'a> Lowering<'a> {
             Insn::Alu { width, op, dst, src } => Op::Alu { width, op, dst, src },
             Insn::Mov { width, dst, src } => Op::Mov { width, dst, src },
             Insn::MovSx { width, from, dst, src } => Op::MovSx { width, from, dst, src },
-            Insn::AddrSpaceCast { .. } => {
-                return Err(LowerError::Unsupported { slot, what: "a cast of address spaces" });
+            Insn::AddrSpaceCast { dst, src, imm } if imm == TO_KERNEL || self.has_plain_arena() => {
+                Op::Mov { width: Width::W32, dst, src: Operand::Reg(src) }
+            }
+            Insn::AddrSpaceCast { dst, src, .. } => {
+                let access = Guarded::new(Action::ToUser, Size::Dw, Space::Arena);
+                Op::Guarded { access, base: src, off: 0, value: Operand::Reg(dst) }
             }
             Insn::Neg { width, dst } => Op::Neg { width, dst },
             Insn::Endian { op, size, dst } => Op::Endian { op, size, dst },
@@ -279,9 +322,11 @@ impl<'a> Lowering<'a> {
             | Insn::Atomic { .. }
             | Insn::LoadAcquire { .. }
             | Insn::StoreRelease { .. }
-                if self.reaches_kernel(slot) =>
+                if self.may_fault(slot).is_some() =>
             {
-                return Err(LowerError::Unsupported { slot, what: "an access to memory of the kernel" });
+                let space = self.may_fault(slot).unwrap_or(Space::Kernel);
+                self.out.wary |= space == Space::Kernel;
+                return Ok(guarded(insn, space));
             }
             Insn::Load { size, signed, dst, base, off } => {
                 let (off, size) = self.access(slot, off, size, false)?;
@@ -321,9 +366,26 @@ impl<'a> Lowering<'a> {
         self.proof.map_or(Direction::Both, |(facts, _)| facts.insns[slot].direction)
     }
 
-    /// The proof relies on the kernel's own structures there.
-    fn reaches_kernel(&self, slot: usize) -> bool {
-        self.proof.is_some_and(|(facts, _)| facts.insns[slot].region == Region::Kernel)
+    /// Whose memory it is that may not be there.
+    fn may_fault(&self, slot: usize) -> Option<Space> {
+        match self.guarded?.insns.get(slot)?.region {
+            Region::Kernel => Some(Space::Kernel),
+            Region::Arena => Some(Space::Arena),
+            Region::None
+            | Region::Ctx
+            | Region::Stack
+            | Region::MapValue
+            | Region::MapKey
+            | Region::Packet
+            | Region::Mem
+            | Region::Mixed => None,
+        }
+    }
+
+    /// Whether addresses of the arena are not those of user space.
+    fn has_plain_arena(&self) -> bool {
+        let plain = |map: &Arc<MapDef>| map.kind == MapType::Arena && map.flags.has(MapFlags::NO_USER_CONV);
+        self.program.is_some_and(|program| program.maps.iter().any(plain))
     }
 
     fn map_use(&self, slot: usize) -> MapUse {
@@ -360,6 +422,7 @@ impl<'a> Lowering<'a> {
                 | Op::Atomic { .. }
                 | Op::LoadAcquire { .. }
                 | Op::StoreRelease { .. }
+                | Op::Guarded { .. }
                 | Op::CallHelper { .. }
                 | Op::TailCall
                 | Op::CallLocal { .. }
@@ -466,26 +529,75 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// In the main function a throw is an exit with another number; elsewhere all frames would have to be left.
-    fn throw(&mut self, slot: usize) -> Result<Op, LowerError> {
-        let has_callback = self.program.and_then(|p| p.info.as_deref()).is_some_and(|info| {
-            let strings = info.btf.types().iter().map(|ty| info.btf.string(ty.name()));
-            strings.into_iter().any(|name| name.starts_with("exception_callback:"))
-        });
-        let in_main = self.starts.get(1).is_none_or(|(start, _)| slot < *start);
-        let calls_main = (0..self.code.len()).any(|from| match self.code.get(from) {
-            Some(Ok(Insn::Call(Callee::Local(off)) | Insn::LoadImm { value: Wide::Func(off), .. })) => {
-                resolve(self.code, from, off) == Ok(0)
-            }
-            _ => false,
-        });
-        if has_callback || !in_main || calls_main {
-            let what = "bpf_throw in a function, or with a callback for exceptions";
-            return Err(LowerError::Unsupported { slot, what });
-        }
-        self.out.ops.push(Op::Mov { width: Width::W64, dst: Reg::R0, src: Operand::Reg(Reg::R1) });
+    fn push(&mut self, slot: usize, op: Op) {
+        self.out.ops.push(op);
         self.out.slots.push(slot as u32);
+    }
+
+    /// A call of a function of the vm, which programs cannot call.
+    fn inner_call(&mut self, name: &'static str) -> Result<Op, LowerError> {
+        let id = kfuncs::number(name).ok_or(LowerError::Unsupported { slot: 0, what: name })?;
+        let index = self.helper(id);
+        helper_op(index)
+    }
+
+    fn in_main(&self, slot: usize) -> bool {
+        self.starts.get(1).is_none_or(|(start, _)| slot < *start)
+    }
+
+    /// In the main function a throw is an exit with another number, or with that of the function that is called then. Others note it
+    /// and return; [`Self::after_call`] does the rest.
+    fn throw(&mut self, slot: usize) -> Result<Op, LowerError> {
+        if self.in_main(slot) {
+            self.catch(slot)?;
+        } else {
+            let note = self.inner_call(kfuncs::NOTE_THROW)?;
+            self.push(slot, note);
+        }
         Ok(Op::Exit)
+    }
+
+    /// R0 of the program that throws R1.
+    fn catch(&mut self, slot: usize) -> Result<(), LowerError> {
+        let op = match self.catcher {
+            Some(start) => self.call_at(start)?,
+            None => Op::Mov { width: Width::W64, dst: Reg::R0, src: Operand::Reg(Reg::R1) },
+        };
+        self.push(slot, op);
+        Ok(())
+    }
+
+    /// The call of a function that starts there.
+    fn call_at(&self, start: usize) -> Result<Op, LowerError> {
+        let at = self.starts.binary_search_by_key(&start, |&(start, _)| start);
+        let subprog = at.map_err(|_| LowerError::BadTarget { slot: start, target: start as i64 })?;
+        let limit = usize::from(u16::MAX);
+        let subprog = u16::try_from(subprog).map_err(|_| LowerError::TooMany { what: "subprograms", limit })?;
+        Ok(Op::CallLocal { subprog })
+    }
+
+    /// Behind a call in a program whose functions throw: leaves this one, too, if that one threw. R0 is kept meanwhile. Gives the
+    /// last operation.
+    fn after_call(&mut self, slot: usize, call: Op) -> Result<Op, LowerError> {
+        self.push(slot, call);
+        self.push(slot, Op::Mov { width: Width::W64, dst: Reg::R1, src: Operand::Reg(Reg::R0) });
+        let asks = self.inner_call(kfuncs::THREW)?;
+        self.push(slot, asks);
+        let branch = self.out.ops.len();
+        let (lhs, rhs) = (Reg::R0, Operand::Imm(0));
+        self.push(slot, Op::Branch { width: Width::W64, op: CmpOp::Eq, lhs, rhs, target: 0 });
+        if self.in_main(slot) {
+            let takes = self.inner_call(kfuncs::TAKE_THROWN)?;
+            self.push(slot, takes);
+            self.push(slot, Op::Mov { width: Width::W64, dst: Reg::R1, src: Operand::Reg(Reg::R0) });
+            self.catch(slot)?;
+        }
+        self.push(slot, Op::Exit);
+        let on = self.out.ops.len() as Target;
+        if let Some(Op::Branch { target, .. }) = self.out.ops.get_mut(branch) {
+            *target = on;
+        }
+        self.inner_call(kfuncs::KEPT_RESULT)
     }
 
     fn call(&mut self, slot: usize, callee: Callee) -> Result<Op, LowerError> {
@@ -500,13 +612,30 @@ impl<'a> Lowering<'a> {
                 helper_op(index)
             }
             Callee::Local(off) => {
-                let limit = usize::from(u16::MAX);
-                let subprog = u16::try_from(self.subprog(slot, off)?)
-                    .map_err(|_| LowerError::TooMany { what: "subprograms", limit })?;
-                Ok(Op::CallLocal { subprog })
+                let call = self.call_at(resolve(self.code, slot, off)?)?;
+                if self.throws_below { self.after_call(slot, call) } else { Ok(call) }
             }
             Callee::Kfunc { id, off } => self.kfunc(slot, id, off),
         }
+    }
+}
+
+/// The access of an instruction as one of memory that may not be there.
+fn guarded(insn: Insn, space: Space) -> Option<Op> {
+    let op = |action, size, base, off: i16, value| {
+        Some(Op::Guarded { access: Guarded::new(action, size, space), base, off: off.into(), value })
+    };
+    match insn {
+        Insn::Load { size, signed, dst, base, off } => op(Action::Load { signed }, size, base, off, Operand::Reg(dst)),
+        Insn::LoadAcquire { size, dst, base, off } => {
+            op(Action::Load { signed: false }, size, base, off, Operand::Reg(dst))
+        }
+        Insn::Store { size, base, off, src } => op(Action::Store, size, base, off, src),
+        Insn::StoreRelease { size, base, off, src } => op(Action::Store, size, base, off, Operand::Reg(src)),
+        Insn::Atomic { op: atomic, size, base, off, src } => {
+            op(Action::Atomic(atomic), size, base, off, Operand::Reg(src))
+        }
+        _ => None,
     }
 }
 

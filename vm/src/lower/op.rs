@@ -4,6 +4,7 @@
 //! their final value, context accesses are accesses of the run-time context, calls name a table entry, and code that the
 //! proof never reached is gone.
 
+use crate::guarded::Guarded;
 use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
 
 /// Index of an operation in `Lowered::ops`.
@@ -76,6 +77,14 @@ pub enum Op {
         off: i32,
         src: Reg,
     },
+    /// An access of memory that may not be there, by a function of the vm (`guarded`). `value` is what is stored, or the register
+    /// that is loaded into.
+    Guarded {
+        access: Guarded,
+        base: Reg,
+        off: i32,
+        value: Operand,
+    },
     Jump {
         target: Target,
     },
@@ -124,6 +133,7 @@ impl Op {
             Op::Store { base, src, .. } => [Some(base), operand(src)],
             Op::Atomic { base, src, .. } | Op::StoreRelease { base, src, .. } => [Some(base), Some(src)],
             Op::Branch { lhs, rhs, .. } => [Some(lhs), operand(rhs)],
+            Op::Guarded { base, value, .. } => [Some(base), operand(value)],
             Op::LegacyPacket { index, .. } => [index, None],
             Op::Jump { .. }
             | Op::MayGoto { .. }

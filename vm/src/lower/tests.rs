@@ -125,7 +125,7 @@ fn programs_that_make_no_sense_are_refused() {
 
 #[test]
 fn lookups_in_arrays_need_no_call() {
-    let def = Arc::new(ring3_platform::MapDef::new("m", ring3_platform::MapType::Array, 4, 12, 3));
+    let def = Arc::new(MapDef::new("m", MapType::Array, 4, 12, 3));
     let maps = [crate::maps::create(&def, 1).unwrap()];
     for key in 0..3u32 {
         maps[0].write(&key.to_ne_bytes(), &[key as u8 + 7; 12], 0).unwrap();
@@ -237,7 +237,7 @@ fn verified_callbacks_share_the_stack() {
 
 #[test]
 fn programs_that_were_not_verified_call_verified_ones_with_a_fit_context_only() {
-    let def = Arc::new(ring3_platform::MapDef::new("m", ring3_platform::MapType::ProgArray, 4, 4, 1));
+    let def = Arc::new(MapDef::new("m", MapType::ProgArray, 4, 4, 1));
     let maps = [crate::maps::create(&def, 1).unwrap()];
     let target = assemble("r2 = *(u32 *)(r1 +0)\nr0 = 7\nexit").unwrap();
     let target = Interp::new(Arc::new(link_trusted(&target, ProgType::Xdp, &[]).unwrap()));

@@ -168,6 +168,7 @@ fn run_functions(functions: &[&[Op]], stack: u32, ctx: u64, log: &mut Log) -> u6
         helpers: &helpers,
         tail_call: address(tail_call as *const ()),
         legacy_packet: address(legacy_packet as *const ()),
+        guarded: address(ring3_vm::guarded as *const ()),
         may_goto_budget: 10,
     };
     let done = assemble_for(

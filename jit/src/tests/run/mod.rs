@@ -180,7 +180,8 @@ fn model(op: Op, regs: &mut [u64; 11], mem: &mut Memory<'_>, real: u64) {
                 regs[fetched.index()] = old;
             }
         }
-        Op::Jump { .. }
+        Op::Guarded { .. }
+        | Op::Jump { .. }
         | Op::Branch { .. }
         | Op::MayGoto { .. }
         | Op::CallHelper { .. }

@@ -1,0 +1,203 @@
+//! Objects outside of maps: what programs make (`bpf_obj_new`) and what embedders lay out in place of the kernel's structures.
+//!
+//! Their memory stays as long as the set that they are in: an address that somebody still has after the object is gone leads to
+//! bytes of no meaning, and the set says that nothing is there.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use parking_lot::RwLock;
+use ring3_platform::Errno;
+
+/// Objects that a set has at a time.
+pub const MAX_OBJECTS: usize = 1 << 20;
+/// Bytes of all objects of a set.
+pub const MAX_OBJECT_BYTES: usize = 1 << 28;
+
+/// A set of objects. Runs that are to share them share the set.
+#[derive(Default)]
+pub struct Objects {
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    live: BTreeMap<u64, Object>,
+    /// Memory of objects that are gone, by words.
+    spare: BTreeMap<usize, Vec<Memory>>,
+    /// Bytes of all of both.
+    bytes: usize,
+}
+
+struct Object {
+    memory: Memory,
+    len: usize,
+    /// How many references there are: of those that are counted.
+    references: u32,
+}
+
+/// Words that a program changes behind Rust's back.
+struct Memory {
+    start: *mut u64,
+    words: usize,
+}
+
+// SAFETY: it owns its words, and gives out nothing but their address.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    fn new(words: usize) -> Memory {
+        let words: Box<[u64]> = vec![0; words].into();
+        let words = Box::leak(words);
+        Memory { start: words.as_mut_ptr(), words: words.len() }
+    }
+
+    fn clear(&self) {
+        // SAFETY: the words are ours, and no program may use them now.
+        unsafe { self.start.write_bytes(0, self.words) }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: `new` made it of a box of so many words.
+        drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(self.start, self.words)) });
+    }
+}
+
+impl fmt::Debug for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Objects").field("live", &self.len()).finish()
+    }
+}
+
+impl Objects {
+    /// None yet.
+    pub fn new() -> Objects {
+        Objects::default()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.state.read().live.len()
+    }
+
+    /// None at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Makes an object of zeroes with one reference and gives its address. `ENOMEM` beyond [`MAX_OBJECTS`] or [`MAX_OBJECT_BYTES`].
+    pub fn make(&self, len: usize) -> Result<u64, Errno> {
+        let words = len.div_ceil(8).max(1);
+        let mut state = self.state.write();
+        if state.live.len() >= MAX_OBJECTS {
+            return Err(Errno::ENOMEM);
+        }
+        let memory = match state.spare.get_mut(&words).and_then(Vec::pop) {
+            Some(memory) => {
+                memory.clear();
+                memory
+            }
+            None if words > (MAX_OBJECT_BYTES - state.bytes) / 8 => return Err(Errno::ENOMEM),
+            None => {
+                state.bytes += words * 8;
+                Memory::new(words)
+            }
+        };
+        let addr = memory.start.expose_provenance() as u64;
+        state.live.insert(addr, Object { memory, len, references: 1 });
+        Ok(addr)
+    }
+
+    /// Makes an object of these bytes: a structure that programs are to find. As [`Objects::make`].
+    pub fn add(&self, bytes: &[u8]) -> Result<u64, Errno> {
+        let addr = self.make(bytes.len())?;
+        self.write(addr, bytes);
+        Ok(addr)
+    }
+
+    /// Whether these bytes are part of one object.
+    pub fn holds(&self, addr: u64, len: u64) -> bool {
+        self.within(addr, len).is_some()
+    }
+
+    /// Start and length of the object that has these bytes.
+    fn within(&self, addr: u64, len: u64) -> Option<u64> {
+        let state = self.state.read();
+        let (start, object) = state.live.range(..=addr).next_back()?;
+        let inside = addr - start;
+        (inside <= object.len as u64 && len <= object.len as u64 - inside).then_some(*start)
+    }
+
+    /// The bytes of the object that starts here.
+    pub fn read(&self, addr: u64) -> Option<Vec<u8>> {
+        let state = self.state.read();
+        let object = state.live.get(&addr)?;
+        let mut bytes = vec![0; object.len];
+        // SAFETY: the object is so long, and lives as long as the lock is held; the copy is new memory.
+        unsafe { std::ptr::copy_nonoverlapping(object.memory.start.cast::<u8>(), bytes.as_mut_ptr(), bytes.len()) };
+        Some(bytes)
+    }
+
+    /// Writes bytes into an object, from `addr` on; false, and nothing is written, where they do not fit.
+    pub fn write(&self, addr: u64, bytes: &[u8]) -> bool {
+        let state = self.state.write();
+        let Some((start, object)) = state.live.range(..=addr).next_back() else { return false };
+        let inside = (addr - start) as usize;
+        let fits = inside <= object.len && bytes.len() <= object.len - inside;
+        if fits {
+            // SAFETY: within the object, as was just checked; what is copied is borrowed, so none of these.
+            unsafe {
+                let to = object.memory.start.cast::<u8>().add(inside);
+                std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
+            }
+        }
+        fits
+    }
+
+    /// One more reference to the object that starts here; false if there is none.
+    pub fn hold(&self, addr: u64) -> bool {
+        let mut state = self.state.write();
+        let Some(object) = state.live.get_mut(&addr) else { return false };
+        object.references = object.references.saturating_add(1);
+        true
+    }
+
+    /// One reference less; the object goes with its last. True if it is gone now.
+    pub fn drop_reference(&self, addr: u64) -> bool {
+        let mut state = self.state.write();
+        let Some(object) = state.live.get_mut(&addr) else { return false };
+        object.references -= 1;
+        if object.references > 0 {
+            return false;
+        }
+        if let Some(Object { memory, .. }) = state.live.remove(&addr) {
+            state.spare.entry(memory.words).or_default().push(memory);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_there_until_nobody_holds_them() {
+        let objects = Objects::new();
+        let addr = objects.add(&[1, 2, 3]).unwrap();
+        assert!(objects.holds(addr, 3) && objects.holds(addr + 2, 1));
+        assert!(!objects.holds(addr, 4) && !objects.holds(addr.wrapping_sub(1), 1));
+        assert!(objects.hold(addr) && !objects.drop_reference(addr));
+        assert_eq!(objects.read(addr), Some(vec![1, 2, 3]));
+        assert!(objects.write(addr + 1, &[9, 9]) && !objects.write(addr + 2, &[7, 7]));
+        assert_eq!(objects.read(addr), Some(vec![1, 9, 9]));
+        assert!(objects.drop_reference(addr) && !objects.holds(addr, 1) && objects.is_empty());
+        // Its memory is used again, and has nothing of it.
+        let again = objects.make(8).unwrap();
+        assert_eq!((again, objects.read(again)), (addr, Some(vec![0; 8])));
+    }
+}
