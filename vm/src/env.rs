@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use ring3_platform::Errno;
 
-use crate::guarded::Arena;
 use crate::ctx::Context;
+use crate::guarded::Arena;
 use crate::host::Host;
 use crate::interp;
 use crate::link::{Linked, MapHandle};

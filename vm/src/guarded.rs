@@ -53,7 +53,9 @@ impl Guarded {
         };
         let size = size.bytes().trailing_zeros() as u16;
         let flag = |set: bool, bit| if set { bit } else { 0 };
-        Guarded(size | flag(signed, SIGNED) | flag(space == Space::Arena, ARENA) | kind << KIND | operation << OPERATION)
+        Guarded(
+            size | flag(signed, SIGNED) | flag(space == Space::Arena, ARENA) | kind << KIND | operation << OPERATION,
+        )
     }
 
     /// The number by which [`guarded`] is told.

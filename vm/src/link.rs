@@ -12,10 +12,10 @@ use ring3_platform::helpers::{Lookup, id};
 use ring3_platform::{HelperId, MapDef, MapFlags, MapType, ProgType, RetKind, helper_name};
 use ring3_verifier::{Region, VerifiedProgram};
 
-use crate::guarded::Arena;
 use crate::call::Call;
 use crate::env::Env;
 use crate::error::LinkError;
+use crate::guarded::Arena;
 use crate::helpers;
 use crate::lower::{CtxRules, FixupValue, Lowered, Op, Subprog, Target, lower, lower_checked, lower_unverified};
 use crate::maps::{ArrayLayout, LookupCall, Map};
@@ -343,6 +343,10 @@ fn finish(
     // The embedder may have put a helper in the place of the lookup.
     let own = helpers.custom.contains_key(&id::MAP_LOOKUP_ELEM);
     let lookups = if own || wary { Vec::new() } else { lookups };
+    let arena = maps
+        .iter()
+        .find_map(|handle| handle.map.arena())
+        .map(|layout| Arena { base: layout.base.as_ptr().expose_provenance() as u64, start: layout.start });
     let mut custom = Vec::new();
     let table = ids.iter().map(|id| helper_ref(*id, helpers, &mut custom)).collect::<Result<_, _>>()?;
     Ok(Linked {
@@ -360,12 +364,15 @@ fn finish(
         maps,
         lookups,
         wary,
-        arena: None,
+        arena,
     })
 }
 
 fn direct_value(handle: &MapHandle, off: u32) -> Result<u64, LinkError> {
     let def = handle.map.def();
+    if let Some(arena) = handle.map.arena() {
+        return Ok(arena.start + u64::from(off));
+    }
     match handle.map.direct_value() {
         Some(base) if off < def.value_size => Ok(base.as_ptr() as u64 + u64::from(off)),
         Some(_) | None => Err(LinkError::NoDirectValue { index: handle.index as usize, name: def.name.clone(), off }),

@@ -30,6 +30,8 @@ const KFUNCS: &[(&str, HelperFn)] = &[
     ("bpf_local_irq_restore", nothing),
     ("bpf_rdonly_cast", same),
     ("bpf_cast_to_kern_ctx", same),
+    ("bpf_arena_alloc_pages", arena_alloc),
+    ("bpf_arena_free_pages", arena_free),
     (NOTE_THROW, note_throw),
     (THREW, threw),
     (TAKE_THROWN, take_thrown),
@@ -271,5 +273,29 @@ helper! {
 helper! {
     kept_result(env) {
         Some(env.unwinding.result)
+    }
+}
+
+helper! {
+    /// `bpf_arena_alloc_pages(map, addr, page_cnt, node_id, flags)`: the address in user space, or 0.
+    arena_alloc(env, map, addr, count, _node, flags) {
+        // SAFETY: by the caller, R1 is a map.
+        let map = unsafe { env.map(map) }?;
+        if flags != 0 {
+            return Some(0);
+        }
+        Some(map.map.alloc_pages(addr, count as u32).unwrap_or(0))
+    }
+}
+
+helper! {
+    /// `bpf_arena_free_pages(map, ptr, page_cnt)`
+    arena_free(env, map, addr, count) {
+        // SAFETY: by the caller, R1 is a map.
+        let map = unsafe { env.map(map) }?;
+        if addr != 0 && count as u32 != 0 {
+            map.map.free_pages(addr, count as u32);
+        }
+        Some(0)
     }
 }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use ring3_isa::{Callee, CmpOp, Code, Insn, Operand, Reg, Size, Wide, Width};
 use ring3_platform::helpers::id;
 use ring3_platform::kfuncs::base_name;
-use ring3_platform::{MapDef, MapFlags, MapType};
 use ring3_platform::{AttachType, CtxField, CtxLayout, HelperId, ProgType, Program, Yields, ctx};
+use ring3_platform::{MapDef, MapFlags, MapType};
 use ring3_verifier::{Direction, Facts, MapUse, Region, VerifiedProgram, exception_callback};
 
 use crate::env::Callback;
