@@ -18,7 +18,7 @@ use crate::error::LinkError;
 use crate::guarded::Arena;
 use crate::helpers;
 use crate::lower::{CtxRules, FixupValue, Lowered, Op, Subprog, Target, lower, lower_checked, lower_unverified};
-use crate::maps::{ArrayLayout, LookupCall, Map};
+use crate::maps::{ArrayLayout, DirectCalls, LookupCall, Map};
 
 /// A helper as engines call it: R1 to R5 and the environment, gives R0.
 ///
@@ -104,12 +104,15 @@ pub struct MapHandle {
     pub index: u32,
     /// Bytes of its keys.
     pub(crate) key_size: u32,
+    /// What helpers call for a verified program.
+    pub(crate) direct: Option<DirectCalls>,
 }
 
 impl MapHandle {
     pub(crate) fn new(map: Arc<dyn Map>, index: u32) -> MapHandle {
         let key_size = map.def().key_size;
-        MapHandle { map, index, key_size }
+        let direct = map.direct_calls();
+        MapHandle { map, index, key_size, direct }
     }
 }
 

@@ -7,6 +7,7 @@ use ring3_platform::{Errno, MapType};
 use super::helper;
 use crate::env::{Env, ret};
 use crate::link::MapHandle;
+use crate::maps::DirectCalls;
 use crate::regions::RegionKind;
 
 /// Longest key or value whose copy needs no allocation.
@@ -55,6 +56,20 @@ unsafe fn map_and_key<'m>(env: &mut Env<'_>, handle: u64, key: u64) -> Option<(&
     }
 }
 
+/// The calls of a map for a program that was verified: what it passes needs no look.
+///
+/// # Safety
+///
+/// As of `Env::map`.
+#[inline(always)]
+unsafe fn direct(env: &Env<'_>, handle: u64) -> Option<DirectCalls> {
+    if env.regions.is_some() {
+        return None;
+    }
+    // SAFETY: the program was verified, and by the caller this is the address of a handle then.
+    unsafe { (*(handle as *const MapHandle)).direct }
+}
+
 /// Announces a value to the checks of unverified programs and gives its address.
 #[inline]
 fn give_value(env: &mut Env<'_>, map: &MapHandle, value: Option<std::ptr::NonNull<u8>>) -> u64 {
@@ -72,6 +87,11 @@ helper! {
     /// `bpf_map_lookup_elem(map, key)`: address of the value or 0.
     lookup(env, map, key) {
         // SAFETY: by the caller, R1 is a map and R2 a key of it.
+        if let Some(calls) = unsafe { direct(env, map) } {
+            // SAFETY: so is it here.
+            return Some(unsafe { (calls.lookup)(calls.map, key as *const u8, env.cpu) } as u64);
+        }
+        // SAFETY: as above.
         let (map, key) = unsafe { map_and_key(env, map, key) }?;
         let value = map.map.lookup_ptr(key.bytes(), env.cpu);
         Some(give_value(env, map, value))
@@ -92,6 +112,12 @@ helper! {
     /// `bpf_map_update_elem(map, key, value, flags)`.
     update(env, map, key, value, flags) {
         // SAFETY: by the caller, R1 is a map and R2 a key of it.
+        if let Some(calls) = unsafe { direct(env, map) } {
+            // SAFETY: so is it here; R3 is a value of the map.
+            let call = |cpu| unsafe { (calls.update)(calls.map, key as *const u8, value as *const u8, flags, cpu) };
+            return Some(call(env.cpu));
+        }
+        // SAFETY: as above.
         let (map, key) = unsafe { map_and_key(env, map, key) }?;
         // SAFETY: by the caller, R3 is a value of the map.
         let value = Copied::of(unsafe { env.mem(value, map.map.def().value_size.into()) }?);
@@ -103,6 +129,11 @@ helper! {
     /// `bpf_map_delete_elem(map, key)`.
     delete(env, map, key) {
         // SAFETY: by the caller, R1 is a map and R2 a key of it.
+        if let Some(calls) = unsafe { direct(env, map) } {
+            // SAFETY: so is it here.
+            return Some(unsafe { (calls.delete)(calls.map, key as *const u8) });
+        }
+        // SAFETY: as above.
         let (map, key) = unsafe { map_and_key(env, map, key) }?;
         Some(ret(map.map.delete(key.bytes()).map(|()| 0)))
     }

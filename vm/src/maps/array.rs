@@ -8,8 +8,9 @@ use std::sync::Arc;
 use ring3_platform::maps::PAGE_SIZE;
 use ring3_platform::{Errno, MapDef, MapFlags, MapType};
 
+use super::direct::{Direct, DirectCalls};
 use super::mem::{REGION_ALIGN, Region, round8};
-use super::{Base, Map, SharedMemory, Visit, check_update, index_of, next_index, split_lock};
+use super::{BPF_ANY, Base, Map, SharedMemory, Visit, check_update, index_of, next_index, split_lock};
 
 /// Where the values of an array are: value `i` for CPU `cpu` is at `base + cpu * plane + i * stride` for `i < entries`.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +93,42 @@ impl Array {
     }
 }
 
+impl Direct for Array {
+    #[inline(always)]
+    fn lookup_sized<const N: usize>(&self, key: &[u8; N], cpu: u32) -> Option<NonNull<u8>> {
+        Some(self.values.at(self.offset(index_of(key)?, cpu)?))
+    }
+
+    #[inline(always)]
+    unsafe fn update_sized<const N: usize>(
+        &self,
+        key: &[u8; N],
+        value: *const u8,
+        flags: u64,
+        cpu: u32,
+    ) -> Result<(), Errno> {
+        let size = self.value_size();
+        if flags != BPF_ANY || self.base.def.is_read_only_to_programs() || !self.base.special.is_none() {
+            // SAFETY: by the caller; bytes need no alignment.
+            let copy: Vec<u8> = (0..size).map(|at| unsafe { value.add(at).read_volatile() }).collect();
+            return self.update(key, &copy, flags, cpu);
+        }
+        let index = index_of(key).ok_or(Errno::EINVAL)?;
+        if index >= self.base.def.max_entries {
+            return Err(Errno::E2BIG);
+        }
+        let offset = self.offset(index, cpu).ok_or(Errno::EINVAL)?;
+        // SAFETY: by the caller.
+        unsafe { self.values.write_from(offset, value, size) };
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn delete_sized<const N: usize>(&self, _key: &[u8; N]) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+}
+
 // SAFETY: addresses are those of values in the region, which has one for every index and CPU and lives as long as the map.
 unsafe impl Map for Array {
     fn base(&self) -> &Base {
@@ -122,6 +159,10 @@ unsafe impl Map for Array {
         }
         special.forget(&self.values, offset, false);
         Ok(())
+    }
+
+    fn direct_calls(&self) -> Option<DirectCalls> {
+        self.direct()
     }
 
     fn delete(&self, _key: &[u8]) -> Result<(), Errno> {

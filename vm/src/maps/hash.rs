@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 use ring3_platform::{Errno, MapDef, MapFlags, MapType};
 
+use super::direct::{Direct, DirectCalls, copied};
 use super::mem::{MAX_MAP_BYTES, Region, load_word, round8, same};
 use super::{Base, Batch, LookupCall, Map, Visit, check_update, index_of, split_lock};
 use lru::Lru;
@@ -45,19 +46,70 @@ mod cell {
     pub const HASH: usize = 4;
     /// The next element in the list of free elements, or in the LRU list.
     pub const AFTER: usize = 8;
+    /// The key starts here, in a map that does not forget.
+    pub const KEY: usize = 16;
     /// The previous element in the LRU list.
     pub const BEFORE: usize = 12;
     /// Whether the element is in the LRU list; changed under its lock.
     pub const LISTED: usize = 16;
     /// Whether a program looked the element up since the evictor passed it.
     pub const USED: usize = 20;
-    /// The key starts here.
-    pub const KEY: usize = 24;
+    /// The key starts here, in a map that has an LRU list.
+    pub const LRU_KEY: usize = 24;
 }
 
-struct Bucket {
-    head: AtomicU32,
-    lock: Mutex<()>,
+/// Small elements take a power of two, so that none is in two lines of the cache.
+const CACHE_LINE: u64 = 64;
+
+/// Heads for each element, at least: chains are short then, and where a key is at the head no branch is mispredicted.
+const HEADS: u64 = 2;
+/// Most locks of a map: several buckets have the same then.
+const MAX_LOCKS: usize = 1 << 16;
+
+/// A chain, and the lock under which it changes.
+#[derive(Clone, Copy)]
+struct Bucket<'a> {
+    head: &'a AtomicU32,
+    lock: &'a Mutex<()>,
+}
+
+/// All chains.
+struct Buckets {
+    heads: Region,
+    count: usize,
+    locks: Box<[Mutex<()>]>,
+}
+
+impl Buckets {
+    /// For so many elements.
+    fn new(elements: u32) -> Result<Buckets, Errno> {
+        let count = (u64::from(elements) * HEADS).checked_next_power_of_two().filter(|count| *count <= 1 << 28);
+        let count = count.ok_or(Errno::ENOMEM)? as usize;
+        let heads = Region::zeroed(count as u64 * 4)?;
+        for (number, head) in (0..).zip(heads.cells(0, count)) {
+            head.store(END | number, Ordering::Relaxed);
+        }
+        let locks = (0..count.min(MAX_LOCKS)).map(|_| Mutex::new(())).collect();
+        Ok(Buckets { heads, count, locks })
+    }
+
+    fn heads(&self) -> &[AtomicU32] {
+        self.heads.cells(0, self.count)
+    }
+
+    #[inline(always)]
+    fn get(&self, number: u32) -> Bucket<'_> {
+        // Both counts are powers of two.
+        let lock = &self.locks[number as usize & (self.locks.len() - 1)];
+        Bucket { head: self.heads.cell(number as usize * 4), lock }
+    }
+
+    /// Those from `first` on that are not empty, at the moment of asking.
+    fn filled(&self, first: usize) -> impl Iterator<Item = (u32, Bucket<'_>)> {
+        let heads = self.heads().iter().enumerate().skip(first);
+        let filled = heads.filter(|(_, head)| head.load(Ordering::Acquire) & END == 0);
+        filled.map(|(number, _)| (number as u32, self.get(number as u32)))
+    }
 }
 
 /// The elements: memory, and which of it is free.
@@ -113,7 +165,7 @@ struct Entry<'a> {
     key: &'a [u8],
     hash: u32,
     number: u32,
-    bucket: &'a Bucket,
+    bucket: Bucket<'a>,
 }
 
 /// The value of an update: one value, or all CPUs' values in a row.
@@ -121,16 +173,20 @@ struct Entry<'a> {
 enum Given<'a> {
     One(&'a [u8], u32),
     All(&'a [u8]),
+    /// The address of one value, which whoever made this vouches for.
+    At(*const u8, u32),
 }
 
 /// A hash map of any of the four kinds.
 pub(super) struct Hash {
     base: Base,
-    buckets: Box<[Bucket]>,
+    buckets: Buckets,
     slab: Slab,
     /// Elements that are there or about to be. Never above the capacity.
     used: AtomicU32,
     lru: Option<Lru>,
+    /// Offset of the key in an element.
+    key: usize,
     /// Offset of the value in an element.
     value: usize,
     /// Bytes of a value, padded to 8.
@@ -146,14 +202,16 @@ impl Hash {
         let lru = matches!(def.kind, MapType::LruHash | MapType::LruPercpuHash);
         let copies = if percpu { cpus } else { 1 };
         let [key, stride] = [def.key_size, def.value_size].map(|size| round8(u64::from(size)));
-        let value = cell::KEY as u64 + key;
+        let key_at = if lru { cell::LRU_KEY } else { cell::KEY };
+        let value = key_at as u64 + key;
         let element = value + stride * u64::from(copies);
+        let element = if element <= CACHE_LINE { element.next_power_of_two() } else { element };
         let spares = if percpu { 0 } else { cpus };
         let count = capacity(def, element, cpus, spares)?;
         let memory = Region::zeroed(element * u64::from(count + spares))?;
         Ok(Hash {
             base: Base::new(def),
-            buckets: buckets(count)?,
+            buckets: Buckets::new(count)?,
             slab: Slab {
                 memory,
                 element: usize::try_from(element).map_err(|_| Errno::ENOMEM)?,
@@ -164,6 +222,7 @@ impl Hash {
             },
             used: AtomicU32::new(0),
             lru: lru.then(Lru::default),
+            key: key_at,
             value: usize::try_from(value).map_err(|_| Errno::ENOMEM)?,
             stride: usize::try_from(stride).map_err(|_| Errno::ENOMEM)?,
             copies,
@@ -181,15 +240,15 @@ impl Hash {
         Some(Entry { key, hash, number, bucket })
     }
 
-    #[inline]
-    fn bucket_of(&self, hash: u32) -> (u32, &Bucket) {
-        let number = hash & (self.buckets.len() as u32 - 1);
-        (number, &self.buckets[number as usize])
+    #[inline(always)]
+    fn bucket_of(&self, hash: u32) -> (u32, Bucket<'_>) {
+        let number = hash & (self.buckets.count as u32 - 1);
+        (number, self.buckets.get(number))
     }
 
     #[inline(always)]
     fn is(&self, element: u32, entry: &Entry<'_>) -> bool {
-        let key = element as usize * self.slab.element + cell::KEY;
+        let key = element as usize * self.slab.element + self.key;
         self.slab.cell(element, cell::HASH).load(Ordering::Relaxed) == entry.hash
             && same(self.slab.memory.words(key, entry.key.len()), entry.key)
     }
@@ -232,8 +291,8 @@ impl Hash {
     }
 
     /// Takes an element out of its chain, whose lock is held. False if it is not there.
-    fn unlink(&self, bucket: &Bucket, _locked: &MutexGuard<'_, ()>, element: u32) -> bool {
-        let mut link = &bucket.head;
+    fn unlink(&self, bucket: Bucket<'_>, _locked: &MutexGuard<'_, ()>, element: u32) -> bool {
+        let mut link = bucket.head;
         loop {
             let at = link.load(Ordering::Relaxed);
             if at & END != 0 {
@@ -250,7 +309,7 @@ impl Hash {
     }
 
     /// Puts an element at the head of a chain, whose lock is held.
-    fn link(&self, bucket: &Bucket, _locked: &MutexGuard<'_, ()>, element: u32) {
+    fn link(&self, bucket: Bucket<'_>, _locked: &MutexGuard<'_, ()>, element: u32) {
         self.slab.cell(element, cell::NEXT).store(bucket.head.load(Ordering::Relaxed), Ordering::Release);
         bucket.head.store(element, Ordering::Release);
         if let Some(lru) = &self.lru {
@@ -261,7 +320,7 @@ impl Hash {
     /// Writes hash and key of an element that is in no chain.
     fn name(&self, element: u32, entry: &Entry<'_>) {
         self.slab.cell(element, cell::HASH).store(entry.hash, Ordering::Relaxed);
-        self.slab.memory.write(element as usize * self.slab.element + cell::KEY, entry.key);
+        self.slab.memory.write(element as usize * self.slab.element + self.key, entry.key);
     }
 
     /// Writes the value of an element; `new` if it has none of this key yet: then the CPUs that are not given get zeroes.
@@ -269,17 +328,31 @@ impl Hash {
         let write = |cpu, value| self.base.special.write(&self.slab.memory, self.value_offset(element, cpu), value);
         match given {
             Given::One(value, cpu) if self.percpu => {
-                for other in (0..self.copies).filter(|&other| new && other != cpu) {
-                    self.slab.memory.clear(self.value_offset(element, other), self.stride);
-                }
+                self.clear_others(element, cpu, new);
                 write(cpu, value);
             }
             Given::One(value, _) => write(0, value),
+            Given::At(value, cpu) => {
+                let cpu = if self.percpu { cpu } else { 0 };
+                if self.percpu {
+                    self.clear_others(element, cpu, new);
+                }
+                let (special, size) = (&self.base.special, self.base.def.value_size as usize);
+                // SAFETY: by whoever made it, a value is there.
+                unsafe { special.write_from(&self.slab.memory, self.value_offset(element, cpu), value, size) };
+            }
             Given::All(values) => {
                 for (cpu, value) in (0..self.copies).zip(values.chunks_exact(self.stride)) {
                     write(cpu, value);
                 }
             }
+        }
+    }
+
+    /// Zeroes the values of other CPUs in a new element.
+    fn clear_others(&self, element: u32, cpu: u32, new: bool) {
+        for other in (0..self.copies).filter(|&other| new && other != cpu) {
+            self.slab.memory.clear(self.value_offset(element, other), self.stride);
         }
     }
 
@@ -347,7 +420,17 @@ impl Hash {
 }
 
 impl Hash {
+    #[inline(always)]
+    fn remove_key(&self, key: &[u8]) -> Result<(), Errno> {
+        let entry = self.entry(key).ok_or(Errno::EINVAL)?;
+        let locked = entry.bucket.lock.lock();
+        let element = self.find(&entry).ok_or(Errno::ENOENT)?;
+        self.drop_element(entry.bucket, &locked, element);
+        Ok(())
+    }
+
     /// Creates or replaces. `cpu` is whose spare element a replacement takes.
+    #[inline(always)]
     fn put(&self, key: &[u8], given: Given<'_>, flags: u64, cpu: u32) -> Result<(), Errno> {
         let (flags, lock) = split_lock(&self.base, flags)?;
         let entry = self.entry(key).ok_or(Errno::EINVAL)?;
@@ -399,7 +482,7 @@ impl Hash {
     }
 
     /// The elements of a bucket, whose lock is held, in the order of its chain.
-    fn chain(&self, bucket: &Bucket, _locked: &MutexGuard<'_, ()>) -> Vec<u32> {
+    fn chain(&self, bucket: Bucket<'_>, _locked: &MutexGuard<'_, ()>) -> Vec<u32> {
         let mut chain = Vec::new();
         let mut link = bucket.head.load(Ordering::Relaxed);
         while link & END == 0 {
@@ -410,7 +493,7 @@ impl Hash {
     }
 
     /// Takes an element out of its chain, whose lock is held, and gives it back.
-    fn drop_element(&self, bucket: &Bucket, locked: &MutexGuard<'_, ()>, element: u32) {
+    fn drop_element(&self, bucket: Bucket<'_>, locked: &MutexGuard<'_, ()>, element: u32) {
         self.unlink(bucket, locked, element);
         // An element that an evictor has claimed is the evictor's once it is in no chain.
         if self.lru.as_ref().is_none_or(|lru| lru.remove(&self.slab, element)) {
@@ -428,7 +511,7 @@ impl Hash {
     }
 
     fn key_of(&self, element: u32) -> Vec<u8> {
-        self.slab.memory.read(element as usize * self.slab.element + cell::KEY, self.base.def.key_size as usize)
+        self.slab.memory.read(element as usize * self.slab.element + self.key, self.base.def.key_size as usize)
     }
 
     /// The key that a link leads to, or the first one of the buckets from `bucket` on if it ends its chain.
@@ -436,13 +519,37 @@ impl Hash {
         if link & END == 0 {
             return Some(self.key_of(link));
         }
-        self.buckets[bucket..].iter().filter(|bucket| bucket.head.load(Ordering::Relaxed) & END == 0).find_map(
-            |bucket| {
-                let _locked = bucket.lock.lock();
-                let head = bucket.head.load(Ordering::Relaxed);
-                (head & END == 0).then(|| self.key_of(head))
-            },
-        )
+        self.buckets.filled(bucket).find_map(|(_, bucket)| {
+            let _locked = bucket.lock.lock();
+            let head = bucket.head.load(Ordering::Relaxed);
+            (head & END == 0).then(|| self.key_of(head))
+        })
+    }
+}
+
+impl Direct for Hash {
+    #[inline(always)]
+    fn lookup_sized<const N: usize>(&self, key: &[u8; N], cpu: u32) -> Option<NonNull<u8>> {
+        self.value_of(key, cpu)
+    }
+
+    #[inline(always)]
+    unsafe fn update_sized<const N: usize>(
+        &self,
+        key: &[u8; N],
+        value: *const u8,
+        flags: u64,
+        cpu: u32,
+    ) -> Result<(), Errno> {
+        if self.percpu && cpu >= self.copies {
+            return Err(Errno::EINVAL);
+        }
+        self.put(key, Given::At(value, cpu), flags, cpu)
+    }
+
+    #[inline(always)]
+    fn delete_sized<const N: usize>(&self, key: &[u8; N]) -> Result<(), Errno> {
+        self.remove_key(key)
     }
 }
 
@@ -486,11 +593,11 @@ unsafe impl Map for Hash {
     }
 
     fn delete(&self, key: &[u8]) -> Result<(), Errno> {
-        let entry = self.entry(key).ok_or(Errno::EINVAL)?;
-        let locked = entry.bucket.lock.lock();
-        let element = self.find(&entry).ok_or(Errno::ENOENT)?;
-        self.drop_element(entry.bucket, &locked, element);
-        Ok(())
+        self.remove_key(key)
+    }
+
+    fn direct_calls(&self) -> Option<DirectCalls> {
+        self.direct()
     }
 
     fn next_key(&self, key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
@@ -557,11 +664,8 @@ unsafe impl Map for Hash {
     fn copy_out_batch(&self, from: Option<&[u8]>, max: usize, take: bool) -> Result<Batch, Errno> {
         let first = from.map_or(Some(0), index_of).ok_or(Errno::EINVAL)?;
         let mut batch = Batch { ended: true, ..Batch::default() };
-        let mut next = self.buckets.len();
-        for (number, bucket) in self.buckets.iter().enumerate().skip(first as usize) {
-            if bucket.head.load(Ordering::Acquire) & END != 0 {
-                continue;
-            }
+        let mut next = self.buckets.count as u32;
+        for (number, bucket) in self.buckets.filled(first as usize) {
             let locked = bucket.lock.lock();
             let chain = self.chain(bucket, &locked);
             if chain.len() > max - batch.count {
@@ -580,7 +684,7 @@ unsafe impl Map for Hash {
                 }
             }
         }
-        batch.next = (next as u32).to_ne_bytes().to_vec();
+        batch.next = next.to_ne_bytes().to_vec();
         Ok(batch)
     }
 
@@ -598,13 +702,10 @@ unsafe impl Map for Hash {
             return Err(Errno::EINVAL);
         }
         let mut visits = 0;
-        for bucket in &self.buckets {
-            if bucket.head.load(Ordering::Acquire) & END != 0 {
-                continue;
-            }
+        for (_, bucket) in self.buckets.filled(0) {
             let chain = self.chain(bucket, &bucket.lock.lock());
             for element in chain {
-                let key = self.slab.memory.at(element as usize * self.slab.element + cell::KEY);
+                let key = self.slab.memory.at(element as usize * self.slab.element + self.key);
                 visits += 1;
                 if let ControlFlow::Break(()) = visit(key, self.slab.memory.at(self.value_offset(element, cpu))) {
                     return Ok(visits);
@@ -637,15 +738,6 @@ fn capacity(def: &MapDef, element: u64, cpus: u32, spares: u32) -> Result<u32, E
     }
 }
 
-/// As many empty buckets as elements, rounded up to a power of two.
-fn buckets(count: u32) -> Result<Box<[Bucket]>, Errno> {
-    let number = count.checked_next_power_of_two().ok_or(Errno::ENOMEM)?;
-    let mut buckets = Vec::new();
-    buckets.try_reserve_exact(number as usize).map_err(|_| Errno::ENOMEM)?;
-    buckets.extend((0..number).map(|bucket| Bucket { head: AtomicU32::new(END | bucket), lock: Mutex::new(()) }));
-    Ok(buckets.into_boxed_slice())
-}
-
 /// [`Map::lookup_call`] for keys of `N` bytes.
 ///
 /// # Safety
@@ -654,9 +746,8 @@ fn buckets(count: u32) -> Result<Box<[Bucket]>, Errno> {
 unsafe extern "C" fn lookup_sized<const N: usize>(map: *const (), key: *const u8) -> *mut u8 {
     // SAFETY: by the caller.
     let map = unsafe { &*map.cast::<Hash>() };
-    // A copy, as others may write to where it is meanwhile.
-    // SAFETY: by the caller; bytes need no alignment.
-    let key = unsafe { key.cast::<[u8; N]>().read_volatile() };
+    // SAFETY: by the caller.
+    let key = unsafe { copied::<N>(key) };
     map.value_of(&key, 0).map_or(std::ptr::null_mut(), NonNull::as_ptr)
 }
 

@@ -1,44 +1,72 @@
-//! `lpm_trie`: the value of the longest prefix that a key starts with.
+//! `lpm_trie`: the value of the longest prefix of a key.
 //!
-//! A binary trie without chains: a node is a prefix that was put in, or the place where two of them part. Its links are plain
-//! data under a lock, which lookups take for reading; values have a memory of their own, so that their addresses stay.
-//!
-//! A key is a length in bits (host byte order) and as many bytes of data as the map has. The bytes behind the length do not
+//! A key is a length in bits (32 bits, native order) and as many bytes of data as the map has. The bytes behind the length do not
 //! count, but come back from [`Map::next_key`] as they were put in.
+//!
+//! Nodes lie in one [`Region`], with their values. Lookups take no lock: an update makes a new node and puts it in place of the old
+//! one, whose memory is given away again when many others were freed after it. A link carries the version of the node that it leads
+//! to; who finds another version there than the link says, starts again.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 use ring3_platform::{Errno, MapDef};
 
-use super::mem::{MAX_MAP_BYTES, Region, load_word, round8};
+use super::direct::{Direct, DirectCalls};
+use super::mem::{MAX_MAP_BYTES, Region, WORD, load_word, round8};
 use super::{BPF_ANY, BPF_EXIST, BPF_NOEXIST, Base, Map};
 
 /// Bytes of the length in front of a key's data.
 const LEN_BYTES: usize = 4;
-/// No node, no value.
-const NONE: u32 = u32::MAX;
-/// How many values must be freed before the first of them is given away again. The kernel waits until no program can hold
+/// How many nodes must be freed before the first of them is given away again. The kernel waits until no program can hold
 /// the address any more; this is the nearest to it without knowing who runs.
 const GRACE: u32 = 64;
+/// No node.
+const NONE: u64 = u64::MAX;
+/// In the length of a node: it has a value, and is no mere fork.
+const HAS_VALUE: u32 = 1 << 31;
+/// Small nodes take a power of two, so that none is in two lines of the cache.
+const CACHE_LINE: u64 = 64;
 
-/// A prefix that is looked for.
+/// Where the parts of a node are.
+mod cell {
+    /// Counts how often the memory was given away.
+    pub const VERSION: usize = 0;
+    /// Bits of the prefix, and [`super::HAS_VALUE`].
+    pub const BITS: usize = 4;
+    /// The two links: the node's number in the lower half, its version in the upper one.
+    pub const CHILDREN: usize = 8;
+    /// The data starts here, and the value behind it.
+    pub const DATA: usize = 24;
+}
+
+/// A prefix that is looked for, with its first 16 bytes as numbers.
 #[derive(Clone, Copy)]
 struct Prefix<'a> {
     bits: u32,
     data: &'a [u8],
+    first: [u64; 2],
 }
 
-/// A node. Its data is at the same place in [`Trie::data`].
-#[derive(Clone, Copy)]
-struct Node {
-    bits: u32,
-    children: [u32; 2],
-    /// Number of its value, [`NONE`] for a mere fork.
-    value: u32,
+impl<'a> Prefix<'a> {
+    #[inline(always)]
+    fn new(bits: u32, data: &'a [u8]) -> Prefix<'a> {
+        let word = |at: usize| data.get(at..).map_or(0, |rest| u64::from_be(load_word(&rest[..rest.len().min(WORD)])));
+        Prefix { bits, data, first: [word(0), if data.len() > WORD { word(WORD) } else { 0 }] }
+    }
+
+    /// Bit `at` of the data, the most significant of a byte first.
+    #[inline(always)]
+    fn bit(&self, at: u32) -> usize {
+        match at {
+            0..64 => (self.first[0] >> (63 - at) & 1) as usize,
+            _ => self.data.get(at as usize / 8).map_or(0, |byte| usize::from(byte >> (7 - at % 8) & 1)),
+        }
+    }
 }
 
 /// The link that leads to a node.
@@ -48,71 +76,156 @@ enum Link {
     Child(u32, usize),
 }
 
-struct Trie {
-    nodes: Vec<Node>,
-    data: Vec<u8>,
-    data_size: usize,
-    unused: Vec<u32>,
-    root: u32,
+/// What changes under the lock, beside the links.
+struct Free {
     /// Prefixes that are there.
     entries: u32,
-    /// Values from here on were never used.
+    /// Nodes from here on were never used.
     fresh: u32,
     freed: VecDeque<u32>,
 }
 
-impl Trie {
-    fn node(&self, node: u32) -> &Node {
-        &self.nodes[node as usize]
+/// A trie.
+pub(super) struct Lpm {
+    base: Base,
+    root: AtomicU64,
+    nodes: Region,
+    free: Mutex<Free>,
+    /// How many nodes there is memory for.
+    count: u32,
+    data_size: usize,
+    /// Offset of the value in a node.
+    value: usize,
+    stride: usize,
+}
+
+/// The node that a link leads to.
+fn number(link: u64) -> u32 {
+    link as u32
+}
+
+impl Lpm {
+    pub(super) fn new(def: &Arc<MapDef>) -> Result<Lpm, Errno> {
+        let data_size = (def.key_size as usize).checked_sub(LEN_BYTES).ok_or(Errno::EINVAL)?;
+        let value = cell::DATA as u64 + round8(data_size as u64);
+        let stride = value + round8(u64::from(def.value_size));
+        let stride = if stride <= CACHE_LINE { stride.next_power_of_two() } else { stride };
+        // A prefix has up to two nodes.
+        let fits = u32::try_from(MAX_MAP_BYTES / stride).unwrap_or(u32::MAX);
+        let count = fits.min(def.max_entries.saturating_mul(2).saturating_add(GRACE));
+        Ok(Lpm {
+            base: Base::new(def),
+            root: AtomicU64::new(NONE),
+            nodes: Region::zeroed(stride * u64::from(count))?,
+            free: Mutex::new(Free { entries: 0, fresh: 0, freed: VecDeque::new() }),
+            count,
+            data_size,
+            value: usize::try_from(value).map_err(|_| Errno::ENOMEM)?,
+            stride: usize::try_from(stride).map_err(|_| Errno::ENOMEM)?,
+        })
     }
 
-    fn data(&self, node: u32) -> &[u8] {
-        let start = node as usize * self.data_size;
-        &self.data[start..start + self.data_size]
+    /// A key's length and data. `EINVAL` for a key of the wrong size or with more bits than the data has.
+    #[inline(always)]
+    fn prefix<'a>(&self, key: &'a [u8]) -> Result<Prefix<'a>, Errno> {
+        let (bits, data) = key.split_first_chunk::<LEN_BYTES>().ok_or(Errno::EINVAL)?;
+        let bits = u32::from_ne_bytes(*bits);
+        if key.len() != self.base.def.key_size as usize || bits as usize > data.len() * 8 {
+            return Err(Errno::EINVAL);
+        }
+        Ok(Prefix::new(bits, data))
     }
 
-    /// Bits that a node and a prefix have in common.
-    fn common(&self, node: u32, prefix: Prefix<'_>) -> u32 {
-        common(self.data(node), prefix.data, self.node(node).bits.min(prefix.bits))
+    #[inline(always)]
+    fn part(&self, node: u32, part: usize) -> &AtomicU32 {
+        self.nodes.cell(node as usize * self.stride + part)
     }
 
-    fn at(&self, link: Link) -> u32 {
+    /// Bits of a node's prefix, and whether it has a value.
+    #[inline(always)]
+    fn bits(&self, node: u32) -> (u32, bool) {
+        let bits = self.part(node, cell::BITS).load(Ordering::Relaxed);
+        (bits & !HAS_VALUE, bits & HAS_VALUE != 0)
+    }
+
+    #[inline(always)]
+    fn child(&self, node: u32, side: usize) -> &AtomicU64 {
+        &self.nodes.words(node as usize * self.stride + cell::CHILDREN + side * WORD, WORD)[0]
+    }
+
+    fn children(&self, node: u32) -> [u64; 2] {
+        [0, 1].map(|side| self.child(node, side).load(Ordering::Relaxed))
+    }
+
+    /// Bits that a node and a prefix have in common, `limit` at most.
+    #[inline(always)]
+    fn common(&self, node: u32, prefix: &Prefix<'_>, limit: u32) -> u32 {
+        let words = self.nodes.words(node as usize * self.stride + cell::DATA, self.data_size);
+        let same =
+            |word: &AtomicU64, number: u64| (u64::from_be(word.load(Ordering::Relaxed)) ^ number).leading_zeros();
+        let mut bits = words.first().map_or(0, |word| same(word, prefix.first[0]));
+        if bits == 64 && limit > 64 {
+            bits += words.get(1).map_or(0, |word| same(word, prefix.first[1]));
+            let mut rest = words.iter().zip(prefix.data.chunks(WORD)).skip(2);
+            while bits < limit
+                && bits.is_multiple_of(64)
+                && let Some((word, chunk)) = rest.next()
+            {
+                bits += same(word, u64::from_be(load_word(chunk)));
+            }
+        }
+        bits.min(limit)
+    }
+
+    /// The node of the longest prefix of `key` that has a value. Takes no lock.
+    #[inline(always)]
+    fn longest(&self, key: &Prefix<'_>) -> Option<u32> {
+        'again: loop {
+            let mut found = None;
+            let mut link = self.root.load(Ordering::Acquire);
+            while link != NONE {
+                let node = number(link);
+                let (bits, has_value) = self.bits(node);
+                let matches = self.common(node, key, bits.min(key.bits)) >= bits;
+                let ends = !matches || bits == key.bits;
+                let next = if ends { NONE } else { self.child(node, key.bit(bits)).load(Ordering::Acquire) };
+                // What was read is of the node that the link meant if its version is still the same.
+                fence(Ordering::Acquire);
+                if self.part(node, cell::VERSION).load(Ordering::Relaxed) != (link >> 32) as u32 {
+                    continue 'again;
+                }
+                if matches && has_value {
+                    found = Some(node);
+                }
+                link = next;
+            }
+            return found;
+        }
+    }
+
+    #[inline(always)]
+    fn value_of(&self, key: &[u8]) -> Option<NonNull<u8>> {
+        let node = self.longest(&self.prefix(key).ok()?)?;
+        Some(self.nodes.at(node as usize * self.stride + self.value))
+    }
+
+    fn at(&self, link: Link) -> u64 {
         match link {
-            Link::Root => self.root,
-            Link::Child(parent, side) => self.node(parent).children[side],
+            Link::Root => self.root.load(Ordering::Relaxed),
+            Link::Child(parent, side) => self.child(parent, side).load(Ordering::Relaxed),
         }
     }
 
-    fn set(&mut self, link: Link, node: u32) {
+    fn set(&self, link: Link, to: u64) {
         match link {
-            Link::Root => self.root = node,
-            Link::Child(parent, side) => self.nodes[parent as usize].children[side] = node,
+            Link::Root => self.root.store(to, Ordering::Release),
+            Link::Child(parent, side) => self.child(parent, side).store(to, Ordering::Release),
         }
-    }
-
-    /// The value of the longest prefix of `key`.
-    fn longest(&self, key: Prefix<'_>) -> Option<u32> {
-        let mut found = None;
-        let mut at = self.root;
-        while at != NONE {
-            let node = self.node(at);
-            if self.common(at, key) < node.bits {
-                break;
-            }
-            if node.value != NONE {
-                found = Some(node.value);
-            }
-            if node.bits == key.bits {
-                break;
-            }
-            at = node.children[bit(key.data, node.bits)];
-        }
-        found
     }
 
     /// Follows a prefix to where it is or would be, noting every link on the way; the last one leads to the first node that
     /// is not a shorter prefix of it. Gives the bits that this node has in common with it.
-    fn descend(&self, prefix: Prefix<'_>, path: &mut Vec<Link>) -> u32 {
+    fn descend(&self, prefix: &Prefix<'_>, path: &mut Vec<Link>) -> u32 {
         let mut link = Link::Root;
         loop {
             path.push(link);
@@ -120,109 +233,149 @@ impl Trie {
             if at == NONE {
                 return 0;
             }
-            let (bits, common) = (self.node(at).bits, self.common(at, prefix));
+            let (bits, _) = self.bits(number(at));
+            let common = self.common(number(at), prefix, bits.min(prefix.bits));
             if common < bits || bits == prefix.bits {
                 return common;
             }
-            link = Link::Child(at, bit(prefix.data, bits));
+            link = Link::Child(number(at), prefix.bit(bits));
         }
     }
 
-    /// The links from the root to a prefix that is there; the last one leads to its node.
-    fn path_to(&self, prefix: Prefix<'_>) -> Option<Vec<Link>> {
-        let mut path = Vec::new();
-        let common = self.descend(prefix, &mut path);
-        let at = self.at(*path.last()?);
-        let there = at != NONE && self.node(at).bits == common && self.node(at).value != NONE;
-        there.then_some(path)
-    }
-
-    /// A new node with this data; room for it was reserved.
-    fn add(&mut self, prefix: Prefix<'_>, children: [u32; 2], value: u32) -> u32 {
-        let node = Node { bits: prefix.bits, children, value };
-        match self.unused.pop() {
-            Some(at) => {
-                self.nodes[at as usize] = node;
-                self.set_data(at, prefix.data);
-                at
+    /// As [`Lpm::descend`], keeping the last two links alone.
+    fn find(&self, prefix: &Prefix<'_>) -> (Option<Link>, Link, u32) {
+        let (mut above, mut link) = (None, Link::Root);
+        loop {
+            let at = self.at(link);
+            if at == NONE {
+                return (above, link, 0);
             }
-            None => {
-                self.nodes.push(node);
-                self.data.extend_from_slice(prefix.data);
-                (self.nodes.len() - 1) as u32
+            let (bits, _) = self.bits(number(at));
+            let common = self.common(number(at), prefix, bits.min(prefix.bits));
+            if common < bits || bits == prefix.bits {
+                return (above, link, common);
             }
+            (above, link) = (Some(link), Link::Child(number(at), prefix.bit(bits)));
         }
     }
 
-    fn set_data(&mut self, node: u32, data: &[u8]) {
-        let start = node as usize * self.data_size;
-        self.data[start..start + self.data_size].copy_from_slice(data);
-    }
-
-    /// Makes room for the two nodes that an update may add.
-    fn reserve(&mut self) -> Result<(), Errno> {
-        let room = self.nodes.try_reserve(2).and_then(|()| self.data.try_reserve(2 * self.data_size));
-        room.and_then(|()| self.unused.try_reserve(2)).map_err(|_| Errno::ENOMEM)
-    }
-
-    /// The number of a value that nobody uses, of `count`.
-    fn take_value(&mut self, count: u32) -> Option<u32> {
-        if self.fresh < count && self.freed.len() < GRACE as usize {
-            self.fresh += 1;
-            return Some(self.fresh - 1);
-        }
-        self.freed.pop_front().or_else(|| {
-            let fresh = (self.fresh < count).then_some(self.fresh)?;
-            self.fresh += 1;
-            Some(fresh)
-        })
-    }
-
-    /// Enters a prefix at `link`, in front of or beside what is there, which has `common` bits in common with it.
-    fn insert(&mut self, link: Link, prefix: Prefix<'_>, common: u32, value: u32) {
+    /// Whether `link` leads to a node of just this prefix that has a value.
+    fn is_there(&self, link: Link, common: u32, prefix: &Prefix<'_>) -> bool {
         let at = self.at(link);
-        let new = if at == NONE {
-            self.add(prefix, [NONE; 2], value)
+        at != NONE && common == prefix.bits && self.bits(number(at)) == (common, true)
+    }
+
+    /// A node that nobody uses; its version changes before anything else of it does.
+    fn take(&self, free: &mut Free) -> Option<u32> {
+        let waits = free.freed.len() < GRACE as usize;
+        let node = if free.fresh < self.count && waits {
+            free.fresh += 1;
+            free.fresh - 1
+        } else if let Some(node) = free.freed.pop_front() {
+            node
+        } else {
+            return None;
+        };
+        let version = self.part(node, cell::VERSION);
+        version.store(version.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        fence(Ordering::Release);
+        Some(node)
+    }
+
+    /// Fills a node that nobody can see yet, and gives the link to it.
+    fn fill(&self, node: u32, bits: u32, data: &[u8], children: [u64; 2]) -> u64 {
+        self.part(node, cell::BITS).store(bits, Ordering::Relaxed);
+        self.nodes.write(node as usize * self.stride + cell::DATA, data);
+        for (side, child) in children.into_iter().enumerate() {
+            self.child(node, side).store(child, Ordering::Relaxed);
+        }
+        u64::from(self.part(node, cell::VERSION).load(Ordering::Relaxed)) << 32 | u64::from(node)
+    }
+
+    /// Creates or replaces. `write` writes the value to an offset in the nodes.
+    #[inline(always)]
+    fn put(&self, key: &[u8], flags: u64, write: impl FnOnce(usize)) -> Result<(), Errno> {
+        if flags > BPF_EXIST {
+            return Err(Errno::EINVAL);
+        }
+        let prefix = self.prefix(key)?;
+        let mut free = self.free.lock();
+        let (_, link, common) = self.find(&prefix);
+        let at = self.at(link);
+        let there = self.is_there(link, common, &prefix);
+        match flags {
+            BPF_NOEXIST if there => return Err(Errno::EEXIST),
+            BPF_EXIST if !there => return Err(Errno::ENOENT),
+            BPF_ANY | BPF_NOEXIST if !there && free.entries == self.base.def.max_entries => return Err(Errno::ENOSPC),
+            _ => {}
+        }
+        let new = self.take(&mut free).ok_or(Errno::ENOMEM)?;
+        write(new as usize * self.stride + self.value);
+        let (bits, data) = (prefix.bits | HAS_VALUE, prefix.data);
+        let linked = if at == NONE {
+            self.fill(new, bits, data, [NONE; 2])
+        } else if self.bits(number(at)).0 == common && common == prefix.bits {
+            // In place of the node with the same prefix, be it a fork.
+            let linked = self.fill(new, bits, data, self.children(number(at)));
+            free.freed.push_back(number(at));
+            linked
         } else if common == prefix.bits {
             let mut children = [NONE; 2];
-            children[bit(self.data(at), common)] = at;
-            self.add(prefix, children, value)
+            children[self.bit_of(number(at), common)] = at;
+            self.fill(new, bits, data, children)
         } else {
-            let leaf = self.add(prefix, [NONE; 2], value);
+            let Some(fork) = self.take(&mut free) else {
+                free.freed.push_back(new);
+                return Err(Errno::ENOMEM);
+            };
+            let leaf = self.fill(new, bits, data, [NONE; 2]);
             let mut children = [at; 2];
-            children[bit(prefix.data, common)] = leaf;
-            self.add(Prefix { bits: common, data: prefix.data }, children, NONE)
+            children[prefix.bit(common)] = leaf;
+            self.fill(fork, common, data, children)
         };
-        self.set(link, new);
+        free.entries += u32::from(!there);
+        self.set(link, linked);
+        Ok(())
     }
 
-    /// Takes the node at the end of `path` out, and with it the fork above if only one side of that is left.
-    fn remove(&mut self, path: &[Link]) {
-        let Some((&link, above)) = path.split_last() else { return };
-        let at = self.at(link);
-        let node = *self.node(at);
-        self.entries -= 1;
-        self.freed.push_back(node.value);
-        match (node.children, link, above.last()) {
-            ([NONE, NONE], Link::Child(parent, side), Some(&to_parent)) if self.node(parent).value == NONE => {
-                let sibling = self.node(parent).children[1 - side];
-                self.set(to_parent, sibling);
-                self.unused.extend([at, parent]);
+    /// Bit `at` of a node's data.
+    fn bit_of(&self, node: u32, at: u32) -> usize {
+        let words = self.nodes.words(node as usize * self.stride + cell::DATA, self.data_size);
+        let word = words.get(at as usize / 64).map_or(0, |word| u64::from_be(word.load(Ordering::Relaxed)));
+        (word >> (63 - at % 64) & 1) as usize
+    }
+
+    /// Takes a prefix out, and with its node the fork above if only one side of that is left.
+    #[inline(always)]
+    fn remove_key(&self, key: &[u8]) -> Result<(), Errno> {
+        let prefix = self.prefix(key)?;
+        let mut free = self.free.lock();
+        let (above, link, common) = self.find(&prefix);
+        if !self.is_there(link, common, &prefix) {
+            return Err(Errno::ENOENT);
+        }
+        free.entries -= 1;
+        let node = number(self.at(link));
+        match (self.children(node), link, above) {
+            ([NONE, NONE], Link::Child(parent, side), Some(to_parent)) if !self.bits(parent).1 => {
+                self.set(to_parent, self.child(parent, 1 - side).load(Ordering::Relaxed));
+                free.freed.extend([parent, node]);
             }
             ([NONE, child], ..) | ([child, NONE], ..) => {
                 self.set(link, child);
-                self.unused.push(at);
+                free.freed.push_back(node);
             }
-            ([_, _], ..) => self.nodes[at as usize].value = NONE,
+            ([_, _], ..) => self.part(node, cell::BITS).store(prefix.bits, Ordering::Release),
         }
+        Ok(())
     }
 
-    /// The first node below `at` in the order of keys: the longer before the shorter, 0 before 1.
-    fn first(&self, mut at: u32) -> Option<u32> {
+    /// The first node below a link in the order of keys: the longer before the shorter, 0 before 1.
+    fn first(&self, mut link: u64) -> Option<u32> {
         let mut first = None;
-        while at != NONE {
-            first = Some(at);
-            at = match self.node(at).children {
+        while link != NONE {
+            first = Some(number(link));
+            link = match self.children(number(link)) {
                 [NONE, child] | [child, _] => child,
             };
         }
@@ -234,73 +387,46 @@ impl Trie {
         for &link in path.iter().rev() {
             let Link::Child(parent, side) = link else { continue };
             if side == 0
-                && let Some(first) = self.first(self.node(parent).children[1])
+                && let Some(first) = self.first(self.children(parent)[1])
             {
                 return Some(first);
             }
-            if self.node(parent).value != NONE {
+            if self.bits(parent).1 {
                 return Some(parent);
             }
         }
         None
     }
-}
 
-/// A trie.
-pub(super) struct Lpm {
-    base: Base,
-    trie: RwLock<Trie>,
-    values: Region,
-    stride: usize,
-    /// How many values there is memory for.
-    count: u32,
-}
-
-impl Lpm {
-    pub(super) fn new(def: &Arc<MapDef>) -> Result<Lpm, Errno> {
-        let data_size = (def.key_size as usize).checked_sub(LEN_BYTES).ok_or(Errno::EINVAL)?;
-        let stride = round8(u64::from(def.value_size));
-        // A prefix has up to two nodes.
-        let bytes = stride + 2 * (data_size + size_of::<Node>()) as u64;
-        let fits = u32::try_from(MAX_MAP_BYTES / bytes).unwrap_or(NONE);
-        let count = fits.min(def.max_entries.saturating_add(GRACE));
-        let trie = Trie {
-            nodes: Vec::new(),
-            data: Vec::new(),
-            data_size,
-            unused: Vec::new(),
-            root: NONE,
-            entries: 0,
-            fresh: 0,
-            freed: VecDeque::new(),
-        };
-        Ok(Lpm {
-            base: Base::new(def),
-            trie: RwLock::new(trie),
-            values: Region::zeroed(stride * u64::from(count))?,
-            stride: usize::try_from(stride).map_err(|_| Errno::ENOMEM)?,
-            count,
-        })
-    }
-
-    /// A key's length and data. `EINVAL` for a key of the wrong size or with more bits than the data has.
-    fn prefix<'a>(&self, key: &'a [u8]) -> Result<Prefix<'a>, Errno> {
-        let (bits, data) = key.split_first_chunk::<LEN_BYTES>().ok_or(Errno::EINVAL)?;
-        let bits = u32::from_ne_bytes(*bits);
-        if key.len() != self.base.def.key_size as usize || bits as usize > data.len() * 8 {
-            return Err(Errno::EINVAL);
-        }
-        Ok(Prefix { bits, data })
-    }
-
-    fn offset(&self, value: u32) -> usize {
-        value as usize * self.stride
-    }
-
-    fn key_of(trie: &Trie, node: u32) -> Vec<u8> {
-        let mut key = trie.node(node).bits.to_ne_bytes().to_vec();
-        key.extend_from_slice(trie.data(node));
+    fn key_of(&self, node: u32) -> Vec<u8> {
+        let mut key = self.bits(node).0.to_ne_bytes().to_vec();
+        self.nodes.read_into(node as usize * self.stride + cell::DATA, self.data_size, &mut key);
         key
+    }
+}
+
+impl Direct for Lpm {
+    #[inline(always)]
+    fn lookup_sized<const N: usize>(&self, key: &[u8; N], _cpu: u32) -> Option<NonNull<u8>> {
+        self.value_of(key)
+    }
+
+    #[inline(always)]
+    unsafe fn update_sized<const N: usize>(
+        &self,
+        key: &[u8; N],
+        value: *const u8,
+        flags: u64,
+        _cpu: u32,
+    ) -> Result<(), Errno> {
+        let size = self.base.def.value_size as usize;
+        // SAFETY: by the caller.
+        self.put(key, flags, |offset| unsafe { self.nodes.write_from(offset, value, size) })
+    }
+
+    #[inline(always)]
+    fn delete_sized<const N: usize>(&self, key: &[u8; N]) -> Result<(), Errno> {
+        self.remove_key(key)
     }
 }
 
@@ -311,81 +437,58 @@ unsafe impl Map for Lpm {
     }
 
     fn holds(&self, addr: u64, len: u64) -> bool {
-        self.values.holds(addr, len)
+        self.nodes.holds(addr, len)
     }
 
     fn lookup_ptr(&self, key: &[u8], _cpu: u32) -> Option<NonNull<u8>> {
-        let value = self.trie.read().longest(self.prefix(key).ok()?)?;
-        Some(self.values.at(self.offset(value)))
+        self.value_of(key)
+    }
+
+    fn direct_calls(&self) -> Option<DirectCalls> {
+        self.direct()
     }
 
     fn update(&self, key: &[u8], value: &[u8], flags: u64, _cpu: u32) -> Result<(), Errno> {
-        if flags > BPF_EXIST || value.len() != self.base.def.value_size as usize {
+        if value.len() != self.base.def.value_size as usize {
             return Err(Errno::EINVAL);
         }
-        let prefix = self.prefix(key)?;
-        let mut trie = self.trie.write();
-        let mut path = Vec::new();
-        let common = trie.descend(prefix, &mut path);
-        let link = *path.last().ok_or(Errno::EINVAL)?;
-        let at = trie.at(link);
-        let same = at != NONE && trie.node(at).bits == common;
-        let old = if same { trie.node(at).value } else { NONE };
-        match flags {
-            BPF_NOEXIST if old != NONE => return Err(Errno::EEXIST),
-            BPF_EXIST if old == NONE => return Err(Errno::ENOENT),
-            BPF_ANY | BPF_NOEXIST if old == NONE && trie.entries == self.base.def.max_entries => {
-                return Err(Errno::ENOSPC);
-            }
-            _ => {}
-        }
-        trie.reserve()?;
-        let new = trie.take_value(self.count).ok_or(Errno::ENOMEM)?;
-        self.values.write(self.offset(new), value);
-        if same {
-            trie.nodes[at as usize].value = new;
-            trie.set_data(at, prefix.data);
-        } else {
-            trie.insert(link, prefix, common, new);
-        }
-        if old == NONE {
-            trie.entries += 1
-        } else {
-            trie.freed.push_back(old)
-        }
-        Ok(())
+        self.put(key, flags, |offset| self.nodes.write(offset, value))
     }
 
     fn delete(&self, key: &[u8]) -> Result<(), Errno> {
-        let prefix = self.prefix(key)?;
-        let mut trie = self.trie.write();
-        let path = trie.path_to(prefix).ok_or(Errno::ENOENT)?;
-        trie.remove(&path);
-        Ok(())
+        self.remove_key(key)
     }
 
     fn next_key(&self, key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
-        let trie = self.trie.read();
         if let Some(key) = key
             && key.len() != self.base.def.key_size as usize
         {
             return Err(Errno::EINVAL);
         }
-        let path = key.and_then(|key| trie.path_to(self.prefix(key).ok()?));
+        let _no_change = self.free.lock();
+        let path = key.and_then(|key| {
+            let prefix = self.prefix(key).ok()?;
+            let mut path = Vec::new();
+            let common = self.descend(&prefix, &mut path);
+            let there = self.is_there(*path.last()?, common, &prefix);
+            there.then_some(path)
+        });
         let next = match path {
-            Some(path) => trie.after(&path),
-            None => trie.first(trie.root),
+            Some(path) => self.after(&path),
+            None => self.first(self.root.load(Ordering::Relaxed)),
         };
-        next.map(|node| Lpm::key_of(&trie, node)).ok_or(Errno::ENOENT)
+        next.map(|node| self.key_of(node)).ok_or(Errno::ENOENT)
     }
 
     fn copy_out(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
         if key.len() != self.base.def.key_size as usize {
             return Err(Errno::EINVAL);
         }
-        let trie = self.trie.read();
-        let value = trie.longest(self.prefix(key).map_err(|_| Errno::ENOENT)?).ok_or(Errno::ENOENT)?;
-        Ok(self.values.read(self.offset(value), self.base.def.value_size as usize))
+        // Under the lock the node cannot become another prefix's while its value is copied.
+        let _no_change = self.free.lock();
+        let prefix = self.prefix(key).map_err(|_| Errno::ENOENT)?;
+        let node = self.longest(&prefix).ok_or(Errno::ENOENT)?;
+        Ok(self.nodes.read(node as usize * self.stride + self.value, self.base.def.value_size as usize))
     }
 
     fn copy_in(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
@@ -393,7 +496,7 @@ unsafe impl Map for Lpm {
     }
 
     fn len(&self) -> usize {
-        self.trie.read().entries as usize
+        self.free.lock().entries as usize
     }
 }
 
@@ -401,22 +504,4 @@ impl fmt::Debug for Lpm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lpm").field("name", &self.base.def.name).field("len", &self.len()).finish_non_exhaustive()
     }
-}
-
-/// How many of the first `limit` bits are the same.
-fn common(a: &[u8], b: &[u8], limit: u32) -> u32 {
-    let mut bits = 0;
-    for (a, b) in a.chunks(8).zip(b.chunks(8)) {
-        let same = u64::from_be(load_word(a) ^ load_word(b)).leading_zeros();
-        bits += same;
-        if same < 64 || bits >= limit {
-            break;
-        }
-    }
-    bits.min(limit)
-}
-
-/// Bit `at` of the data, the most significant of a byte first.
-fn bit(data: &[u8], at: u32) -> usize {
-    data.get(at as usize / 8).map_or(0, |byte| usize::from(byte >> (7 - at % 8) & 1))
 }

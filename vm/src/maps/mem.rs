@@ -19,6 +19,7 @@ pub(super) const REGION_ALIGN: usize = 64;
 
 /// Regions from this size on are asked to have pages of this size, where the system has them, as the kernel's own memory does: a
 /// lookup in a large map then misses the cache but not the page tables.
+#[cfg(unix)]
 const HUGE_PAGE: usize = 2 << 20;
 
 /// Bytes of a machine word of BPF; values and keys are padded to it.
@@ -29,10 +30,12 @@ pub(super) const fn round8(n: u64) -> u64 {
     n.saturating_add(7) & !7
 }
 
-/// A zeroed allocation at a fixed address.
+/// Zeroed memory at a fixed address.
 pub(super) struct Region {
     base: NonNull<u8>,
     layout: Layout,
+    /// The mapping that it lies in, if it is none of the allocator's.
+    mapped: Option<(NonNull<u8>, usize)>,
 }
 
 // SAFETY: a Region owns its memory, and hands out only atomics and raw pointers to it.
@@ -54,24 +57,43 @@ impl Region {
         }
         let size = usize::try_from(round8(bytes.max(1))).map_err(|_| Errno::ENOMEM)?;
         let layout = Layout::from_size_align(size, align.max(WORD)).map_err(|_| Errno::ENOMEM)?;
+        if let Some(region) = Region::mapped(layout) {
+            return Ok(region);
+        }
         // SAFETY: the size is at least one word.
         let base = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(Errno::ENOMEM)?;
-        let region = Region { base, layout };
-        region.ask_for_huge_pages();
-        Ok(region)
+        Ok(Region { base, layout, mapped: None })
     }
 
-    /// Where nothing was touched yet. What the system does about it is its own affair.
-    fn ask_for_huge_pages(&self) {
-        #[cfg(target_os = "linux")]
-        {
-            let start = (self.base.as_ptr() as usize).next_multiple_of(HUGE_PAGE);
-            let end = (self.base.as_ptr() as usize + self.len()) & !(HUGE_PAGE - 1);
-            if start < end {
-                // SAFETY: whole pages of this allocation; the advice changes no content.
-                unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
-            }
+    /// Pages of the system's own, which it zeroes when they are touched. `None` where there are none, or too little is wanted.
+    #[cfg(unix)]
+    fn mapped(layout: Layout) -> Option<Region> {
+        if layout.size() < HUGE_PAGE || layout.align() > HUGE_PAGE {
+            return None;
         }
+        let len = layout.size().checked_next_multiple_of(HUGE_PAGE)? + HUGE_PAGE;
+        let (protection, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE);
+        // SAFETY: a new mapping, wherever the system wants it.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return None;
+        }
+        let start = NonNull::new(start.cast::<u8>())?;
+        let skipped = start.addr().get().next_multiple_of(HUGE_PAGE) - start.addr().get();
+        // SAFETY: less than a huge page, by which the mapping is longer than what is needed.
+        let base = unsafe { start.add(skipped) };
+        #[cfg(target_os = "linux")]
+        // SAFETY: whole pages of this mapping, in which nothing was written yet; what the system does about it is its own affair.
+        unsafe {
+            libc::madvise(base.as_ptr().cast(), len - HUGE_PAGE, libc::MADV_HUGEPAGE)
+        };
+        Some(Region { base, layout, mapped: Some((start, len)) })
+    }
+
+    #[cfg(not(unix))]
+    fn mapped(_layout: Layout) -> Option<Region> {
+        None
     }
 
     /// Bytes of the region.
@@ -123,6 +145,39 @@ impl Region {
         store(self.words(offset, bytes.len()), bytes);
     }
 
+    /// Copies `bytes` bytes from an address that others may write to at the same time, as [`Region::write`].
+    ///
+    /// # Safety
+    ///
+    /// So many bytes can be read at `from`.
+    #[inline(always)]
+    pub(super) unsafe fn write_from(&self, offset: usize, from: *const u8, bytes: usize) {
+        let words = self.words(offset, bytes);
+        let whole = bytes / WORD;
+        for (index, word) in words[..whole].iter().enumerate() {
+            // SAFETY: within the bytes, by the caller; an array of bytes needs no alignment.
+            let bytes = unsafe { from.add(index * WORD).cast::<[u8; WORD]>().read_volatile() };
+            word.store(u64::from_ne_bytes(bytes), Ordering::Relaxed);
+        }
+        if let Some(last) = words.get(whole) {
+            let mut padded = [0; WORD];
+            for (at, byte) in padded[..bytes % WORD].iter_mut().enumerate() {
+                // SAFETY: as above.
+                *byte = unsafe { from.add(whole * WORD + at).read_volatile() };
+            }
+            last.store(u64::from_ne_bytes(padded), Ordering::Relaxed);
+        }
+    }
+
+    /// `count` cells from `offset` on, a multiple of 4.
+    #[inline(always)]
+    pub(super) fn cells(&self, offset: usize, count: usize) -> &[AtomicU32] {
+        let fits = offset.is_multiple_of(4) && offset <= self.len() && count <= (self.len() - offset) / 4;
+        assert!(fits, "{count} cells from {offset} outside the region");
+        // SAFETY: inside the allocation and aligned, as was just checked; zeroed memory, shared as atomics.
+        unsafe { std::slice::from_raw_parts(self.base.add(offset).cast::<AtomicU32>().as_ptr(), count) }
+    }
+
     /// Zeroes `bytes` bytes from `offset`.
     pub(super) fn clear(&self, offset: usize, bytes: usize) {
         for word in self.words(offset, bytes) {
@@ -149,8 +204,17 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // SAFETY: allocated in `zeroed_aligned` with this layout.
-        unsafe { dealloc(self.base.as_ptr(), self.layout) }
+        match self.mapped {
+            // SAFETY: allocated in `zeroed_aligned` with this layout.
+            None => unsafe { dealloc(self.base.as_ptr(), self.layout) },
+            #[cfg(unix)]
+            Some((start, len)) => {
+                // SAFETY: mapped in `mapped`, and nothing refers to it any more.
+                unsafe { libc::munmap(start.as_ptr().cast(), len) };
+            }
+            #[cfg(not(unix))]
+            Some(_) => {}
+        }
     }
 }
 

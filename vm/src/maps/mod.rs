@@ -27,6 +27,7 @@ mod array;
 mod batch;
 mod bloom;
 mod custom;
+mod direct;
 mod hash;
 mod lpm;
 mod mem;
@@ -49,6 +50,7 @@ pub use arena::ArenaLayout;
 pub use array::ArrayLayout;
 pub use batch::Batch;
 pub use custom::{Behaviour, Custom};
+pub(crate) use direct::DirectCalls;
 pub use mem::MAX_MAP_BYTES;
 pub use nothing::Nothing;
 pub use plain::Release;
@@ -172,7 +174,7 @@ pub struct Event {
 ///   [`MapHandle`](crate::MapHandle). The first address of a visit gives `key_size` bytes that stay until it returns.
 /// - [`Map::array_layout`] gives all `max_entries` values in that way, for each of [`Map::cpus`], and `base` is where `lookup_ptr`
 ///   finds the first.
-/// - What [`Map::lookup_call`] gives does what `lookup_ptr` does, as long as the map lives.
+/// - What [`Map::lookup_call`] gives does what `lookup_ptr` does, as long as the map lives; so do the direct calls.
 /// - An array has a value for every index below `max_entries` and every CPU below [`Map::cpus`].
 /// - [`Map::reserve`] gives as many bytes as it is asked for, aligned to 8, that are nobody else's until they are committed.
 /// - Once [`Map::is_frozen`] says so, the content of a map that programs only read is the same for ever.
@@ -613,6 +615,13 @@ pub unsafe trait Map: Send + Sync + fmt::Debug {
 
     /// Where the values of an array are, for lookups without a call.
     fn array_layout(&self) -> Option<ArrayLayout> {
+        None
+    }
+
+    /// What helpers may call, if there is something faster than the methods.
+    #[doc(hidden)]
+    #[expect(private_interfaces, reason = "only maps of this crate have them")]
+    fn direct_calls(&self) -> Option<DirectCalls> {
         None
     }
 

@@ -60,6 +60,22 @@ impl Special {
         }
     }
 
+    /// As [`Special::write`], from an address that others may write to at the same time.
+    ///
+    /// # Safety
+    ///
+    /// `size` bytes can be read at `value`.
+    #[inline(always)]
+    pub(super) unsafe fn write_from(&self, memory: &Region, offset: usize, value: *const u8, size: usize) {
+        if self.is_none() {
+            // SAFETY: by the caller.
+            return unsafe { memory.write_from(offset, value, size) };
+        }
+        // SAFETY: by the caller; bytes need no alignment.
+        let copy: Vec<u8> = (0..size).map(|at| unsafe { value.add(at).read_volatile() }).collect();
+        self.write(memory, offset, &copy);
+    }
+
     /// Makes the fields of the value at `offset` those of a new one: what they held is released.
     pub(super) fn forget(&self, memory: &Region, offset: usize, with_lock: bool) {
         if self.is_none() {
