@@ -213,6 +213,10 @@ pub struct RunArgs {
     /// Put an element into a map before the first packet; into a program array, a program by its name
     #[arg(long, value_name = "NAME:KEY=VALUE")]
     pub map: Vec<String>,
+    /// Keep maps that are pinned by name (LIBBPF_PIN_BY_NAME) in this folder: taken from there before the first packet, written behind
+    /// the last
+    #[arg(long, value_name = "FOLDER")]
+    pub pin: Option<PathBuf>,
     /// What executes the program [default: jit on x86-64, else interp]
     #[arg(long, value_enum)]
     pub engine: Option<EngineArg>,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use ring3::platform::maps::Pinning;
 use ring3::platform::return_name;
 use ring3::vm::StateReport;
 use ring3::vm::maps::{Event, Map};
@@ -44,6 +45,12 @@ pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
     if let Err(error) = instance.program(&name) {
         return rejected(args, &object, &name, error);
     }
+    if let Some(folder) = &args.pin {
+        if !instance.maps().any(|map| map.def().pinning == Pinning::ByName) {
+            return Err(CliError::Input(format!("--pin: {}: no map is pinned by name", args.object.display())));
+        }
+        instance.restore_pins(folder)?;
+    }
     fill_maps(args, &mut instance)?;
     let mut feed = Feed::open(args)?;
     let writer =
@@ -80,6 +87,9 @@ pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
     feed.finish();
     if let Some((path, writer)) = writer {
         writer.finish().map_err(|e| CliError::file(path, e))?;
+    }
+    if let Some(folder) = &args.pin {
+        instance.save_pins(folder)?;
     }
     session.end(&mut instance, &events)
 }

@@ -10,6 +10,8 @@ use ring3_platform::Errno;
 use ring3_verifier::Rejection;
 use ring3_vm::{LinkError, RunError};
 
+use crate::pin::PinError;
+
 /// Why an object could not be loaded, or a program not run.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
@@ -17,6 +19,11 @@ use ring3_vm::{LinkError, RunError};
 pub enum Error {
     #[error("{}: {source}", .path.display())]
     Read { path: PathBuf, source: std::io::Error },
+    #[error("{}: {source}", .path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    /// A map cannot be pinned, or not be taken from its pin.
+    #[error("{}: map '{map}': {problem}", .path.display())]
+    Pin { path: PathBuf, map: String, problem: PinError },
     #[error("{}: the file has more than {limit} bytes", .path.display())]
     TooLarge { path: PathBuf, limit: u64 },
     #[error(transparent)]

@@ -56,6 +56,8 @@ mod instance;
 #[cfg(feature = "kernel")]
 mod kernel;
 mod map;
+pub mod pin;
+mod reader;
 mod run;
 pub mod text;
 
@@ -78,6 +80,7 @@ pub use engine::{Backend, Engine};
 pub use error::{Error, TextError};
 pub use instance::{Executable, Instance};
 pub use map::{Entry, MapRef, Plain, has_values};
+pub use reader::{Reader, Record};
 pub use ring3_btf::Value;
 pub use ring3_object::{Object, Options};
 pub use ring3_platform::{Errno, KernelVersion, MapDef, MapType, ProgType, Program, Proto, Target};

@@ -77,6 +77,11 @@ impl<'i> MapRef<'i> {
         &self.map.def().name
     }
 
+    /// For how many CPUs it was made, if it has values for each.
+    pub fn cpus(&self) -> u32 {
+        self.cpus
+    }
+
     /// The map itself, with everything that bpf(2) and helpers can do.
     pub fn raw(&self) -> &'i Arc<dyn Map> {
         self.map

@@ -1,6 +1,7 @@
 //! Ring buffers against a model of their positions, and perf event arrays.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -208,6 +209,98 @@ fn threads_send_and_one_reads() {
         take();
     });
     assert_eq!(seen, [EACH; 3]);
+}
+
+/// Eight producers that do not wait, and a reader that is slow: what is missing is what they were told was dropped, and the rest is in
+/// the order of each.
+#[test]
+fn nothing_is_lost_that_was_not_reported() {
+    const PRODUCERS: u32 = 8;
+    const EACH: u32 = 3000;
+    let ring = ring();
+    let done = AtomicBool::new(false);
+    let mut seen: Vec<Vec<u32>> = vec![Vec::new(); PRODUCERS as usize];
+    let mut read = || {
+        ring.consume(&mut |_, data| {
+            let half = |at: usize| u32::from_ne_bytes(data[at..at + 4].try_into().unwrap());
+            assert!(data.chunks(8).all(|part| part == &data[..8]));
+            seen[half(0) as usize].push(half(4));
+            ControlFlow::Continue(())
+        })
+    };
+    let refused: Vec<Vec<u32>> = std::thread::scope(|scope| {
+        let producer = |number: u32| {
+            let ring = &ring;
+            scope.spawn(move || {
+                let mut refused = Vec::new();
+                for count in 0..EACH {
+                    let data = [number, count].map(u32::to_ne_bytes).concat().repeat(1 + count as usize % 3);
+                    if !send(ring.as_ref(), &data) {
+                        refused.push(count);
+                        std::thread::yield_now();
+                    }
+                }
+                refused
+            })
+        };
+        let producers: Vec<_> = (0..PRODUCERS).map(producer).collect();
+        let waiter = scope.spawn(|| {
+            let refused = producers.into_iter().map(|producer| producer.join().unwrap()).collect();
+            done.store(true, Ordering::Release);
+            refused
+        });
+        while !done.load(Ordering::Acquire) {
+            read();
+            std::thread::sleep(std::time::Duration::from_micros(300));
+        }
+        read();
+        waiter.join().unwrap()
+    });
+    assert_eq!(ring.lost(), refused.iter().map(|refused| refused.len() as u64).sum());
+    for (seen, refused) in seen.iter().zip(&refused) {
+        let expected: Vec<u32> = (0..EACH).filter(|count| refused.binary_search(count).is_err()).collect();
+        assert_eq!(seen, &expected);
+    }
+}
+
+/// The memory of a ring as the kernel shows it: whoever reads it as libbpf does finds the records.
+#[test]
+fn shared_memory_is_the_kernels() {
+    let ring = ring();
+    let memory = ring.shared_memory().unwrap();
+    assert_eq!((memory.len as u64, memory.start.addr().get() % 4096), (2 * 4096 + 2 * SIZE, 0));
+    // SAFETY: within the memory, aligned, and atomic.
+    let word = |offset: usize| unsafe { memory.start.add(offset).cast::<std::sync::atomic::AtomicU64>().as_ref() };
+    assert!(send(ring.as_ref(), b"12345678"));
+    assert_eq!((word(0).load(Ordering::Acquire), word(4096).load(Ordering::Acquire)), (0, 16));
+    // The header has the length, the data is behind it.
+    assert_eq!(word(8192).load(Ordering::Acquire) as u32, 8);
+    assert_eq!(word(8200).load(Ordering::Acquire).to_ne_bytes(), *b"12345678");
+    word(0).store(16, Ordering::Release);
+    assert_eq!((ring.query(AVAILABLE), ring.query(READER), drained(ring.as_ref()).len()), (0, 16, 0));
+    // A position that is nonsense harms nobody else.
+    word(0).store(u64::MAX / 2, Ordering::Release);
+    assert!(ring.reserve(8).is_none());
+    assert_eq!(drained(ring.as_ref()).len(), 0);
+}
+
+#[test]
+fn wakeups() {
+    let ring = ring();
+    let soon = std::time::Duration::from_millis(1);
+    assert!(!ring.wait(soon));
+    let record = ring.reserve(8).unwrap();
+    assert!(ring.commit_with(record, false, maps::BPF_RB_NO_WAKEUP));
+    // What is there is found without a wakeup.
+    assert!(ring.wait(soon));
+    assert_eq!(ring.drain().len(), 1);
+    let sender = ring.clone();
+    let thread = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert!(send(sender.as_ref(), b"wake"));
+    });
+    assert!(ring.wait(std::time::Duration::from_secs(60)));
+    thread.join().unwrap();
 }
 
 #[test]

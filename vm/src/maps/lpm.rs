@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use parking_lot::Mutex;
 use ring3_platform::{Errno, MapDef};
@@ -32,16 +32,14 @@ const HAS_VALUE: u32 = 1 << 31;
 /// Small nodes take a power of two, so that none is in two lines of the cache.
 const CACHE_LINE: u64 = 64;
 
-/// Where the parts of a node are.
-mod cell {
-    /// Counts how often the memory was given away.
-    pub const VERSION: usize = 0;
-    /// Bits of the prefix, and [`super::HAS_VALUE`].
-    pub const BITS: usize = 4;
-    /// The two links: the node's number in the lower half, its version in the upper one.
-    pub const CHILDREN: usize = 8;
+/// Where the parts of a node are, in words.
+mod part {
+    /// Bits of the prefix and [`super::HAS_VALUE`] in the lower half; in the upper one a count of how often the memory was given away.
+    pub const HEAD: usize = 0;
+    /// The two links: where the node is, in words, in the lower half, and its version in the upper one.
+    pub const CHILDREN: usize = 1;
     /// The data starts here, and the value behind it.
-    pub const DATA: usize = 24;
+    pub const DATA: usize = 3;
 }
 
 /// A prefix that is looked for, with its first 16 bytes as numbers.
@@ -99,7 +97,25 @@ pub(super) struct Lpm {
     stride: usize,
 }
 
-/// The node that a link leads to.
+/// Bits that the data of a node and a prefix have in common, `limit` at most.
+#[inline(always)]
+fn common(words: &[AtomicU64], prefix: &Prefix<'_>, limit: u32) -> u32 {
+    let same = |word: &AtomicU64, number: u64| (u64::from_be(word.load(Ordering::Relaxed)) ^ number).leading_zeros();
+    let mut bits = words.first().map_or(0, |word| same(word, prefix.first[0]));
+    if bits == 64 && limit > 64 {
+        bits += words.get(1).map_or(0, |word| same(word, prefix.first[1]));
+        let mut rest = words.iter().zip(prefix.data.chunks(WORD)).skip(2);
+        while bits < limit
+            && bits.is_multiple_of(64)
+            && let Some((word, chunk)) = rest.next()
+        {
+            bits += same(word, u64::from_be(load_word(chunk)));
+        }
+    }
+    bits.min(limit)
+}
+
+/// The node that a link leads to: where it is, in words.
 fn number(link: u64) -> u32 {
     link as u32
 }
@@ -107,7 +123,7 @@ fn number(link: u64) -> u32 {
 impl Lpm {
     pub(super) fn new(def: &Arc<MapDef>) -> Result<Lpm, Errno> {
         let data_size = (def.key_size as usize).checked_sub(LEN_BYTES).ok_or(Errno::EINVAL)?;
-        let value = cell::DATA as u64 + round8(data_size as u64);
+        let value = (part::DATA * WORD) as u64 + round8(data_size as u64);
         let stride = value + round8(u64::from(def.value_size));
         let stride = if stride <= CACHE_LINE { stride.next_power_of_two() } else { stride };
         // A prefix has up to two nodes.
@@ -136,21 +152,26 @@ impl Lpm {
         Ok(Prefix::new(bits, data))
     }
 
+    /// Head, links and data of a node.
     #[inline(always)]
-    fn part(&self, node: u32, part: usize) -> &AtomicU32 {
-        self.nodes.cell(node as usize * self.stride + part)
+    fn node(&self, node: u32) -> &[AtomicU64] {
+        self.nodes.words(node as usize * WORD, self.value)
     }
 
     /// Bits of a node's prefix, and whether it has a value.
-    #[inline(always)]
     fn bits(&self, node: u32) -> (u32, bool) {
-        let bits = self.part(node, cell::BITS).load(Ordering::Relaxed);
+        let bits = self.node(node)[part::HEAD].load(Ordering::Relaxed) as u32;
         (bits & !HAS_VALUE, bits & HAS_VALUE != 0)
     }
 
-    #[inline(always)]
+    /// Gives a node other bits, in the version that it has.
+    fn set_bits(&self, node: u32, bits: u32) {
+        let head = &self.node(node)[part::HEAD];
+        head.store(head.load(Ordering::Relaxed) >> 32 << 32 | u64::from(bits), Ordering::Release);
+    }
+
     fn child(&self, node: u32, side: usize) -> &AtomicU64 {
-        &self.nodes.words(node as usize * self.stride + cell::CHILDREN + side * WORD, WORD)[0]
+        &self.node(node)[part::CHILDREN + side]
     }
 
     fn children(&self, node: u32) -> [u64; 2] {
@@ -158,23 +179,8 @@ impl Lpm {
     }
 
     /// Bits that a node and a prefix have in common, `limit` at most.
-    #[inline(always)]
     fn common(&self, node: u32, prefix: &Prefix<'_>, limit: u32) -> u32 {
-        let words = self.nodes.words(node as usize * self.stride + cell::DATA, self.data_size);
-        let same =
-            |word: &AtomicU64, number: u64| (u64::from_be(word.load(Ordering::Relaxed)) ^ number).leading_zeros();
-        let mut bits = words.first().map_or(0, |word| same(word, prefix.first[0]));
-        if bits == 64 && limit > 64 {
-            bits += words.get(1).map_or(0, |word| same(word, prefix.first[1]));
-            let mut rest = words.iter().zip(prefix.data.chunks(WORD)).skip(2);
-            while bits < limit
-                && bits.is_multiple_of(64)
-                && let Some((word, chunk)) = rest.next()
-            {
-                bits += same(word, u64::from_be(load_word(chunk)));
-            }
-        }
-        bits.min(limit)
+        common(&self.node(node)[part::DATA..], prefix, limit)
     }
 
     /// The node of the longest prefix of `key` that has a value. Takes no lock.
@@ -184,18 +190,27 @@ impl Lpm {
             let mut found = None;
             let mut link = self.root.load(Ordering::Acquire);
             while link != NONE {
-                let node = number(link);
-                let (bits, has_value) = self.bits(node);
-                let matches = self.common(node, key, bits.min(key.bits)) >= bits;
-                let ends = !matches || bits == key.bits;
-                let next = if ends { NONE } else { self.child(node, key.bit(bits)).load(Ordering::Acquire) };
+                let Some(([head, children @ ..], data)) = self.node(number(link)).split_first_chunk::<{ part::DATA }>()
+                else {
+                    return None;
+                };
+                let bits = head.load(Ordering::Relaxed) as u32;
+                let (has_value, bits) = (bits & HAS_VALUE != 0, bits & !HAS_VALUE);
+                let matches = common(data, key, bits.min(key.bits)) >= bits;
+                let next = children[key.bit(bits) & 1].load(Ordering::Acquire);
                 // What was read is of the node that the link meant if its version is still the same.
                 fence(Ordering::Acquire);
-                if self.part(node, cell::VERSION).load(Ordering::Relaxed) != (link >> 32) as u32 {
+                if head.load(Ordering::Relaxed) >> 32 != link >> 32 {
                     continue 'again;
                 }
-                if matches && has_value {
-                    found = Some(node);
+                if !matches {
+                    break;
+                }
+                if has_value {
+                    found = Some(number(link));
+                }
+                if bits == key.bits {
+                    break;
                 }
                 link = next;
             }
@@ -203,10 +218,16 @@ impl Lpm {
         }
     }
 
+    /// Offset of a node's value.
+    #[inline(always)]
+    fn value_at(&self, node: u32) -> usize {
+        node as usize * WORD + self.value
+    }
+
     #[inline(always)]
     fn value_of(&self, key: &[u8]) -> Option<NonNull<u8>> {
         let node = self.longest(&self.prefix(key).ok()?)?;
-        Some(self.nodes.at(node as usize * self.stride + self.value))
+        Some(self.nodes.at(self.value_at(node)))
     }
 
     fn at(&self, link: Link) -> u64 {
@@ -270,26 +291,27 @@ impl Lpm {
         let waits = free.freed.len() < GRACE as usize;
         let node = if free.fresh < self.count && waits {
             free.fresh += 1;
-            free.fresh - 1
+            // Less than a GiB has less than 2^27 words.
+            ((free.fresh - 1) as usize * (self.stride / WORD)) as u32
         } else if let Some(node) = free.freed.pop_front() {
             node
         } else {
             return None;
         };
-        let version = self.part(node, cell::VERSION);
-        version.store(version.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        let head = &self.node(node)[part::HEAD];
+        head.store(head.load(Ordering::Relaxed).wrapping_add(1 << 32), Ordering::Relaxed);
         fence(Ordering::Release);
         Some(node)
     }
 
     /// Fills a node that nobody can see yet, and gives the link to it.
     fn fill(&self, node: u32, bits: u32, data: &[u8], children: [u64; 2]) -> u64 {
-        self.part(node, cell::BITS).store(bits, Ordering::Relaxed);
-        self.nodes.write(node as usize * self.stride + cell::DATA, data);
+        self.nodes.write((node as usize + part::DATA) * WORD, data);
         for (side, child) in children.into_iter().enumerate() {
             self.child(node, side).store(child, Ordering::Relaxed);
         }
-        u64::from(self.part(node, cell::VERSION).load(Ordering::Relaxed)) << 32 | u64::from(node)
+        self.set_bits(node, bits);
+        self.node(node)[part::HEAD].load(Ordering::Relaxed) >> 32 << 32 | u64::from(node)
     }
 
     /// Creates or replaces. `write` writes the value to an offset in the nodes.
@@ -310,7 +332,7 @@ impl Lpm {
             _ => {}
         }
         let new = self.take(&mut free).ok_or(Errno::ENOMEM)?;
-        write(new as usize * self.stride + self.value);
+        write(self.value_at(new));
         let (bits, data) = (prefix.bits | HAS_VALUE, prefix.data);
         let linked = if at == NONE {
             self.fill(new, bits, data, [NONE; 2])
@@ -340,8 +362,10 @@ impl Lpm {
 
     /// Bit `at` of a node's data.
     fn bit_of(&self, node: u32, at: u32) -> usize {
-        let words = self.nodes.words(node as usize * self.stride + cell::DATA, self.data_size);
-        let word = words.get(at as usize / 64).map_or(0, |word| u64::from_be(word.load(Ordering::Relaxed)));
+        let word = self
+            .node(node)
+            .get(part::DATA + at as usize / 64)
+            .map_or(0, |word| u64::from_be(word.load(Ordering::Relaxed)));
         (word >> (63 - at % 64) & 1) as usize
     }
 
@@ -365,7 +389,7 @@ impl Lpm {
                 self.set(link, child);
                 free.freed.push_back(node);
             }
-            ([_, _], ..) => self.part(node, cell::BITS).store(prefix.bits, Ordering::Release),
+            ([_, _], ..) => self.set_bits(node, prefix.bits),
         }
         Ok(())
     }
@@ -400,7 +424,7 @@ impl Lpm {
 
     fn key_of(&self, node: u32) -> Vec<u8> {
         let mut key = self.bits(node).0.to_ne_bytes().to_vec();
-        self.nodes.read_into(node as usize * self.stride + cell::DATA, self.data_size, &mut key);
+        self.nodes.read_into((node as usize + part::DATA) * WORD, self.data_size, &mut key);
         key
     }
 }
@@ -488,7 +512,7 @@ unsafe impl Map for Lpm {
         let _no_change = self.free.lock();
         let prefix = self.prefix(key).map_err(|_| Errno::ENOENT)?;
         let node = self.longest(&prefix).ok_or(Errno::ENOENT)?;
-        Ok(self.nodes.read(node as usize * self.stride + self.value, self.base.def.value_size as usize))
+        Ok(self.nodes.read(self.value_at(node), self.base.def.value_size as usize))
     }
 
     fn copy_in(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {

@@ -5,11 +5,13 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use ring3_platform::{Errno, MapDef};
 
 use super::mem::round8;
+use super::ring::Sleepers;
 use super::{Base, Event, Map, index_of, next_index};
 
 /// Bytes of an event's buffer: 64 pages, as libbpf opens them by default.
@@ -43,11 +45,18 @@ pub(super) struct PerfEvents {
     cpus: u32,
     events: RwLock<BTreeMap<u32, Arc<Opened>>>,
     lost: AtomicU64,
+    sleepers: Sleepers,
 }
 
 impl PerfEvents {
     pub(super) fn new(def: &Arc<MapDef>, cpus: u32) -> PerfEvents {
-        PerfEvents { base: Base::new(def), cpus, events: RwLock::default(), lost: AtomicU64::new(0) }
+        PerfEvents {
+            base: Base::new(def),
+            cpus,
+            events: RwLock::default(),
+            lost: AtomicU64::new(0),
+            sleepers: Sleepers::default(),
+        }
     }
 
     fn index(&self, index: u32) -> Result<u32, Errno> {
@@ -126,6 +135,9 @@ unsafe impl Map for PerfEvents {
         buffer.used += told + HEADER + raw;
         buffer.untold = 0;
         buffer.samples.push_back(sample);
+        drop(buffer);
+        // As libbpf opens them, every sample wakes.
+        self.sleepers.wake();
         Ok(())
     }
 
@@ -137,6 +149,11 @@ unsafe impl Map for PerfEvents {
             events.extend(buffer.samples.drain(..).map(|data| Event { cpu: Some(event.cpu), data }));
         }
         events
+    }
+
+    fn wait(&self, timeout: Duration) -> bool {
+        let ready = || self.events.read().values().any(|event| !event.buffer.lock().samples.is_empty());
+        self.sleepers.wait(timeout, ready)
     }
 
     fn lost(&self) -> u64 {
