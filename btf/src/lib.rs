@@ -15,6 +15,7 @@ mod dump;
 mod error;
 mod ext;
 mod info;
+mod merge;
 mod parse;
 mod query;
 mod relo;
@@ -25,6 +26,7 @@ mod write;
 pub use error::BtfError;
 pub use ext::{BtfExt, CoreRelo, CoreReloKind, ExtFunc, ExtLine, ExtSection};
 pub use info::{FuncEntry, LineEntry, ProgramInfo};
+pub use merge::Merger;
 pub use query::Btf;
 pub use relo::{
     CoreAccess, CoreAnswer, CoreError, CoreResolver, CoreTarget, CoreValue, MAX_CORE_PATH, MAX_CORE_STEPS,

@@ -3,10 +3,12 @@
 use alloc::vec::Vec;
 
 use crate::types::*;
-use crate::{Btf, Member};
+use crate::{Btf, BtfExt, ExtSection, Member};
 
 /// Bytes of the header.
 const HEADER_LEN: u32 = 24;
+/// Bytes of the header of `.BTF.ext`.
+const EXT_HEADER_LEN: u32 = 32;
 /// First two bytes.
 const MAGIC: u16 = 0xeb9f;
 /// `info` bit of kinds that have two forms.
@@ -104,18 +106,58 @@ impl Writer {
     }
 }
 
+impl BtfExt {
+    /// The records as a `.BTF.ext` section in this byte order. Sections without records are left out.
+    pub fn to_bytes(&self, endian: Endian) -> Vec<u8> {
+        let funcs = part(endian, &self.funcs, 8, |w, r| w.all(&[r.insn_off, r.type_id.0]));
+        let lines = part(endian, &self.lines, 16, |w, r| {
+            w.all(&[r.insn_off, r.file.0, r.text.0, r.line << 10 | r.col & 0x3ff]);
+        });
+        let relos =
+            part(endian, &self.relos, 16, |w, r| w.all(&[r.insn_off, r.type_id.0, r.access.0, r.kind.number()]));
+        let mut out = header(endian);
+        out.u32(EXT_HEADER_LEN);
+        let mut offset = 0;
+        for part in [&funcs, &lines, &relos] {
+            out.all(&[offset, part.len() as u32]);
+            offset += part.len() as u32;
+        }
+        [funcs, lines, relos].into_iter().for_each(|part| out.bytes.extend(part));
+        out.bytes
+    }
+}
+
+/// One kind of records: their size, then each section's.
+fn part<T>(endian: Endian, sections: &[ExtSection<T>], size: u32, write: impl Fn(&mut Writer, &T)) -> Vec<u8> {
+    let mut out = Writer { bytes: Vec::new(), endian };
+    for section in sections.iter().filter(|section| !section.records.is_empty()) {
+        if out.bytes.is_empty() {
+            out.u32(size);
+        }
+        out.all(&[section.name.0, section.records.len() as u32]);
+        section.records.iter().for_each(|record| write(&mut out, record));
+    }
+    out.bytes
+}
+
+/// What both sections begin with: magic, version and flags.
+fn header(endian: Endian) -> Writer {
+    let mut out = Writer { bytes: Vec::new(), endian };
+    out.bytes.extend(match endian {
+        Endian::Little => MAGIC.to_le_bytes(),
+        Endian::Big => MAGIC.to_be_bytes(),
+    });
+    out.bytes.extend([1, 0]);
+    out
+}
+
 impl Btf {
     /// The types as a `.BTF` section in this byte order.
     pub fn to_bytes(&self, endian: Endian) -> Vec<u8> {
         let mut types = Writer { bytes: Vec::new(), endian };
         self.types().iter().for_each(|ty| types.ty(ty));
         let (type_len, strings) = (types.bytes.len() as u32, self.strings());
-        let mut out = Writer { bytes: Vec::new(), endian };
-        out.bytes.extend(match endian {
-            Endian::Little => MAGIC.to_le_bytes(),
-            Endian::Big => MAGIC.to_be_bytes(),
-        });
-        out.bytes.extend([1, 0]);
+        let mut out = header(endian);
         out.all(&[HEADER_LEN, 0, type_len, type_len, strings.len() as u32]);
         out.bytes.extend(types.bytes);
         out.bytes.extend(strings.as_bytes());

@@ -43,6 +43,14 @@ Examples:
   ring3 explain                                           all codes
   ring3 explain R3-3001                                   one of them";
 
+const LINK_EXAMPLES: &str = "\
+Examples:
+  ring3 link app.bpf.o main.bpf.o lib.bpf.o               functions, variables and maps of one for the other
+
+Sections of the same name come one behind the other, every type is there once. Of a name that is defined twice one must be weak.
+
+Exit status: 0 it was written, 2 the objects do not go together.";
+
 const RUN_EXAMPLES: &str = "\
 Examples:
   ring3 run drop_icmp.bpf.o --pcap mixed.pcap
@@ -131,6 +139,8 @@ pub enum Command {
     Run(RunArgs),
     /// Show what is in an object: instructions, machine code, maps, types
     Dump(DumpArgs),
+    /// Link several objects into one, as `bpftool gen object` does
+    Link(LinkArgs),
     /// Load an object into the running kernel
     Load(LoadArgs),
     /// Compare verdicts with those of the running kernel, program by program
@@ -170,6 +180,18 @@ pub struct VerifyArgs {
     /// How to print
     #[arg(short = 'o', long = "output", value_enum, default_value_t = VerifyFormat::Table)]
     pub output: VerifyFormat,
+}
+
+/// `ring3 link`.
+#[derive(Args, Debug)]
+#[command(after_help = LINK_EXAMPLES)]
+pub struct LinkArgs {
+    /// The object to be written
+    #[arg(value_name = "OUT")]
+    pub output: PathBuf,
+    /// BPF objects, as clang -target bpf -c writes them
+    #[arg(value_name = "IN", required = true)]
+    pub inputs: Vec<PathBuf>,
 }
 
 /// `ring3 explain`.

@@ -14,6 +14,7 @@ mod error;
 mod explain;
 mod filter;
 mod input;
+mod link;
 mod listing;
 mod load;
 mod output;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&args, &mut out),
         Command::Run(args) => run::run(&args, &mut out),
         Command::Dump(args) => dump::dump(&args, &mut out),
+        Command::Link(args) => link::link(&args, &mut out),
         Command::Load(args) => load::load(&args, &mut out),
         Command::Parity(args) => parity::parity(&args, &mut out),
         Command::Filter(args) => filter::filter(&args, &mut out),

@@ -6,7 +6,7 @@ use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::header::{ELFCLASS64, EM_BPF, EM_NONE, ET_REL, Header};
 use goblin::elf::reloc::RelocSection;
 use goblin::elf::section_header::{
-    SHF_EXECINSTR, SHT_NOBITS, SHT_NULL, SHT_PROGBITS, SHT_REL, SHT_SYMTAB, SectionHeader,
+    SHF_ALLOC, SHF_EXECINSTR, SHT_NOBITS, SHT_NULL, SHT_PROGBITS, SHT_REL, SHT_SYMTAB, SectionHeader,
 };
 use goblin::elf::sym::{STB_LOCAL, STB_WEAK, STT_FUNC, STT_SECTION, STV_DEFAULT, STV_PROTECTED, Symtab};
 use ring3_isa::Endianness;
@@ -17,6 +17,8 @@ use crate::{MAX_FILE, MAX_NAME, MAX_NAMES};
 /// How ELF files begin.
 const MAGIC: [u8; 4] = [0x7f, b'E', b'L', b'F'];
 
+/// Largest alignment of a section that counts, a page.
+const MAX_ALIGN: u64 = 4096;
 /// Bytes of a symbol.
 const SYMBOL_LEN: usize = 24;
 /// Bytes of a relocation.
@@ -30,6 +32,8 @@ pub(crate) struct Section<'a> {
     /// Bytes in memory; `data` is empty for a section that has none in the file.
     pub size: u64,
     pub data: &'a [u8],
+    /// A power of two.
+    pub align: u64,
     link: usize,
     info: usize,
     entry: u64,
@@ -44,6 +48,11 @@ impl Section<'_> {
     /// Holds zeros that are not in the file.
     pub fn is_zeros(&self) -> bool {
         self.kind == SHT_NOBITS
+    }
+
+    /// Is there when a program runs: instructions, data, maps, and what loaders are told beside.
+    pub fn is_loaded(&self) -> bool {
+        (self.is_bits() || self.is_zeros()) && self.flags & u64::from(SHF_ALLOC) != 0 && self.size > 0
     }
 
     /// Holds bytes.
@@ -224,6 +233,7 @@ impl<'a> Input<'a> {
             flags: header.sh_flags,
             size: if header.sh_type == SHT_NULL { 0 } else { header.sh_size },
             data,
+            align: if header.sh_addralign.is_power_of_two() { header.sh_addralign.min(MAX_ALIGN) } else { 1 },
             link: header.sh_link as usize,
             info: header.sh_info as usize,
             entry: header.sh_entsize,

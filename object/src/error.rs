@@ -156,6 +156,8 @@ pub enum ObjectError {
     ExternValue { at: Place, program: String, symbol: String, problem: &'static str },
     #[error("{at}: program '{program}': exception callback '{callback}' {problem}")]
     ExceptionCallback { at: Place, program: String, callback: String, problem: &'static str },
+    #[error("{file}: {name}: {problem}")]
+    Join { file: Arc<str>, name: String, problem: String },
     #[error("{file}: global variable '{name}': {problem}")]
     Global { file: Arc<str>, name: String, problem: GlobalProblem },
 }

@@ -4,6 +4,8 @@
 //! maps, program sections by name, subprograms appended behind the program that calls them, relocations, function and
 //! line information. The ELF relocations of BPF are described in the kernel's `Documentation/bpf/llvm_reloc.rst`.
 //!
+//! [`join`] makes one object of several.
+//!
 //! Files are hostile: every error names file, section and offset, and sizes are limited by the constants here.
 //! CO-RE relocations are answered against the kernel's types that [`Options::core`] gives.
 //! Calls of kernel functions go by name. Values of the kernel's configuration and addresses of its symbols are those that
@@ -15,6 +17,7 @@ mod elf;
 mod error;
 mod externs;
 mod globals;
+mod join;
 mod link;
 mod maps;
 mod object;
@@ -24,6 +27,7 @@ pub use core::UNRESOLVED_CALL;
 pub use error::{ExternKind, GlobalProblem, MapProblem, ObjectError, Place};
 pub use externs::KernelValues;
 pub use globals::Global;
+pub use join::join;
 pub use object::{Object, Options, ProgramEntry};
 
 /// Largest file that is read, in bytes.

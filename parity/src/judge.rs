@@ -183,6 +183,7 @@ fn unlinked(file: &str, error: &ObjectError) -> Ours {
         // Linux's loader refuses such an object, too.
         ObjectError::ExternValue { .. }
         | ObjectError::ExceptionCallback { .. }
+        | ObjectError::Join { .. }
         | ObjectError::Elf { .. }
         | ObjectError::Limit { .. }
         | ObjectError::Btf { .. }

@@ -42,3 +42,16 @@ fn objects_are_made_ready_for_old_kernels() {
         engine.load(&object).unwrap().program("reads").unwrap();
     }
 }
+
+#[test]
+fn several_objects_run_as_one() {
+    let files: [(&str, &[u8]); 2] = [
+        ("main", include_bytes!("../../object/tests/data/join_main.el.bpf.o")),
+        ("lib", include_bytes!("../../object/tests/data/join_lib.el.bpf.o")),
+    ];
+    let object = Object::parse("joined.o", &ring3_object::join(&files).unwrap()).unwrap();
+    let mut instance = Engine::new().load(&object).unwrap();
+    let result = instance.run("entry", &[0u8; 14]).unwrap();
+    // 40 twice and one, 1 and 12, 101 by the first weak function, 2001 by the strong one, and the first weak variable.
+    assert_eq!(result.retval, 81 + 13 + 101 + 2001 + 1);
+}
