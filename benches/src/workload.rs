@@ -76,6 +76,16 @@ const COMPILED: [(&str, &str, Payload, Expect); 23] = [
     ("percpu_map", "percpu_map", Payload::Noise, expect::percpu_map),
 ];
 
+/// Those that look up and do little else, `LOOKED_UP` times in a run.
+const LOOKUP_LOOPS: [(&str, &str, Payload, Expect); 3] = [
+    ("lookups", "array_lookups", Payload::Noise, expect::lookups),
+    ("lookups", "percpu_lookups", Payload::Noise, expect::lookups),
+    ("lookups", "hash_lookups", Payload::Noise, expect::lookups),
+];
+
+/// Entries of their maps (`ENTRIES` in `bpf/lookups.bpf.c`), each of which is looked up once in a run.
+pub const LOOKED_UP: u32 = 1000;
+
 /// Bytes of the packet of a compiled program (`SIZE` in `bpf/bench.h`).
 const SIZE: usize = 1024;
 
@@ -186,6 +196,15 @@ pub fn all() -> Result<Vec<Workload>, WorkloadError> {
 
 /// The programs compiled from C that run for thousands of instructions each: what an instruction costs is measured on these.
 pub fn compiled() -> Result<Vec<Workload>, WorkloadError> {
+    from_c(&COMPILED)
+}
+
+/// The programs that look up in a map, `LOOKED_UP` times in a run.
+pub fn lookup_loops() -> Result<Vec<Workload>, WorkloadError> {
+    from_c(&LOOKUP_LOOPS)
+}
+
+fn from_c(programs: &[(&str, &str, Payload, Expect)]) -> Result<Vec<Workload>, WorkloadError> {
     let load = |&(object, name, payload, expect): &(&str, &str, Payload, Expect)| {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("bpf");
         let path = folder.join(format!("{object}.bpf.o"));
@@ -195,7 +214,7 @@ pub fn compiled() -> Result<Vec<Workload>, WorkloadError> {
         let source = Some(folder.join(format!("{object}.bpf.c")));
         Ok(Workload { name: name.to_owned(), program, want: Some(expect(&packet)), packet, source })
     };
-    COMPILED.iter().map(load).collect()
+    programs.iter().map(load).collect()
 }
 
 impl Payload {

@@ -58,6 +58,8 @@ Examples:
   ring3 run lb.bpf.o --packet 'ff ff ff ff ff ff 02 00 00 00 00 0a 08 06 ...'
   ring3 run maps.bpf.o --program route --pcap mixed.pcap --map routes:10.0.0.0/8=1
   ring3 run openat.bpf.o --ctx record.bin --repeat 1000000 -o json
+  ring3 run tenant.bpf.o --pcap mixed.pcap --jit-blind --jit-retpolines --budget 100000
+  perf record -k mono ring3 run lb.bpf.o --packet '...' --repeat 10000000 --perf=.
 
 Values of --set and --map, by the type of the variable, key or value:
   integer     42, -1, 0x2a; of 4 bytes also 10.0.0.1 (in the order of the wire)
@@ -76,6 +78,7 @@ Examples:
   ring3 dump xlated lb.bpf.o --program lb                 after verification, as the engines see them
   ring3 dump jited lb.bpf.o --program lb                  the machine code
   ring3 dump jited lb.bpf.o --program lb --arch arm64     the machine code of another machine
+  ring3 dump jited lb.bpf.o --program lb --jit-blind      the same without the program's constants
   ring3 dump maps -o json flows.bpf.o                     the definitions of the maps
   ring3 dump btf flows.bpf.o | less                       types; also of a raw BTF file
   ring3 dump btf --format c /sys/kernel/btf/vmlinux > vmlinux.h
@@ -245,6 +248,14 @@ pub struct RunArgs {
     /// Compare registers and stack with the verifier's states before every instruction, in the interpreter that checks each access
     #[arg(long, conflicts_with = "engine")]
     pub check_states: bool,
+    #[command(flatten)]
+    pub jit: JitArgs,
+    /// End a run after about so many instructions, with an error
+    #[arg(long, value_name = "N", conflicts_with = "check_states")]
+    pub budget: Option<u64>,
+    /// Name the machine code for perf, in /tmp/perf-PID.map; with =DIR as jit-PID.dump there, for 'perf inject --jit'
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    pub perf: Option<Option<PathBuf>>,
     /// Run so many times on each packet, as BPF_PROG_TEST_RUN does: what changes adds up, the time is the average
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
@@ -284,6 +295,8 @@ pub struct DumpArgs {
     /// The machine of jited
     #[arg(long, value_enum, default_value_t = Machine::Host)]
     pub arch: Machine,
+    #[command(flatten)]
+    pub jit: JitArgs,
     /// How to write types: c is a header that clang compiles, as vmlinux.h
     #[arg(long, value_enum)]
     pub format: Option<BtfFormat>,
@@ -293,6 +306,30 @@ pub struct DumpArgs {
     /// How to print; json is for maps and btf
     #[arg(short = 'o', long = "output", value_enum, default_value_t = RunFormat::Table)]
     pub output: RunFormat,
+}
+
+/// What is added to machine code, for programs whose authors are not trusted.
+#[derive(Args, Clone, Copy, Default, Debug)]
+pub struct JitArgs {
+    /// Machine code without the constants of the program, which could be instructions themselves
+    #[arg(long)]
+    pub jit_blind: bool,
+    /// Machine code whose indirect calls cannot be mispredicted (x86_64)
+    #[arg(long)]
+    pub jit_retpolines: bool,
+}
+
+impl JitArgs {
+    /// None is given.
+    pub fn is_empty(self) -> bool {
+        !self.jit_blind && !self.jit_retpolines
+    }
+}
+
+impl From<JitArgs> for ring3::jit::Options {
+    fn from(args: JitArgs) -> ring3::jit::Options {
+        ring3::jit::Options { blind: args.jit_blind, retpolines: args.jit_retpolines, ..Default::default() }
+    }
 }
 
 /// How `dump btf` writes types.

@@ -32,6 +32,9 @@ pub fn dump(args: &DumpArgs, out: &mut Out) -> Result<Outcome, CliError> {
     if args.arch != Machine::Host && args.what != What::Jited {
         return Err(CliError::input("--arch is for 'dump jited'"));
     }
+    if !args.jit.is_empty() && args.what != What::Jited {
+        return Err(CliError::input("--jit-blind and --jit-retpolines are for 'dump jited'"));
+    }
     let bytes = crate::input::bytes(&args.object)?;
     if args.what == What::Btf && is_btf(&bytes) {
         let btf = match &args.base_btf {
@@ -111,7 +114,8 @@ fn translated(args: &DumpArgs, object: &Object, arch: Option<Arch>, out: &mut Ou
         match instance.program(name) {
             Ok(program) => match arch {
                 Some(arch) => {
-                    let emitted = Jit::emit(Arc::clone(program.linked()), arch).map_err(CliError::input)?;
+                    let emitted = Jit::emit_with(Arc::clone(program.linked()), arch, args.jit.into());
+                    let emitted = emitted.map_err(CliError::input)?;
                     listing::jited(&program, &emitted, arch, out)?;
                 }
                 None => listing::xlated(&program, out)?,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use ring3::jit::symbols::{JitDump, PerfMap, Symbols};
 use ring3::platform::maps::Pinning;
 use ring3::platform::return_name;
 use ring3::vm::StateReport;
@@ -41,6 +42,7 @@ const LONG_ARRAY: u32 = 1 << 16;
 
 /// Runs a program once for each packet.
 pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
+    check_engine(args)?;
     let (mut instance, name, object) = load(args)?;
     if let Err(error) = instance.program(&name) {
         return rejected(args, &object, &name, error);
@@ -66,6 +68,7 @@ pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
         let program = runner.program().clone();
         let kind = program.program().kind;
         check_input(args, kind, &name)?;
+        let _named = name_code(args, &program)?;
         session.begin(&name, &program)?;
         while let Some(piece) = feed.next()? {
             let input = if args.ctx.is_some() { Input::Context(&piece.data) } else { Input::Packet(&piece.data) };
@@ -94,6 +97,39 @@ pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
     session.end(&mut instance, &events)
 }
 
+/// What is for machine code needs that engine, and the kernel has no budget.
+fn check_engine(args: &RunArgs) -> Result<(), CliError> {
+    let backend = if args.check_states { Backend::States } else { EngineArg::backend(args.engine) };
+    if backend != Backend::Jit && (!args.jit.is_empty() || args.perf.is_some()) {
+        let name = backend.name();
+        return Err(CliError::Input(format!(
+            "--jit-blind, --jit-retpolines and --perf are for machine code, not for {name}"
+        )));
+    }
+    if backend == Backend::Kernel && args.budget.is_some() {
+        return Err(CliError::input("--budget is for ring3's own engines"));
+    }
+    Ok(())
+}
+
+/// Tells profilers of the machine code. What comes back is to be kept until they have seen it.
+fn name_code(args: &RunArgs, program: &ring3::Executable) -> Result<Option<JitDump>, CliError> {
+    let (Some(place), Some(compiled)) = (&args.perf, program.compiled()) else { return Ok(None) };
+    let symbols = Symbols::new(compiled, program.program());
+    match place {
+        None => {
+            let failed = |error| CliError::file(&PerfMap::default_path(), error);
+            PerfMap::open().and_then(|mut map| map.add(compiled, &symbols)).map_err(failed)?;
+            Ok(None)
+        }
+        Some(folder) => {
+            let mut dump = JitDump::create(folder).map_err(|error| CliError::file(folder, error))?;
+            dump.add(compiled, &symbols).map_err(|error| CliError::file(folder, error))?;
+            Ok(Some(dump))
+        }
+    }
+}
+
 /// The object with its globals set and its maps created, and the program's name.
 fn load(args: &RunArgs) -> Result<(Instance, String, Object), CliError> {
     let mut object = input::object(&args.object)?;
@@ -103,7 +139,9 @@ fn load(args: &RunArgs) -> Result<(Instance, String, Object), CliError> {
     }
     let name = choose(&object, args.program.as_deref())?;
     let backend = if args.check_states { Backend::States } else { EngineArg::backend(args.engine) };
-    let engine = with_types(Engine::new().backend(backend), args.btf.as_deref())?;
+    let engine = Engine::new().backend(backend).jit(args.jit.into());
+    let engine = args.budget.into_iter().fold(engine, Engine::budget);
+    let engine = with_types(engine, args.btf.as_deref())?;
     let instance = engine.load_with(&object, &Options { kind: args.kind, ..Options::default() })?;
     Ok((instance, name, object))
 }

@@ -153,3 +153,55 @@ fn dumps_of_a_proved_program() {
     }
     assert_eq!(words("dump xlated hello_func.bpf.o --arch arm64").code, Some(2));
 }
+
+#[test]
+fn what_is_added_to_machine_code() {
+    let run = "run drop_icmp.bpf.o --pcap ../captures/mixed.pcap -o json";
+    let values = |args: &str| {
+        let (code, rows) = json(&format!("{run} {args}"));
+        assert_eq!(code, Some(0), "{args}");
+        rows.iter().map(|row| row["retval"].clone()).collect::<Vec<_>>()
+    };
+    let plain = values("");
+    assert_eq!(values("--engine interp --budget 100000"), plain);
+    // What is for machine code is refused elsewhere, not passed over.
+    for args in ["--engine interp --jit-blind", "--engine checked --perf", "--engine kernel --budget 1"] {
+        assert_eq!(words(&format!("{run} {args}")).code, Some(2), "{args}");
+    }
+    if !ring3::jit::Jit::is_supported() {
+        return;
+    }
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("perf.folder");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir(&folder).unwrap();
+    let dumped = format!("--perf={}", folder.display());
+    for args in
+        ["--jit-blind", "--jit-retpolines", "--budget 100000", "--jit-blind --jit-retpolines --budget 9999", &dumped]
+    {
+        assert_eq!(values(&format!("--engine jit {args}")), plain, "{args}");
+    }
+    let dump = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(dump.filter(|name| name.starts_with("jit-") && name.ends_with(".dump")).count(), 1);
+    // A budget that is too small ends every run.
+    for engine in engines() {
+        let ran = words(&format!("run drop_icmp.bpf.o --packet {PING} --engine {engine} --budget 3"));
+        let told = ran.stdout.clone() + &ran.stderr;
+        assert!(told.contains("the budget of 3 instructions is used up"), "{engine}: {ran:?}");
+    }
+}
+
+#[test]
+fn blinded_code_has_none_of_the_constants() {
+    let dump = |args: &str| {
+        let ran = words(&format!("dump jited lb.bpf.o {args}"));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.stdout
+    };
+    for arch in ["x86_64", "arm64"] {
+        let (plain, blind) = (dump(&format!("--arch {arch}")), dump(&format!("--arch {arch} --jit-blind")));
+        assert!(blind.len() > plain.len() + plain.len() / 4, "{arch}");
+        assert_ne!(dump(&format!("--arch {arch} --jit-blind")), blind, "other numbers each time");
+    }
+    assert!(dump("--arch x86_64 --jit-retpolines").contains("pause"));
+    assert_eq!(words("dump xlated lb.bpf.o --jit-blind").code, Some(2));
+}

@@ -68,6 +68,10 @@ pub struct Engine {
     maps: BTreeMap<String, Arc<dyn Map>>,
     /// The same types as the target's, for CO-RE relocations.
     core: Option<Arc<CoreTarget>>,
+    /// What is added to machine code.
+    jit: ring3_jit::Options,
+    /// Instructions of a run.
+    budget: Option<u64>,
 }
 
 impl Default for Engine {
@@ -78,6 +82,8 @@ impl Default for Engine {
             helpers: Helpers::new(),
             maps: BTreeMap::new(),
             core: None,
+            jit: ring3_jit::Options::default(),
+            budget: None,
         }
     }
 }
@@ -116,6 +122,29 @@ impl Engine {
     #[must_use]
     pub fn backend(mut self, backend: Backend) -> Engine {
         self.backend = backend;
+        self
+    }
+
+    /// Adds to machine code what programs of untrusted authors call for: constants that are not theirs, indirect calls that cannot be
+    /// mispredicted. For [`Backend::Jit`]; other backends need neither.
+    ///
+    /// ```
+    /// use ring3::{Engine, jit};
+    /// let engine = Engine::new().jit(jit::Options { blind: true, retpolines: true, ..jit::Options::default() });
+    /// assert!(engine.jit_options().blind);
+    /// ```
+    #[must_use]
+    pub fn jit(mut self, options: ring3_jit::Options) -> Engine {
+        self.jit = options;
+        self
+    }
+
+    /// Ends each run after about so many instructions, as they were lowered: with `Error::Run` and
+    /// [`RunError::Budget`](ring3_vm::RunError::Budget). What the run did until then stays done. Verified programs end by themselves,
+    /// but that can take long. Not for [`Backend::Kernel`], which has no such thing.
+    #[must_use]
+    pub fn budget(mut self, instructions: u64) -> Engine {
+        self.budget = Some(instructions);
         self
     }
 
@@ -167,6 +196,16 @@ impl Engine {
     /// What executes.
     pub fn executes_by(&self) -> Backend {
         self.backend
+    }
+
+    /// What is added to machine code: what [`Engine::jit`] was given, with a budget if there is one.
+    pub fn jit_options(&self) -> ring3_jit::Options {
+        ring3_jit::Options { budget: self.jit.budget || self.budget.is_some(), ..self.jit }
+    }
+
+    /// Instructions of a run, if they are limited.
+    pub(crate) fn budget_of_runs(&self) -> Option<u64> {
+        self.budget
     }
 
     /// Verifies one program of an object, as if it were loaded alone. `level` says how much to log.

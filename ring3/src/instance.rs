@@ -193,17 +193,18 @@ impl Instance {
     pub fn runner(&mut self, program: &str) -> Result<Runner<'_>, Error> {
         let executable = self.program(program)?;
         self.runs += 1;
+        let budget = self.engine.budget_of_runs();
         #[cfg(feature = "kernel")]
         if executable.backend() == Backend::Kernel {
             self.kernel.prepare(&self.slots, &self.programs, &self.placed)?;
-            let runner = Runner::new(executable, self.host.as_mut(), &mut self.trace, self.runs)?;
+            let runner = Runner::new(executable, self.host.as_mut(), &mut self.trace, self.runs, budget)?;
             return Ok(runner.on_kernel(&mut self.kernel, &self.slots));
         }
         #[cfg(not(feature = "kernel"))]
         if executable.backend() == Backend::Kernel {
             return Err(Error::NoKernel);
         }
-        Runner::new(executable, self.host.as_mut(), &mut self.trace, self.runs)
+        Runner::new(executable, self.host.as_mut(), &mut self.trace, self.runs, budget)
     }
 
     /// A map by name; one of global data also by its section's name (`.bss`).
@@ -316,7 +317,7 @@ impl Instance {
                 (watched.clone(), None, Some(watched))
             }
             Backend::Jit => {
-                let compiled = Jit::compile(Arc::new(link()?))
+                let compiled = Jit::compile_with(Arc::new(link()?), self.engine.jit_options())
                     .map_err(|source| Error::Jit { program: program.clone(), source })?;
                 let compiled = Arc::new(compiled);
                 (compiled.clone(), Some(compiled), None)

@@ -198,9 +198,11 @@ impl<'i> Runner<'i> {
         host: &'i mut dyn Host,
         trace: &'i mut TraceLog,
         nth: u64,
+        budget: Option<u64>,
     ) -> Result<Runner<'i>, Error> {
         let kind = program.program().kind;
         let mut env = Env::new(host);
+        env.budget = budget;
         // Each runner draws other random numbers, but the same ones whenever the whole is repeated.
         env.seed(DEFAULT_SEED ^ (nth - 1).wrapping_mul(0xd134_2543_de82_ef95));
         let wrong = || Error::Run { program: program.program().name.clone(), source: RunError::WrongContext { kind } };

@@ -1,6 +1,6 @@
 //! Branches around one operation: around a move they become a choice without a jump, around a jump a jump with the opposite condition.
 
-use ring3_isa::{Operand, Width};
+use ring3_isa::{Operand, Reg, Width};
 use ring3_vm::Op;
 
 use super::{Chosen, Step};
@@ -18,7 +18,7 @@ pub(super) fn find(unit: &Unit<'_>, steps: &mut [Step]) {
         // The way around may join the other one later, if that goes there at once.
         let joins = behind || unit.ops.get(at + 2) == Some(&Op::Jump { target });
         match (moved(unit.ops[at + 1], steps[at + 1]), unit.ops[at + 1]) {
-            (Some((dst, value)), _) if joins && steps[at] == Step::Plain => {
+            (Some((dst, value)), _) if joins && steps[at] == Step::Plain && !clamps(lhs, rhs, dst, value) => {
                 steps[at] = Step::SelectUnless { width, op, lhs, rhs, dst, value };
                 steps[at + 1] = Step::Nothing;
             }
@@ -29,6 +29,21 @@ pub(super) fn find(unit: &Unit<'_>, steps: &mut [Step]) {
             }
             _ => {}
         }
+    }
+}
+
+/// Whether the choice keeps a register within a constant: `if (x > 1000) x = 1000`.
+///
+/// Such a bound is one that is seldom reached, or always: the branch is one that processors guess, of two instructions instead of three,
+/// and what follows does not wait for it. A choice between values of the program has no side that is the usual one, so it stays without a
+/// branch. Either is right whatever the values are.
+fn clamps(lhs: Reg, rhs: Operand, dst: Reg, value: Chosen) -> bool {
+    match (rhs, value) {
+        // `x >= 1000` is written as `x > 999`, too.
+        (Operand::Imm(bound), Chosen::Number(number)) => {
+            lhs == dst && (number as i32).wrapping_sub(bound).unsigned_abs() <= 1
+        }
+        (Operand::Imm(_) | Operand::Reg(_), Chosen::Reg(_) | Chosen::Low(_) | Chosen::Number(_)) => false,
     }
 }
 
@@ -46,7 +61,7 @@ fn opposite(branch: Op, step: Step, target: u32) -> Option<Step> {
 }
 
 /// What an operation that is emitted as it is moves where.
-fn moved(op: Op, step: Step) -> Option<(ring3_isa::Reg, Chosen)> {
+fn moved(op: Op, step: Step) -> Option<(Reg, Chosen)> {
     let op = match step {
         Step::Plain => op,
         Step::Other(other) => other,
