@@ -138,7 +138,7 @@ impl Plan {
     pub fn follow<T>(&self, run: impl FnOnce(&mut Follower<'_, '_>) -> T) -> (T, Checked) {
         let mut watch = || None;
         let mut walk = Walk::new(&self.proof.program, &self.rules, &self.structure, Log::new(0), &mut watch);
-        walk.plain = true;
+        (walk.plain, walk.far) = (true, true);
         let sleepable = self.proof.program.sleepable;
         let main = vec![Candidate { at: 0, state: State { sleepable, ..State::main_entry() } }];
         let levels = vec![Level { root: 0, base: 0, candidates: main, lost: None }];

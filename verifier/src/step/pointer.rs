@@ -18,9 +18,12 @@ impl Walk<'_> {
         op: AluOp,
         dst: Reg,
         ptr: Ptr,
-        scalar: ScalarValue,
+        mut scalar: ScalarValue,
         ptr_first: bool,
     ) -> Result<(), Reject> {
+        if self.far {
+            scalar.num = near_enough(scalar.num);
+        }
         let reg = dst.number();
         let ty = type_name(&Value::Ptr(ptr));
         let known = scalar.num.const_value();
@@ -62,13 +65,14 @@ impl Walk<'_> {
             | AluOp::Rsh
             | AluOp::Arsh => return Err(Reject::PtrOperator { reg, op: symbol(op) }),
         };
+        let moved = if self.far { Ptr { var: near_enough(moved.var), ..moved } } else { moved };
         check_offset(moved.off, &moved.var, &ty)?;
         self.write(dst, Value::Ptr(moved));
         Ok(())
     }
 
     fn forward(&mut self, ptr: Ptr, by: &Scalar, known: Option<u64>) -> Ptr {
-        if let Some(off) = known.and_then(|k| fixed(i64::from(ptr.off).checked_add(num::s64(k)))) {
+        if let Some(off) = known.and_then(|k| self.fixed(i64::from(ptr.off).checked_add(num::s64(k)))) {
             return Ptr { off, ..ptr };
         }
         let moved = Ptr { var: by.pointer_plus(&ptr.var), ..ptr };
@@ -76,11 +80,16 @@ impl Walk<'_> {
     }
 
     fn backward(&mut self, ptr: Ptr, by: &Scalar, known: Option<u64>) -> Ptr {
-        if let Some(off) = known.and_then(|k| fixed(i64::from(ptr.off).checked_sub(num::s64(k)))) {
+        if let Some(off) = known.and_then(|k| self.fixed(i64::from(ptr.off).checked_sub(num::s64(k)))) {
             return Ptr { off, ..ptr };
         }
         let moved = Ptr { var: by.pointer_minus(&ptr.var), ..ptr };
         self.moved_packet(moved, by.smin() < 0)
+    }
+
+    /// An offset that is kept apart from what varies.
+    fn fixed(&self, off: Option<i64>) -> Option<i32> {
+        off.filter(|off| !self.far || !is_far(*off)).and_then(|off| i32::try_from(off).ok())
     }
 
     /// A packet pointer that moved by an unknown distance is another one; it may have left the checked range.
@@ -113,8 +122,12 @@ impl Walk<'_> {
     }
 }
 
-fn fixed(off: Option<i64>) -> Option<i32> {
-    off.and_then(|off| i32::try_from(off).ok())
+/// A constant that is too far, as the narrowest range with it that is not refused for being far.
+fn near_enough(num: Scalar) -> Scalar {
+    match num.const_value() {
+        Some(value) if num::s64(value) >= MAX_OFF => Scalar::from_urange(MAX_OFF.unsigned_abs() - 1, value),
+        Some(_) | None => num,
+    }
 }
 
 /// A constant whose ranges say something else.
@@ -149,17 +162,20 @@ fn check_kind(reg: u8, kind: PtrKind, op: AluOp, known: Option<u64>, ty: &str) -
     if allowed { Ok(()) } else { Err(Reject::PtrArithType { reg, ty: ty.to_owned() }) }
 }
 
+fn is_far(off: i64) -> bool {
+    off >= MAX_OFF || off <= -MAX_OFF
+}
+
 /// Offsets stay far away from where they could wrap.
 fn check_offset(off: i32, var: &Scalar, ty: &str) -> Result<(), Reject> {
-    let far = |value: i64| value >= MAX_OFF || value <= -MAX_OFF;
     let ty = || ty.to_owned();
-    if let Some(value) = var.const_value().map(num::s64).filter(|v| far(*v)) {
+    if let Some(value) = var.const_value().map(num::s64).filter(|value| is_far(*value)) {
         Err(Reject::PtrConstTooBig { ty: ty(), value })
-    } else if far(off.into()) {
+    } else if is_far(off.into()) {
         Err(Reject::PtrOffTooBig { ty: ty(), off: off.into() })
     } else if var.smin() == i64::MIN {
         Err(Reject::PtrUnboundedMin { ty: ty() })
-    } else if far(var.smin()) {
+    } else if is_far(var.smin()) {
         Err(Reject::PtrOutOfBounds { ty: ty(), value: var.smin() })
     } else {
         Ok(())

@@ -116,6 +116,9 @@ pub struct Walk<'p> {
     pub(crate) plain: bool,
     /// Of a walk without pruning: reads of pointers from the stack, which may count as numbers.
     pub(crate) forgets: Option<forget::Forgets>,
+    /// A far constant that is added to a pointer is taken for a range that ends there: a stored state with a range goes past the
+    /// rule for constants, and covers this one.
+    pub(crate) far: bool,
     /// A register is equal to itself, which Linux 6.18 does not know.
     pub(crate) settled: bool,
     /// How much memory it holds.
@@ -176,6 +179,7 @@ impl<'p> Walk<'p> {
             line: None,
             plain: false,
             forgets: None,
+            far: false,
             settled: false,
             scales: weigh::Scales::default(),
             budget: MAX_PROCESSED,

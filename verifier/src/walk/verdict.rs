@@ -47,7 +47,7 @@ pub fn judge_plain(
         (walk.plain, walk.budget) = (true, budget.min(super::MAX_PROCESSED));
         match lenient {
             Lenient::No => {}
-            Lenient::Pointers => walk.forgets = Some(super::forget::Forgets::default()),
+            Lenient::Wider => (walk.forgets, walk.far) = (Some(super::forget::Forgets::default()), true),
             Lenient::Itself => walk.settled = true,
         }
     })
@@ -58,8 +58,8 @@ pub fn judge_plain(
 pub enum Lenient {
     /// Nothing.
     No,
-    /// Pointers that are read back from the stack may count as numbers.
-    Pointers,
+    /// What a wider state would pass: pointers that are read back from the stack may count as numbers, constants as ranges.
+    Wider,
     /// Of comparisons of a register with itself, only the way that there is.
     Itself,
 }
