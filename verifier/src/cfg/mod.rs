@@ -4,13 +4,13 @@ mod attach;
 pub mod back;
 pub mod exception;
 pub mod graph;
+mod info;
 pub mod kfuncs;
 mod live;
 pub mod maps;
 mod scc;
 mod subprogs;
 
-use ring3_btf::{Btf, Type, TypeId};
 use ring3_isa::{Code, Insn, Malformed};
 use ring3_platform::helpers::id;
 use ring3_platform::{Program, Target};
@@ -90,6 +90,7 @@ pub fn functions(program: &Program) -> Result<Vec<Subprog>, At> {
     if code.len() > MAX_INSNS {
         return Err((Reject::TooManyInstructions { count: code.len() }, None));
     }
+    info::check_entries(program).map_err(|reject| (reject, None))?;
     subprogs::discover(program)
 }
 
@@ -97,8 +98,7 @@ pub fn functions(program: &Program) -> Result<Vec<Subprog>, At> {
 pub fn build(program: &Program, target: &Target, mut subprogs: Vec<Subprog>) -> Result<Structure, At> {
     let code = &program.code;
     subprogs::check_borders(code, &mut subprogs)?;
-    check_without_btf(program, &subprogs)?;
-    check_abnormal_returns(program, &subprogs)?;
+    info::check(program, &subprogs)?;
     let has_arena = check_wide_and_opcodes(program, target)?;
     let kfuncs = kfuncs::Kfuncs::of(program, target);
     let thrown = exception::callback(program).map_err(|reject| (reject, None))?;
@@ -150,44 +150,6 @@ fn check_wide_and_opcodes(program: &Program, target: &Target) -> Result<bool, At
         slot = code.next(slot);
     }
     Ok(arena.is_some())
-}
-
-/// What hides returns in a function needs BTF, which says that the function returns a number.
-fn check_without_btf(program: &Program, subprogs: &[Subprog]) -> Result<(), At> {
-    let functions = subprogs.iter().skip(1).filter(|_| program.info.is_none());
-    for subprog in functions {
-        if subprog.has_legacy {
-            return Err((Reject::LegacyNoBtf {}, Some(subprog.start)));
-        }
-        if subprog.has_tail_call {
-            return Err((Reject::TailCallNoBtf {}, Some(subprog.start)));
-        }
-    }
-    Ok(())
-}
-
-/// Functions that may end where they do not say so, with a number, return numbers.
-fn check_abnormal_returns(program: &Program, subprogs: &[Subprog]) -> Result<(), At> {
-    let Some(info) = &program.info else { return Ok(()) };
-    for subprog in subprogs.iter().skip(1).filter(|s| s.has_legacy || s.has_tail_call) {
-        let func = info.funcs.iter().find(|func| func.slot as usize == subprog.start);
-        if func.is_none_or(|func| returns_number(&info.btf, func.type_id)) {
-            continue;
-        }
-        let reject = if subprog.has_legacy { Reject::LegacyReturn {} } else { Reject::TailCallReturn {} };
-        return Err((reject, Some(subprog.start)));
-    }
-    Ok(())
-}
-
-fn returns_number(btf: &Btf, func: TypeId) -> bool {
-    let Some(Type::Func { proto, .. }) = btf.get(func) else { return false };
-    let Ok(Type::FuncProto { ret, .. }) = btf.resolved(*proto) else { return false };
-    match btf.resolved(*ret) {
-        Ok(Type::Int(_)) => btf.size_of(*ret).is_ok_and(|size| matches!(size, 1 | 2 | 4 | 8)),
-        Ok(Type::Enum(_) | Type::Enum64(_)) => true,
-        Ok(_) | Err(_) => false,
-    }
 }
 
 /// The kernel's complaint about an instruction that cannot be decoded.

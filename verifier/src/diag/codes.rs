@@ -109,7 +109,7 @@ codes! {
     BadFunctionReference = 1009 Structure "a call or reference of something that is no function";
     LegacyPacketLoad = 1010 Structure "an old-style packet load where it is not possible";
     TailCallNeedsBtf = 1011 Structure "a tail call in a subprogram without BTF";
-    MissingFunctionInfo = 1012 Structure "a function that BTF does not describe";
+    MissingFunctionInfo = 1012 Structure "a function that BTF does not describe, or not as it is";
     MissingArena = 1013 Structure "an address space cast in a program without an arena";
     MissingMap = 1014 Structure "a map that is not there";
     DirectValue = 1015 Structure "a direct reference into a map that does not allow it";
@@ -226,7 +226,16 @@ impl Reject {
             | Reject::LegacyReturn {}
             | Reject::LegacyInSubprog {} => Code::LegacyPacketLoad,
             Reject::TailCallNoBtf {} | Reject::TailCallReturn {} => Code::TailCallNeedsBtf,
-            Reject::NoFuncInfo {} => Code::MissingFunctionInfo,
+            Reject::NoFuncInfo {}
+            | Reject::FuncInfoFirst { .. }
+            | Reject::FuncInfoOrder { .. }
+            | Reject::FuncInfoType { .. }
+            | Reject::FuncInfoCount {}
+            | Reject::FuncInfoLayout {}
+            | Reject::LineInfoSlot { .. }
+            | Reject::LineInfoInside { .. }
+            | Reject::LineInfoMissing { .. }
+            | Reject::LineInfoEnds { .. } => Code::MissingFunctionInfo,
             Reject::NoArena {} => Code::MissingArena,
             Reject::NoSuchMap { .. } => Code::MissingMap,
             Reject::DirectOffset { .. }

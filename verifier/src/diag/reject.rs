@@ -255,6 +255,15 @@ rejects! {
     CallbackNotStatic {} EINVAL "callback function not static";
     LaterTailCall {} EFAULT "verifier bug: subprog has tail_call and async cb";
     CallbackNotScalar {} EACCES "R0 not a scalar value";
+    FuncInfoFirst { slot: u32 } EINVAL "nonzero insn_off {slot} for the first func info record";
+    FuncInfoOrder { slot: u32, before: u32 } EINVAL "same or smaller insn offset ({slot}) than previous func info record ({before})";
+    FuncInfoType { id: u32 } EINVAL "invalid type id {id} in func info";
+    FuncInfoCount {} EINVAL "number of funcs in func_info doesn't match number of subprogs";
+    FuncInfoLayout {} EINVAL "func_info BTF section doesn't match subprog layout in BPF program";
+    LineInfoSlot { index: usize, slot: u32, before: u32, len: usize } EINVAL "Invalid line_info[{index}].insn_off:{slot} (prev_offset:{before} prog->len:{len})";
+    LineInfoInside { index: usize } EINVAL "Invalid insn code at line_info[{index}].insn_off";
+    LineInfoMissing { subprog: usize } EINVAL "missing bpf_line_info for func#{subprog}";
+    LineInfoEnds { count: usize, subprog: usize } EINVAL "missing bpf_line_info for {count} funcs starting from func#{subprog}";
     NoFuncInfo {} EINVAL "missing btf func_info";
     ForEachMap {} ENOTSUPP "callback function not allowed for map";
     LocalStorageFlags {} EINVAL "get_local_storage() doesn't support non-zero flags";

@@ -65,8 +65,9 @@ const fn texts(code: Code) -> (&'static str, &'static str) {
             "Compile with -g, or move the call into the main function.",
         ),
         Code::MissingFunctionInfo => (
-            "Callbacks and global functions are checked by what BTF says of them.",
-            "Compile with -g, and do not strip .BTF.ext.",
+            "Callbacks and global functions are checked by what BTF says of them, and what is said has to fit the instructions: an \
+             entry for each function where it begins, and a source line there, all of them ascending.",
+            "Compile with -g, do not strip .BTF.ext, and change instructions only together with it.",
         ),
         Code::MissingArena => (
             "Casts between address spaces are about the memory of an arena.",
