@@ -146,6 +146,8 @@ impl Reached {
             let text = format!("{insn:?}");
             let kind = text.split([' ', '(']).next().unwrap_or_default();
             let call = match insn {
+                // Where a function of the program's own is says nothing.
+                ring3_isa::Insn::Call(ring3_isa::Callee::Local(_)) => " Local".to_owned(),
                 ring3_isa::Insn::Call(callee) => format!(" {callee:?}"),
                 _ => String::new(),
             };

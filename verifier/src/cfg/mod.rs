@@ -3,6 +3,7 @@
 mod attach;
 pub mod back;
 pub mod exception;
+pub mod fastcall;
 pub mod graph;
 mod info;
 pub mod kfuncs;
@@ -63,6 +64,8 @@ pub struct Structure {
     pub exception_callback: Option<usize>,
     /// It uses an arena.
     pub has_arena: bool,
+    /// By function: what it saves around calls that leave registers alone.
+    pub saves: Vec<fastcall::Saves>,
 }
 
 impl Structure {
@@ -104,13 +107,15 @@ pub fn build(program: &Program, target: &Target, mut subprogs: Vec<Subprog>) -> 
     let thrown = exception::callback(program).map_err(|reject| (reject, None))?;
     let exception_callback = thrown.and_then(|start| subprogs.binary_search_by_key(&start, |s| s.start).ok());
     let insns = vec![Static::default(); code.len()];
-    let mut structure = Structure { subprogs, insns, kfuncs, attach: None, exception_callback, has_arena };
+    let saves = Vec::new();
+    let mut structure = Structure { subprogs, insns, kfuncs, attach: None, exception_callback, has_arena, saves };
     graph::walk(program, target, &mut structure)?;
     attach::check_target(program).map_err(|reject| (reject, None))?;
     structure.attach = crate::kernel::target::find(program, target.btf.as_deref()).map_err(|reject| (reject, None))?;
     live::compute(program, target, &mut structure);
     scc::compute(program, &mut structure);
     back::compute(program, &mut structure);
+    structure.saves = fastcall::find(program, target, &structure);
     Ok(structure)
 }
 

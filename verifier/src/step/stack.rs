@@ -56,6 +56,9 @@ impl Walk<'_> {
         let depth = u32::try_from(self.path.state.frames[frame as usize].stack.depth()).unwrap_or(u32::MAX);
         let known = &mut self.facts.subprogs[subprog].stack_depth;
         *known = (*known).max(depth);
+        if self.saves_only[subprog] && self.structure.saves[subprog].is_broken_by(self.at, first) {
+            self.saves_only[subprog] = false;
+        }
         Ok(first..last + 1)
     }
 

@@ -213,7 +213,7 @@ pub fn check_stack_depth(walk: &Walk<'_>) -> Result<(), Reject> {
         ProgType::Kprobe | ProgType::Tracepoint | ProgType::PerfEvent | ProgType::RawTracepoint
     );
     let has_private = |size: u32| tracing && !tail_calls && size >= PRIVATE_STACK;
-    let size_of = |subprog: usize| walk.facts.subprogs[subprog].stack_depth.next_multiple_of(16);
+    let size_of = |subprog: usize| walk.counted_depth(subprog).next_multiple_of(16);
     let enter = |subprog: usize, above: u32, levels: usize| -> Result<Level, Reject> {
         let size = size_of(subprog);
         if levels > 0 && subprogs[subprog].has_tail_call && above >= MAX_STACK_TAIL_CALL {

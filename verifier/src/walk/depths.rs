@@ -25,16 +25,24 @@ impl Walk<'_> {
         self.facts.subprogs.iter().map(|subprog| subprog.stack_depth).collect()
     }
 
+    /// Bytes of stack of a function that count, once the program was walked: not those for registers that Linux does not save.
+    pub fn counted_depth(&self, subprog: usize) -> u32 {
+        if self.saves_only[subprog] {
+            return u32::from(self.structure.saves[subprog].own.unsigned_abs());
+        }
+        self.facts.subprogs[subprog].stack_depth
+    }
+
     /// By function, once the program is accepted.
     pub(super) fn final_depths(&self) -> Vec<u32> {
         let mut throws = false;
         let mut depths = Vec::new();
-        for subprog in &self.facts.subprogs {
+        for (index, subprog) in self.facts.subprogs.iter().enumerate() {
             let mut reached = (subprog.start..subprog.end).filter(|slot| self.facts.insns[*slot].seen).peekable();
             if reached.peek().is_none() {
                 continue;
             }
-            let mut depth = subprog.stack_depth;
+            let mut depth = self.counted_depth(index);
             let (mut loops, mut may_goto) = (false, false);
             for slot in reached {
                 match self.decoded(slot) {

@@ -92,6 +92,8 @@ pub struct Walk<'p> {
     pub runs_later: Vec<bool>,
     /// Functions that something called back, at once or later.
     pub called_back: Vec<bool>,
+    /// By function: its stack below what it uses itself is for registers that are saved around calls, and for nothing else.
+    pub saves_only: Vec<bool>,
     /// The function that is walked on its own.
     pub root: usize,
     /// Callbacks of the calls of `bpf_loop`, where such a call always has the same one and no flags.
@@ -166,6 +168,7 @@ impl<'p> Walk<'p> {
             called: vec![false; structure.subprogs.len()],
             runs_later: vec![false; structure.subprogs.len()],
             called_back: vec![false; structure.subprogs.len()],
+            saves_only: structure.saves.iter().map(|saves| saves.goes).collect(),
             root: 0,
             loops: std::collections::BTreeMap::new(),
             stack_live: stack_live::StackLive::default(),
