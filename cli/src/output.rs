@@ -2,10 +2,15 @@
 
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
+/// Columns of running text, at least and at most.
+const MIN_COLUMNS: usize = 60;
+const MAX_COLUMNS: usize = 110;
+
 /// Standard output, buffered, with colours where somebody looks.
 pub struct Out {
     to: BufWriter<StdoutLock<'static>>,
     coloured: bool,
+    columns: Option<usize>,
 }
 
 /// What a text means; its colour follows.
@@ -21,6 +26,10 @@ pub enum Ink {
     Bad,
     /// Of little importance.
     Faint,
+    /// What holds others together, and names of what follows.
+    Frame,
+    /// Something to look at on the way.
+    Note,
 }
 
 impl Out {
@@ -30,7 +39,19 @@ impl Out {
         let terminal = stdout.is_terminal();
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Out { to: BufWriter::new(stdout.lock()), coloured: terminal && !refused && !dumb }
+        let size = terminal.then(terminal_size::terminal_size).flatten();
+        let columns = size.map(|(columns, _)| usize::from(columns.0));
+        Out { to: BufWriter::new(stdout.lock()), coloured: terminal && !refused && !dumb, columns }
+    }
+
+    /// Columns for running text: those of the terminal, but no longer lines than one likes to read.
+    pub fn columns(&self) -> usize {
+        self.columns.map_or(MAX_COLUMNS, |columns| columns.clamp(MIN_COLUMNS, MAX_COLUMNS))
+    }
+
+    /// Whether somebody looks.
+    pub fn is_terminal(&self) -> bool {
+        self.columns.is_some()
     }
 
     /// A text in a colour.
@@ -41,6 +62,8 @@ impl Out {
             Ink::Good => "32",
             Ink::Bad => "31;1",
             Ink::Faint => "2",
+            Ink::Frame => "34;1",
+            Ink::Note => "36",
         };
         if self.coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ring3::verifier::reference::{BUDGET, Reference, agree};
-use ring3::verifier::{Code, Diagnosis, Stats};
+use ring3::verifier::{Code, Diagnosis, Part, Stats};
 use ring3::{Engine, Errno, Error, KernelVersion, LogLevel, Object, Options, ProgType};
 use serde_json::json;
 
@@ -345,8 +345,9 @@ impl<'a> Printer<'a> {
             None => writeln!(self.out, "{name} ({file}): {verdict}: {}", printable(&row.message))?,
             Some(diagnosis) => {
                 writeln!(self.out, "{name} ({file}): {verdict}")?;
-                for line in diagnosis.to_string().lines() {
-                    writeln!(self.out, "{}", printable(line))?;
+                for line in diagnosis.lines(self.out.columns()) {
+                    let line = line.iter().map(|(part, text)| self.out.ink(ink_of(*part), &printable(text)));
+                    writeln!(self.out, "{}", line.collect::<String>().trim_end())?;
                 }
                 writeln!(self.out)?;
             }
@@ -460,6 +461,11 @@ impl<'a> Printer<'a> {
             }
             writeln!(self.out)?;
         }
+        // Of use to who looks at it, and in the way of who compares it.
+        if self.format == VerifyFormat::Table && self.totals.rejected > 0 && self.out.is_terminal() {
+            let hint = "With -o text, ring3 verify says why, and what to do.";
+            writeln!(self.out, "\n{}", self.out.ink(Ink::Faint, hint))?;
+        }
         if matches!(self.format, VerifyFormat::Table | VerifyFormat::Text) {
             for note in &self.notes {
                 writeln!(self.out, "note: {note}")?;
@@ -475,6 +481,16 @@ fn errno(row: &Row<'_>) -> i32 {
 }
 
 /// A text of at most `width` characters.
+fn ink_of(part: Part) -> Ink {
+    match part {
+        Part::Text | Part::Source => Ink::Plain,
+        Part::Error | Part::Here => Ink::Bad,
+        Part::Title | Part::Name => Ink::Strong,
+        Part::Frame => Ink::Frame,
+        Part::Way => Ink::Note,
+    }
+}
+
 fn clip(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();

@@ -23,7 +23,7 @@ mod step;
 mod walk;
 
 pub use diag::codes::{Category, Code};
-pub use diag::people::{Diagnosis, Example, Language, Note, Site, Source};
+pub use diag::people::{Diagnosis, Example, Language, Line, Note, Part, Site, Source};
 pub use facts::{Direction, Facts, InsnFacts, MapUse, Region, SubprogFacts};
 pub use profile::{At, Profile, Sample, profile};
 pub use step::result::has_bounded_result;

@@ -7,9 +7,11 @@ mod examples;
 mod explain;
 mod origin;
 mod text;
+
 pub mod words;
 
 pub use examples::{Example, Language};
+pub use text::{Line, Part};
 
 use ring3_isa::{Insn, Operand, Reg};
 use ring3_platform::{Errno, Program};
