@@ -44,14 +44,9 @@ impl Out {
         Out { to: BufWriter::new(stdout.lock()), coloured: terminal && !refused && !dumb, columns }
     }
 
-    /// Columns for running text: those of the terminal, but no longer lines than one likes to read.
-    pub fn columns(&self) -> usize {
-        self.columns.map_or(MAX_COLUMNS, |columns| columns.clamp(MIN_COLUMNS, MAX_COLUMNS))
-    }
-
-    /// Whether somebody looks.
-    pub fn is_terminal(&self) -> bool {
-        self.columns.is_some()
+    /// Columns for running text where it goes to a terminal: those that there are, but no longer lines than one likes to read.
+    pub fn columns(&self) -> Option<usize> {
+        self.columns.map(|columns| columns.clamp(MIN_COLUMNS, MAX_COLUMNS))
     }
 
     /// A text in a colour.
@@ -83,6 +78,11 @@ impl Write for Out {
 pub fn printable(text: &str) -> String {
     let shown = |c: char| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c };
     text.chars().map(shown).collect()
+}
+
+/// The same of several lines.
+pub fn printable_lines(text: &str) -> String {
+    text.lines().map(|line| printable(line) + "\n").collect()
 }
 
 /// Bytes as hexadecimal digits.

@@ -13,7 +13,7 @@ use crate::Outcome;
 use crate::args::{KernelArg, VerifyArgs, VerifyFormat};
 use crate::error::CliError;
 use crate::input;
-use crate::output::{Ink, Out, printable};
+use crate::output::{Ink, Out, printable, printable_lines};
 use crate::profile;
 use crate::releases::releases;
 use crate::sarif::{self, Finding};
@@ -345,7 +345,11 @@ impl<'a> Printer<'a> {
             None => writeln!(self.out, "{name} ({file}): {verdict}: {}", printable(&row.message))?,
             Some(diagnosis) => {
                 writeln!(self.out, "{name} ({file}): {verdict}")?;
-                for line in diagnosis.lines(self.out.columns()) {
+                let Some(columns) = self.out.columns() else {
+                    writeln!(self.out, "{}", printable_lines(&diagnosis.to_string()))?;
+                    return Ok(());
+                };
+                for line in diagnosis.lines(columns) {
                     let line = line.iter().map(|(part, text)| self.out.ink(ink_of(*part), &printable(text)));
                     writeln!(self.out, "{}", line.collect::<String>().trim_end())?;
                 }
@@ -462,7 +466,7 @@ impl<'a> Printer<'a> {
             writeln!(self.out)?;
         }
         // Of use to who looks at it, and in the way of who compares it.
-        if self.format == VerifyFormat::Table && self.totals.rejected > 0 && self.out.is_terminal() {
+        if self.format == VerifyFormat::Table && self.totals.rejected > 0 && self.out.columns().is_some() {
             let hint = "With -o text, ring3 verify says why, and what to do.";
             writeln!(self.out, "\n{}", self.out.ink(Ink::Faint, hint))?;
         }

@@ -28,9 +28,9 @@ error[R3-3001]: a pointer that may be NULL is dereferenced
    |                r0 is a pointer into a value of the map 'messages' (12 bytes), or NULL
    |
    = reason: 'message' (r0) is NULL if bpf_map_lookup_elem found nothing, and no comparison on this path has
-            ruled that out.
+             ruled that out.
    = help: Check it in front of this line: `if (!message) return 0;` (or whatever suits), so that only the
-          path with a valid pointer goes on.
+           path with a valid pointer goes on.
    = kernel: R0 invalid mem access 'map_value_or_null' (EACCES)
    = more: ring3 explain R3-3001
 

@@ -38,7 +38,8 @@ pub type Line = Vec<(Part, String)>;
 
 impl Display for Diagnosis {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for line in self.lines(WIDTH) {
+        // Whoever searches in it finds what is said of a place in one line.
+        for line in self.page(WIDTH, usize::MAX) {
             let text: String = line.into_iter().map(|(_, text)| text).collect();
             writeln!(f, "{}", text.trim_end())?;
         }
@@ -49,7 +50,11 @@ impl Display for Diagnosis {
 impl Diagnosis {
     /// The diagnosis in lines for so many columns. Lines of source are as long as they are.
     pub fn lines(&self, width: usize) -> Vec<Line> {
-        let mut page = Page { width, lines: Vec::new() };
+        self.page(width, width)
+    }
+
+    fn page(&self, width: usize, beside_source: usize) -> Vec<Line> {
+        let mut page = Page { width, beside_source, lines: Vec::new() };
         page.line([(Part::Error, format!("error[{}]", self.code)), (Part::Title, format!(": {}", self.code.title()))]);
         if let Some(at) = &self.at {
             page.line([(Part::Frame, "  --> ".to_owned()), (Part::Text, place(at))]);
@@ -88,7 +93,10 @@ fn place(at: &Site) -> String {
 
 /// Lines that are being written.
 struct Page {
+    /// Columns of what is said below the source.
     width: usize,
+    /// Columns of what is said beside it.
+    beside_source: usize,
     lines: Vec<Line>,
 }
 
@@ -147,12 +155,12 @@ impl Page {
     fn words(&mut self, begin: &[(Part, String)], part: Part, text: &str) {
         let bar = begin[0].1.chars().count();
         let first: usize = begin.iter().map(|(_, text)| text.chars().count()).sum();
-        let indent = first.min(self.width.saturating_sub(ROOM)).max(bar + 1);
+        let indent = first.min(self.beside_source.saturating_sub(ROOM)).max(bar + 1);
         let mut line: Line = begin.to_vec();
         let (mut words, mut at) = (String::new(), first);
         for word in text.split_whitespace() {
             let long = word.chars().count() + 1;
-            if at + long > self.width && at > indent {
+            if at + long > self.beside_source && at > indent {
                 line.push((part, std::mem::take(&mut words)));
                 self.lines.push(std::mem::replace(&mut line, vec![begin[0].clone()]));
                 words.push_str(&" ".repeat(indent - bar));
