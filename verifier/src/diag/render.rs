@@ -8,7 +8,9 @@ use ring3_platform::{Program, Target};
 use crate::cfg::kfuncs::Kfuncs;
 use crate::cfg::maps;
 use crate::domain::Scalar;
-use crate::state::{BtfPtr, Delta, Dynptr, Iter, Ptr, PtrKind, ScalarValue, Slot, State, Trust, Value, type_name};
+use crate::state::{
+    BtfPtr, Delta, Dynptr, Iter, Kept, Marks, Ptr, PtrKind, ScalarValue, Slot, State, Trust, Value, type_name,
+};
 
 /// Whose names appear in states.
 #[derive(Clone, Copy, Debug)]
@@ -31,16 +33,16 @@ impl Names<'_> {
 }
 
 /// A value: `5`, `scalar(id=1,umin=101)`, `map_value(map=hsh,ks=4,vs=8)`.
-pub fn value(out: &mut String, names: Names<'_>, frame: usize, value: &Value) {
+fn value(out: &mut String, names: Names<'_>, frame: usize, value: &Value, precise: bool) {
     match value {
         Value::Uninit => out.push('?'),
-        Value::Scalar(s) => scalar(out, s),
+        Value::Scalar(s) => scalar(out, s, precise),
         Value::Ptr(p) => pointer(out, names, frame, value, p),
     }
 }
 
-fn scalar(out: &mut String, value: &ScalarValue) {
-    if value.precise {
+fn scalar(out: &mut String, value: &ScalarValue, precise: bool) {
+    if precise {
         out.push('P');
     }
     if let Some(constant) = value.num.const_value() {
@@ -150,7 +152,7 @@ pub fn kernel_name(name: &str) -> &str {
 }
 
 /// A stack slot: the letters of its bytes, and what is spilled there.
-fn slot(out: &mut String, names: Names<'_>, frame: usize, index: usize, slot: &Slot) {
+fn slot(out: &mut String, names: Names<'_>, (frame, index): (usize, usize), slot: &Slot, precise: bool) {
     if let Some(iter) = slot.iter() {
         return iterator(out, names, index, iter);
     }
@@ -162,7 +164,7 @@ fn slot(out: &mut String, names: Names<'_>, frame: usize, index: usize, slot: &S
         out.push(byte.letter());
     }
     if slot.is_spill() {
-        value(out, names, frame, &slot.spill);
+        value(out, names, frame, &slot.spill, precise);
     }
 }
 
@@ -207,6 +209,15 @@ impl Scratched {
 
 /// The state of one frame, as ` frame1: R0=5 fp-8=0 refs=2`.
 pub fn frame(names: Names<'_>, state: &State, index: usize, which: Scratched) -> String {
+    marked(names, state, index, which, &Marks::NEW)
+}
+
+/// A frame of a stored state, as it counts.
+pub fn kept(names: Names<'_>, kept: &Kept, index: usize) -> String {
+    marked(names, &kept.state, index, Scratched::ALL, &kept.marks[index])
+}
+
+fn marked(names: Names<'_>, state: &State, index: usize, which: Scratched, marks: &Marks) -> String {
     let mut out = String::new();
     let frame = &state.frames[index];
     if index > 0 {
@@ -217,11 +228,12 @@ pub fn frame(names: Names<'_>, state: &State, index: usize, which: Scratched) ->
             continue;
         }
         let _ = write!(out, " R{i}=");
-        value(&mut out, names, index, reg);
+        value(&mut out, names, index, reg, marks.precise.has_reg(i));
     }
-    for (i, s) in frame.stack.slots().iter().enumerate() {
+    for i in 0..frame.stack.slots().len() {
+        let s = marks.slot(frame, i);
         if which.slots >> i & 1 != 0 && !s.is_invalid() {
-            slot(&mut out, names, index, i, s);
+            slot(&mut out, names, (index, i), s, marks.precise.has_slot(i));
         }
     }
     // As in Linux: the lock of a global value has no id, and hides what follows if it is the first.

@@ -1,5 +1,6 @@
 //! What is known at one point of one path: frames with registers and stack, references, regions.
 
+mod marks;
 mod stack;
 pub mod subsume;
 mod typed;
@@ -9,6 +10,7 @@ use std::rc::Rc;
 
 use ring3_isa::Reg;
 
+pub use marks::{Kept, Marks, Places};
 pub use stack::{Byte, Dynptr, Iter, IterTrust, Object, SLOT, STACK_LIMIT, Slot, Stack, locate};
 pub use typed::{BtfPtr, Trust};
 pub use value::{Delta, DynptrKind, Link, Ptr, PtrKind, ScalarValue, Slice, Value, type_name};

@@ -124,6 +124,9 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// What every slot is that was not touched.
+    pub const UNTOUCHED: Slot = Slot { bytes: [Byte::Invalid; SLOT], spill: Value::Uninit, object: Object::None };
+
     /// A register is spilled here (perhaps only its low part).
     pub fn is_spill(&self) -> bool {
         self.bytes[SLOT - 1] == Byte::Spill
@@ -189,9 +192,6 @@ pub struct Stack {
     slots: Rc<Vec<Slot>>,
 }
 
-/// What every slot is that was not touched.
-const UNTOUCHED: Slot = Slot { bytes: [Byte::Invalid; SLOT], spill: Value::Uninit, object: Object::None };
-
 /// Slot number and byte number within it of a negative frame offset.
 pub fn locate(off: i64) -> (usize, usize) {
     debug_assert!((-STACK_LIMIT..0).contains(&off));
@@ -222,14 +222,14 @@ impl Stack {
 
     /// The slot, or an untouched one.
     pub fn slot(&self, index: usize) -> &Slot {
-        self.slots.get(index).unwrap_or(&UNTOUCHED)
+        self.slots.get(index).unwrap_or(&Slot::UNTOUCHED)
     }
 
     /// The slot for writing; the stack grows to it.
     pub fn slot_mut(&mut self, index: usize) -> &mut Slot {
         let slots = Rc::make_mut(&mut self.slots);
         if slots.len() <= index {
-            slots.resize(index + 1, UNTOUCHED);
+            slots.resize(index + 1, Slot::UNTOUCHED);
         }
         &mut slots[index]
     }

@@ -4,10 +4,10 @@
 
 use ring3_isa::Reg;
 
-use super::Dynptr;
+use super::marks::bits;
 use super::{
-    Byte, Callback, Delta, Frame, Iter, Link, Object, Ptr, PtrKind, Reference, Regions, SLOT, ScalarValue, Slot, Stack,
-    State, Value,
+    Byte, Callback, Delta, Dynptr, Frame, Iter, Kept, Link, Marks, Object, Ptr, PtrKind, Reference, Regions, SLOT,
+    ScalarValue, Slot, Stack, State, Value,
 };
 use crate::domain::Scalar;
 
@@ -68,19 +68,19 @@ impl IdMap {
 
 /// Whether everything reachable from `cur` was proved when `old` was walked. `live` gives the registers that are read
 /// before they are written, by frame.
-pub fn covers(old: &State, cur: &State, mode: Mode, live: &dyn Fn(usize) -> u16) -> bool {
+pub fn covers(old: &Kept, cur: &State, mode: Mode, live: &dyn Fn(usize) -> u16) -> bool {
     covers_live(old, cur, mode, live, &|_| u64::MAX)
 }
 
 /// The same, where of the old state's slots of a frame only those count that `slots` gives.
 pub fn covers_live(
-    old: &State,
+    old: &Kept,
     cur: &State,
     mode: Mode,
     live: &dyn Fn(usize) -> u16,
     slots: &dyn Fn(usize) -> u64,
 ) -> bool {
-    let State { frames, refs, regions, callback_unroll_depth: _, may_goto_depth: _, sleepable } = old;
+    let State { frames, refs, regions, callback_unroll_depth: _, may_goto_depth: _, sleepable } = &old.state;
     if frames.len() != cur.frames.len() || *sleepable != cur.sleepable {
         return false;
     }
@@ -89,10 +89,10 @@ pub fn covers_live(
         return false;
     }
     // Registers first, and those of the current function before others: they differ most, and there are fewest.
-    let pairs = || frames.iter().zip(&cur.frames).enumerate().rev();
-    pairs().all(|(i, (old, cur))| {
-        old.callsite == cur.callsite && frame_covers(old, cur) && regs_cover(old, cur, mode, live(i), &mut ids)
-    }) && pairs().all(|(i, (old, cur))| stack_covers(&old.stack, &cur.stack, mode, slots(i), &mut ids))
+    let pairs = || old.frames().zip(&cur.frames).enumerate().rev();
+    pairs().all(|(i, ((old, marks), cur))| {
+        old.callsite == cur.callsite && frame_covers(old, cur) && regs_cover((old, marks), cur, mode, live(i), &mut ids)
+    }) && pairs().all(|(i, (old, cur))| stack_covers(old, &cur.stack, mode, slots(i), &mut ids))
 }
 
 fn same_refs(old: &[Reference], cur: &[Reference], ids: &mut IdMap) -> bool {
@@ -117,31 +117,27 @@ fn frame_covers(old: &Frame, cur: &Frame) -> bool {
     *subprog == cur.subprog && same_callback(callback, &cur.callback) && *callback_depth <= cur.callback_depth
 }
 
-fn regs_cover(old: &Frame, cur: &Frame, mode: Mode, live: u16, ids: &mut IdMap) -> bool {
+fn regs_cover((old, marks): (&Frame, &Marks), cur: &Frame, mode: Mode, live: u16, ids: &mut IdMap) -> bool {
     // Few are live: only these are looked at.
-    let mut rest = live & ((1 << Reg::COUNT) - 1);
-    while rest != 0 {
-        let reg = rest.trailing_zeros() as usize;
-        rest &= rest - 1;
-        if !value_covers(&old.regs[reg], &cur.regs[reg], mode, ids) {
-            return false;
-        }
-    }
-    true
+    bits((live & ((1 << Reg::COUNT) - 1)).into())
+        .all(|reg| value_covers(&old.regs[reg], &cur.regs[reg], (mode, marks.precise.has_reg(reg)), ids))
 }
 
-fn value_covers(old: &Value, cur: &Value, mode: Mode, ids: &mut IdMap) -> bool {
+/// How strictly two values are compared: whether some decision relied on the old number, too.
+type How = (Mode, bool);
+
+fn value_covers(old: &Value, cur: &Value, how: How, ids: &mut IdMap) -> bool {
     match (old, cur) {
         (Value::Uninit, Value::Uninit) => true,
-        (Value::Uninit, _) => mode == Mode::NotExact,
-        (Value::Scalar(old), Value::Scalar(cur)) => scalar_covers(old, cur, mode, ids),
-        (Value::Ptr(old), Value::Ptr(cur)) => ptr_covers(old, cur, mode, ids),
+        (Value::Uninit, _) => how.0 == Mode::NotExact,
+        (Value::Scalar(old), Value::Scalar(cur)) => scalar_covers(old, cur, how, ids),
+        (Value::Ptr(old), Value::Ptr(cur)) => ptr_covers(old, cur, how.0, ids),
         (Value::Scalar(_) | Value::Ptr(_), _) => false,
     }
 }
 
-fn scalar_covers(old: &ScalarValue, cur: &ScalarValue, mode: Mode, ids: &mut IdMap) -> bool {
-    let ScalarValue { num, link, precise } = old;
+fn scalar_covers(old: &ScalarValue, cur: &ScalarValue, (mode, precise): How, ids: &mut IdMap) -> bool {
+    let ScalarValue { num, link } = old;
     if mode == Mode::Exact {
         let id = |link: Option<Link>| link.map_or(0, |l| l.id);
         return *num == cur.num && delta(*link) == delta(cur.link) && ids.same(id(*link), id(cur.link));
@@ -155,7 +151,7 @@ fn scalar_covers(old: &ScalarValue, cur: &ScalarValue, mode: Mode, ids: &mut IdM
 
 /// Whether two numbers are the same, up to the names of the sets that they belong to.
 pub fn is_same_number(old: &ScalarValue, cur: &ScalarValue, ids: &mut IdMap) -> bool {
-    scalar_covers(old, cur, Mode::Exact, ids)
+    scalar_covers(old, cur, (Mode::Exact, false), ids)
 }
 
 fn delta(link: Option<Link>) -> Delta {
@@ -210,15 +206,16 @@ fn ptr_covers(old: &Ptr, cur: &Ptr, mode: Mode, ids: &mut IdMap) -> bool {
     }
 }
 
-fn stack_covers(old: &Stack, cur: &Stack, mode: Mode, live: u64, ids: &mut IdMap) -> bool {
+fn stack_covers((old, marks): (&Frame, &Marks), cur: &Stack, mode: Mode, live: u64, ids: &mut IdMap) -> bool {
     let present = cur.slots().len();
-    old.slots()
-        .iter()
-        .enumerate()
-        .all(|(i, old)| live >> i & 1 == 0 || slot_covers(old, cur.slot(i), i < present, mode, ids))
+    (0..old.stack.slots().len()).all(|i| {
+        let how = (mode, marks.precise.has_slot(i));
+        live >> i & 1 == 0 || slot_covers(marks.slot(old, i), cur.slot(i), i < present, how, ids)
+    })
 }
 
-fn slot_covers(old: &Slot, cur: &Slot, present: bool, mode: Mode, ids: &mut IdMap) -> bool {
+fn slot_covers(old: &Slot, cur: &Slot, present: bool, how: How, ids: &mut IdMap) -> bool {
+    let (mode, precise) = how;
     let Slot { bytes, spill, object } = old;
     if mode != Mode::NotExact && (!present || *bytes != cur.bytes) {
         return false;
@@ -228,12 +225,13 @@ fn slot_covers(old: &Slot, cur: &Slot, present: bool, mode: Mode, ids: &mut IdMa
     if bytes.iter().all(anything) && !old.is_spill() && mode == Mode::NotExact {
         return true;
     }
-    if let (Some(old), Some(cur)) = (as_scalar(old), as_scalar(cur)) {
-        return present && scalar_covers(old, cur, mode, ids);
+    if let (Some(number), Some(cur)) = (as_scalar(old), as_scalar(cur)) {
+        // Marks of a slot without a number mean nothing.
+        return present && scalar_covers(number, cur, (mode, precise && old.is_spill()), ids);
     }
     let bytes_ok = bytes.iter().zip(&cur.bytes).all(|(old, cur)| anything(old) || (present && old == cur));
     bytes_ok
-        && (!old.is_spill() || value_covers(spill, &cur.spill, mode, ids))
+        && (!old.is_spill() || value_covers(spill, &cur.spill, how, ids))
         && (!bytes[SLOT - 1].is_object() || object_covers(object, &cur.object, ids))
 }
 
@@ -255,10 +253,10 @@ fn object_covers(old: &Object, cur: &Object, ids: &mut IdMap) -> bool {
 }
 
 /// Whether an iterator that may give more was asked another number of times: then nothing loops forever.
-pub fn iterated(old: &State, cur: &State) -> bool {
+pub fn iterated(old: &Kept, cur: &State) -> bool {
     let active = |slot: &Slot| slot.iter().filter(|iter| !iter.drained).map(|iter| iter.depth);
-    old.frames.iter().zip(&cur.frames).any(|(old, cur)| {
-        let slots = old.stack.slots().iter().enumerate();
+    old.frames().zip(&cur.frames).any(|((old, marks), cur)| {
+        let slots = (0..old.stack.slots().len()).map(|i| (i, marks.slot(old, i)));
         slots.filter_map(|(i, slot)| Some((i, active(slot)?))).any(|(i, depth)| {
             let now = cur.stack.slot(i);
             !matches!(now.object, Object::Iter(iter) if iter.depth == depth)
@@ -267,7 +265,7 @@ pub fn iterated(old: &State, cur: &State) -> bool {
 }
 
 /// Data that nothing is known of.
-const DATA: &ScalarValue = &ScalarValue { num: Scalar::UNKNOWN, link: None, precise: false };
+const DATA: &ScalarValue = &ScalarValue { num: Scalar::UNKNOWN, link: None };
 
 /// A slot that holds a scalar in full, or data that nothing is known of.
 fn as_scalar(slot: &Slot) -> Option<&ScalarValue> {
@@ -289,11 +287,12 @@ pub enum Difference {
 }
 
 /// See [`Difference`]; `None` if the state covers.
-pub fn difference(old: &State, cur: &State, live: &dyn Fn(usize) -> u16) -> Option<Difference> {
+pub fn difference(kept: &Kept, cur: &State, live: &dyn Fn(usize) -> u16) -> Option<Difference> {
     let mode = Mode::NotExact;
-    if covers(old, cur, mode, live) {
+    if covers(kept, cur, mode, live) {
         return None;
     }
+    let old = &kept.state;
     let mut ids = IdMap::default();
     let same = old.frames.len() == cur.frames.len()
         && old.frames.iter().zip(&cur.frames).all(|(old, cur)| old.callsite == cur.callsite)
@@ -301,15 +300,17 @@ pub fn difference(old: &State, cur: &State, live: &dyn Fn(usize) -> u16) -> Opti
     if !same {
         return Some(Difference::Context);
     }
-    for (index, (old, cur)) in old.frames.iter().zip(&cur.frames).enumerate() {
+    for (index, ((old, marks), cur)) in kept.frames().zip(&cur.frames).enumerate() {
         for reg in (0..Reg::COUNT).filter(|reg| live(index) >> reg & 1 != 0) {
-            if !value_covers(&old.regs[reg], &cur.regs[reg], mode, &mut ids) {
+            let how = (mode, marks.precise.has_reg(reg));
+            if !value_covers(&old.regs[reg], &cur.regs[reg], how, &mut ids) {
                 return Some(Difference::Reg(index, reg));
             }
         }
         let present = cur.stack.slots().len();
-        for (slot, old) in old.stack.slots().iter().enumerate() {
-            if !slot_covers(old, cur.stack.slot(slot), slot < present, mode, &mut ids) {
+        for slot in 0..old.stack.slots().len() {
+            let how = (mode, marks.precise.has_slot(slot));
+            if !slot_covers(marks.slot(old, slot), cur.stack.slot(slot), slot < present, how, &mut ids) {
                 return Some(Difference::Slot(index, slot));
             }
         }

@@ -40,8 +40,6 @@ pub struct ScalarValue {
     pub num: Scalar,
     /// Which others it is tied to.
     pub link: Option<Link>,
-    /// Some decision relied on its exact range: pruning must compare it.
-    pub precise: bool,
 }
 
 /// Where the memory of a dynptr is.
@@ -228,7 +226,7 @@ impl Value {
 
     /// A number that is tied to nothing.
     pub fn number(num: Scalar) -> Value {
-        Value::Scalar(ScalarValue { num, link: None, precise: false })
+        Value::Scalar(ScalarValue { num, link: None })
     }
 
     /// A pointer to the start of something.

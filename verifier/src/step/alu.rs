@@ -43,17 +43,12 @@ impl Walk<'_> {
                 self.pointer_arith(width, op, dst, ptr, scalar, false)
             }
             (Value::Ptr(ptr), _, Operand::Imm(imm)) => {
-                let scalar = ScalarValue { num: Scalar::immediate(imm), link: None, precise: false };
+                let scalar = ScalarValue { num: Scalar::immediate(imm), link: None };
                 self.pointer_arith(width, op, dst, ptr, scalar, true)
             }
             (Value::Scalar(target), source, src) => {
                 let other = match (source, src) {
-                    (Some(Value::Scalar(scalar)), Operand::Reg(reg)) => {
-                        if target.precise {
-                            self.mark_precise(reg)?;
-                        }
-                        scalar.num
-                    }
+                    (Some(Value::Scalar(scalar)), Operand::Reg(_)) => scalar.num,
                     (_, Operand::Imm(imm)) => Scalar::immediate(imm),
                     (Some(Value::Ptr(_) | Value::Uninit) | None, Operand::Reg(reg)) => {
                         return Err(Reject::NotReadable { reg: reg.number() });
@@ -83,11 +78,11 @@ impl Walk<'_> {
             && let Some((zero, ones)) = target.num.zero_or_ones()
         {
             // Linux follows both cases on their own; the instruction is executed again with 0.
-            let again = ScalarValue { num: zero, link: None, precise: old.precise };
+            let again = ScalarValue { num: zero, link: None };
             let at = if op == AluOp::Or && self.has_bug(Bug::OrForks) { self.at + 1 } else { self.at };
             let other = self.push(at)?;
             other.set(dst, Value::Scalar(again));
-            target = ScalarValue { num: ones, link: None, precise: old.precise };
+            target = ScalarValue { num: ones, link: None };
         }
         let num = domain::alu(op, width, &target.num, &src);
         let num = self.spoilt_alu(width, op, &target.num, &src, num);
@@ -103,7 +98,7 @@ impl Walk<'_> {
             Delta::Add64(_) | Delta::Add32(_) => self.relies(Rule::LinkedAny),
         });
         let num = sane(num);
-        self.write(dst, Value::Scalar(ScalarValue { num, link, precise: old.precise }));
+        self.write(dst, Value::Scalar(ScalarValue { num, link }));
         Ok(())
     }
 

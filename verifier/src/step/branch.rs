@@ -303,7 +303,7 @@ fn update_linked(state: &mut State, known: &ScalarValue, linked: &Linked) {
         let is_narrow = narrow(own.delta) || narrow(link.delta);
         let width = if is_narrow { Width::W32 } else { Width::W64 };
         let num = domain::alu(ring3_isa::AluOp::Add, width, &known.num, &distance);
-        *other = ScalarValue { num: sane(num), link: Some(own), precise: known.precise };
+        *other = ScalarValue { num: sane(num), link: Some(own) };
     }
 }
 

@@ -1,7 +1,5 @@
 //! Precision: which scalars a decision relied on, found by walking back over the instructions that made them.
 
-use std::rc::Rc;
-
 use smallvec::SmallVec;
 
 use ring3_isa::{Callee, Insn, Operand, Reg};
@@ -10,20 +8,13 @@ use super::path::{StoredId, Trail};
 use super::{Past, Walk};
 use crate::cfg::back;
 use crate::diag::reject::Reject;
-use crate::diag::render::{self, Scratched};
+use crate::diag::render;
 use crate::planted::Bug;
-use crate::state::{Frame, Place, Value};
+use crate::state::{Place, Places};
 
-/// What is asked for, in one frame.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-struct Wanted {
-    regs: u16,
-    slots: u64,
-}
-
-/// What is asked for, and the frame that the walk back is in.
+/// What is asked for by frame, and the frame that the walk back is in.
 struct Request {
-    frames: SmallVec<[Wanted; 8]>,
+    frames: SmallVec<[Places; 8]>,
     current: usize,
 }
 
@@ -53,11 +44,11 @@ struct GiveUp;
 impl Request {
     /// Nothing, in so many frames.
     fn new(depth: usize) -> Request {
-        Request { frames: SmallVec::from_elem(Wanted::default(), depth), current: depth - 1 }
+        Request { frames: SmallVec::from_elem(Places::NONE, depth), current: depth - 1 }
     }
 
     fn is_empty(&self) -> bool {
-        self.frames.iter().all(|frame| *frame == Wanted::default())
+        self.frames.iter().all(|frame| frame.is_empty())
     }
 
     fn has(&self, reg: Reg) -> bool {
@@ -72,14 +63,14 @@ impl Request {
         self.frames[self.current].regs &= !(1 << reg.number());
     }
 
-    fn now(&self) -> Wanted {
+    fn now(&self) -> Places {
         self.frames[self.current]
     }
 
     fn place(&self, place: Place) -> bool {
         match place {
-            Place::Reg { frame, reg } => self.frames.get(frame).is_some_and(|f| f.regs >> reg & 1 != 0),
-            Place::Slot { frame, slot } => self.frames.get(frame).is_some_and(|f| f.slots >> slot & 1 != 0),
+            Place::Reg { frame, reg } => self.frames.get(frame).is_some_and(|f| f.has_reg(reg)),
+            Place::Slot { frame, slot } => self.frames.get(frame).is_some_and(|f| f.has_slot(slot)),
         }
     }
 
@@ -96,7 +87,7 @@ impl Request {
     /// Nothing is asked for but what was asked for at this entry before, so that all of it is marked; notes it otherwise.
     fn is_traced(&self, entry: &mut Past) -> bool {
         let now = self.now();
-        let elsewhere = self.frames.iter().enumerate().any(|(i, f)| i != self.current && *f != Wanted::default());
+        let elsewhere = self.frames.iter().enumerate().any(|(i, f)| i != self.current && *f != Places::NONE);
         !entry.trace(now.regs, now.slots) && !elsewhere
     }
 
@@ -115,7 +106,7 @@ impl Request {
     fn enter(&mut self) {
         self.current += 1;
         if self.frames.len() <= self.current {
-            self.frames.push(Wanted::default());
+            self.frames.push(Places::NONE);
         }
     }
 
@@ -125,7 +116,7 @@ impl Request {
         if now.regs & !ARGS != 0 || now.slots != 0 || self.current == 0 {
             return Err(GiveUp);
         }
-        self.frames[self.current] = Wanted::default();
+        self.frames[self.current] = Places::NONE;
         self.current -= 1;
         if pass_args {
             self.frames[self.current].regs |= now.regs;
@@ -169,20 +160,14 @@ impl Walk<'_> {
     /// to be covered by it. Tells whether anything was new.
     pub(super) fn inherit_precision(&mut self, old: StoredId, depth: usize, trail: &mut Trail, at: usize) -> bool {
         let mut request = Request::new(depth);
-        for (wanted, frame) in request.frames.iter_mut().zip(&self.store.get(old).state.frames) {
-            let precise = |value: &Value| value.as_scalar().is_some_and(|s| s.precise);
-            for (i, reg) in frame.regs.iter().enumerate() {
-                wanted.regs |= u16::from(precise(reg)) << i;
-            }
-            for (i, slot) in frame.stack.slots().iter().enumerate() {
-                wanted.slots |= u64::from(slot.is_spill() && precise(&slot.spill)) << i;
-            }
+        for (wanted, (frame, marks)) in request.frames.iter_mut().zip(self.store.get(old).kept.frames()) {
+            *wanted = marks.numbers(frame, marks.precise);
         }
         if request.is_empty() {
             return false;
         }
         if self.log.verbose() {
-            for (index, wanted) in request.frames.iter().enumerate().rev().filter(|(_, w)| **w != Wanted::default()) {
+            for (index, wanted) in request.frames.iter().enumerate().rev().filter(|(_, w)| **w != Places::NONE) {
                 let regs = (0..16).filter(|i| wanted.regs >> i & 1 != 0).map(|i| format!("r{i}"));
                 let slots = (0..64).filter(|i| wanted.slots >> i & 1 != 0).map(|i: i32| format!("fp-{}", (i + 1) * 8));
                 let places: Vec<String> = regs.chain(slots).collect();
@@ -276,43 +261,17 @@ impl Walk<'_> {
         }
     }
 
+    /// Marks what is asked for in a stored state. What is no number there, or is marked already, is asked for no more.
     fn mark_state(&mut self, id: StoredId, request: &mut Request, changed: &mut bool) {
-        let stored = self.store.get_mut(id);
-        for (index, wanted) in request.frames.iter_mut().enumerate() {
-            if *wanted == Wanted::default() || index >= stored.state.frames.len() {
-                continue;
-            }
-            if !marks_anything(&stored.state.frames[index], *wanted) {
-                *wanted = Wanted::default();
-                continue;
-            }
-            let frame = stored.state.frame_at(index);
-            for reg in 0..Reg::COUNT {
-                if wanted.regs >> reg & 1 != 0 && !mark(&mut frame.regs[reg], changed) {
-                    wanted.regs &= !(1 << reg);
-                }
-            }
-            for slot in 0..64 {
-                if wanted.slots >> slot & 1 == 0 {
-                    continue;
-                }
-                let goes_on =
-                    frame.stack.slots_mut().get_mut(slot).is_some_and(|s| s.is_spill() && mark(&mut s.spill, changed));
-                if !goes_on {
-                    wanted.slots &= !(1 << slot);
-                }
-            }
+        for (wanted, (frame, marks)) in request.frames.iter_mut().zip(self.store.get_mut(id).kept.frames_mut()) {
+            *changed |= marks.mark(frame, wanted);
         }
         if self.log.verbose() {
             for index in (0..=request.current).rev() {
                 let wanted = describe(request.frames[index]);
-                let frames = self.store.get(id).state.frames.len();
-                let state = &self.store.get(id).state;
-                let state = if index < frames {
-                    render::frame(self.names(), state, index, Scratched::ALL)
-                } else {
-                    String::new()
-                };
+                let kept = &self.store.get(id).kept;
+                let is_there = index < kept.state.frames.len();
+                let state = if is_there { render::kept(self.names(), kept, index) } else { String::new() };
                 self.log.push(&format!("mark_precise: frame{index}: parent state {wanted}: {state}\n"));
             }
         }
@@ -324,22 +283,11 @@ impl Walk<'_> {
     }
 
     fn give_up(&mut self, mut parent: Option<StoredId>, changed: &mut bool) {
-        // Frames that states share are marked once, and stay shared: before and after, by depth.
-        let mut last: Vec<Option<(Rc<Frame>, Rc<Frame>)>> = Vec::new();
         while let Some(id) = parent {
             let stored = self.store.get_mut(id);
-            last.resize(last.len().max(stored.state.frames.len()), None);
-            for (frame, last) in stored.state.frames.iter_mut().zip(&mut last) {
-                match last {
-                    Some((before, after)) if Rc::ptr_eq(before, frame) => *frame = Rc::clone(after),
-                    Some(_) | None if has_open(frame) => {
-                        let before = Rc::clone(frame);
-                        mark_all(Rc::make_mut(frame));
-                        *changed = true;
-                        *last = Some((before, Rc::clone(frame)));
-                    }
-                    Some(_) | None => {}
-                }
+            for (frame, marks) in stored.kept.frames_mut() {
+                *changed |= marks.mark(frame, &mut Places::ALL.clone());
+                marks.precise = Places::ALL;
             }
             parent = stored.trail.parent;
         }
@@ -501,51 +449,7 @@ fn back_over_store(request: &mut Request, entry: Option<&Past>, base: Reg, src: 
     Ok(())
 }
 
-fn is_open(value: &Value) -> bool {
-    value.as_scalar().is_some_and(|scalar| !scalar.precise)
-}
-
-/// Whether a frame has a number that is not marked.
-fn has_open(frame: &Frame) -> bool {
-    frame.regs.iter().any(is_open) || frame.stack.slots().iter().any(|slot| slot.is_spill() && is_open(&slot.spill))
-}
-
-/// Marks all numbers of a frame.
-fn mark_all(frame: &mut Frame) {
-    for reg in &mut frame.regs {
-        mark(reg, &mut false);
-    }
-    if frame.stack.slots().iter().any(|slot| slot.is_spill() && is_open(&slot.spill)) {
-        for slot in frame.stack.slots_mut().iter_mut().filter(|slot| slot.is_spill()) {
-            mark(&mut slot.spill, &mut false);
-        }
-    }
-}
-
-/// Whether something that is asked for is a number that is not marked yet. What is no number, or is marked, is asked for no more.
-fn marks_anything(frame: &Frame, wanted: Wanted) -> bool {
-    frame.regs.iter().enumerate().any(|(reg, value)| wanted.regs >> reg & 1 != 0 && is_open(value))
-        || frame
-            .stack
-            .slots()
-            .iter()
-            .enumerate()
-            .any(|(slot, s)| wanted.slots >> slot & 1 != 0 && s.is_spill() && is_open(&s.spill))
-}
-
-/// Marks a scalar; tells whether that was new, so that the request goes on to earlier states.
-fn mark(value: &mut Value, changed: &mut bool) -> bool {
-    match value {
-        Value::Scalar(scalar) if !scalar.precise => {
-            scalar.precise = true;
-            *changed = true;
-            true
-        }
-        Value::Scalar(_) | Value::Ptr(_) | Value::Uninit => false,
-    }
-}
-
-fn describe(wanted: Wanted) -> String {
+fn describe(wanted: Places) -> String {
     let regs: Vec<String> = (0..16).filter(|i| wanted.regs >> i & 1 != 0).map(|i| format!("r{i}")).collect();
     let slots: Vec<String> =
         (0..64).filter(|i| wanted.slots >> i & 1 != 0).map(|i: i32| format!("-{}", (i + 1) * 8)).collect();

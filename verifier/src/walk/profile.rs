@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::Walk;
 use super::path::StoredId;
 use crate::diag::people::words;
-use crate::state::State;
 use crate::state::subsume::{Difference, difference};
+use crate::state::{Kept, State};
 
 /// Frames of the deepest call.
 const MAX_FRAMES: usize = 8;
@@ -102,11 +102,12 @@ impl Walk<'_> {
     pub(super) fn count_miss(&mut self, id: StoredId) {
         let Some(mut counts) = self.counts.take() else { return };
         let stored = self.store.get(id);
-        let (old, cur) = (&stored.state, &self.path.state);
+        let (kept, cur) = (&stored.kept, &self.path.state);
+        let old = &kept.state;
         let point = counts.points.entry(self.at).or_default();
         point.misses += 1;
         point.open += u64::from(stored.is_open());
-        if let Some(key) = difference(old, cur, &|index| self.live(cur, index)) {
+        if let Some(key) = difference(kept, cur, &|index| self.live(cur, index)) {
             let room = point.differences.len() < MAX_DIFFERENCES;
             match point.differences.iter_mut().find(|known| known.key == key) {
                 Some(known) => {
@@ -118,7 +119,7 @@ impl Walk<'_> {
                 }
                 None if room => {
                     let (stored, current) = (self.told(old, key), self.told(cur, key));
-                    let why = reason(old, key);
+                    let why = reason(kept, key);
                     point.differences.push(Differs { place: place(old, key), why, count: 1, stored, current, key });
                 }
                 None => {}
@@ -154,14 +155,16 @@ fn place(state: &State, key: Difference) -> String {
 }
 
 /// Why the value has to be the same.
-fn reason(state: &State, key: Difference) -> Why {
-    let value = match key {
+fn reason(Kept { state, marks }: &Kept, key: Difference) -> Why {
+    let (value, precise) = match key {
         Difference::Context => return Why::Context,
-        Difference::Reg(frame, reg) => state.frames[frame].regs[reg],
-        Difference::Slot(frame, slot) => state.frames[frame].stack.slot(slot).spill,
+        Difference::Reg(frame, reg) => (state.frames[frame].regs[reg], marks[frame].precise.has_reg(reg)),
+        Difference::Slot(frame, slot) => {
+            (state.frames[frame].stack.slot(slot).spill, marks[frame].precise.has_slot(slot))
+        }
     };
     match value.as_scalar() {
-        Some(scalar) if scalar.precise => Why::Precise,
+        Some(_) if precise => Why::Precise,
         Some(_) => Why::Linked,
         None => Why::Pointer,
     }

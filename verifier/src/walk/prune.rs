@@ -4,14 +4,15 @@ use std::rc::Rc;
 
 use ring3_isa::Reg;
 use ring3_platform::LoadFlags;
+use smallvec::SmallVec;
 
 use super::Walk;
 use super::path::{Path, StoredId, Trail};
 use super::scc::{Open, Visit};
 use crate::diag::reject::Reject;
-use crate::diag::render::Scratched;
+use crate::diag::render;
 use crate::state::subsume::{IdMap, Mode, covers, covers_live, is_same_number, iterated};
-use crate::state::{PtrKind, Slot, State, Value};
+use crate::state::{Kept, PtrKind, State, Value};
 
 /// Entries of a trail after which a state is stored whatever else.
 const MAX_TRAIL: usize = 40;
@@ -20,7 +21,7 @@ const MAX_TRAIL: usize = 40;
 #[derive(Debug)]
 pub struct Stored {
     /// What was known.
-    pub state: State,
+    pub kept: Kept,
     /// How the path came there from the stored state before it.
     pub trail: Trail,
     /// The instruction that it precedes.
@@ -40,7 +41,7 @@ pub struct Stored {
 impl Stored {
     /// Gives the memory back of a state that nothing is compared with any more, and that no open path leads from.
     fn free(&mut self) {
-        self.state.frames = Vec::new();
+        self.kept = Kept { state: State { frames: Vec::new(), ..self.kept.state.clone() }, marks: SmallVec::new() };
         self.trail.past = Vec::new();
     }
 
@@ -51,7 +52,7 @@ impl Stored {
 
     /// The calls that led here, outermost first.
     fn chain(&self) -> Vec<usize> {
-        self.state.frames.iter().skip(1).map(|frame| frame.callsite).collect()
+        self.kept.state.frames.iter().skip(1).map(|frame| frame.callsite).collect()
     }
 }
 
@@ -203,7 +204,7 @@ impl Walk<'_> {
     ) -> Result<Compared, Reject> {
         if self.store.get(id).branches > 0 {
             let fixed = self.structure.insns[self.at];
-            let old = &self.store.get(id).state;
+            let old = &self.store.get(id).kept.state;
             // The same state in another run of a callback is no loop, and no proof before that other run has ended.
             if let Some(callback) = old.frame().callback.filter(|callback| !callback.sync)
                 && self.path.state.frame().callback.is_none_or(|now| now.entries != callback.entries)
@@ -272,21 +273,21 @@ impl Walk<'_> {
     }
 
     fn covered(&self, id: StoredId, mode: Mode) -> bool {
-        let old = &self.store.get(id).state;
+        let old = &self.store.get(id).kept;
         covers(old, &self.path.state, mode, &|index| self.live(&self.path.state, index))
     }
 
     /// The slots of each frame of a stored state that may still be read, as far as is known.
     pub(super) fn live_behind(&mut self, id: StoredId) -> Vec<u64> {
         let stored = self.store.get(id);
-        let (root, chain, at) = (stored.state.frames[0].subprog, stored.chain(), stored.at);
+        let (root, chain, at) = (stored.kept.state.frames[0].subprog, stored.chain(), stored.at);
         self.live_slots(root, &chain, at)
     }
 
     /// Whether a stored state covers another before the same instruction, on these slots of its frames.
     pub(super) fn covers_path(&self, id: StoredId, state: &State, at: usize, slots: &[u64]) -> bool {
-        let (old, regs) = (&self.store.get(id).state, |index: usize| self.live_at(state, index, at));
-        same_calls(old, state) && covers_live(old, state, Mode::NotExact, &regs, &|index| slots[index])
+        let (old, regs) = (&self.store.get(id).kept, |index: usize| self.live_at(state, index, at));
+        same_calls(&old.state, state) && covers_live(old, state, Mode::NotExact, &regs, &|index| slots[index])
     }
 
     /// Stack slots that nothing behind a state reads are cleared when all paths from it have ended, and no back edge waits.
@@ -295,23 +296,14 @@ impl Walk<'_> {
             let id = self.store.buckets[bucket][index];
             let stored = self.store.get(id);
             let finished = stored.branches == 0 && !stored.clean && stored.at == self.at;
-            if !finished || !same_calls(&stored.state, &self.path.state) || self.open_loop(id).is_some() {
+            if !finished || !same_calls(&stored.kept.state, &self.path.state) || self.open_loop(id).is_some() {
                 continue;
             }
             let live = self.live_behind(id);
             let stored = self.store.get_mut(id);
             stored.clean = true;
-            for (index, live) in live.into_iter().enumerate() {
-                let dead = |slot: usize| live >> slot & 1 == 0;
-                let slots = stored.state.frames[index].stack.slots();
-                if slots.iter().enumerate().any(|(slot, s)| dead(slot) && *s != Slot::default()) {
-                    let slots = stored.state.frame_at(index).stack.slots_mut();
-                    slots
-                        .iter_mut()
-                        .enumerate()
-                        .filter(|(slot, _)| dead(*slot))
-                        .for_each(|(_, s)| *s = Slot::default());
-                }
+            for (marks, live) in stored.kept.marks.iter_mut().zip(live) {
+                marks.live = live;
             }
         }
     }
@@ -319,21 +311,22 @@ impl Walk<'_> {
     /// Since then the path went through no callback, iteration or `may_goto`: it is in a loop of the program's own, which has to
     /// end by itself. Linux 6.18 takes it for a round of the callback, and accepts loops without an end around such calls.
     fn came_round(&self, id: StoredId) -> bool {
-        let (old, cur) = (&self.store.get(id).state, &self.path.state);
-        old.callback_unroll_depth == cur.callback_unroll_depth
-            && old.may_goto_depth == cur.may_goto_depth
-            && !iterated(old, cur)
+        let (kept, cur) = (&self.store.get(id).kept, &self.path.state);
+        kept.state.callback_unroll_depth == cur.callback_unroll_depth
+            && kept.state.may_goto_depth == cur.may_goto_depth
+            && !iterated(kept, cur)
     }
 
     /// Nothing has changed since the path was here before.
     fn is_same_again(&self, id: StoredId) -> bool {
-        let (old, cur) = (&self.store.get(id).state, &self.path.state);
+        let (kept, cur) = (&self.store.get(id).kept, &self.path.state);
+        let old = &kept.state;
         old.may_goto_depth == cur.may_goto_depth
             && old.callback_unroll_depth == cur.callback_unroll_depth
             && old.frames.len() == cur.frames.len()
-            && old.frame().regs.iter().zip(&cur.frame().regs).all(|(old, cur)| same_value(old, cur))
+            && old.frame().regs.iter().zip(&cur.frame().regs).all(|(old, cur)| old == cur)
             && self.covered(id, Mode::Exact)
-            && !iterated(old, cur)
+            && !iterated(kept, cur)
     }
 
     /// Whether the iterator that the next call asks may still give something.
@@ -348,9 +341,9 @@ impl Walk<'_> {
     }
 
     fn infinite_loop(&self, id: StoredId) -> Reject {
-        let old = &self.store.get(id).state;
-        let text = |state: &State| crate::diag::render::frame(self.names(), state, state.current(), Scratched::ALL);
-        let states = format!("cur state:{}\nold state:{}", text(&self.path.state), text(old));
+        let old = &self.store.get(id).kept;
+        let then = render::kept(self.names(), old, old.state.current());
+        let states = format!("cur state:{}\nold state:{then}", self.render(self.path.state.current()));
         Reject::InfiniteLoop { at: self.at, states }
     }
 
@@ -396,13 +389,12 @@ impl Walk<'_> {
         self.store.listed += 1;
         self.store.note_peak();
         self.store.since = (self.store.jumps, self.processed);
-        forget_precision(&mut self.path.state);
         let id = self.store.states.len();
-        let state = self.path.state.clone();
+        let kept = Kept::new(self.path.state.clone());
         let next = Trail { parent: Some(id), first: self.at, last: self.from, past: Vec::new() };
         let trail = std::mem::replace(&mut self.path.trail, next);
         self.store.states.push(Stored {
-            state,
+            kept,
             trail,
             at: self.at,
             branches: 1,
@@ -469,42 +461,24 @@ fn same_calls(a: &State, b: &State) -> bool {
         && a.frames.iter().zip(&b.frames).all(|(a, b)| a.callsite == b.callsite)
 }
 
-/// Same but for marks of precision.
-fn same_value(old: &Value, cur: &Value) -> bool {
-    match (old, cur) {
-        (Value::Scalar(old), Value::Scalar(cur)) => old.num == cur.num && old.link == cur.link,
-        (Value::Uninit | Value::Scalar(_) | Value::Ptr(_), _) => old == cur,
-    }
-}
-
-/// From here on, precision is to be found out anew.
-fn forget_precision(state: &mut State) {
-    state.map_values(|value| match value {
-        Value::Scalar(scalar) if scalar.precise => {
-            let mut scalar = *scalar;
-            scalar.precise = false;
-            Some(Value::Scalar(scalar))
-        }
-        Value::Scalar(_) | Value::Ptr(_) | Value::Uninit => None,
-    });
-}
-
 /// Widens scalars that changed from one iteration to the next and that no decision relied on.
-pub fn widen(old: &State, cur: &mut State) {
+pub fn widen(old: &Kept, cur: &mut State) {
     let mut ids = IdMap::default();
     let mut wider = |old: &Value, cur: &Value| match (old, cur) {
-        (Value::Scalar(o), Value::Scalar(c)) => !o.precise && !c.precise && !is_same_number(o, c, &mut ids),
+        (Value::Scalar(o), Value::Scalar(c)) => !is_same_number(o, c, &mut ids),
         (Value::Uninit | Value::Scalar(_) | Value::Ptr(_), _) => false,
     };
-    for (old, cur) in old.frames.iter().zip(&mut cur.frames).rev() {
+    for ((old, marks), cur) in old.frames().zip(&mut cur.frames).rev() {
         let frame = Rc::make_mut(cur);
-        for reg in 0..Reg::COUNT {
+        for reg in (0..Reg::COUNT).filter(|reg| !marks.precise.has_reg(*reg)) {
             if wider(&old.regs[reg], &frame.regs[reg]) {
                 frame.regs[reg] = Value::unknown();
             }
         }
-        for (old, cur) in old.stack.slots().iter().zip(frame.stack.slots_mut()) {
-            if old.is_spill() && cur.is_spill() && wider(&old.spill, &cur.spill) {
+        for (slot, cur) in frame.stack.slots_mut().iter_mut().enumerate() {
+            let old = marks.slot(old, slot);
+            let both = old.is_spill() && cur.is_spill() && !marks.precise.has_slot(slot);
+            if both && wider(&old.spill, &cur.spill) {
                 cur.spill = Value::unknown();
             }
         }
@@ -520,7 +494,7 @@ impl Walk<'_> {
     fn previous_from(&self, mut parent: Option<StoredId>, at: usize) -> Option<StoredId> {
         while let Some(id) = parent {
             let stored = self.store.get(id);
-            if !stored.retired && stored.at == at && same_calls(&stored.state, &self.path.state) {
+            if !stored.retired && stored.at == at && same_calls(&stored.kept.state, &self.path.state) {
                 return Some(id);
             }
             parent = stored.trail.parent;
@@ -529,15 +503,15 @@ impl Walk<'_> {
     }
 
     /// The last but one of the stored states before `at` on this path: where the last one was stored just now.
-    pub fn state_before_last(&self, at: usize) -> Option<State> {
+    pub fn state_before_last(&self, at: usize) -> Option<Kept> {
         let last = self.path.trail.parent?;
-        self.previous_from(self.store.get(last).trail.parent, at).map(|id| self.store.get(id).state.clone())
+        self.previous_from(self.store.get(last).trail.parent, at).map(|id| self.store.get(id).kept.clone())
     }
 
     /// Widens the current state against the last one before `at`.
     pub fn widen_current(&mut self, at: usize) {
         let before = self.previous_at(at);
-        if let Some(old) = before.map(|id| self.store.get(id).state.clone()) {
+        if let Some(old) = before.map(|id| self.store.get(id).kept.clone()) {
             widen(&old, &mut self.path.state);
         }
     }

@@ -83,7 +83,7 @@ impl Walk<'_> {
     /// A state was stored: it may be the first one inside a loop.
     pub(super) fn enter_loop(&mut self, id: StoredId) {
         let stored = self.store.get(id);
-        let Some(chain) = self.chain(&stored.state, stored.at) else { return };
+        let Some(chain) = self.chain(&stored.kept.state, stored.at) else { return };
         let called = if self.log.verbose() { chain.to_string() } else { String::new() };
         let scc = chain.scc;
         let known = self.store.visits.iter().position(|visit| visit.chain == chain);

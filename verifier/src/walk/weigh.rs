@@ -53,7 +53,7 @@ impl Walk<'_> {
 
     /// Weighs what is there.
     pub(super) fn weigh(&mut self) {
-        let stored = |one: &Stored| size_of::<Stored>() + state(&one.state) + trail(&one.trail);
+        let stored = |one: &Stored| size_of::<Stored>() + state(&one.kept.state) + trail(&one.trail);
         let waiting = |one: &Pending| size_of::<Pending>() + path(&one.path);
         let all = self.store.all().iter().map(stored).sum::<usize>()
             + self.store.held_by_loops()
