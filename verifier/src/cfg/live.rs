@@ -10,23 +10,27 @@ use super::{Structure, proto};
 const ARGS: u16 = 0b11_1110;
 const CALLER_SAVED: u16 = 0b11_1111;
 
-/// Fills in `Static::live`.
+/// Fills in `Static::live` and `Structure::goes_back`.
 pub fn compute(program: &Program, judge: &Target, structure: &mut Structure) {
     let code = &program.code;
-    let effects: Vec<(u16, u16)> =
-        (0..code.len()).map(|slot| effect(program, judge, &structure.kfuncs, slot)).collect();
-    let mut changed = true;
-    while changed {
-        changed = false;
+    loop {
+        let mut changed = false;
         for slot in (0..code.len()).rev().filter(|slot| !code.is_tail(*slot)) {
-            let after =
-                successors(program, slot).into_iter().flatten().fold(0, |live, to| live | structure.insns[to].live);
-            let (uses, defs) = effects[slot];
+            let mut after = 0;
+            for to in successors(program, slot).into_iter().flatten() {
+                after |= structure.insns[to].live;
+                structure.goes_back |= to <= slot;
+            }
+            let (uses, defs) = effect(program, judge, &structure.kfuncs, slot);
             let live = (after & !defs) | uses;
             if structure.insns[slot].live != live {
                 structure.insns[slot].live = live;
                 changed = true;
             }
+        }
+        // Where every way leads forwards, once is enough.
+        if !changed || !structure.goes_back {
+            break;
         }
     }
 }

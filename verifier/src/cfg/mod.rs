@@ -66,6 +66,8 @@ pub struct Structure {
     pub has_arena: bool,
     /// By function: what it saves around calls that leave registers alone.
     pub saves: Vec<fastcall::Saves>,
+    /// Some way leads backwards: there may be loops.
+    pub goes_back: bool,
 }
 
 impl Structure {
@@ -108,7 +110,9 @@ pub fn build(program: &Program, target: &Target, mut subprogs: Vec<Subprog>) -> 
     let exception_callback = thrown.and_then(|start| subprogs.binary_search_by_key(&start, |s| s.start).ok());
     let insns = vec![Static::default(); code.len()];
     let saves = Vec::new();
-    let mut structure = Structure { subprogs, insns, kfuncs, attach: None, exception_callback, has_arena, saves };
+    let goes_back = false;
+    let mut structure =
+        Structure { subprogs, insns, kfuncs, attach: None, exception_callback, has_arena, saves, goes_back };
     graph::walk(program, target, &mut structure)?;
     attach::check_target(program).map_err(|reject| (reject, None))?;
     structure.attach = crate::kernel::target::find(program, target.btf.as_deref()).map_err(|reject| (reject, None))?;

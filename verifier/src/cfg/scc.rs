@@ -29,9 +29,20 @@ struct Node {
 /// Set in the number of a loop that is only a call that is called back from.
 pub const CALLBACK_LOOP: u32 = 1 << 31;
 
+fn callback_loop(slot: usize) -> u32 {
+    CALLBACK_LOOP | u32::try_from(slot).unwrap_or(0)
+}
+
 /// Numbers every loop, from 1, in `Static::scc`. A call that is called back from counts as a loop of its own: Linux does
 /// without, but then what the callback relies on could be learned after a path was cut short.
 pub fn compute(program: &Program, structure: &mut Structure) {
+    if !structure.goes_back {
+        // Most long programs: nothing to search for.
+        for (slot, insn) in structure.insns.iter_mut().enumerate().filter(|(_, insn)| insn.calls_callback) {
+            insn.scc = callback_loop(slot);
+        }
+        return;
+    }
     let mut search = Search { nodes: vec![Node::default(); program.code.len()], open: Vec::new(), found: 0, loops: 0 };
     for subprog in 0..structure.subprogs.len() {
         let start = structure.subprogs[subprog].start;
@@ -94,7 +105,7 @@ impl Search {
             self.loops += 1;
             self.loops
         } else if structure.insns[root].calls_callback {
-            CALLBACK_LOOP | u32::try_from(root).unwrap_or(0)
+            callback_loop(root)
         } else {
             0
         };

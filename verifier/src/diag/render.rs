@@ -230,7 +230,7 @@ fn marked(names: Names<'_>, state: &State, index: usize, which: Scratched, marks
         let _ = write!(out, " R{i}=");
         value(&mut out, names, index, reg, marks.precise.has_reg(i));
     }
-    for i in 0..frame.stack.slots().len() {
+    for i in 0..frame.stack.len() {
         let s = marks.slot(frame, i);
         if which.slots >> i & 1 != 0 && !s.is_invalid() {
             slot(&mut out, names, (index, i), s, marks.precise.has_slot(i));

@@ -51,7 +51,7 @@ impl Seen<'_> {
     }
 
     fn stack(&mut self, index: usize, frame: &Frame, tied: &mut Vec<(Link, u64)>) -> Result<(), Miss> {
-        for (number, slot) in frame.stack.slots().iter().enumerate() {
+        for (number, slot) in frame.stack.iter().enumerate() {
             if slot.is_invalid() {
                 continue;
             }

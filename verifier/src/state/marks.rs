@@ -84,11 +84,12 @@ impl Marks {
         for reg in bits((of.regs & ((1 << Reg::COUNT) - 1)).into()) {
             found.regs |= u16::from(number(&frame.regs[reg])) << reg;
         }
-        let slots = frame.stack.slots();
+        // No bit for what is below the stack.
         let touched =
-            u64::MAX.checked_shr(64u32.saturating_sub(ring3_isa::num::low32(ring3_isa::num::from_index(slots.len()))));
-        for slot in bits(of.slots & self.live & touched.unwrap_or(0)) {
-            found.slots |= u64::from(slots[slot].is_spill() && number(&slots[slot].spill)) << slot;
+            u64::MAX.checked_shr(64u32.saturating_sub(u32::try_from(frame.stack.len()).unwrap_or(64))).unwrap_or(0);
+        for slot in bits(of.slots & self.live & touched) {
+            let held = frame.stack.slot(slot);
+            found.slots |= u64::from(held.is_spill() && number(&held.spill)) << slot;
         }
         found
     }

@@ -1,6 +1,7 @@
 //! What is known at one point of one path: frames with registers and stack, references, regions.
 
 mod marks;
+mod regs;
 mod stack;
 pub mod subsume;
 mod typed;
@@ -11,6 +12,7 @@ use std::rc::Rc;
 use ring3_isa::Reg;
 
 pub use marks::{Kept, Marks, Places};
+pub use regs::Regs;
 pub use stack::{Byte, Dynptr, Iter, IterTrust, Object, SLOT, STACK_LIMIT, Slot, Stack, locate};
 pub use typed::{BtfPtr, Trust};
 pub use value::{Delta, DynptrKind, Link, Ptr, PtrKind, ScalarValue, Slice, Value, type_name};
@@ -54,7 +56,7 @@ impl Callback {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Frame {
     /// R0 to R10.
-    pub regs: [Value; Reg::COUNT],
+    pub regs: Regs,
     /// Its stack.
     pub stack: Stack,
     /// Slot of the calling instruction; `usize::MAX` for a root.
@@ -73,11 +75,12 @@ impl Frame {
 
     /// A frame at the entry of a function.
     pub fn new(subprog: usize, callsite: usize, index: u32) -> Frame {
-        let mut regs = [Value::Uninit; Reg::COUNT];
-        regs[Reg::FP.index()] = Value::ptr(PtrKind::Stack(index));
-        Frame { regs, stack: Stack::default(), callsite, subprog, callback: None, callback_depth: 0 }
+        Frame { regs: Regs::new(index), stack: Stack::default(), callsite, subprog, callback: None, callback_depth: 0 }
     }
 }
+
+// Frames are copied and thrown away with nearly every branch: allocators keep what is not larger than this at hand.
+const _: () = assert!(size_of::<Frame>() + 2 * size_of::<usize>() <= 1032);
 
 /// What a lock is a part of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -223,10 +226,10 @@ impl State {
     /// A register or spilled value of any frame, for writing.
     pub fn place_mut(&mut self, place: Place) -> Option<&mut Value> {
         match place {
-            Place::Reg { frame, reg } => Rc::make_mut(self.frames.get_mut(frame)?).regs.get_mut(reg),
+            Place::Reg { frame, reg } => Rc::make_mut(self.frames.get_mut(frame)?).regs.held_mut().get_mut(reg),
             Place::Slot { frame, slot } => {
-                let slot = Rc::make_mut(self.frames.get_mut(frame)?).stack.slots_mut().get_mut(slot)?;
-                Some(&mut slot.spill)
+                let stack = &mut Rc::make_mut(self.frames.get_mut(frame)?).stack;
+                (slot < stack.len()).then(|| &mut stack.slot_mut(slot).spill)
             }
         }
     }
@@ -236,22 +239,21 @@ impl State {
         for frame in &mut self.frames {
             let hit = |f: &mut dyn FnMut(&Value) -> Option<Value>| {
                 frame.regs.iter().any(|v| f(v).is_some())
-                    || frame.stack.slots().iter().any(|s| s.is_spill() && f(&s.spill).is_some())
+                    || frame.stack.iter().any(|s| s.is_spill() && f(&s.spill).is_some())
             };
             if !hit(&mut f) {
                 continue;
             }
             let frame = Rc::make_mut(frame);
-            for value in &mut frame.regs {
+            for value in frame.regs.held_mut() {
                 if let Some(new) = f(value) {
                     *value = new;
                 }
             }
-            for slot in frame.stack.slots_mut().iter_mut().filter(|s| s.is_spill()) {
-                if let Some(new) = f(&slot.spill) {
-                    slot.spill = new;
-                }
-            }
+            frame.stack.update(|_, slot| {
+                let spill = if slot.is_spill() { f(&slot.spill) } else { None };
+                spill.map(|spill| Slot { spill, ..*slot })
+            });
         }
     }
 }

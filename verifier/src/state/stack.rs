@@ -124,6 +124,16 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// Whether ids of other values stand here.
+    pub fn is_tied(&self) -> bool {
+        let tied = match &self.spill {
+            Value::Uninit => false,
+            Value::Scalar(scalar) => scalar.link.is_some(),
+            Value::Ptr(ptr) => ptr.id != 0 || ptr.ref_id != 0 || !ptr.slice.is_none(),
+        };
+        tied || self.object != Object::None
+    }
+
     /// What every slot is that was not touched.
     pub const UNTOUCHED: Slot = Slot { bytes: [Byte::Invalid; SLOT], spill: Value::Uninit, object: Object::None };
 
@@ -185,11 +195,21 @@ impl Slot {
     }
 }
 
-/// Slots from the top of the frame downwards, as deep as was touched. Shared with stored states until they are written:
-/// most instructions change registers alone.
+/// So many slots are copied together when one of them is written.
+const CHUNK: usize = 4;
+
+type Chunk = [Slot; CHUNK];
+
+/// Slots from the top of the frame downwards, as deep as was touched. Shared with stored states until they are written, a few
+/// slots at a time: most instructions change registers alone, and most others one slot.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Stack {
-    slots: Rc<Vec<Slot>>,
+pub struct Stack(Rc<Slots>);
+
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Slots {
+    chunks: Vec<Rc<Chunk>>,
+    /// Slots in use.
+    len: usize,
 }
 
 /// Slot number and byte number within it of a negative frame offset.
@@ -200,43 +220,62 @@ pub fn locate(off: i64) -> (usize, usize) {
 }
 
 impl Stack {
-    /// Slots in use, from fp-8 down.
-    pub fn slots(&self) -> &[Slot] {
-        &self.slots
+    /// How many slots are in use, from fp-8 down.
+    pub fn len(&self) -> usize {
+        self.0.len
     }
 
     /// Slots in use.
-    pub fn slots_mut(&mut self) -> &mut [Slot] {
-        Rc::make_mut(&mut self.slots).as_mut_slice()
+    pub fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.0.chunks.iter().flat_map(|chunk| chunk.iter()).take(self.0.len)
     }
 
-    /// Slots that there is memory for, and how many stacks share it.
-    pub fn held(&self) -> (usize, usize) {
-        (self.slots.capacity(), Rc::strong_count(&self.slots))
+    /// Changes every slot in use for which `f` gives another one.
+    pub fn update(&mut self, mut f: impl FnMut(usize, &Slot) -> Option<Slot>) {
+        for index in 0..self.0.len {
+            if let Some(new) = f(index, self.slot(index)) {
+                *self.slot_mut(index) = new;
+            }
+        }
+    }
+
+    /// The share in bytes of what other stacks have, too.
+    pub fn held(&self) -> usize {
+        let counts = 2 * size_of::<usize>();
+        let share = |chunk: &Rc<Chunk>| (size_of::<Chunk>() + counts) / Rc::strong_count(chunk);
+        let chunks: usize = self.0.chunks.iter().map(share).sum();
+        let own = self.0.chunks.capacity() * size_of::<Rc<Chunk>>() + size_of::<Slots>() + counts;
+        (chunks + own) / Rc::strong_count(&self.0)
     }
 
     /// Bytes in use.
     pub fn depth(&self) -> i64 {
-        ring3_isa::num::signed_index(self.slots.len() * SLOT)
+        ring3_isa::num::signed_index(self.0.len * SLOT)
     }
 
     /// The slot, or an untouched one.
     pub fn slot(&self, index: usize) -> &Slot {
-        self.slots.get(index).unwrap_or(&Slot::UNTOUCHED)
+        self.0.chunks.get(index / CHUNK).map_or(&Slot::UNTOUCHED, |chunk| &chunk[index % CHUNK])
     }
 
     /// The slot for writing; the stack grows to it.
     pub fn slot_mut(&mut self, index: usize) -> &mut Slot {
-        let slots = Rc::make_mut(&mut self.slots);
-        if slots.len() <= index {
-            slots.resize(index + 1, Slot::UNTOUCHED);
+        let Slots { chunks, len } = Rc::make_mut(&mut self.0);
+        *len = (index + 1).max(*len);
+        while chunks.len() <= index / CHUNK {
+            chunks.push(Rc::new([Slot::UNTOUCHED; CHUNK]));
         }
-        &mut slots[index]
+        &mut Rc::make_mut(&mut chunks[index / CHUNK])[index % CHUNK]
+    }
+
+    /// Whether it holds this offset.
+    pub fn reaches(&self, off: i64) -> bool {
+        off >= 0 || locate(off).0 < self.0.len
     }
 
     /// Grows to hold this offset.
     pub fn grow_to(&mut self, off: i64) {
-        if off < 0 && self.slots.len() <= locate(off).0 {
+        if !self.reaches(off) {
             self.slot_mut(locate(off).0);
         }
     }

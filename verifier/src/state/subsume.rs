@@ -3,11 +3,12 @@
 //! Every struct is destructured field by field: a new field cannot be forgotten here.
 
 use ring3_isa::Reg;
+use smallvec::SmallVec;
 
 use super::marks::bits;
 use super::{
     Byte, Callback, Delta, Dynptr, Frame, Iter, Kept, Link, Marks, Object, Ptr, PtrKind, Reference, Regions, SLOT,
-    ScalarValue, Slot, Stack, State, Value,
+    ScalarValue, Slot, State, Value,
 };
 use crate::domain::Scalar;
 
@@ -25,7 +26,7 @@ pub enum Mode {
 /// A bijection between ids of the two states, built up while they are compared.
 #[derive(Default)]
 pub struct IdMap {
-    pairs: Vec<(u32, u32)>,
+    pairs: SmallVec<[(u32, u32); 16]>,
     temporary: u32,
 }
 
@@ -66,33 +67,83 @@ impl IdMap {
     }
 }
 
-/// Whether everything reachable from `cur` was proved when `old` was walked. `live` gives the registers that are read
-/// before they are written, by frame.
-pub fn covers(old: &Kept, cur: &State, mode: Mode, live: &dyn Fn(usize) -> u16) -> bool {
-    covers_live(old, cur, mode, live, &|_| u64::MAX)
-}
-
-/// The same, where of the old state's slots of a frame only those count that `slots` gives.
-pub fn covers_live(
+/// The first thing by which a stored state does not cover the current one; none if everything reachable from `cur` was proved
+/// when `old` was walked. `live` gives the registers that are read before they are written, by frame, `slots` those of the
+/// old state's slots that count. `hint` is looked at first.
+pub fn uncovered(
     old: &Kept,
     cur: &State,
     mode: Mode,
-    live: &dyn Fn(usize) -> u16,
-    slots: &dyn Fn(usize) -> u64,
-) -> bool {
+    live: impl Fn(usize) -> u16,
+    slots: impl Fn(usize) -> u64,
+    hint: Option<Difference>,
+) -> Option<Difference> {
     let State { frames, refs, regions, callback_unroll_depth: _, may_goto_depth: _, sleepable } = &old.state;
     if frames.len() != cur.frames.len() || *sleepable != cur.sleepable {
-        return false;
+        return Some(Difference::Context);
+    }
+    let pair = |i: usize| Pair { old: &old.state.frames[i], marks: &old.marks[i], cur: &cur.frames[i], mode };
+    if hint.is_some_and(|hint| !pair(hint.frame()).place_covers(hint, live(hint.frame()), slots(hint.frame()))) {
+        return hint;
     }
     let mut ids = IdMap::default();
     if !same_refs(refs, &cur.refs, &mut ids) || !same_regions(regions, &cur.regions, &mut ids) {
-        return false;
+        return Some(Difference::Context);
     }
     // Registers first, and those of the current function before others: they differ most, and there are fewest.
-    let pairs = || old.frames().zip(&cur.frames).enumerate().rev();
-    pairs().all(|(i, ((old, marks), cur))| {
-        old.callsite == cur.callsite && frame_covers(old, cur) && regs_cover((old, marks), cur, mode, live(i), &mut ids)
-    }) && pairs().all(|(i, (old, cur))| stack_covers(old, &cur.stack, mode, slots(i), &mut ids))
+    for i in (0..frames.len()).rev() {
+        let pair = pair(i);
+        if !frame_covers(pair.old, pair.cur) {
+            return Some(Difference::Context);
+        }
+        if let Some(reg) = bits(registers(live(i))).find(|reg| !pair.reg_covers(*reg, &mut ids)) {
+            return Some(Difference::Reg(i, reg));
+        }
+    }
+    (0..frames.len()).rev().find_map(|i| {
+        let pair = pair(i);
+        let live = slots(i);
+        let mut held = (0..pair.old.stack.len()).filter(|slot| live >> slot & 1 != 0);
+        held.find(|slot| !pair.slot_covers(*slot, &mut ids)).map(|slot| Difference::Slot(i, slot))
+    })
+}
+
+fn registers(live: u16) -> u64 {
+    (live & ((1 << Reg::COUNT) - 1)).into()
+}
+
+/// A frame of each of two states.
+struct Pair<'s> {
+    old: &'s Frame,
+    marks: &'s Marks,
+    cur: &'s Frame,
+    mode: Mode,
+}
+
+impl Pair<'_> {
+    fn reg_covers(&self, reg: usize, ids: &mut IdMap) -> bool {
+        value_covers(&self.old.regs[reg], &self.cur.regs[reg], (self.mode, self.marks.precise.has_reg(reg)), ids)
+    }
+
+    fn slot_covers(&self, slot: usize, ids: &mut IdMap) -> bool {
+        let how = (self.mode, self.marks.precise.has_slot(slot));
+        let present = slot < self.cur.stack.len();
+        let (old, cur) = (self.marks.slot(self.old, slot), self.cur.stack.slot(slot));
+        // The same slot in memory covers itself.
+        (present && std::ptr::eq(old, cur) && !old.is_tied()) || slot_covers(old, cur, present, how, ids)
+    }
+
+    /// Whether a place that counts may be taken for the same.
+    fn place_covers(&self, place: Difference, live: u16, slots: u64) -> bool {
+        let ids = &mut IdMap::default();
+        match place {
+            Difference::Reg(_, reg) if registers(live) >> reg & 1 != 0 => self.reg_covers(reg, ids),
+            Difference::Slot(_, slot) if slots >> slot & 1 != 0 && slot < self.old.stack.len() => {
+                self.slot_covers(slot, ids)
+            }
+            Difference::Context | Difference::Reg(..) | Difference::Slot(..) => true,
+        }
+    }
 }
 
 fn same_refs(old: &[Reference], cur: &[Reference], ids: &mut IdMap) -> bool {
@@ -110,17 +161,14 @@ fn same_regions(old: &Regions, cur: &Regions, ids: &mut IdMap) -> bool {
 
 /// Everything of a frame but its registers and stack.
 fn frame_covers(old: &Frame, cur: &Frame) -> bool {
-    let Frame { regs: _, stack: _, callsite: _, subprog, callback, callback_depth } = old;
+    let Frame { regs: _, stack: _, callsite, subprog, callback, callback_depth } = old;
     // How often callbacks that run later led here makes no difference to what they may do.
     let same_callback =
         |a: &Option<Callback>, b: &Option<Callback>| a.map(|c| (c.sync, c.range)) == b.map(|c| (c.sync, c.range));
-    *subprog == cur.subprog && same_callback(callback, &cur.callback) && *callback_depth <= cur.callback_depth
-}
-
-fn regs_cover((old, marks): (&Frame, &Marks), cur: &Frame, mode: Mode, live: u16, ids: &mut IdMap) -> bool {
-    // Few are live: only these are looked at.
-    bits((live & ((1 << Reg::COUNT) - 1)).into())
-        .all(|reg| value_covers(&old.regs[reg], &cur.regs[reg], (mode, marks.precise.has_reg(reg)), ids))
+    *callsite == cur.callsite
+        && *subprog == cur.subprog
+        && same_callback(callback, &cur.callback)
+        && *callback_depth <= cur.callback_depth
 }
 
 /// How strictly two values are compared: whether some decision relied on the old number, too.
@@ -206,14 +254,6 @@ fn ptr_covers(old: &Ptr, cur: &Ptr, mode: Mode, ids: &mut IdMap) -> bool {
     }
 }
 
-fn stack_covers((old, marks): (&Frame, &Marks), cur: &Stack, mode: Mode, live: u64, ids: &mut IdMap) -> bool {
-    let present = cur.slots().len();
-    (0..old.stack.slots().len()).all(|i| {
-        let how = (mode, marks.precise.has_slot(i));
-        live >> i & 1 == 0 || slot_covers(marks.slot(old, i), cur.slot(i), i < present, how, ids)
-    })
-}
-
 fn slot_covers(old: &Slot, cur: &Slot, present: bool, how: How, ids: &mut IdMap) -> bool {
     let (mode, precise) = how;
     let Slot { bytes, spill, object } = old;
@@ -256,7 +296,7 @@ fn object_covers(old: &Object, cur: &Object, ids: &mut IdMap) -> bool {
 pub fn iterated(old: &Kept, cur: &State) -> bool {
     let active = |slot: &Slot| slot.iter().filter(|iter| !iter.drained).map(|iter| iter.depth);
     old.frames().zip(&cur.frames).any(|((old, marks), cur)| {
-        let slots = (0..old.stack.slots().len()).map(|i| (i, marks.slot(old, i)));
+        let slots = (0..old.stack.len()).map(|i| (i, marks.slot(old, i)));
         slots.filter_map(|(i, slot)| Some((i, active(slot)?))).any(|(i, depth)| {
             let now = cur.stack.slot(i);
             !matches!(now.object, Object::Iter(iter) if iter.depth == depth)
@@ -286,34 +326,20 @@ pub enum Difference {
     Slot(usize, usize),
 }
 
-/// See [`Difference`]; `None` if the state covers.
-pub fn difference(kept: &Kept, cur: &State, live: &dyn Fn(usize) -> u16) -> Option<Difference> {
-    let mode = Mode::NotExact;
-    if covers(kept, cur, mode, live) {
-        return None;
-    }
-    let old = &kept.state;
-    let mut ids = IdMap::default();
-    let same = old.frames.len() == cur.frames.len()
-        && old.frames.iter().zip(&cur.frames).all(|(old, cur)| old.callsite == cur.callsite)
-        && same_refs(&old.refs, &cur.refs, &mut ids);
-    if !same {
-        return Some(Difference::Context);
-    }
-    for (index, ((old, marks), cur)) in kept.frames().zip(&cur.frames).enumerate() {
-        for reg in (0..Reg::COUNT).filter(|reg| live(index) >> reg & 1 != 0) {
-            let how = (mode, marks.precise.has_reg(reg));
-            if !value_covers(&old.regs[reg], &cur.regs[reg], how, &mut ids) {
-                return Some(Difference::Reg(index, reg));
-            }
-        }
-        let present = cur.stack.slots().len();
-        for slot in 0..old.stack.slots().len() {
-            let how = (mode, marks.precise.has_slot(slot));
-            if !slot_covers(marks.slot(old, slot), cur.stack.slot(slot), slot < present, how, &mut ids) {
-                return Some(Difference::Slot(index, slot));
-            }
+impl Difference {
+    /// Its frame; the first one for what belongs to none.
+    fn frame(self) -> usize {
+        match self {
+            Difference::Context => 0,
+            Difference::Reg(frame, _) | Difference::Slot(frame, _) => frame,
         }
     }
-    Some(Difference::Context)
+
+    /// The register, if it is one of this frame.
+    pub fn reg_of(self, frame: usize) -> Option<usize> {
+        match self {
+            Difference::Reg(of, reg) if of == frame => Some(reg),
+            Difference::Context | Difference::Reg(..) | Difference::Slot(..) => None,
+        }
+    }
 }

@@ -191,7 +191,7 @@ pub struct Ptr {
 
 impl Ptr {
     /// A pointer to the start of something.
-    pub fn new(kind: PtrKind) -> Ptr {
+    pub const fn new(kind: PtrKind) -> Ptr {
         Ptr { kind, off: 0, var: Scalar::constant(0), id: 0, ref_id: 0, slice: Slice::NONE, nullable: false }
     }
 
@@ -230,7 +230,7 @@ impl Value {
     }
 
     /// A pointer to the start of something.
-    pub fn ptr(kind: PtrKind) -> Value {
+    pub const fn ptr(kind: PtrKind) -> Value {
         Value::Ptr(Ptr::new(kind))
     }
 

@@ -1,6 +1,6 @@
 //! Conditional jumps: which way they go, and what either way teaches.
 
-use std::rc::Rc;
+use smallvec::SmallVec;
 
 use ring3_isa::{CmpOp, Operand, Reg, Width};
 
@@ -14,7 +14,7 @@ use crate::facts::Direction;
 use crate::planted::Bug;
 use crate::release::Rule;
 use crate::state::{Delta, Held, Place, Ptr, PtrKind, ScalarValue, State, Value};
-use crate::walk::{Linked, MAX_LINKED, Next, Walk};
+use crate::walk::{Linked, Next, Walk};
 
 /// The farthest that packet offsets are tracked (MAX_PACKET_OFF).
 const MAX_PACKET_OFF: u64 = 0xffff;
@@ -122,8 +122,7 @@ impl Walk<'_> {
     ) -> Result<(), Reject> {
         let linked = self.collect_links(&left, &right);
         if linked.len() > 1 {
-            let kept = Some(Rc::new(linked.clone()));
-            self.remember(|entry| entry.linked = kept);
+            self.remember(|entry| entry.linked = linked);
         }
         let right_reg = match rhs {
             Operand::Reg(reg) => Some(reg),
@@ -148,7 +147,7 @@ impl Walk<'_> {
     }
 
     fn collect_links(&mut self, left: &Value, right: &Value) -> Linked {
-        let mut linked = Linked::new();
+        let mut linked = Linked::NONE;
         for value in [right, left] {
             if let Some(id) = value.as_scalar().and_then(|s| s.link).map(|l| l.id) {
                 self.collect_link(id, &mut linked);
@@ -163,21 +162,18 @@ impl Walk<'_> {
         for frame in (0..self.path.state.frames.len()).rev() {
             let slot = self.path.state.frames.get(frame + 1).map_or(self.at, |inner| inner.callsite);
             let live = self.structure.insns[slot].live;
-            let mut found = Linked::new();
+            let mut found = SmallVec::<[Place; 8]>::new();
             let here = &self.path.state.frames[frame];
             for reg in (0..Reg::COUNT - 1).filter(|reg| live >> reg & 1 != 0 && has(&here.regs[*reg])) {
                 found.push(Place::Reg { frame, reg });
             }
-            for (slot, _) in here.stack.slots().iter().enumerate().filter(|(_, s)| s.is_spill() && has(&s.spill)) {
+            for (slot, _) in here.stack.iter().enumerate().filter(|(_, s)| s.is_spill() && has(&s.spill)) {
                 found.push(Place::Slot { frame, slot });
             }
             for place in found {
-                if linked.contains(&place) {
-                    continue;
-                }
-                if linked.len() < MAX_LINKED {
-                    linked.push(place);
-                } else if let Some(Value::Scalar(scalar)) = self.path.state.place_mut(place) {
+                if !linked.add(place)
+                    && let Some(Value::Scalar(scalar)) = self.path.state.place_mut(place)
+                {
                     scalar.link = None;
                 }
             }
@@ -286,8 +282,8 @@ fn learn(
 /// Scalars that are linked to `known` learn what it learned.
 fn update_linked(state: &mut State, known: &ScalarValue, linked: &Linked) {
     let Some(link) = known.link else { return };
-    for place in linked {
-        let Some(Value::Scalar(other)) = state.place_mut(*place) else { continue };
+    for place in linked.iter() {
+        let Some(Value::Scalar(other)) = state.place_mut(place) else { continue };
         let Some(own) = other.link.filter(|own| own.id == link.id) else { continue };
         let narrow = |delta: Delta| matches!(delta, Delta::Add32(_));
         let wide = |delta: Delta| matches!(delta, Delta::Add64(_));

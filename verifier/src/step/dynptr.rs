@@ -149,7 +149,7 @@ impl Walk<'_> {
     /// A reference was given back: the dynptrs that hold it are gone, wherever they are, and so are their slices.
     pub(super) fn drop_dynptrs(&mut self, ref_id: u32) {
         for frame in 0..self.path.state.frames.len() {
-            for slot in 0..self.path.state.frames[frame].stack.slots().len() {
+            for slot in 0..self.path.state.frames[frame].stack.len() {
                 let state = &mut self.path.state;
                 let Some(dynptr) = state.frames[frame].stack.slot(slot).dynptr().copied() else { continue };
                 if dynptr.ref_id == ref_id && dynptr.first {

@@ -44,7 +44,7 @@ impl Walk<'_> {
         let inside = (-STACK_LIMIT..0).contains(&off);
         let slot = inside
             .then(|| locate(off).0)
-            .filter(|slot| slot + 1 >= slots && *slot < self.path.state.frames[frame].stack.slots().len());
+            .filter(|slot| slot + 1 >= slots && *slot < self.path.state.frames[frame].stack.len());
         Some(Spot { frame, slot, off })
     }
 
@@ -84,7 +84,7 @@ impl Walk<'_> {
         if proto.has(KfuncFlags::ITER_NEW) {
             let taken = |slot: &Slot| slot.bytes.contains(&Byte::Iter);
             let free = spot.is_some_and(|spot| match spot.slot {
-                Some(slot) => !self.slots(spot.frame, slot, ty.slots).iter().any(taken),
+                Some(slot) => !self.slots(spot.frame, slot, ty.slots).any(taken),
                 None => true,
             });
             if !free {
@@ -98,7 +98,7 @@ impl Walk<'_> {
         let Some((frame, slot)) = whole.filter(|(frame, slot)| self.is_iter(*frame, *slot, kind, ty.slots)) else {
             return Err(Reject::IterUninitialized { name: ty.name.clone(), index });
         };
-        if self.slots(frame, slot, ty.slots).iter().any(|s| s.iter().is_some_and(|i| i.trust == IterTrust::Untrusted)) {
+        if self.slots(frame, slot, ty.slots).any(|s| s.iter().is_some_and(|i| i.trust == IterTrust::Untrusted)) {
             return Err(Reject::IterNeedsRcu { name: proto.row.name });
         }
         for below in 0..ty.slots {
@@ -125,19 +125,19 @@ impl Walk<'_> {
     }
 
     /// The slots of an object, highest number first.
-    fn slots(&self, frame: usize, slot: usize, count: usize) -> &[Slot] {
-        let slots = self.path.state.frames[frame].stack.slots();
-        let from = (slot + 1).saturating_sub(count);
-        slots.get(from..=slot).unwrap_or_default()
+    fn slots(&self, frame: usize, slot: usize, count: usize) -> impl Iterator<Item = &Slot> {
+        let stack = &self.path.state.frames[frame].stack;
+        let all = (slot + 1).saturating_sub(count)..=slot;
+        all.filter(move |_| slot < stack.len()).map(|slot| stack.slot(slot))
     }
 
     /// Whether an iterator of this type begins here and is whole.
     fn is_iter(&self, frame: usize, slot: usize, kind: u16, count: usize) -> bool {
-        let slots = self.slots(frame, slot, count);
-        slots.len() == count
-            && slots.iter().rev().enumerate().all(|(below, slot)| {
-                slot.iter().is_some_and(|iter| iter.kind == kind && (iter.ref_id != 0) == (below == 0))
-            })
+        let stack = &self.path.state.frames[frame].stack;
+        let part = |below: usize| stack.slot(slot - below).iter();
+        (count..=stack.len()).contains(&(slot + 1))
+            && (0..count)
+                .all(|below| part(below).is_some_and(|iter| iter.kind == kind && (iter.ref_id != 0) == (below == 0)))
     }
 
     fn make_iter(

@@ -277,7 +277,7 @@ impl Walk<'_> {
     fn lock_fails(&mut self) -> Result<(), Reject> {
         let error = Value::number(Scalar::unknown().meet_s32range(-MAX_ERRNO, -1));
         let frame = self.push(self.at + 1)?.frame_mut();
-        frame.regs[..=5].fill(Value::Uninit);
+        frame.regs.held_mut()[..=5].fill(Value::Uninit);
         frame.regs[Reg::R0.index()] = error;
         Ok(())
     }

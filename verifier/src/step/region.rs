@@ -6,7 +6,7 @@ use ring3_platform::kfuncs::KfuncFlags;
 use super::kfunc::Own;
 use crate::cfg::kfuncs::Proto;
 use crate::diag::reject::Reject;
-use crate::state::{Byte, Held, IterTrust, Object, Ptr, PtrKind, SLOT, Slot, Trust, Value, locate};
+use crate::state::{Byte, Held, Iter, IterTrust, Object, Ptr, PtrKind, SLOT, Slot, Trust, Value, locate};
 use crate::walk::Walk;
 
 impl Walk<'_> {
@@ -60,16 +60,15 @@ impl Walk<'_> {
         });
         for frame in 0..self.path.state.frames.len() {
             let is_rcu = |slot: &Slot| slot.iter().is_some_and(|iter| iter.trust == IterTrust::Rcu);
-            if !self.path.state.frames[frame].stack.slots().iter().any(is_rcu) {
+            if !self.path.state.frames[frame].stack.iter().any(is_rcu) {
                 continue;
             }
-            for slot in self.path.state.frame_at(frame).stack.slots_mut().iter_mut() {
-                if let Object::Iter(iter) = &mut slot.object
-                    && iter.trust == IterTrust::Rcu
-                {
-                    iter.trust = IterTrust::Untrusted;
+            self.path.state.frame_at(frame).stack.update(|_, slot| match slot.object {
+                Object::Iter(iter) if iter.trust == IterTrust::Rcu => {
+                    Some(Slot { object: Object::Iter(Iter { trust: IterTrust::Untrusted, ..iter }), ..*slot })
                 }
-            }
+                Object::Iter(_) | Object::IrqFlag { .. } | Object::Dynptr(_) | Object::None => None,
+            });
         }
     }
 

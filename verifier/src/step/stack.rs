@@ -9,7 +9,7 @@ use super::memory::{Access, At, Source};
 use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
 use crate::release::Rule;
-use crate::state::{Byte, Object, Ptr, PtrKind, SLOT, STACK_LIMIT, ScalarValue, Slot, Value, locate};
+use crate::state::{Byte, Frame, Object, Ptr, PtrKind, SLOT, STACK_LIMIT, ScalarValue, Slot, Value, locate};
 use crate::walk::Walk;
 
 /// How messages call an access.
@@ -51,9 +51,11 @@ impl Walk<'_> {
                 (false, false) => Reject::StackVariableEnd { what, reg, var: ptr.var.bits().to_string(), off, size },
             });
         }
-        self.path.state.frame_at(frame as usize).stack.grow_to(first);
-        let subprog = self.path.state.frames[frame as usize].subprog;
-        let depth = u32::try_from(self.path.state.frames[frame as usize].stack.depth()).unwrap_or(u32::MAX);
+        if !self.path.state.frames[frame as usize].stack.reaches(first) {
+            self.path.state.frame_at(frame as usize).stack.grow_to(first);
+        }
+        let Frame { subprog, stack, .. } = &*self.path.state.frames[frame as usize];
+        let (subprog, depth) = (*subprog, u32::try_from(stack.depth()).unwrap_or(u32::MAX));
         let known = &mut self.facts.subprogs[subprog].stack_depth;
         *known = (*known).max(depth);
         if self.saves_only[subprog] && self.structure.saves[subprog].is_broken_by(self.at, first) {

@@ -69,11 +69,11 @@ impl Walk<'_> {
         }
         let (callsite, caller_regs) = (self.at, self.path.state.frame().regs);
         self.enter_frame(subprog, callsite, |callee| {
-            callee.regs[1..=5].copy_from_slice(&caller_regs[1..=5]);
+            callee.regs.held_mut()[1..=5].copy_from_slice(&caller_regs.held()[1..=5]);
         })?;
         let caller = self.path.state.frames.len() - 2;
         let frame = self.path.state.frame_at(caller);
-        frame.regs[..=5].fill(Value::Uninit);
+        frame.regs.held_mut()[..=5].fill(Value::Uninit);
         if self.log.on() {
             let text = format!("caller:\n{}\ncallee:\n{}\n", self.render(caller), self.render(caller + 1));
             self.log.push(&text);
@@ -105,8 +105,8 @@ impl Walk<'_> {
         let state = self.push(start)?;
         state.callback_unroll_depth += 1;
         push_frame(state, subprog, callsite, |callee| {
-            callee.regs[1..=regs.len()].copy_from_slice(regs);
-            callee.regs[1..=regs.len()].iter_mut().for_each(|value| lend(value, depth));
+            callee.regs.held_mut()[1..=regs.len()].copy_from_slice(regs);
+            callee.regs.held_mut()[1..=regs.len()].iter_mut().for_each(|value| lend(value, depth));
             callee.callback = Some(Callback::SYNC);
         })
         .ok_or(Reject::CallDepth { frames: depth + 1 })?;
@@ -126,7 +126,7 @@ impl Walk<'_> {
         let mut state = State::entry(subprog);
         let before = self.path.state.frame().callback.map_or(0, |callback| callback.entries);
         let frame = state.frame_mut();
-        frame.regs[1..=regs.len()].copy_from_slice(regs);
+        frame.regs.held_mut()[1..=regs.len()].copy_from_slice(regs);
         frame.callback = Some(Callback { sync: false, range: later.range, entries: before + 1 });
         state.sleepable = later.sleepable;
         self.scratched = crate::diag::render::Scratched::ALL;

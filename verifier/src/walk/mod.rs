@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use ring3_isa::{Callee, Insn, Malformed, Names, Reg, Reserved, Wide};
 use ring3_platform::{Program, Target, helper_name};
 
-pub use path::{Linked, MAX_LINKED, Past, Path, Pending, Trail};
+pub use path::{Linked, Past, Path, Pending, Trail};
 pub use profile::{Counts, Differs, Point, Why};
 pub use prune::{Store, widen};
 pub use trace::Trace;
@@ -268,7 +268,6 @@ impl<'p> Walk<'p> {
         if let Some(counts) = &mut self.counts {
             counts.step(self.at, &self.path.state);
         }
-        self.path.trail.last = self.from;
         let fixed = self.structure.insns[self.at];
         if fixed.prune_point && !self.plain && self.visited()? {
             if self.log.on() {

@@ -1,9 +1,5 @@
 //! A path: the abstract state at its end, and how it got there since the last stored state.
 
-use std::rc::Rc;
-
-use smallvec::SmallVec;
-
 use crate::state::{Place, State};
 
 /// Index of a stored state.
@@ -12,29 +8,82 @@ pub type StoredId = usize;
 /// Linked scalars that one conditional jump records, at most.
 pub const MAX_LINKED: usize = 6;
 
-/// Linked scalars that a conditional jump taught something.
-pub type Linked = SmallVec<[Place; MAX_LINKED]>;
+/// Linked scalars that a conditional jump taught something: a few places, in few bytes, as every entry of a history has room
+/// for them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Linked {
+    /// Frame, and register or slot.
+    places: [(u8, u8); MAX_LINKED],
+    len: u8,
+}
 
-/// What has to be known of an executed instruction to walk back over it. Straight-line code leaves no entry.
-#[derive(Clone, Debug)]
+impl Linked {
+    /// None.
+    pub const NONE: Linked = Linked { places: [(0, 0); MAX_LINKED], len: 0 };
+    /// Set in the number of a slot.
+    const SLOT: u8 = 1 << 7;
+
+    fn pack(place: Place) -> (u8, u8) {
+        // Eight frames of 64 slots.
+        let narrow = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
+        match place {
+            Place::Reg { frame, reg } => (narrow(frame), narrow(reg)),
+            Place::Slot { frame, slot } => (narrow(frame), narrow(slot) | Linked::SLOT),
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.len.into()
+    }
+
+    /// Adds one, unless it is there already. Tells whether it is there now: there is room for few.
+    pub fn add(&mut self, place: Place) -> bool {
+        let packed = Linked::pack(place);
+        if self.places[..self.len()].contains(&packed) {
+            return true;
+        }
+        let Some(room) = self.places.get_mut(usize::from(self.len)) else { return false };
+        *room = packed;
+        self.len += 1;
+        true
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = Place> + '_ {
+        self.places[..self.len()].iter().map(|&(frame, number)| match number & Linked::SLOT {
+            0 => Place::Reg { frame: frame.into(), reg: number.into() },
+            _ => Place::Slot { frame: frame.into(), slot: (number & !Linked::SLOT).into() },
+        })
+    }
+}
+
+/// What has to be known of an executed instruction to walk back over it. Straight-line code leaves no entry. Copied with
+/// every path that is put aside: it is small, and owns nothing.
+#[derive(Clone, Copy, Debug)]
 pub struct Past {
     /// The instruction. Programs are shorter than 2^32, and there are many entries.
     at: u32,
     /// The one before it on this path; `NOWHERE` for none.
     from: u32,
-    /// Frame and slot that a register was spilled to or filled from.
-    spill: Option<(u8, u8)>,
+    /// Slots of its frame whose origins were looked for from here already.
+    traced_slots: u64,
+    /// Registers likewise.
+    traced_regs: u16,
+    /// Frame and slot that a register was spilled to or filled from; `NO_SPILL` for none.
+    spill: (u8, u8),
     /// The left operand of a comparison is a stack pointer.
     pub lhs_stack: bool,
     /// The right operand of a comparison is a stack pointer.
     pub rhs_stack: bool,
-    /// Registers and slots of its frame whose origins were looked for from here already.
-    traced: (u16, u64),
     /// Scalars that learned together.
-    pub linked: Option<Rc<Linked>>,
+    pub linked: Linked,
 }
 
+const _: () = assert!(size_of::<Past>() <= 40);
+
 const NOWHERE: u32 = u32::MAX;
+const NO_SPILL: (u8, u8) = (u8::MAX, u8::MAX);
 
 fn narrow(slot: usize) -> u32 {
     u32::try_from(slot).unwrap_or(NOWHERE)
@@ -43,26 +92,35 @@ fn narrow(slot: usize) -> u32 {
 impl Past {
     /// The instruction at `at` after the one at `from`.
     pub fn new(at: usize, from: Option<usize>) -> Past {
-        let from = from.map_or(NOWHERE, narrow);
-        Past { at: narrow(at), from, spill: None, lhs_stack: false, rhs_stack: false, traced: (0, 0), linked: None }
+        Past {
+            at: narrow(at),
+            from: from.map_or(NOWHERE, narrow),
+            traced_slots: 0,
+            traced_regs: 0,
+            spill: NO_SPILL,
+            lhs_stack: false,
+            rhs_stack: false,
+            linked: Linked::NONE,
+        }
     }
 
     /// A register was spilled to this frame and slot, or filled from there.
     pub fn set_spill(&mut self, frame: usize, slot: usize) {
         // Eight frames of 64 slots.
-        self.spill = u8::try_from(frame).ok().zip(u8::try_from(slot).ok());
+        self.spill = u8::try_from(frame).ok().zip(u8::try_from(slot).ok()).unwrap_or(NO_SPILL);
     }
 
     /// Frame and slot that a register was spilled to or filled from.
     pub fn spill(&self) -> Option<(usize, usize)> {
-        self.spill.map(|(frame, slot)| (frame.into(), slot.into()))
+        (self.spill != NO_SPILL).then(|| (self.spill.0.into(), self.spill.1.into()))
     }
 
     /// Notes that the origins of these registers and slots of its frame are looked for from here. Tells whether that is new.
     pub fn trace(&mut self, regs: u16, slots: u64) -> bool {
-        let (old_regs, old_slots) = self.traced;
-        self.traced = (old_regs | regs, old_slots | slots);
-        self.traced != (old_regs, old_slots)
+        let is_new = regs & !self.traced_regs != 0 || slots & !self.traced_slots != 0;
+        self.traced_regs |= regs;
+        self.traced_slots |= slots;
+        is_new
     }
 
     fn is_at(&self, slot: usize) -> bool {

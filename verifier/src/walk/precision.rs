@@ -93,10 +93,9 @@ impl Request {
 
     fn spread(&mut self, entry: Option<&Past>) -> Result<(), GiveUp> {
         let Some(entry) = entry else { return Ok(()) };
-        let Some(linked) = entry.linked.as_deref() else { return Ok(()) };
-        if linked.iter().any(|place| self.place(*place)) {
-            for place in linked {
-                self.add_place(*place)?;
+        if entry.linked.iter().any(|place| self.place(place)) {
+            for place in entry.linked.iter() {
+                self.add_place(place)?;
             }
         }
         Ok(())
@@ -236,7 +235,7 @@ impl Walk<'_> {
                 }
             } else {
                 let entry = index.map(|i| &trail.past[i]);
-                let plain = entry.is_none_or(|past| past.linked.is_none() && past.spill().is_none());
+                let plain = entry.is_none_or(|past| past.linked.len() == 0 && past.spill().is_none());
                 let matters = self.structure.insns[slot].back & (request.now().regs | back::ALWAYS) != 0;
                 if matters || !plain || verbose {
                     if self.back_over(request, slot, cursor.after, entry).is_err() {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::Walk;
 use super::path::StoredId;
 use crate::diag::people::words;
-use crate::state::subsume::{Difference, difference};
+use crate::state::subsume::{Difference, Mode, uncovered};
 use crate::state::{Kept, State};
 
 /// Frames of the deepest call.
@@ -107,7 +107,8 @@ impl Walk<'_> {
         let point = counts.points.entry(self.at).or_default();
         point.misses += 1;
         point.open += u64::from(stored.is_open());
-        if let Some(key) = difference(kept, cur, &|index| self.live(cur, index)) {
+        let live = |index| self.live(cur, index);
+        if let Some(key) = uncovered(kept, cur, Mode::NotExact, live, |_| u64::MAX, None) {
             let room = point.differences.len() < MAX_DIFFERENCES;
             match point.differences.iter_mut().find(|known| known.key == key) {
                 Some(known) => {

@@ -11,8 +11,8 @@ use super::path::{Path, StoredId, Trail};
 use super::scc::{Open, Visit};
 use crate::diag::reject::Reject;
 use crate::diag::render;
-use crate::state::subsume::{IdMap, Mode, covers, covers_live, is_same_number, iterated};
-use crate::state::{Kept, PtrKind, State, Value};
+use crate::state::subsume::{Difference, IdMap, Mode, is_same_number, iterated, uncovered};
+use crate::state::{Kept, PtrKind, Slot, State, Value};
 
 /// Entries of a trail after which a state is stored whatever else.
 const MAX_TRAIL: usize = 40;
@@ -30,8 +30,8 @@ pub struct Stored {
     branches: u32,
     /// It is in no bucket any more.
     retired: bool,
-    /// All paths from here have ended, and what nothing read is gone.
-    clean: bool,
+    /// Where it differed from the state that it was compared with last: often it does so again.
+    differs: Option<Difference>,
     hits: u32,
     misses: u32,
     /// The loop that it is in, as the chain of calls entered it.
@@ -56,12 +56,50 @@ impl Stored {
     }
 }
 
+/// A state in a bucket, with what decides at once whether it has to be looked at.
+#[derive(Clone, Copy, Debug)]
+struct Listed {
+    id: StoredId,
+    /// The instruction that it precedes.
+    at: usize,
+    /// All paths from it have ended, and slots that nothing reads count as never written.
+    clean: bool,
+}
+
+/// The states to compare with.
+#[derive(Debug)]
+struct Buckets {
+    /// By bucket: its list. Few buckets have one: the rest of this memory is not even touched.
+    lists: Vec<u32>,
+    /// The first one stays empty. Newest first.
+    states: Vec<Vec<Listed>>,
+}
+
+impl Buckets {
+    fn new(len: usize) -> Buckets {
+        Buckets { lists: vec![0; len], states: vec![Vec::new()] }
+    }
+
+    fn list(&self, bucket: usize) -> usize {
+        self.lists[bucket] as usize
+    }
+
+    fn insert(&mut self, bucket: usize, listed: Listed) {
+        if self.list(bucket) == 0 {
+            // There are no more lists than instructions.
+            self.lists[bucket] = ring3_isa::num::low32(ring3_isa::num::from_index(self.states.len()));
+            self.states.push(Vec::new());
+        }
+        let list = self.list(bucket);
+        self.states[list].insert(0, listed);
+    }
+}
+
 /// All stored states of a walk.
 #[derive(Debug)]
 pub struct Store {
     states: Vec<Stored>,
-    /// By bucket: the states to compare with, newest first.
-    buckets: Vec<Vec<StoredId>>,
+    buckets: Buckets,
     pub(super) visits: Vec<Visit>,
     pub(super) backedges: usize,
     /// States taken out of their buckets while paths from them were still open.
@@ -85,7 +123,7 @@ impl Store {
     pub fn new(len: usize) -> Store {
         Store {
             states: Vec::new(),
-            buckets: vec![Vec::new(); len],
+            buckets: Buckets::new(len),
             visits: Vec::new(),
             backedges: 0,
             retired: 0,
@@ -101,9 +139,7 @@ impl Store {
     /// Forgets the states of a finished function; the counts go on, as in Linux.
     pub fn clear(&mut self) {
         self.states.clear();
-        for bucket in &mut self.buckets {
-            bucket.clear();
-        }
+        self.buckets.states.iter_mut().for_each(Vec::clear);
         self.visits.clear();
     }
 
@@ -157,13 +193,13 @@ impl Walk<'_> {
         let (jumps, insns) = (self.store.jumps - self.store.since.0, self.processed - self.store.since.1);
         let mut add = force || (jumps >= 2 && insns >= 8);
         let bucket = self.bucket();
-        self.clean_finished(bucket);
+        let list = self.store.buckets.list(bucket);
+        self.clean_finished(list);
         let mut index = 0;
         let mut seen = 0;
-        while index < self.store.buckets[bucket].len() {
+        while let Some(&Listed { id, at, .. }) = self.store.buckets.states[list].get(index) {
             seen += 1;
-            let id = self.store.buckets[bucket][index];
-            if self.store.get(id).at != self.at {
+            if at != self.at {
                 index += 1;
                 continue;
             }
@@ -175,7 +211,7 @@ impl Walk<'_> {
                 }
                 Compared::Miss => {
                     self.count_miss(id);
-                    if !self.miss(bucket, index, id, add) {
+                    if !self.miss(list, index, id, add) {
                         index += 1;
                     }
                 }
@@ -272,9 +308,18 @@ impl Walk<'_> {
         self.structure.insns[slot].live
     }
 
-    fn covered(&self, id: StoredId, mode: Mode) -> bool {
-        let old = &self.store.get(id).kept;
-        covers(old, &self.path.state, mode, &|index| self.live(&self.path.state, index))
+    fn covered(&mut self, id: StoredId, mode: Mode) -> bool {
+        let (cur, stored) = (&self.path.state, self.store.get(id));
+        let differs = uncovered(&stored.kept, cur, mode, |index| self.live(cur, index), |_| u64::MAX, stored.differs);
+        self.note_difference(id, differs)
+    }
+
+    /// Tells whether there is none.
+    fn note_difference(&mut self, id: StoredId, differs: Option<Difference>) -> bool {
+        if differs.is_some() {
+            self.store.get_mut(id).differs = differs;
+        }
+        differs.is_none()
     }
 
     /// The slots of each frame of a stored state that may still be read, as far as is known.
@@ -287,21 +332,24 @@ impl Walk<'_> {
     /// Whether a stored state covers another before the same instruction, on these slots of its frames.
     pub(super) fn covers_path(&self, id: StoredId, state: &State, at: usize, slots: &[u64]) -> bool {
         let (old, regs) = (&self.store.get(id).kept, |index: usize| self.live_at(state, index, at));
-        same_calls(&old.state, state) && covers_live(old, state, Mode::NotExact, &regs, &|index| slots[index])
+        let covered = || uncovered(old, state, Mode::NotExact, regs, |index| slots[index], None).is_none();
+        same_calls(&old.state, state) && covered()
     }
 
     /// Stack slots that nothing behind a state reads are cleared when all paths from it have ended, and no back edge waits.
-    fn clean_finished(&mut self, bucket: usize) {
-        for index in 0..self.store.buckets[bucket].len() {
-            let id = self.store.buckets[bucket][index];
+    fn clean_finished(&mut self, list: usize) {
+        for index in 0..self.store.buckets.states[list].len() {
+            let Listed { id, at, clean } = self.store.buckets.states[list][index];
+            if clean || at != self.at {
+                continue;
+            }
             let stored = self.store.get(id);
-            let finished = stored.branches == 0 && !stored.clean && stored.at == self.at;
-            if !finished || !same_calls(&stored.kept.state, &self.path.state) || self.open_loop(id).is_some() {
+            if stored.is_open() || !same_calls(&stored.kept.state, &self.path.state) || self.open_loop(id).is_some() {
                 continue;
             }
             let live = self.live_behind(id);
+            self.store.buckets.states[list][index].clean = true;
             let stored = self.store.get_mut(id);
-            stored.clean = true;
             for (marks, live) in stored.kept.marks.iter_mut().zip(live) {
                 marks.live = live;
             }
@@ -318,15 +366,21 @@ impl Walk<'_> {
     }
 
     /// Nothing has changed since the path was here before.
-    fn is_same_again(&self, id: StoredId) -> bool {
-        let (kept, cur) = (&self.store.get(id).kept, &self.path.state);
-        let old = &kept.state;
-        old.may_goto_depth == cur.may_goto_depth
-            && old.callback_unroll_depth == cur.callback_unroll_depth
-            && old.frames.len() == cur.frames.len()
-            && old.frame().regs.iter().zip(&cur.frame().regs).all(|(old, cur)| old == cur)
-            && self.covered(id, Mode::Exact)
-            && !iterated(kept, cur)
+    fn is_same_again(&mut self, id: StoredId) -> bool {
+        let (stored, cur) = (self.store.get(id), &self.path.state);
+        let old = &stored.kept.state;
+        if old.may_goto_depth != cur.may_goto_depth
+            || old.callback_unroll_depth != cur.callback_unroll_depth
+            || old.frames.len() != cur.frames.len()
+        {
+            return false;
+        }
+        let (now, then) = (&cur.frame().regs, &old.frame().regs);
+        let hint = stored.differs.and_then(|differs| differs.reg_of(cur.current()));
+        if let Some(reg) = hint.into_iter().chain(0..Reg::COUNT).find(|reg| then[*reg] != now[*reg]) {
+            return self.note_difference(id, Some(Difference::Reg(cur.current(), reg)));
+        }
+        self.covered(id, Mode::Exact) && !iterated(&self.store.get(id).kept, &self.path.state)
     }
 
     /// Whether the iterator that the next call asks may still give something.
@@ -361,7 +415,7 @@ impl Walk<'_> {
     }
 
     /// Counts a comparison in vain. States that hardly ever help are taken out: tells whether this one was.
-    fn miss(&mut self, bucket: usize, index: usize, id: StoredId, add: bool) -> bool {
+    fn miss(&mut self, list: usize, index: usize, id: StoredId, add: bool) -> bool {
         let force = self.structure.insns[self.at].force_checkpoint;
         let stored = self.store.get_mut(id);
         if add {
@@ -371,7 +425,7 @@ impl Walk<'_> {
         if stored.misses <= stored.hits * n + n {
             return false;
         }
-        self.store.buckets[bucket].remove(index);
+        self.store.buckets.states[list].remove(index);
         self.store.listed -= 1;
         // Linux keeps it while a path or a back edge needs it, which shows in the statistics.
         if self.store.get(id).branches > 0 || self.open_loop(id) == Some(Open::Loop) {
@@ -392,19 +446,20 @@ impl Walk<'_> {
         let id = self.store.states.len();
         let kept = Kept::new(self.path.state.clone());
         let next = Trail { parent: Some(id), first: self.at, last: self.from, past: Vec::new() };
-        let trail = std::mem::replace(&mut self.path.trail, next);
+        let mut trail = std::mem::replace(&mut self.path.trail, next);
+        trail.last = self.from;
         self.store.states.push(Stored {
             kept,
             trail,
             at: self.at,
             branches: 1,
             retired: false,
-            clean: false,
+            differs: None,
             hits: 0,
             misses: 0,
             visit: None,
         });
-        self.store.buckets[bucket].insert(0, id);
+        self.store.buckets.insert(bucket, Listed { id, at: self.at, clean: false });
         self.weigh_if_due();
         self.has_entry = false;
         self.enter_loop(id);
@@ -475,13 +530,11 @@ pub fn widen(old: &Kept, cur: &mut State) {
                 frame.regs[reg] = Value::unknown();
             }
         }
-        for (slot, cur) in frame.stack.slots_mut().iter_mut().enumerate() {
+        frame.stack.update(|slot, cur| {
             let old = marks.slot(old, slot);
             let both = old.is_spill() && cur.is_spill() && !marks.precise.has_slot(slot);
-            if both && wider(&old.spill, &cur.spill) {
-                cur.spill = Value::unknown();
-            }
-        }
+            (both && wider(&old.spill, &cur.spill)).then_some(Slot { spill: Value::unknown(), ..*cur })
+        });
     }
 }
 

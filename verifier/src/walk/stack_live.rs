@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ring3_isa::Flow;
 use ring3_platform::Program;
 
 use super::Walk;
@@ -183,46 +184,42 @@ impl Instance {
             let now = here.before(self.after(program, frame, at));
             if (now.live, now.overwritten) != (here.live, here.overwritten) {
                 self.set(frame, at, now);
-                waiting.extend(behind.of(at).iter().map(|from| (frame, *from as usize)));
+                waiting.extend(behind.of(program, self.start, at).map(|from| (frame, from)));
             }
         }
     }
 }
 
-/// The instructions that lead to each one of a function.
+/// The instructions that lead to each one of a function: the one before it, mostly.
 #[derive(Debug)]
 struct Behind {
-    /// Where those of each instruction start in `from`; one more than there are instructions.
-    starts: Vec<u32>,
-    from: Vec<u32>,
+    /// Jumps, as where to and where from, in order.
+    jumps: Vec<(u32, u32)>,
 }
 
 impl Behind {
     fn new(program: &Program, start: usize, len: usize) -> Behind {
-        let edges = || {
-            let slots = (0..len).filter(|at| !program.code.is_tail(start + at));
-            slots.flat_map(|at| {
-                let to = successors(program, start + at).into_iter().flatten();
-                to.map(|to| to.wrapping_sub(start)).filter(|to| *to < len).map(move |to| (at, to))
-            })
-        };
-        let mut starts = vec![0u32; len + 1];
-        edges().for_each(|(_, to)| starts[to + 1] += 1);
-        for at in 0..len {
-            starts[at + 1] += starts[at];
+        let code = &program.code;
+        let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let mut jumps = Vec::new();
+        for at in (start..start + len).filter(|at| !code.is_tail(*at)) {
+            if let Flow::Goto(off) | Flow::Branch(off) = code.raw_slice()[at].flow() {
+                let to = crate::cfg::target(code, at, off).and_then(|to| to.checked_sub(start));
+                jumps.extend(to.filter(|to| *to < len).map(|to| (narrow(to), narrow(at - start))));
+            }
         }
-        let mut next = starts.clone();
-        let mut from = vec![0; starts[len] as usize];
-        for (at, to) in edges() {
-            // A program is shorter than 2^32.
-            from[next[to] as usize] = ring3_isa::num::low32(ring3_isa::num::from_index(at));
-            next[to] += 1;
-        }
-        Behind { starts, from }
+        jumps.sort_unstable();
+        Behind { jumps }
     }
 
-    fn of(&self, at: usize) -> &[u32] {
-        &self.from[self.starts[at] as usize..self.starts[at + 1] as usize]
+    /// Those that lead to `at` of the function that begins at `start`.
+    fn of<'b>(&'b self, program: &Program, start: usize, at: usize) -> impl Iterator<Item = usize> + use<'b> {
+        let code = &program.code;
+        let before = at.checked_sub(1).map(|before| before - usize::from(code.is_tail(start + before)));
+        let falls = |slot: &usize| matches!(code.raw_slice()[start + slot].flow(), Flow::Next | Flow::Branch(_));
+        let first = self.jumps.partition_point(|(to, _)| (*to as usize) < at);
+        let jumps = self.jumps[first..].iter().take_while(move |(to, _)| *to as usize == at);
+        before.filter(falls).into_iter().chain(jumps.map(|(_, from)| *from as usize))
     }
 }
 

@@ -1,8 +1,6 @@
 //! What happened on the path that is followed now, for who explains a rejection. Only a walk that is done again for that
 //! keeps one: a program that is accepted, or whose rejection nobody asks about, pays nothing.
 
-use ring3_isa::Reg;
-
 use crate::state::{State, Value};
 
 /// Steps that are kept, at least; of twice as many the older half goes.
@@ -48,7 +46,7 @@ impl Trace {
             return;
         }
         let old = self.before.as_ref().filter(|old| old.frames.len() == state.frames.len()).map(State::frame);
-        for (number, value) in (0u8..).zip(&state.frame().regs[..Reg::FP.index()]) {
+        for (number, value) in (0u8..).zip(state.frame().regs.held()) {
             if old.is_none_or(|old| old.regs[usize::from(number)] != *value) {
                 self.values.push((number, *value));
             }

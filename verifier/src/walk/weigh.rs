@@ -6,14 +6,14 @@ use std::rc::Rc;
 use super::path::{Past, Path, Pending};
 use super::prune::Stored;
 use super::{Trail, Walk};
-use crate::state::{Frame, Slot, State};
+use crate::state::{Frame, State};
 
 /// What the counts of an `Rc` take.
 const COUNTS: usize = 2 * size_of::<usize>();
 /// States that may come before it is weighed for the first time.
 const FIRST: usize = 64;
 
-/// The most that was held, as far as it was weighed: again whenever there is an eighth more to weigh.
+/// The most that was held, as far as it was weighed: again whenever there is twice as much to weigh, and at the end.
 #[derive(Debug, Default)]
 pub struct Scales {
     /// In bytes.
@@ -24,11 +24,7 @@ pub struct Scales {
 
 /// The share of one state.
 fn state(state: &State) -> usize {
-    let frame = |frame: &Rc<Frame>| {
-        let (slots, sharers) = frame.stack.held();
-        let own = size_of::<Frame>() + COUNTS + (slots * size_of::<Slot>() + COUNTS) / sharers;
-        own / Rc::strong_count(frame)
-    };
+    let frame = |frame: &Rc<Frame>| (size_of::<Frame>() + COUNTS + frame.stack.held()) / Rc::strong_count(frame);
     let frames: usize = state.frames.iter().map(frame).sum();
     frames + state.frames.capacity() * size_of::<Rc<Frame>>() + size_of_val(&state.refs[..])
 }
@@ -46,7 +42,7 @@ impl Walk<'_> {
     pub(super) fn weigh_if_due(&mut self) {
         let now = self.store.len() + self.pending.len();
         if now >= self.scales.next.max(FIRST) {
-            self.scales.next = now + now / 8;
+            self.scales.next = 2 * now;
             self.weigh();
         }
     }
