@@ -10,6 +10,7 @@ mod value;
 use std::rc::Rc;
 
 use ring3_isa::Reg;
+use smallvec::SmallVec;
 
 pub use marks::{Kept, Marks, Places};
 pub use regs::Regs;
@@ -149,7 +150,7 @@ pub struct Regions {
 #[derive(Clone, Debug)]
 pub struct State {
     /// Outermost first.
-    pub frames: Vec<Rc<Frame>>,
+    pub frames: SmallVec<[Rc<Frame>; 2]>,
     /// Held resources.
     pub refs: Vec<Reference>,
     /// Open sections.
@@ -173,7 +174,7 @@ impl State {
     /// At the entry of a function.
     pub fn entry(subprog: usize) -> State {
         State {
-            frames: vec![Rc::new(Frame::new(subprog, Frame::ROOT, 0))],
+            frames: smallvec::smallvec![Rc::new(Frame::new(subprog, Frame::ROOT, 0))],
             refs: Vec::new(),
             regions: Regions::default(),
             callback_unroll_depth: 0,

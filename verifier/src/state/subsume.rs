@@ -265,7 +265,7 @@ fn slot_covers(old: &Slot, cur: &Slot, present: bool, how: How, ids: &mut IdMap)
     if bytes.iter().all(anything) && !old.is_spill() && mode == Mode::NotExact {
         return true;
     }
-    if let (Some(number), Some(cur)) = (as_scalar(old), as_scalar(cur)) {
+    if let (Some(number), Some(cur)) = (number_in(old), number_in(cur)) {
         // Marks of a slot without a number mean nothing.
         return present && scalar_covers(number, cur, (mode, precise && old.is_spill()), ids);
     }
@@ -308,7 +308,7 @@ pub fn iterated(old: &Kept, cur: &State) -> bool {
 const DATA: &ScalarValue = &ScalarValue { num: Scalar::UNKNOWN, link: None };
 
 /// A slot that holds a scalar in full, or data that nothing is known of.
-fn as_scalar(slot: &Slot) -> Option<&ScalarValue> {
+pub fn number_in(slot: &Slot) -> Option<&ScalarValue> {
     if slot.is_full_spill() {
         return slot.spill.as_scalar();
     }

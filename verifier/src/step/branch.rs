@@ -122,7 +122,7 @@ impl Walk<'_> {
     ) -> Result<(), Reject> {
         let linked = self.collect_links(&left, &right);
         if linked.len() > 1 {
-            self.remember(|entry| entry.linked = linked);
+            self.remember_linked(linked);
         }
         let right_reg = match rhs {
             Operand::Reg(reg) => Some(reg),

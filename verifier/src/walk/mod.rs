@@ -1,5 +1,6 @@
 //! The walk over all paths: depth first, one instruction at a time, until nothing is pending.
 
+mod buckets;
 mod depths;
 mod forget;
 mod path;
@@ -334,6 +335,14 @@ impl<'p> Walk<'p> {
         }
     }
 
+    /// Adds to that entry that these scalars learned together.
+    pub fn remember_linked(&mut self, linked: Linked) {
+        if !self.plain {
+            self.remember(|_| {});
+            self.path.trail.link(linked);
+        }
+    }
+
     /// Puts the current state aside, to be followed from `at` later. Gives its state, to be changed.
     pub fn push(&mut self, at: usize) -> Result<&mut State, Reject> {
         if let Some(parent) = self.path.trail.parent {
@@ -397,7 +406,8 @@ impl<'p> Walk<'p> {
     /// Takes up the path that was put aside last.
     fn resume(&mut self) -> bool {
         let Some(next) = self.pending.pop() else { return false };
-        self.path = next.path;
+        self.path.state = next.path.state;
+        self.path.trail.become_like(&next.path.trail);
         self.stack_live.forget_path();
         self.at = next.at;
         self.from = next.from;

@@ -76,11 +76,11 @@ pub struct Past {
     pub lhs_stack: bool,
     /// The right operand of a comparison is a stack pointer.
     pub rhs_stack: bool,
-    /// Scalars that learned together.
-    pub linked: Linked,
+    /// Scalars that learned together: which of the trail's, from 1; 0 for none.
+    linked: u16,
 }
 
-const _: () = assert!(size_of::<Past>() <= 40);
+const _: () = assert!(size_of::<Past>() <= 24);
 
 const NOWHERE: u32 = u32::MAX;
 const NO_SPILL: (u8, u8) = (u8::MAX, u8::MAX);
@@ -100,7 +100,7 @@ impl Past {
             spill: NO_SPILL,
             lhs_stack: false,
             rhs_stack: false,
-            linked: Linked::NONE,
+            linked: 0,
         }
     }
 
@@ -123,6 +123,11 @@ impl Past {
         is_new
     }
 
+    /// It has nothing to say of what the instruction read or wrote.
+    pub fn is_plain(&self) -> bool {
+        self.linked == 0 && self.spill == NO_SPILL
+    }
+
     fn is_at(&self, slot: usize) -> bool {
         self.at as usize == slot
     }
@@ -143,9 +148,56 @@ pub struct Trail {
     pub last: Option<usize>,
     /// Entries, oldest first.
     pub past: Vec<Past>,
+    /// Scalars that learned together, of the entries that have some.
+    pub(super) linked: Vec<Linked>,
 }
 
 impl Trail {
+    /// From a stored state on.
+    pub fn restart(&mut self, parent: StoredId, first: usize) {
+        (self.parent, self.first, self.last) = (Some(parent), first, None);
+        self.past.clear();
+        self.linked.clear();
+    }
+
+    /// Becomes another one, in the memory that it has.
+    pub fn become_like(&mut self, other: &Trail) {
+        let Trail { parent, first, last, past, linked } = other;
+        (self.parent, self.first, self.last) = (*parent, *first, *last);
+        self.past.clone_from(past);
+        self.linked.clone_from(linked);
+    }
+
+    /// Gives the memory of its entries back.
+    pub fn free(&mut self) {
+        (self.past, self.linked) = (Vec::new(), Vec::new());
+    }
+
+    /// Bytes of its entries.
+    pub fn held(&self) -> usize {
+        self.past.capacity() * size_of::<Past>() + self.linked.capacity() * size_of::<Linked>()
+    }
+
+    /// The newest entry's scalars learned together.
+    pub fn link(&mut self, linked: Linked) {
+        if let Some(entry) = self.past.last_mut() {
+            self.linked.push(linked);
+            // A state is stored long before there are so many branches.
+            entry.linked = u16::try_from(self.linked.len()).unwrap_or(u16::MAX);
+        }
+    }
+
+    /// The scalars that learned together at an entry.
+    pub fn linked(&self, entry: &Past) -> Option<&Linked> {
+        entry.linked.checked_sub(1).and_then(|index| self.linked.get(usize::from(index)))
+    }
+
+    /// The oldest instruction back to which there is nothing but code in a straight line that left no entry, if `left` entries
+    /// are not used up.
+    pub fn plain_from(&self, left: usize) -> usize {
+        left.checked_sub(1).map_or(self.first, |newest| self.past[newest].at as usize)
+    }
+
     /// The instruction before `at`, where `left` counts the entries that are not used up; `None` at the start.
     pub fn before(&self, at: usize, left: &mut usize) -> Option<usize> {
         if at == self.first && (*left == 0 || (*left == 1 && self.past[0].is_at(at))) {

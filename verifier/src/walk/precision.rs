@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use ring3_isa::{Callee, Insn, Operand, Reg};
 
 use super::path::{StoredId, Trail};
-use super::{Past, Walk};
+use super::{Linked, Past, Walk};
 use crate::cfg::back;
 use crate::diag::reject::Reject;
 use crate::diag::render;
@@ -91,10 +91,10 @@ impl Request {
         !entry.trace(now.regs, now.slots) && !elsewhere
     }
 
-    fn spread(&mut self, entry: Option<&Past>) -> Result<(), GiveUp> {
-        let Some(entry) = entry else { return Ok(()) };
-        if entry.linked.iter().any(|place| self.place(place)) {
-            for place in entry.linked.iter() {
+    fn spread(&mut self, linked: Option<&Linked>) -> Result<(), GiveUp> {
+        let Some(linked) = linked else { return Ok(()) };
+        if linked.iter().any(|place| self.place(place)) {
+            for place in linked.iter() {
                 self.add_place(place)?;
             }
         }
@@ -235,10 +235,11 @@ impl Walk<'_> {
                 }
             } else {
                 let entry = index.map(|i| &trail.past[i]);
-                let plain = entry.is_none_or(|past| past.linked.len() == 0 && past.spill().is_none());
+                let plain = entry.is_none_or(Past::is_plain);
                 let matters = self.structure.insns[slot].back & (request.now().regs | back::ALWAYS) != 0;
                 if matters || !plain || verbose {
-                    if self.back_over(request, slot, cursor.after, entry).is_err() {
+                    let linked = entry.and_then(|entry| trail.linked(entry));
+                    if self.back_over(request, slot, cursor.after, (entry, linked)).is_err() {
                         return Back::GaveUp;
                     }
                     if request.is_empty() {
@@ -252,12 +253,24 @@ impl Walk<'_> {
             {
                 return Back::Done;
             }
+            if index.is_none() && !verbose {
+                slot = self.pass_over(request, slot, trail.plain_from(left));
+            }
             cursor.after = Some(slot);
             match trail.before(slot, &mut left) {
                 Some(before) => slot = before,
                 None => return Back::Start,
             }
         }
+    }
+
+    /// Goes on from `slot`, which was looked at, back over code in a straight line that made other registers.
+    fn pass_over(&self, request: &Request, mut slot: usize, stop: usize) -> usize {
+        let wanted = request.now().regs | back::ALWAYS;
+        while slot > stop + 1 && self.structure.insns[slot - 1].back & wanted == 0 {
+            slot -= 1;
+        }
+        slot
     }
 
     /// Marks what is asked for in a stored state. What is no number there, or is marked already, is asked for no more.
@@ -298,7 +311,7 @@ impl Walk<'_> {
         request: &mut Request,
         slot: usize,
         after: Option<usize>,
-        entry: Option<&Past>,
+        (entry, linked): (Option<&Past>, Option<&Linked>),
     ) -> Result<(), GiveUp> {
         if self.program.code.is_tail(slot) {
             return Ok(());
@@ -312,7 +325,7 @@ impl Walk<'_> {
             );
             self.log.push(&text);
         }
-        request.spread(entry)?;
+        request.spread(linked)?;
         let Some(insn) = self.decoded(slot) else { return Err(GiveUp) };
         match insn {
             Insn::Alu { dst, src, .. } => {
@@ -371,7 +384,7 @@ impl Walk<'_> {
                 }
             }
         }
-        request.spread(entry)
+        request.spread(linked)
     }
 
     fn back_over_call(

@@ -7,6 +7,7 @@ use ring3_platform::LoadFlags;
 use smallvec::SmallVec;
 
 use super::Walk;
+use super::buckets::{Buckets, Listed, Needs};
 use super::path::{Path, StoredId, Trail};
 use super::scc::{Open, Visit};
 use crate::diag::reject::Reject;
@@ -32,8 +33,6 @@ pub struct Stored {
     retired: bool,
     /// Where it differed from the state that it was compared with last: often it does so again.
     differs: Option<Difference>,
-    hits: u32,
-    misses: u32,
     /// The loop that it is in, as the chain of calls entered it.
     pub(super) visit: Option<usize>,
 }
@@ -41,8 +40,9 @@ pub struct Stored {
 impl Stored {
     /// Gives the memory back of a state that nothing is compared with any more, and that no open path leads from.
     fn free(&mut self) {
-        self.kept = Kept { state: State { frames: Vec::new(), ..self.kept.state.clone() }, marks: SmallVec::new() };
-        self.trail.past = Vec::new();
+        self.kept =
+            Kept { state: State { frames: SmallVec::new(), ..self.kept.state.clone() }, marks: SmallVec::new() };
+        self.trail.free();
     }
 
     /// Paths from here have not all ended.
@@ -56,50 +56,11 @@ impl Stored {
     }
 }
 
-/// A state in a bucket, with what decides at once whether it has to be looked at.
-#[derive(Clone, Copy, Debug)]
-struct Listed {
-    id: StoredId,
-    /// The instruction that it precedes.
-    at: usize,
-    /// All paths from it have ended, and slots that nothing reads count as never written.
-    clean: bool,
-}
-
-/// The states to compare with.
-#[derive(Debug)]
-struct Buckets {
-    /// By bucket: its list. Few buckets have one: the rest of this memory is not even touched.
-    lists: Vec<u32>,
-    /// The first one stays empty. Newest first.
-    states: Vec<Vec<Listed>>,
-}
-
-impl Buckets {
-    fn new(len: usize) -> Buckets {
-        Buckets { lists: vec![0; len], states: vec![Vec::new()] }
-    }
-
-    fn list(&self, bucket: usize) -> usize {
-        self.lists[bucket] as usize
-    }
-
-    fn insert(&mut self, bucket: usize, listed: Listed) {
-        if self.list(bucket) == 0 {
-            // There are no more lists than instructions.
-            self.lists[bucket] = ring3_isa::num::low32(ring3_isa::num::from_index(self.states.len()));
-            self.states.push(Vec::new());
-        }
-        let list = self.list(bucket);
-        self.states[list].insert(0, listed);
-    }
-}
-
 /// All stored states of a walk.
 #[derive(Debug)]
 pub struct Store {
     states: Vec<Stored>,
-    buckets: Buckets,
+    pub(super) buckets: Buckets,
     pub(super) visits: Vec<Visit>,
     pub(super) backedges: usize,
     /// States taken out of their buckets while paths from them were still open.
@@ -139,7 +100,7 @@ impl Store {
     /// Forgets the states of a finished function; the counts go on, as in Linux.
     pub fn clear(&mut self) {
         self.states.clear();
-        self.buckets.states.iter_mut().for_each(Vec::clear);
+        self.buckets.clear();
         self.visits.clear();
     }
 
@@ -197,24 +158,28 @@ impl Walk<'_> {
         self.clean_finished(list);
         let mut index = 0;
         let mut seen = 0;
-        while let Some(&Listed { id, at, .. }) = self.store.buckets.states[list].get(index) {
+        while let Some(&Listed { id, at, clean, needs, .. }) = self.store.buckets.states[list].get(index) {
             seen += 1;
             if at != self.at {
                 index += 1;
                 continue;
             }
-            match self.compare(id, force, (jumps, insns), &mut add)? {
-                Compared::Covered(edge) => {
+            if needs.are_met(self.path.state.frame()) {
+                if let Compared::Covered(edge) = self.compare(id, force, (jumps, insns), &mut add)? {
                     self.count_hit();
+                    self.store.buckets.states[list][index].hits += 1;
                     self.hit(id, edge);
                     return Ok(true);
                 }
-                Compared::Miss => {
-                    self.count_miss(id);
-                    if !self.miss(list, index, id, add) {
-                        index += 1;
-                    }
+                let stored = self.store.get(id);
+                if clean && !stored.is_open() {
+                    let Stored { kept, differs, .. } = stored;
+                    self.store.buckets.states[list][index].needs = Needs::of(kept, *differs);
                 }
+            }
+            self.count_miss(id);
+            if !self.miss(list, index, add) {
+                index += 1;
             }
         }
         self.store.max_per_insn = self.store.max_per_insn.max(seen);
@@ -228,7 +193,7 @@ impl Walk<'_> {
         // 32 bits wide, as in Linux: which states share a bucket shows in the statistics.
         let callsite = self.path.state.frame().callsite;
         let low = |index: usize| ring3_isa::num::low32(ring3_isa::num::from_index(index));
-        ring3_isa::num::index(u64::from(low(self.at) ^ low(callsite))) % self.program.code.len()
+        (low(self.at) ^ low(callsite)).checked_rem(low(self.program.code.len())).unwrap_or(0) as usize
     }
 
     fn compare(
@@ -339,7 +304,7 @@ impl Walk<'_> {
     /// Stack slots that nothing behind a state reads are cleared when all paths from it have ended, and no back edge waits.
     fn clean_finished(&mut self, list: usize) {
         for index in 0..self.store.buckets.states[list].len() {
-            let Listed { id, at, clean } = self.store.buckets.states[list][index];
+            let Listed { id, at, clean, .. } = self.store.buckets.states[list][index];
             if clean || at != self.at {
                 continue;
             }
@@ -402,7 +367,6 @@ impl Walk<'_> {
     }
 
     fn hit(&mut self, id: StoredId, edge: Edge) {
-        self.store.get_mut(id).hits += 1;
         if self.structure.insns[self.at].jmp_point {
             self.remember(|_| {});
         }
@@ -415,20 +379,21 @@ impl Walk<'_> {
     }
 
     /// Counts a comparison in vain. States that hardly ever help are taken out: tells whether this one was.
-    fn miss(&mut self, list: usize, index: usize, id: StoredId, add: bool) -> bool {
-        let force = self.structure.insns[self.at].force_checkpoint;
-        let stored = self.store.get_mut(id);
-        if add {
-            stored.misses += 1;
+    fn miss(&mut self, list: usize, index: usize, add: bool) -> bool {
+        let listed = &mut self.store.buckets.states[list][index];
+        listed.misses += u32::from(add);
+        let Listed { id, hits, misses, .. } = *listed;
+        if misses <= 3 * hits + 3 {
+            return false;
         }
-        let n = if force && stored.branches > 0 { 64 } else { 3 };
-        if stored.misses <= stored.hits * n + n {
+        let is_open = self.store.get(id).is_open();
+        if is_open && self.structure.insns[self.at].force_checkpoint && misses <= 64 * hits + 64 {
             return false;
         }
         self.store.buckets.states[list].remove(index);
         self.store.listed -= 1;
         // Linux keeps it while a path or a back edge needs it, which shows in the statistics.
-        if self.store.get(id).branches > 0 || self.open_loop(id) == Some(Open::Loop) {
+        if is_open || self.open_loop(id) == Some(Open::Loop) {
             self.store.retired += 1;
             self.store.get_mut(id).retired = true;
         } else if self.open_loop(id).is_none() {
@@ -445,9 +410,8 @@ impl Walk<'_> {
         self.store.since = (self.store.jumps, self.processed);
         let id = self.store.states.len();
         let kept = Kept::new(self.path.state.clone());
-        let next = Trail { parent: Some(id), first: self.at, last: self.from, past: Vec::new() };
-        let mut trail = std::mem::replace(&mut self.path.trail, next);
-        trail.last = self.from;
+        let trail = Trail { last: self.from, ..self.path.trail.clone() };
+        self.path.trail.restart(id, self.at);
         self.store.states.push(Stored {
             kept,
             trail,
@@ -455,11 +419,9 @@ impl Walk<'_> {
             branches: 1,
             retired: false,
             differs: None,
-            hits: 0,
-            misses: 0,
             visit: None,
         });
-        self.store.buckets.insert(bucket, Listed { id, at: self.at, clean: false });
+        self.store.buckets.insert(bucket, Listed::new(id, self.at));
         self.weigh_if_due();
         self.has_entry = false;
         self.enter_loop(id);

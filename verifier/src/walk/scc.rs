@@ -193,6 +193,7 @@ impl Walk<'_> {
 
     /// There is one more path again from a state and what is before it, up to the loop's entry.
     fn reopen(&mut self, mut parent: Option<StoredId>, entry: StoredId) {
+        self.store.buckets.forget_needs();
         while let Some(id) = parent {
             let was_open = self.store.get(id).is_open();
             self.store.add_branch(id);

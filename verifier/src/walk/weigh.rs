@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::path::{Past, Path, Pending};
+use super::path::{Path, Pending};
 use super::prune::Stored;
 use super::{Trail, Walk};
 use crate::state::{Frame, State};
@@ -26,11 +26,12 @@ pub struct Scales {
 fn state(state: &State) -> usize {
     let frame = |frame: &Rc<Frame>| (size_of::<Frame>() + COUNTS + frame.stack.held()) / Rc::strong_count(frame);
     let frames: usize = state.frames.iter().map(frame).sum();
-    frames + state.frames.capacity() * size_of::<Rc<Frame>>() + size_of_val(&state.refs[..])
+    let spilled = if state.frames.spilled() { state.frames.capacity() * size_of::<Rc<Frame>>() } else { 0 };
+    frames + spilled + size_of_val(&state.refs[..])
 }
 
 fn trail(trail: &Trail) -> usize {
-    trail.past.capacity() * size_of::<Past>()
+    trail.held()
 }
 
 pub(super) fn path(path: &Path) -> usize {

@@ -1,0 +1,135 @@
+//! Lists of stored states, to find those that the current one is compared with.
+//!
+//! A list has beside each state what decides most comparisons, so that the state itself, which lies somewhere in memory, is
+//! not touched for them.
+
+use super::path::StoredId;
+use crate::state::subsume::{Difference, number_in};
+use crate::state::{Frame, Kept, PtrKind, Value};
+
+/// A state in a list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listed {
+    pub(super) id: StoredId,
+    /// The instruction that it precedes.
+    pub(super) at: usize,
+    /// All paths from it have ended, and slots that nothing reads count as never written.
+    pub(super) clean: bool,
+    /// How often it covered a path.
+    pub(super) hits: u32,
+    /// How often it did not.
+    pub(super) misses: u32,
+    /// What a path must have, as far as it is known.
+    pub(super) needs: Needs,
+}
+
+impl Listed {
+    /// A state that was stored now.
+    pub(super) fn new(id: StoredId, at: usize) -> Listed {
+        Listed { id, at, clean: false, hits: 0, misses: 0, needs: Needs::Anything }
+    }
+}
+
+/// A register or slot of the innermost frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Spot {
+    Reg(u8),
+    Slot(u8),
+}
+
+/// What a path must have so that a state from which all paths have ended can cover it. States never change and what decisions
+/// relied on only becomes more, so this holds on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Needs {
+    /// Nothing that is known.
+    Anything,
+    /// A number that lies between these.
+    Number(Spot, u64, u64),
+    /// A pointer with this offset.
+    Pointer(Spot, i32),
+}
+
+impl Needs {
+    /// What a place of a stored state demands, if it is one of the innermost frame.
+    pub(super) fn of(kept: &Kept, place: Option<Difference>) -> Needs {
+        let current = kept.state.current();
+        let (frame, precise) = (kept.state.frame(), kept.marks[current].precise);
+        let (spot, value, precise) = match place {
+            Some(Difference::Reg(of, reg)) if of == current => {
+                (u8::try_from(reg).map(Spot::Reg), &frame.regs[reg], precise.has_reg(reg))
+            }
+            Some(Difference::Slot(of, slot)) if of == current && frame.stack.slot(slot).is_full_spill() => {
+                (u8::try_from(slot).map(Spot::Slot), &frame.stack.slot(slot).spill, precise.has_slot(slot))
+            }
+            Some(Difference::Context | Difference::Reg(..) | Difference::Slot(..)) | None => return Needs::Anything,
+        };
+        match (spot, value) {
+            (Ok(spot), Value::Scalar(scalar)) if precise => Needs::Number(spot, scalar.num.umin(), scalar.num.umax()),
+            (Ok(spot), Value::Ptr(ptr)) if ptr.kind != PtrKind::Arena => Needs::Pointer(spot, ptr.off),
+            (Ok(_) | Err(_), _) => Needs::Anything,
+        }
+    }
+
+    /// Whether a path in this frame has it.
+    pub(super) fn are_met(self, frame: &Frame) -> bool {
+        match self {
+            Needs::Anything => true,
+            Needs::Number(spot, min, max) => {
+                let number = match spot {
+                    Spot::Reg(reg) => frame.regs[reg.into()].as_scalar(),
+                    Spot::Slot(slot) => number_in(frame.stack.slot(slot.into())),
+                };
+                number.is_some_and(|scalar| min <= scalar.num.umin() && scalar.num.umax() <= max)
+            }
+            Needs::Pointer(spot, off) => {
+                let value = match spot {
+                    Spot::Reg(reg) => &frame.regs[reg.into()],
+                    Spot::Slot(slot) => &frame.stack.slot(slot.into()).spill,
+                };
+                value.as_ptr().is_some_and(|ptr| ptr.off == off)
+            }
+        }
+    }
+}
+
+/// All lists.
+#[derive(Debug)]
+pub(super) struct Buckets {
+    /// By bucket: its list. Few buckets have one: the rest of this memory is not even touched.
+    lists: Vec<u32>,
+    /// The first one stays empty. Newest first.
+    pub(super) states: Vec<Vec<Listed>>,
+}
+
+impl Buckets {
+    /// Empty ones, for a program of `len` slots.
+    pub(super) fn new(len: usize) -> Buckets {
+        Buckets { lists: vec![0; len], states: vec![Vec::new()] }
+    }
+
+    /// The list of a bucket.
+    pub(super) fn list(&self, bucket: usize) -> usize {
+        self.lists[bucket] as usize
+    }
+
+    /// Adds a state.
+    pub(super) fn insert(&mut self, bucket: usize, listed: Listed) {
+        if self.list(bucket) == 0 {
+            // There are no more lists than instructions.
+            self.lists[bucket] = ring3_isa::num::low32(ring3_isa::num::from_index(self.states.len()));
+            self.states.push(Vec::new());
+        }
+        let list = self.list(bucket);
+        self.states[list].insert(0, listed);
+    }
+
+    /// Empties all lists.
+    pub(super) fn clear(&mut self) {
+        self.states.iter_mut().for_each(Vec::clear);
+    }
+
+    /// Paths lead from some states again.
+    pub(super) fn forget_needs(&mut self) {
+        self.states.iter_mut().flatten().for_each(|listed| listed.needs = Needs::Anything);
+    }
+}
