@@ -8,8 +8,8 @@
 //! map than one, here alone.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -277,29 +277,33 @@ fn measure(subject: &mut Subject, args: &Args) -> (f64, Option<f64>) {
     (median(ours), subject.theirs.is_some().then(|| median(theirs)))
 }
 
-/// Runs in a fixed time, by so many threads at once.
+/// Runs for a second of processor time, by so many threads at once: each thread's runs by the time that it had a processor. That leaves out
+/// what else runs on the machine, but not what the threads do to each other.
 fn throughput(subject: &Subject, threads: usize, time: Duration) -> f64 {
     let (done, ours) = (AtomicU64::new(0), subject.ours.as_ref());
-    let start = Instant::now();
+    let together = Barrier::new(threads);
     std::thread::scope(|scope| {
         for number in 0..threads {
-            let done = &done;
+            let (done, together) = (&done, &together);
             scope.spawn(move || {
                 let mut host = TestHost { cpu: number as u32, ..TestHost::default() };
                 let mut env = with_packet(Env::new(&mut host));
                 env.seed(engine::SEED + number as u64);
-                let mut runs = 0;
+                let mut runs = 0u32;
+                together.wait();
+                let (start, had) = (Instant::now(), thread_time());
                 while start.elapsed() < time {
                     for _ in 0..8 {
                         std::hint::black_box(ring3_vm::run(ours, &mut env).ok());
                     }
                     runs += 8;
                 }
-                done.fetch_add(runs, Ordering::Relaxed);
+                let had = thread_time().saturating_sub(had).as_secs_f64().max(1e-9);
+                done.fetch_add((f64::from(runs) / had) as u64, Ordering::Relaxed);
             });
         }
     });
-    done.into_inner() as f64 / start.elapsed().as_secs_f64()
+    done.into_inner() as f64
 }
 
 fn run(args: &Args) -> Result<(), String> {

@@ -508,7 +508,7 @@ impl<T: Target> Walk<'_, T> {
                 match self.unit.lookup(at) {
                     Some(Shortcut::Array(array)) => self.target.lookup(array),
                     Some(Shortcut::PerCpu(array, plane)) => self.target.lookup_percpu(array, plane),
-                    Some(Shortcut::Call { map, callee }) => self.target.lookup_call(map, callee),
+                    Some(Shortcut::Call { map, callee, per_cpu }) => self.target.lookup_call(map, callee, per_cpu),
                     Some(Shortcut::ProcessorId) => self.target.processor_id(),
                     Some(Shortcut::Random) => self.target.random(*callee?),
                     None => self.target.call_helper(*callee?),

@@ -158,6 +158,7 @@ fn lookup(lookup: MapLookup) -> Option<Shortcut> {
         MapLookup::Call(call) => Some(Shortcut::Call {
             map: call.map.expose_provenance() as u64,
             callee: Callee(call.function as *const () as usize),
+            per_cpu: call.per_cpu,
         }),
     }
 }

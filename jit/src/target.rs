@@ -49,8 +49,8 @@ pub(crate) enum Shortcut {
     Array(Array),
     /// The same with so many bytes from the values of one CPU to those of the next, less than 2 to the power of 31.
     PerCpu(Array, u32),
-    /// `R0 = callee(map, R2)`.
-    Call { map: u64, callee: Callee },
+    /// `R0 = callee(map, R2, processor)`, the last if it is asked for.
+    Call { map: u64, callee: Callee, per_cpu: bool },
     /// `R0` = the processor of the run.
     ProcessorId,
     /// `R0` = the next random number.
@@ -159,7 +159,7 @@ pub(crate) trait Target: Sized {
     /// The same for the values of the CPU that the environment names.
     fn lookup_percpu(&mut self, array: Array, plane: u32);
     /// `R0 = callee(map, R2)`.
-    fn lookup_call(&mut self, map: u64, callee: Callee);
+    fn lookup_call(&mut self, map: u64, callee: Callee, per_cpu: bool);
     /// `R0` = the processor that the environment names.
     fn processor_id(&mut self);
     /// `R0` = the next number of the environment's generator, or what the helper gives where the host has numbers of its own.

@@ -8,7 +8,7 @@ use ring3_isa::{Reg, Size};
 use ring3_vm::Env;
 
 use super::alu::Imm12;
-use super::regs::{self, ENV, X0, X7, X13, X14, X16, X17};
+use super::regs::{self, ENV, X0, X2, X7, X13, X14, X16, X17};
 use super::{A64, emit};
 use crate::target::{Array, Callee, Frame};
 
@@ -64,7 +64,10 @@ impl A64 {
     }
 
     /// The key is in the place of the second argument.
-    pub(super) fn emit_lookup_call(&mut self, map: u64, callee: Callee) {
+    pub(super) fn emit_lookup_call(&mut self, map: u64, callee: Callee, per_cpu: bool) {
+        if per_cpu {
+            self.emit_load(Size::W, false, X2, ENV, Env::CPU_OFFSET as i32);
+        }
         self.emit_load_imm(X0, map);
         self.emit_call(callee);
         emit!(self, mov X(X7), x0);

@@ -8,6 +8,8 @@ use ring3_isa::Reg;
 
 /// First argument and first result.
 pub(super) const X0: u8 = 0;
+/// Third argument.
+pub(super) const X2: u8 = 2;
 /// R0.
 pub(super) const X7: u8 = 7;
 /// Scratch: free between operations, as X9 to X17 all are.

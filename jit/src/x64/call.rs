@@ -45,7 +45,10 @@ impl X64 {
     }
 
     /// The key is in the place of the second argument.
-    pub(super) fn emit_lookup_call(&mut self, map: u64, callee: Callee) {
+    pub(super) fn emit_lookup_call(&mut self, map: u64, callee: Callee, per_cpu: bool) {
+        if per_cpu {
+            emit!(self, mov edx, [r12 + Env::CPU_OFFSET as i32]);
+        }
         self.emit_load_imm(RDI, map);
         self.emit_call(callee);
     }

@@ -276,8 +276,8 @@ impl Target for X64 {
         self.emit_lookup_percpu(array, plane);
     }
 
-    fn lookup_call(&mut self, map: u64, callee: Callee) {
-        self.emit_lookup_call(map, callee);
+    fn lookup_call(&mut self, map: u64, callee: Callee, per_cpu: bool) {
+        self.emit_lookup_call(map, callee, per_cpu);
     }
 
     fn processor_id(&mut self) {

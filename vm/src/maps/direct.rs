@@ -5,12 +5,12 @@ use std::ptr::NonNull;
 
 use ring3_platform::Errno;
 
-use super::Map;
+use super::{LookupCall, Map};
 
 /// What helpers call for a map, if its type and the size of its keys are ones that there is code for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DirectCalls {
-    pub(crate) lookup: unsafe fn(map: *const (), key: *const u8, cpu: u32) -> *mut u8,
+    pub(crate) lookup: unsafe extern "C" fn(map: *const (), key: *const u8, cpu: u32) -> *mut u8,
     pub(crate) update: unsafe fn(map: *const (), key: *const u8, value: *const u8, flags: u64, cpu: u32) -> u64,
     pub(crate) delete: unsafe fn(map: *const (), key: *const u8) -> u64,
     /// Their first argument.
@@ -38,6 +38,11 @@ pub(super) trait Direct: Map + Sized {
     ) -> Result<(), Errno>;
 
     fn delete_sized<const N: usize>(&self, key: &[u8; N]) -> Result<(), Errno>;
+
+    /// The lookup for machine code.
+    fn direct_lookup(&self, per_cpu: bool) -> Option<LookupCall> {
+        self.direct().map(|calls| LookupCall { function: calls.lookup, map: calls.map, per_cpu })
+    }
 
     /// The calls for the size of this map's keys.
     fn direct(&self) -> Option<DirectCalls> {
@@ -67,7 +72,7 @@ fn calls<M: Direct, const N: usize>(map: &M) -> DirectCalls {
 ///
 /// `N` bytes can be read there.
 #[inline(always)]
-pub(super) unsafe fn copied<const N: usize>(key: *const u8) -> [u8; N] {
+unsafe fn copied<const N: usize>(key: *const u8) -> [u8; N] {
     // SAFETY: by the caller; bytes need no alignment.
     unsafe { key.cast::<[u8; N]>().read_volatile() }
 }
@@ -75,7 +80,7 @@ pub(super) unsafe fn copied<const N: usize>(key: *const u8) -> [u8; N] {
 /// # Safety
 ///
 /// `map` is an `M` with keys of `N` bytes, and `key` leads to one.
-unsafe fn lookup<M: Direct, const N: usize>(map: *const (), key: *const u8, cpu: u32) -> *mut u8 {
+unsafe extern "C" fn lookup<M: Direct, const N: usize>(map: *const (), key: *const u8, cpu: u32) -> *mut u8 {
     // SAFETY: by the caller.
     let (map, key) = unsafe { (&*map.cast::<M>(), copied::<N>(key)) };
     map.lookup_sized(&key, cpu).map_or(std::ptr::null_mut(), NonNull::as_ptr)

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 use ring3_platform::{Errno, MapDef, MapFlags, MapType};
 
-use super::direct::{Direct, DirectCalls, copied};
+use super::direct::{Direct, DirectCalls};
 use super::mem::{MAX_MAP_BYTES, Region, load_word, round8, same};
 use super::{Base, Batch, LookupCall, Map, Visit, check_update, index_of, split_lock};
 use lru::Lru;
@@ -128,6 +128,7 @@ struct Slab {
 }
 
 impl Slab {
+    #[inline(always)]
     fn cell(&self, element: u32, cell: usize) -> &AtomicU32 {
         self.memory.cell(element as usize * self.element + cell)
     }
@@ -254,7 +255,7 @@ impl Hash {
     }
 
     /// Where CPU `cpu`'s value of an element is. The caller keeps `cpu` below `copies`.
-    #[inline]
+    #[inline(always)]
     fn value_offset(&self, element: u32, cpu: u32) -> usize {
         element as usize * self.slab.element + self.value + cpu as usize * self.stride
     }
@@ -574,15 +575,7 @@ unsafe impl Map for Hash {
     }
 
     fn lookup_call(&self) -> Option<LookupCall> {
-        let function = match self.base.def.key_size {
-            _ if self.percpu => return None,
-            4 => lookup_sized::<4>,
-            8 => lookup_sized::<8>,
-            12 => lookup_sized::<12>,
-            16 => lookup_sized::<16>,
-            _ => return None,
-        };
-        Some(LookupCall { function, map: std::ptr::from_ref(self).cast() })
+        self.direct_lookup(self.percpu)
     }
 
     fn update(&self, key: &[u8], value: &[u8], flags: u64, cpu: u32) -> Result<(), Errno> {
@@ -736,19 +729,6 @@ fn capacity(def: &MapDef, element: u64, cpus: u32, spares: u32) -> Result<u32, E
         false if wanted > fits => Err(Errno::ENOMEM),
         false => Ok(wanted),
     }
-}
-
-/// [`Map::lookup_call`] for keys of `N` bytes.
-///
-/// # Safety
-///
-/// `map` is a [`Hash`] with such keys and without per-CPU values; `N` bytes can be read at `key`.
-unsafe extern "C" fn lookup_sized<const N: usize>(map: *const (), key: *const u8) -> *mut u8 {
-    // SAFETY: by the caller.
-    let map = unsafe { &*map.cast::<Hash>() };
-    // SAFETY: by the caller.
-    let key = unsafe { copied::<N>(key) };
-    map.value_of(&key, 0).map_or(std::ptr::null_mut(), NonNull::as_ptr)
 }
 
 /// The hash of a key: multiply and fold, a word at a time, the same on machines of either byte order.

@@ -18,7 +18,7 @@ use ring3_platform::{Errno, MapDef};
 
 use super::direct::{Direct, DirectCalls};
 use super::mem::{MAX_MAP_BYTES, Region, WORD, load_word, round8};
-use super::{BPF_ANY, BPF_EXIST, BPF_NOEXIST, Base, Map};
+use super::{BPF_ANY, BPF_EXIST, BPF_NOEXIST, Base, LookupCall, Map};
 
 /// Bytes of the length in front of a key's data.
 const LEN_BYTES: usize = 4;
@@ -466,6 +466,10 @@ unsafe impl Map for Lpm {
 
     fn lookup_ptr(&self, key: &[u8], _cpu: u32) -> Option<NonNull<u8>> {
         self.value_of(key)
+    }
+
+    fn lookup_call(&self) -> Option<LookupCall> {
+        self.direct_lookup(false)
     }
 
     fn direct_calls(&self) -> Option<DirectCalls> {

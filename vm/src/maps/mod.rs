@@ -625,7 +625,7 @@ pub unsafe trait Map: Send + Sync + fmt::Debug {
         None
     }
 
-    /// What machine code may call for a lookup, if the CPU does not matter.
+    /// What machine code may call for a lookup.
     fn lookup_call(&self) -> Option<LookupCall> {
         None
     }
@@ -634,8 +634,11 @@ pub unsafe trait Map: Send + Sync + fmt::Debug {
 /// A lookup without an environment.
 #[derive(Clone, Copy, Debug)]
 pub struct LookupCall {
-    /// Gives what `lookup_ptr` gives, or null. The key has the size of the map's definition.
-    pub function: unsafe extern "C" fn(map: *const (), key: *const u8) -> *mut u8,
+    /// Gives what `lookup_ptr` gives, or null. The key has the size of the map's definition. Which CPU does not matter unless
+    /// `per_cpu`.
+    pub function: unsafe extern "C" fn(map: *const (), key: *const u8, cpu: u32) -> *mut u8,
+    /// Whether the values are those of the CPU.
+    pub per_cpu: bool,
     /// Its first argument.
     pub map: *const (),
 }

@@ -377,16 +377,27 @@ fn percpu_array_lookups() {
     }
 }
 
-/// A lookup that calls a function of its own, which gets the map and the key.
+/// A lookup that calls a function of its own, which gets the map and the key, and the processor if it asks for it.
 #[test]
 fn lookups_by_call() {
     extern "C" fn found(map: u64, key: u64) -> u64 {
         map ^ key << 1
     }
+    extern "C" fn found_for(map: u64, key: u64, cpu: u64) -> u64 {
+        map ^ key << 1 ^ cpu << 48
+    }
+    let mut env = vec![0u32; (ring3_vm::Env::CPU_OFFSET + 4).div_ceil(4)];
+    env[ring3_vm::Env::CPU_OFFSET / 4] = 5;
+    for (callee, per_cpu, cpu) in [(found as *const (), false, 0), (found_for as *const (), true, 5u64 << 48)] {
+        lookup_by_call(callee, per_cpu, cpu, &mut env);
+    }
+}
+
+fn lookup_by_call(callee: *const (), per_cpu: bool, cpu: u64, env: &mut [u32]) {
     let ops = [mov(Reg::R6, Reg::R1), mov(Reg::R2, Reg::R1), RECORD, add(Reg::R0, Reg::R6), Op::Exit];
     let functions = [Function { start: 0, end: ops.len() as u32, stack: 0 }];
     let map = 0x1234_5678_9abc;
-    let lookups = [(2, Shortcut::Call { map, callee: Callee(found as *const () as usize) })];
+    let lookups = [(2, Shortcut::Call { map, callee: Callee(callee as usize), per_cpu })];
     let unit = Unit {
         slots: &[],
         ops: &ops,
@@ -397,7 +408,7 @@ fn lookups_by_call() {
         joined: true,
     };
     let code = Code::new(&assemble_for(&unit, this_cpu()).unwrap());
-    // SAFETY: the code passes its context on and adds it; nobody reads there.
-    let got = unsafe { code.call(std::ptr::without_provenance_mut(0x40), std::ptr::null_mut()) };
-    assert_eq!(got, (map ^ 0x80) + 0x40);
+    // SAFETY: the code passes its context on and adds it, where nobody reads; of the environment it reads the CPU.
+    let got = unsafe { code.call(std::ptr::without_provenance_mut(0x40), env.as_mut_ptr().cast()) };
+    assert_eq!(got, (map ^ 0x80 ^ cpu) + 0x40);
 }
