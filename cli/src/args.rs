@@ -43,6 +43,13 @@ Examples:
   ring3 explain                                           all codes
   ring3 explain R3-3001                                   one of them";
 
+const GEN_EXAMPLES: &str = "\
+Examples:
+  ring3 gen skeleton lb.bpf.o > lb_skel.rs                for tests and tools in Rust
+  ring3 gen skeleton --lang c lb.bpf.o > lb.skel.h        for a loader in C, with libbpf
+
+Exit status: 0 it was written, 2 a file could not be read.";
+
 const LINK_EXAMPLES: &str = "\
 Examples:
   ring3 link app.bpf.o main.bpf.o lib.bpf.o               functions, variables and maps of one for the other
@@ -142,6 +149,8 @@ pub enum Command {
     Run(RunArgs),
     /// Show what is in an object: instructions, machine code, maps, types
     Dump(DumpArgs),
+    /// Write source code that has an object's programs, maps and global variables by name and type
+    Gen(GenArgs),
     /// Link several objects into one, as `bpftool gen object` does
     Link(LinkArgs),
     /// Load an object into the running kernel
@@ -183,6 +192,41 @@ pub struct VerifyArgs {
     /// How to print
     #[arg(short = 'o', long = "output", value_enum, default_value_t = VerifyFormat::Table)]
     pub output: VerifyFormat,
+}
+
+/// `ring3 gen`.
+#[derive(Args, Debug)]
+#[command(after_help = GEN_EXAMPLES)]
+pub struct GenArgs {
+    /// What to write
+    #[command(subcommand)]
+    pub what: Generated,
+}
+
+/// What `ring3 gen` writes.
+#[derive(Subcommand, Debug)]
+pub enum Generated {
+    /// A module (Rust, for the library ring3) or header (C, for libbpf) on standard output
+    Skeleton {
+        /// A BPF object, as clang -target bpf -c writes it
+        #[arg(value_name = "OBJ")]
+        object: PathBuf,
+        /// The language
+        #[arg(long, value_enum, default_value_t = Language::Rust)]
+        lang: Language,
+        /// What types and functions are called after; the file's name up to the first dot
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+}
+
+/// Languages of skeletons.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Language {
+    /// For the library ring3; the object is to lie beside the file
+    Rust,
+    /// For libbpf, with the object in it and the functions of bpftool's skeletons
+    C,
 }
 
 /// `ring3 link`.

@@ -23,6 +23,7 @@ mod profile;
 mod releases;
 mod run;
 mod sarif;
+mod skeleton;
 mod table;
 mod types;
 mod value;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&args, &mut out),
         Command::Run(args) => run::run(&args, &mut out),
         Command::Dump(args) => dump::dump(&args, &mut out),
+        Command::Gen(args) => skeleton::generate(&args, &mut out),
         Command::Link(args) => link::link(&args, &mut out),
         Command::Load(args) => load::load(&args, &mut out),
         Command::Parity(args) => parity::parity(&args, &mut out),

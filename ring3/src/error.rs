@@ -39,6 +39,9 @@ pub enum Error {
     NoSuchMap { file: Arc<str>, map: String },
     #[error("map '{map}' cannot be created: {errno}")]
     MapCreate { map: String, errno: Errno },
+    /// A variable is not of the type that is asked for.
+    #[error("{what}: a variable of another size was meant, it has {bytes} bytes")]
+    VariableSize { what: String, bytes: usize },
     #[error("map '{map}': {errno}")]
     Map { map: String, errno: Errno },
     #[error("map '{map}': {problem}")]

@@ -60,6 +60,7 @@ pub mod pin;
 mod reader;
 mod run;
 pub mod text;
+pub mod typed;
 
 use std::fs::File;
 use std::io::Read;

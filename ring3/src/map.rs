@@ -9,7 +9,7 @@ use ring3_vm::maps::{BPF_ANY, Event, Map};
 use crate::text;
 use crate::{Error, TextError};
 
-/// Numbers and byte arrays: what keys and values of simple maps are, in this machine's byte order.
+/// Numbers, arrays and structures of them: what keys and values of simple maps are, in this machine's byte order.
 pub trait Plain: Sized {
     /// The bytes in memory.
     fn to_bytes(&self) -> Vec<u8>;
@@ -31,15 +31,30 @@ macro_rules! plain_numbers {
     )*};
 }
 
-plain_numbers!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128);
+plain_numbers!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128 f32 f64);
 
-impl<const N: usize> Plain for [u8; N] {
+impl Plain for bool {
     fn to_bytes(&self) -> Vec<u8> {
-        self.to_vec()
+        vec![u8::from(*self)]
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok()
+        u8::from_bytes(bytes).map(|byte| byte != 0)
+    }
+}
+
+impl<T: Plain, const N: usize> Plain for [T; N] {
+    fn to_bytes(&self) -> Vec<u8> {
+        self.iter().flat_map(Plain::to_bytes).collect()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        if N == 0 || !bytes.len().is_multiple_of(N) {
+            return bytes.is_empty().then(|| Vec::new().try_into().ok())?;
+        }
+        // Elements without bytes are none.
+        let each = (bytes.len() / N).max(1);
+        bytes.chunks_exact(each).map(T::from_bytes).collect::<Option<Vec<T>>>()?.try_into().ok()
     }
 }
 
@@ -182,7 +197,7 @@ impl<'i> MapRef<'i> {
         self.write(&key, &value)
     }
 
-    fn write(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+    pub(crate) fn write(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
         self.map.write(key, value, BPF_ANY).map_err(|errno| Error::Map { map: self.name().to_owned(), errno })
     }
 
