@@ -58,6 +58,11 @@ Sections of the same name come one behind the other, every type is there once. O
 
 Exit status: 0 it was written, 2 the objects do not go together.";
 
+const FEATURE_EXAMPLES: &str = "\
+Examples:
+  ring3 feature                                           three tables
+  ring3 feature -o json                                   the same, a row a line";
+
 const RUN_EXAMPLES: &str = "\
 Examples:
   ring3 run drop_icmp.bpf.o --pcap mixed.pcap
@@ -157,6 +162,8 @@ pub enum Command {
     Load(LoadArgs),
     /// Compare verdicts with those of the running kernel, program by program
     Parity(ParityArgs),
+    /// List Linux's helpers, program types and map types, and where each works
+    Feature(FeatureArgs),
     /// Run a filter of classic BPF on a capture, or one of seccomp on system calls
     Filter(FilterArgs),
 }
@@ -248,6 +255,15 @@ pub struct ExplainArgs {
     /// A code, as R3-3001, 3001 or nullable-pointer
     #[arg(value_name = "CODE")]
     pub code: Option<Code>,
+    /// How to print
+    #[arg(short = 'o', long = "output", value_enum, default_value_t = RunFormat::Table)]
+    pub output: RunFormat,
+}
+
+/// `ring3 feature`.
+#[derive(Args, Debug)]
+#[command(after_help = FEATURE_EXAMPLES)]
+pub struct FeatureArgs {
     /// How to print
     #[arg(short = 'o', long = "output", value_enum, default_value_t = RunFormat::Table)]
     pub output: RunFormat,

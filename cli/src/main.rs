@@ -12,6 +12,7 @@ mod disasm;
 mod dump;
 mod error;
 mod explain;
+mod feature;
 mod filter;
 mod input;
 mod link;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Command::Link(args) => link::link(&args, &mut out),
         Command::Load(args) => load::load(&args, &mut out),
         Command::Parity(args) => parity::parity(&args, &mut out),
+        Command::Feature(args) => feature::feature(&args, &mut out),
         Command::Filter(args) => filter::filter(&args, &mut out),
     };
     let result = result.and_then(|outcome| out.flush().map(|()| outcome).map_err(CliError::from));

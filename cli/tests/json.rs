@@ -36,5 +36,11 @@ fn every_field_is_documented_and_there() {
     assert_eq!(fields(&found["at"]), documented("A place"));
     assert_eq!(fields(&found["path"][0]["at"]), documented("A place"));
     assert_eq!(fields(&rows("verify --kernel all -o json loop.bpf.o")[0]), documented("`ring3 verify --kernel all"));
+    let features = rows("feature -o json");
+    assert_eq!(fields(&features[0]), documented("`ring3 feature"));
+    let count = |kind: &str| features.iter().filter(|row| row["kind"] == kind).count();
+    assert_eq!((count("helper"), count("map type") > 30, count("program type") > 30), (211, true, true));
+    let lookup = features.iter().find(|row| row["name"] == "bpf_map_lookup_elem").unwrap();
+    assert_eq!((lookup["where"].as_str(), lookup["since"].as_str()), (Some("native"), Some("3.19")));
     assert_eq!(fields(&rows("explain -o json R3-3001")[0]), documented("`ring3 explain"));
 }

@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use ring3_vm::lower::Subprog;
-use ring3_vm::{CallHook, Env, Execute, HelperRef, Linked, MAY_GOTO_BUDGET, MapLookup, Op, Simple};
+use ring3_vm::{
+    CallHook, Callback, Env, Execute, HelperRef, Linked, MAY_GOTO_BUDGET, MapLookup, Op, RegionKind, Simple,
+};
 
 use crate::compile::{Assembled, Function, Runtime, Unit, assemble};
 use crate::exec_mem::ExecMem;
@@ -308,6 +310,24 @@ unsafe impl Execute for Compiled {
         let entered = env.enter(&self.linked, hook);
         // SAFETY: the program was verified, and the caller vouches for the context.
         let ret = unsafe { main(ctx, env) };
+        env.leave(entered);
+        ret
+    }
+
+    unsafe fn execute_callback(
+        &self,
+        env: &mut Env<'_>,
+        function: Callback,
+        args: [u64; 5],
+        _readable: &[(u64, u64, RegionKind)],
+    ) -> u64 {
+        let hook = CallHook { call: callback, data: std::ptr::from_ref(self).cast() };
+        if self.counted {
+            env.count_without_end();
+        }
+        let entered = env.enter(&self.linked, hook);
+        // SAFETY: the hook is this program's, and the arguments are vouched for by the caller.
+        let ret = unsafe { callback(hook.data, env, function.0, args) };
         env.leave(entered);
         ret
     }

@@ -10,7 +10,7 @@ use ring3_platform::maps::SlotInit;
 use ring3_platform::{Errno, MapDef, MapType, Program};
 use ring3_verifier::{LogLevel, VerifiedProgram};
 use ring3_vm::maps::{self, BPF_ANY, Map};
-use ring3_vm::{DefaultHost, Execute, Host, Interp, Linked, StateReport, WatchError, Watched};
+use ring3_vm::{DefaultHost, Execute, Host, Interp, Linked, Objects, StateReport, WatchError, Watched};
 
 use crate::run::{Input, Output, Runner, TraceLog};
 use crate::{Backend, Engine, Error, MapRef};
@@ -90,6 +90,8 @@ pub struct Instance {
     host: Box<dyn Host + Send>,
     trace: TraceLog,
     runs: u64,
+    /// What programs made and left in maps, and timers that are to fire.
+    objects: Arc<Objects>,
     #[cfg(feature = "kernel")]
     kernel: crate::kernel::KernelSide,
     /// What is in slots of program arrays.
@@ -128,6 +130,7 @@ impl Instance {
             host: Box::new(DefaultHost),
             trace: TraceLog::default(),
             runs: 0,
+            objects: Arc::default(),
             #[cfg(feature = "kernel")]
             kernel: crate::kernel::KernelSide::default(),
             #[cfg(feature = "kernel")]
@@ -197,14 +200,19 @@ impl Instance {
         #[cfg(feature = "kernel")]
         if executable.backend() == Backend::Kernel {
             self.kernel.prepare(&self.slots, &self.programs, &self.placed)?;
-            let runner = Runner::new(executable, self.host.as_mut(), &mut self.trace, self.runs, budget)?;
+            let runner = Runner::new(executable, self.host.as_mut(), &mut self.trace, (self.runs, budget), &self.objects)?;
             return Ok(runner.on_kernel(&mut self.kernel, &self.slots));
         }
         #[cfg(not(feature = "kernel"))]
         if executable.backend() == Backend::Kernel {
             return Err(Error::NoKernel);
         }
-        Runner::new(executable, self.host.as_mut(), &mut self.trace, self.runs, budget)
+        Runner::new(executable, self.host.as_mut(), &mut self.trace, (self.runs, budget), &self.objects)
+    }
+
+    /// Objects of its programs. What an embedder adds is there for programs to read ([`Objects::add`]).
+    pub fn objects(&self) -> &Arc<Objects> {
+        &self.objects
     }
 
     /// A map by name; one of global data also by its section's name (`.bss`).

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use ring3_platform::{Errno, ProgType, ctx, return_name};
 use ring3_vm::{
-    Cloned, Context, DEFAULT_SEED, DataStart, Env, Host, MAX_PACKET, Redirect, RunError, SkbContext, Trace, XdpContext,
-    ctx as vm_ctx,
+    Cloned, Context, DEFAULT_SEED, DataStart, Env, Host, MAX_PACKET, Objects, Redirect, RunError, SkbContext, Trace,
+    XdpContext, ctx as vm_ctx,
 };
 
 use crate::{Backend, Error, Executable};
@@ -197,12 +197,13 @@ impl<'i> Runner<'i> {
         program: Arc<Executable>,
         host: &'i mut dyn Host,
         trace: &'i mut TraceLog,
-        nth: u64,
-        budget: Option<u64>,
+        (nth, budget): (u64, Option<u64>),
+        objects: &Arc<Objects>,
     ) -> Result<Runner<'i>, Error> {
         let kind = program.program().kind;
         let mut env = Env::new(host);
         env.budget = budget;
+        env.set_objects(Arc::clone(objects));
         // Each runner draws other random numbers, but the same ones whenever the whole is repeated.
         env.seed(DEFAULT_SEED ^ (nth - 1).wrapping_mul(0xd134_2543_de82_ef95));
         let wrong = || Error::Run { program: program.program().name.clone(), source: RunError::WrongContext { kind } };
@@ -258,6 +259,17 @@ impl<'i> Runner<'i> {
             kernel.side.pull(kernel.slots)?;
         }
         Ok(())
+    }
+
+    /// Runs the callbacks of the program's timers and work queues that are due at this time of the host's clock, in nanoseconds, and
+    /// says how many ran. The kernel fires its timers by itself: with that backend there are none.
+    ///
+    /// Errors: a callback that was stopped.
+    pub fn fire_timers(&mut self, now: u64) -> Result<usize, Error> {
+        let execute = self.program.execute().clone();
+        let fired = ring3_vm::fire_timers(execute.as_ref(), &mut self.env, now);
+        self.trace.add(&mut self.env.trace);
+        fired.map_err(|source| self.error(source))
     }
 
     /// The program.

@@ -32,6 +32,9 @@ pub const DEFAULT_SEED: u64 = 0x7269_6e67_3362_7066;
 /// Instructions of a run of an unverified program for which the environment has no budget: such programs need not end.
 pub const MAX_UNVERIFIED_INSNS: u64 = 1 << 30;
 
+/// Bytes of a task that nobody described: more than the kernel's structure has.
+const BLANK_TASK_BYTES: usize = 1 << 14;
+
 /// Bytes that stand for objects of the kernel: more than offsets into its structures reach, to either side.
 const STAND_IN_BYTES: usize = 1 << 17;
 
@@ -129,6 +132,17 @@ pub struct Cloned {
     pub ingress: bool,
 }
 
+/// A setting that is read or written (`bpf_sysctl_*`).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Sysctl {
+    /// Its name, as `net/ipv4/tcp_mem`.
+    pub name: String,
+    /// Its value.
+    pub current: Vec<u8>,
+    /// What is to be written, which the program may replace; `None` where it is read.
+    pub new: Option<Vec<u8>>,
+}
+
 /// How an engine runs a subprogram for a helper (callbacks). The engine fills it in while it executes.
 #[derive(Clone, Copy)]
 pub struct CallHook {
@@ -184,6 +198,10 @@ pub struct Env<'h> {
     /// Instructions that an interpreter may execute in one run; `None` is no limit but [`MAX_UNVERIFIED_INSNS`]. It is looked at
     /// where a program jumps, calls, or ends: what stands before the first of these that it does not last for still runs.
     pub budget: Option<u64>,
+    /// What the operation gives that a program of a control group is asked about (`bpf_get_retval`, `bpf_set_retval`).
+    pub retval: i32,
+    /// The setting that a sysctl program is asked about.
+    pub sysctl: Sysctl,
     /// CPU of this run, asked of the host once at its start.
     pub(crate) cpu: u32,
     /// The program that is running now, or ran last.
@@ -216,6 +234,8 @@ pub struct Env<'h> {
     wary: bool,
     /// Of a program whose functions throw.
     pub(crate) unwinding: Unwinding,
+    /// An object in place of a task that nobody described.
+    blank_task: Option<u64>,
 }
 
 /// What is kept while the frames of a program are left that throws.
@@ -247,6 +267,8 @@ impl<'h> Env<'h> {
             redirect: None,
             clones: Vec::new(),
             budget: None,
+            retval: 0,
+            sysctl: Sysctl::default(),
             cpu: 0,
             linked: None,
             hook: None,
@@ -264,6 +286,7 @@ impl<'h> Env<'h> {
             objects: Arc::default(),
             wary: false,
             unwinding: Unwinding::default(),
+            blank_task: None,
         }
     }
 
@@ -274,6 +297,7 @@ impl<'h> Env<'h> {
 
     /// Takes these in their place, which other environments may have too.
     pub fn set_objects(&mut self, objects: Arc<Objects>) {
+        self.blank_task = None;
         self.objects = objects;
     }
 
@@ -356,6 +380,17 @@ impl<'h> Env<'h> {
     pub(crate) fn end(&mut self) {
         self.stack_start = 0;
         self.regions = None;
+    }
+
+    /// Where the structure of the current task stands.
+    pub(crate) fn task_object(&mut self) -> u64 {
+        if let Some(addr) = self.host.task_object() {
+            return addr;
+        }
+        // What cannot be made anew is found no more, and reads give 0.
+        let made = self.blank_task.or_else(|| self.objects.make(BLANK_TASK_BYTES).ok());
+        self.blank_task = made;
+        made.unwrap_or(0)
     }
 
     /// Keeps a set of bits for an iterator: the number to ask for it by, `None` if there are too many.
@@ -579,6 +614,11 @@ impl<'h> Env<'h> {
             None => self.is_live(addr, len) && !(write && self.linked.as_ref().is_some_and(fixed)),
         };
         live.then_some(addr)
+    }
+
+    /// Whether addresses that helpers are given may be of memory that is not there, though the program was verified.
+    pub(crate) fn is_wary(&self) -> bool {
+        self.wary
     }
 
     /// The arena of the running program.

@@ -3,9 +3,10 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::env::{Env, MAX_TAIL_CALLS, TrapKind};
+use crate::env::{Callback, Env, MAX_TAIL_CALLS, TrapKind};
 use crate::error::RunError;
 use crate::link::Linked;
+use crate::regions::RegionKind;
 
 /// How often `may_goto` goes on in one frame (`BPF_MAX_LOOPS`).
 pub const MAY_GOTO_BUDGET: u32 = 1 << 23;
@@ -27,6 +28,24 @@ pub unsafe trait Execute: Debug + Send + Sync {
     /// `ctx` is the address of `env.ctx`, and `env.ctx` suits the type of the program (`Context::suits`), unless the engine
     /// checks every access.
     unsafe fn execute(&self, env: &mut Env<'_>, ctx: u64) -> u64;
+
+    /// Runs a function of it that was put off, with these arguments, and gives its R0. `readable` is what the arguments lead to, for
+    /// engines that check.
+    ///
+    /// # Safety
+    ///
+    /// The arguments are what the verifier assumed, unless the engine checks every access.
+    unsafe fn execute_callback(
+        &self,
+        env: &mut Env<'_>,
+        callback: Callback,
+        args: [u64; 5],
+        readable: &[(u64, u64, RegionKind)],
+    ) -> u64 {
+        let _ = (callback, args, readable);
+        env.set_trap(TrapKind::Unsupported { what: "a callback that was put off" });
+        0
+    }
 }
 
 /// Runs a program on the environment's context: R0, or the trap that stopped it.

@@ -80,6 +80,85 @@ pub trait Host {
         Ok(4)
     }
 
+    /// The return addresses of what runs, innermost first: of the kernel, or of the task. `None`: there are none to be had.
+    fn stack(&mut self, user: bool) -> Option<Vec<u64>> {
+        let _ = user;
+        None
+    }
+
+    /// What was said when the program was attached (`bpf_get_attach_cookie`).
+    fn attach_cookie(&mut self) -> u64 {
+        0
+    }
+
+    /// Address of the function that a probe is at (`bpf_get_func_ip`).
+    fn func_ip(&mut self) -> u64 {
+        0
+    }
+
+    /// Address of the structure of the current task, one of [`Env::objects`](crate::Env::objects). `None`: one of zeroes.
+    fn task_object(&mut self) -> Option<u64> {
+        None
+    }
+
+    /// Number of the control group of task or packet, or of the ancestor of it at this level.
+    fn cgroup_id(&mut self, level: Option<u32>) -> u64 {
+        let _ = level;
+        1
+    }
+
+    /// Whether task or packet are in the control group in a slot of this array, or below it. `EAGAIN`: there is none.
+    fn under_cgroup(&mut self, map: &str, index: u32) -> Result<bool, Errno> {
+        let _ = (map, index);
+        Err(Errno::EAGAIN)
+    }
+
+    /// The number of the network namespace.
+    fn netns_cookie(&mut self) -> u64 {
+        1
+    }
+
+    /// The longest packet of an interface without its link layer; `None` if there is no such interface.
+    fn mtu(&mut self, ifindex: u32) -> Option<u32> {
+        // That of the loopback interface, of which test packets are.
+        Some(if ifindex == 1 { 65536 } else { 1500 })
+    }
+
+    /// A signal to the current process, or to its thread alone.
+    fn send_signal(&mut self, signal: u32, thread: bool) -> Result<(), Errno> {
+        let _ = (signal, thread);
+        Ok(())
+    }
+
+    /// Reads memory of the task: all of it (true), or nothing.
+    fn read_user(&mut self, addr: u64, out: &mut [u8]) -> bool {
+        let _ = (addr, out);
+        false
+    }
+
+    /// `bpf_setsockopt` on the socket of the context.
+    fn set_socket_option(&mut self, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
+        let _ = (level, name, value);
+        Err(Errno::ENOPROTOOPT)
+    }
+
+    /// `bpf_getsockopt` on the socket of the context.
+    fn socket_option(&mut self, level: i32, name: i32, value: &mut [u8]) -> Result<(), Errno> {
+        let _ = (level, name, value);
+        Err(Errno::ENOPROTOOPT)
+    }
+
+    /// The embedder's number of the socket of the context.
+    fn socket(&mut self) -> Option<u64> {
+        None
+    }
+
+    /// Address of a symbol of the kernel.
+    fn symbol(&mut self, name: &str) -> Option<u64> {
+        let _ = name;
+        None
+    }
+
     /// A packet that `bpf_clone_redirect` sends. The error is the helper's result.
     fn transmit(&mut self, frame: &[u8], ifindex: u32, ingress: bool) -> Result<(), Errno> {
         let _ = (frame, ifindex, ingress);

@@ -31,6 +31,7 @@ mod guarded;
 pub mod helpers;
 mod host;
 pub mod interp;
+mod later;
 mod link;
 pub mod lower;
 pub mod maps;
@@ -42,13 +43,14 @@ pub use call::Call;
 pub use ctx::{Context, DataStart, RawContext, SkbContext, Slots, XdpContext};
 pub use env::{
     CallHook, Callback, Cloned, DEFAULT_SEED, Entered, Env, MAX_CLONE_BYTES, MAX_CLONES, MAX_TAIL_CALLS,
-    MAX_TRACE_BYTES, MAX_UNVERIFIED_INSNS, Redirect, Trace, Trap, TrapKind,
+    MAX_TRACE_BYTES, MAX_UNVERIFIED_INSNS, Redirect, Sysctl, Trace, Trap, TrapKind,
 };
 pub use error::{LinkError, LowerError, RunError};
 pub use exec::{Execute, MAY_GOTO_BUDGET, PacketLoad, TailCall, budget_used_up, legacy_packet, run, tail_call};
 pub use guarded::{Action, Guarded, Space, guarded};
 pub use host::{DefaultHost, Host, Task, TestHost};
 pub use interp::{Interp, StateReport, WatchError, Watched};
+pub use later::{MAX_FIRED, fire_timers};
 pub use link::{
     CustomHelper, HelperFn, HelperRef, Helpers, Linked, MAX_CUSTOM_HELPERS, MapHandle, MapLookup, Simple, link,
     link_checked, link_unverified,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ring3_isa::Code;
 use ring3_platform::helpers::{Lookup, id};
+use ring3_platform::maps::FieldKind;
 use ring3_platform::{HelperId, MapDef, MapFlags, MapType, ProgType, RetKind, helper_name};
 use ring3_verifier::{Region, VerifiedProgram};
 
@@ -145,6 +146,8 @@ pub struct Linked {
     /// See [`Linked::is_wary`].
     wary: bool,
     arena: Option<Arena>,
+    /// Types of a program that makes objects of them.
+    types: Option<Arc<ring3_btf::ProgramInfo>>,
 }
 
 impl fmt::Debug for Linked {
@@ -236,6 +239,16 @@ impl Linked {
         self.wary
     }
 
+    /// The types of the program.
+    pub(crate) fn types(&self) -> Option<&Arc<ring3_btf::ProgramInfo>> {
+        self.types.as_ref()
+    }
+
+    /// How many CPUs the proof is about.
+    pub(crate) fn cpus(&self) -> u32 {
+        self.cpus.min(crate::maps::MAX_CPUS)
+    }
+
     /// The arena that the program has.
     pub(crate) fn arena(&self) -> Option<Arena> {
         self.arena
@@ -271,7 +284,8 @@ pub fn link(program: &VerifiedProgram, maps: &[Arc<dyn Map>], helpers: &Helpers)
         check_custom(program, helpers, *id)?;
     }
     let rules = CtxRules::of(source.kind, source.attach);
-    finish(lowered, (source.name.clone(), source.kind, rules), maps, helpers, Some(cpus))
+    let linked = finish(lowered, (source.name.clone(), source.kind, rules), maps, helpers, Some(cpus))?;
+    Ok(Linked { types: source.info.clone(), ..linked })
 }
 
 /// Links a program that nobody proved anything about: only the checked interpreter runs it. `kind` says what context it
@@ -295,7 +309,8 @@ pub fn link_checked(program: &VerifiedProgram, maps: &[Arc<dyn Map>], helpers: &
         check_custom(program, helpers, *id)?;
     }
     let rules = CtxRules::of(source.kind, source.attach);
-    finish(lowered, (source.name.clone(), source.kind, rules), maps, helpers, None)
+    let linked = finish(lowered, (source.name.clone(), source.kind, rules), maps, helpers, None)?;
+    Ok(Linked { types: source.info.clone(), ..linked })
 }
 
 /// The same with whatever helpers and maps there are: what they give may be wrong, and special fields of values are bytes. For runs
@@ -320,7 +335,8 @@ fn is_wary(program: &VerifiedProgram, helpers: &[HelperId]) -> bool {
         Lookup::Invalid | Lookup::NotForProgram | Lookup::Unmodelled(_) => false,
     };
     let objects = matches!(kind, ProgType::Tracing | ProgType::Lsm | ProgType::StructOps | ProgType::Ext);
-    objects || helpers.iter().any(of_kernel)
+    let kept = program.program().maps.iter().any(|map| map.fields.list.iter().any(|field| field.kind.is_pointer()));
+    objects || kept || helpers.iter().any(of_kernel)
 }
 
 fn finish(
@@ -368,6 +384,7 @@ fn finish(
         lookups,
         wary,
         arena,
+        types: None,
     })
 }
 
@@ -412,13 +429,31 @@ fn check_custom(program: &VerifiedProgram, helpers: &Helpers, id: HelperId) -> R
     }
 }
 
+/// Whether there are helpers for a special field of values.
+const fn is_kept(kind: FieldKind) -> bool {
+    match kind {
+        FieldKind::SpinLock
+        | FieldKind::ResSpinLock
+        | FieldKind::Refcount
+        | FieldKind::KptrUnref
+        | FieldKind::KptrRef
+        | FieldKind::Timer
+        | FieldKind::Workqueue
+        | FieldKind::ListHead
+        | FieldKind::RbRoot => true,
+        FieldKind::TaskWork | FieldKind::ListNode | FieldKind::RbNode | FieldKind::KptrPercpu | FieldKind::Uptr => {
+            false
+        }
+    }
+}
+
 fn check_maps(wanted: &[Arc<MapDef>], given: &[Arc<dyn Map>], cpus: u32) -> Result<(), LinkError> {
     if wanted.len() != given.len() {
         return Err(LinkError::MapCount { wanted: wanted.len(), given: given.len() });
     }
     for (index, (wanted, given)) in wanted.iter().zip(given).enumerate() {
         let fields = wanted.inner.as_ref().map_or(&wanted.fields, |inner| &inner.fields);
-        if let Some(field) = fields.list.first() {
+        if let Some(field) = fields.list.iter().find(|field| !is_kept(field.kind)) {
             let (name, what) = (wanted.name.clone(), field.kind.name());
             return Err(LinkError::SpecialField { index, name, what });
         }

@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use ring3_platform::Errno;
+
+use crate::helpers::Timers;
 
 /// Objects that a set has at a time.
 pub const MAX_OBJECTS: usize = 1 << 20;
@@ -18,6 +20,8 @@ pub const MAX_OBJECT_BYTES: usize = 1 << 28;
 #[derive(Default)]
 pub struct Objects {
     state: RwLock<State>,
+    /// Timers and work queues, which also outlive runs.
+    pub(crate) timers: Mutex<Timers>,
 }
 
 #[derive(Default)]
@@ -130,6 +134,11 @@ impl Objects {
         let (start, object) = state.live.range(..=addr).next_back()?;
         let inside = addr - start;
         (inside <= object.len as u64 && len <= object.len as u64 - inside).then_some(*start)
+    }
+
+    /// Where the object starts that has this byte.
+    pub fn start_of(&self, addr: u64) -> Option<u64> {
+        self.within(addr, 1)
     }
 
     /// The bytes of the object that starts here.

@@ -10,7 +10,7 @@ use clap::Parser;
 use ring3_conformance::kernel::corpus::{Absent, Corpus, packages, selftests, tables};
 use ring3_conformance::kernel::report::{self, About};
 use ring3_conformance::kernel::run::{Settings, run};
-use ring3_conformance::kernel::{Entry, hold, html, logs};
+use ring3_conformance::kernel::{Entry, hold, html, logs, runs};
 use ring3_parity::Bounds;
 use serde_json::Value;
 
@@ -62,6 +62,9 @@ struct Args {
     /// Instead of comparing verdicts: links all accepted programs for the engines, and tells what they need that there is not.
     #[arg(long, conflicts_with_all = ["accept", "prepare", "recorded", "logs"])]
     links: bool,
+    /// Instead of comparing verdicts: runs programs on the kernel and on every engine, and compares what comes of it.
+    #[arg(long, conflicts_with_all = ["accept", "prepare", "recorded", "logs", "states", "no_prune", "links"])]
+    run: bool,
     /// Instructions that a walk without pruning may process.
     #[arg(long, default_value_t = ring3_verifier::reference::BUDGET)]
     budget: u32,
@@ -100,6 +103,9 @@ fn work(args: &Args) -> Result<ExitCode, Absent> {
     }
     if args.states || args.no_prune || args.links {
         return holds(args, &corpora, threads);
+    }
+    if args.run {
+        return compare_runs(args, &corpora, threads);
     }
     if args.logs {
         return Ok(compare_logs(args, &corpora, threads, &mut about));
@@ -170,6 +176,21 @@ fn holds(args: &Args, corpora: &[Corpus], threads: usize) -> Result<ExitCode, Ab
     print!("{table}");
     println!("parity: {} findings in {} s; {}", table.findings.len(), start.elapsed().as_secs(), path.display());
     Ok(if table.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Compares runs; fails if something differs.
+fn compare_runs(args: &Args, corpora: &[Corpus], threads: usize) -> Result<ExitCode, Absent> {
+    let mut examples = hold::examples(&args.root.join("examples"))?;
+    let only = args.only.as_deref().unwrap_or_default();
+    examples.files.retain(|file| file.file_name().is_some_and(|name| name.to_string_lossy().contains(only)));
+    let all: Vec<Corpus> = corpora.iter().cloned().chain([examples]).collect();
+    let runs = runs::runs(&all, threads, &progress("files run"));
+    let path = args.target.join("runs.json");
+    let text = serde_json::to_string_pretty(&runs.json()).unwrap_or_default();
+    fs::write(&path, text).map_err(Absent::file(&path))?;
+    print!("{runs}");
+    println!("parity: {}", path.display());
+    Ok(if runs.differences() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Compares logs; where the kernel cannot be asked, there is nothing to compare with.

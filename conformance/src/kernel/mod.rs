@@ -15,6 +15,7 @@ pub mod logs;
 pub mod recorded;
 pub mod report;
 pub mod run;
+pub mod runs;
 
 use ring3_parity::Row;
 

@@ -21,6 +21,9 @@ pub use inputs::{MAX_INPUT, inputs};
 pub use seen::{Ran, Refusal, Seen};
 pub use single::{Results, Single};
 
+/// Bytes of stack of a thread that verifies and runs.
+const STACK: usize = 64 << 20;
+
 /// Differences of a program that are told; then it is not run any more.
 const MAX_DIFFERENCES: usize = 16;
 
@@ -181,9 +184,12 @@ impl Subject<'_> {
         let mut instances = self.start()?;
         let these = run(&mut instances)?;
         // In another thread while these live, so that neither stack nor maps nor packets are at the same address.
-        let those = std::thread::scope(|scope| scope.spawn(|| run(&mut self.start()?)).join());
-        // Whoever panics there has said why.
-        let Ok(those) = those else { return Ok(false) };
+        let those = std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(STACK);
+            thread.spawn_scoped(scope, || run(&mut self.start()?)).ok()?.join().ok()
+        });
+        // Whoever panics there has said why; without a thread, nobody knows.
+        let Some(those) = those else { return Ok(false) };
         Ok(these.iter().zip(&those?).any(|(this, that)| !this.differences(that).is_empty()))
     }
 

@@ -1,8 +1,10 @@
 //! Helper prototypes: arguments, results, who may call them, since when.
 
+mod home;
 mod ids;
 mod table;
 
+pub use home::{Home, home};
 pub use ids::{ALL, helper_by_name, helper_name, helper_since, id};
 
 use crate::attach::lsm_hook;

@@ -3,6 +3,7 @@
 use ring3_platform::{ProgType, ctx};
 
 use super::slots::{SlotId, Slots};
+use crate::helpers::Tunnel;
 use crate::packet::{ETH_HLEN, Packet};
 
 /// Where the program's data start.
@@ -36,6 +37,12 @@ pub struct SkbContext {
     mac: i64,
     /// Bytes that the packet had on the wire and that are not there.
     missing: u64,
+    /// `bpf_skb_adjust_room` said that it is in another packet.
+    pub(crate) encapsulated: bool,
+    /// Level of the checksums that are known to be right.
+    pub(crate) checked: Option<u8>,
+    /// Where `bpf_skb_set_tunnel_key` sends it.
+    pub(crate) tunnel: Option<Tunnel>,
     len: SlotId,
     data: SlotId,
     data_end: SlotId,
@@ -79,6 +86,9 @@ impl SkbContext {
             network: ETH_HLEN as i64,
             mac: 0,
             missing: 0,
+            encapsulated: false,
+            checked: None,
+            tunnel: None,
             len: id("len"),
             data: id("data"),
             data_end: id("data_end"),
@@ -93,6 +103,7 @@ impl SkbContext {
         self.packet.load(frame);
         self.start = start;
         self.missing = 0;
+        (self.encapsulated, self.checked, self.tunnel) = (false, None, None);
         let header: Option<&[u8; ETH_HLEN]> = frame.first_chunk();
         let (kind, protocol) = header.map_or((0, 0), |h| (packet_type(h), protocol(h, frame)));
         for field in FRESH {
@@ -159,6 +170,24 @@ impl SkbContext {
         self.packet.push_zeroed(bytes);
         self.network += bytes as i64;
         self.mac = 0;
+    }
+
+    /// Puts zeroes in behind the first `off` bytes, counted from the Ethernet header; the headers keep their offsets.
+    pub(crate) fn open_gap(&mut self, off: usize, bytes: usize) {
+        let hidden = usize::try_from(-self.mac).unwrap_or(0);
+        let off = off.saturating_sub(hidden);
+        self.packet.push_zeroed(bytes);
+        let packet = self.packet.bytes_mut();
+        packet.copy_within(bytes..bytes + off, 0);
+        packet[off..off + bytes].fill(0);
+    }
+
+    /// Takes bytes out there, of which the packet has so many.
+    pub(crate) fn close_gap(&mut self, off: usize, bytes: usize) {
+        let hidden = usize::try_from(-self.mac).unwrap_or(0);
+        let off = off.saturating_sub(hidden);
+        self.packet.bytes_mut().copy_within(0..off, bytes);
+        self.packet.pull(bytes);
     }
 
     /// Puts bytes in after the two addresses of the Ethernet header.

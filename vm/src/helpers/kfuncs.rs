@@ -47,16 +47,34 @@ pub const TAKE_THROWN: &str = "(thrown)";
 /// What `THREW` kept.
 pub const KEPT_RESULT: &str = "(result)";
 
+/// All of them, those of other files too; the order decides their numbers.
+fn all() -> impl Iterator<Item = &'static (&'static str, HelperFn)> {
+    KFUNCS
+        .iter()
+        .chain(super::dynptr::KFUNCS)
+        .chain(super::strings::KFUNCS)
+        .chain(super::storage::KFUNCS)
+        .chain(super::timer::KFUNCS)
+        .chain(super::graph::KFUNCS)
+}
+
+/// Whether a function gives or takes addresses of objects, of which a proof says more than this machine keeps.
+pub fn is_about_objects(name: &str) -> bool {
+    let casts = ["bpf_rdonly_cast", "bpf_cast_to_kern_ctx"];
+    let objects = super::storage::KFUNCS.iter().chain(super::graph::KFUNCS);
+    casts.contains(&name) || objects.into_iter().any(|(known, _)| *known == name)
+}
+
 /// The number of the function with this name, if it is here.
 pub fn number(name: &str) -> Option<HelperId> {
-    let at = KFUNCS.iter().position(|(known, _)| *known == name)?;
+    let at = all().position(|(known, _)| *known == name)?;
     Some(HelperId(FIRST + u32::try_from(at).ok()?))
 }
 
 /// The function with this number.
 pub fn by_number(number: u32) -> Option<HelperFn> {
     let at = usize::try_from(number.checked_sub(FIRST)?).ok()?;
-    KFUNCS.get(at).map(|(_, function)| *function)
+    all().nth(at).map(|(_, function)| *function)
 }
 
 /// What an iterator over numbers holds.

@@ -63,7 +63,7 @@ unsafe fn map_and_key<'m>(env: &mut Env<'_>, handle: u64, key: u64) -> Option<(&
 /// As of `Env::map`.
 #[inline(always)]
 unsafe fn direct(env: &Env<'_>, handle: u64) -> Option<DirectCalls> {
-    if env.regions.is_some() {
+    if env.regions.is_some() || env.is_wary() {
         return None;
     }
     // SAFETY: the program was verified, and by the caller this is the address of a handle then.

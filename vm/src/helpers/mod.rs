@@ -7,16 +7,26 @@
 use crate::link::HelperFn;
 
 mod csum;
+mod dynptr;
+mod graph;
+mod hosted;
 pub(crate) mod kfuncs;
 mod map;
 mod print;
 mod redirect;
 mod ring;
+mod room;
 mod skb;
 mod sock;
+mod storage;
+mod strings;
 mod sys;
 mod text;
+mod timer;
 mod xdp;
+
+pub(crate) use room::Tunnel;
+pub(crate) use timer::{Timer, Timers};
 
 use ring3_platform::helpers::id;
 
@@ -91,7 +101,97 @@ pub fn builtin(number: u32) -> Option<HelperFn> {
         id::STRNCMP => text::strncmp,
         id::PROBE_READ | id::PROBE_READ_KERNEL => text::probe_read,
         id::PROBE_READ_STR | id::PROBE_READ_KERNEL_STR => text::probe_read_str,
-        id::PROBE_READ_USER | id::PROBE_READ_USER_STR => text::probe_read_user,
+        id::PROBE_READ_USER | id::COPY_FROM_USER | id::COPY_FROM_USER_TASK => hosted::copy_from_user,
+        id::PROBE_READ_USER_STR => hosted::read_user_str,
+        id::DYNPTR_FROM_MEM => dynptr::from_mem,
+        id::DYNPTR_READ => dynptr::read,
+        id::DYNPTR_WRITE => dynptr::write,
+        id::DYNPTR_DATA => dynptr::data,
+        id::RINGBUF_RESERVE_DYNPTR => dynptr::reserve,
+        id::RINGBUF_SUBMIT_DYNPTR => dynptr::submit,
+        id::RINGBUF_DISCARD_DYNPTR => dynptr::discard,
+        id::SKB_ADJUST_ROOM => room::adjust_room,
+        id::SKB_CHANGE_PROTO => room::change_proto,
+        id::SKB_SET_TSTAMP => room::set_time,
+        id::SKB_ECN_SET_CE => room::ecn_set_ce,
+        id::CSUM_LEVEL => room::csum_level,
+        id::CHECK_MTU => room::check_mtu,
+        id::SKB_SET_TUNNEL_KEY => room::set_tunnel_key,
+        id::SKB_GET_TUNNEL_KEY => room::get_tunnel_key,
+        id::SKB_SET_TUNNEL_OPT => room::set_tunnel_opt,
+        id::SKB_GET_TUNNEL_OPT => room::get_tunnel_opt,
+        id::SKB_CGROUP_CLASSID => room::no_class,
+        number => return hosted_or_kept(number),
+    })
+}
+
+/// Those that ask the surroundings, and those of what maps keep.
+fn hosted_or_kept(number: u32) -> Option<HelperFn> {
+    Some(match number {
+        id::GET_STACK | id::GET_TASK_STACK => hosted::stack,
+        id::GET_STACKID => storage::stack_id,
+        id::GET_ATTACH_COOKIE => hosted::attach_cookie,
+        id::GET_FUNC_IP => hosted::func_ip,
+        id::GET_CURRENT_TASK | id::GET_CURRENT_TASK_BTF => hosted::current_task,
+        id::GET_CURRENT_CGROUP_ID | id::SKB_CGROUP_ID | id::SK_CGROUP_ID => hosted::cgroup_id,
+        id::GET_CURRENT_ANCESTOR_CGROUP_ID => hosted::ancestor_cgroup_id,
+        id::SKB_ANCESTOR_CGROUP_ID | id::SK_ANCESTOR_CGROUP_ID => hosted::skb_ancestor_cgroup_id,
+        id::CURRENT_TASK_UNDER_CGROUP => hosted::task_under_cgroup,
+        id::SKB_UNDER_CGROUP => hosted::skb_under_cgroup,
+        id::GET_NETNS_COOKIE => hosted::netns_cookie,
+        id::GET_NS_CURRENT_PID_TGID => hosted::ns_pid_tgid,
+        id::SEND_SIGNAL => hosted::send_signal,
+        id::SEND_SIGNAL_THREAD => hosted::send_signal_thread,
+        id::SETSOCKOPT => hosted::set_option,
+        id::GETSOCKOPT => hosted::get_option,
+        id::BIND => hosted::bind,
+        id::GET_RETVAL => hosted::get_retval,
+        id::SET_RETVAL => hosted::set_retval,
+        id::PERF_EVENT_READ => hosted::no_event,
+        id::PERF_EVENT_READ_VALUE => hosted::no_event_value,
+        id::PERF_PROG_READ_VALUE => hosted::no_prog_value,
+        id::READ_BRANCH_RECORDS | id::GET_BRANCH_SNAPSHOT => hosted::no_branches,
+        id::TCP_SOCK
+        | id::GET_LISTENER_SOCK
+        | id::SKC_TO_TCP_SOCK
+        | id::SKC_TO_TCP6_SOCK
+        | id::SKC_TO_TCP_TIMEWAIT_SOCK
+        | id::SKC_TO_TCP_REQUEST_SOCK
+        | id::SKC_TO_UDP6_SOCK
+        | id::SKC_TO_UNIX_SOCK
+        | id::SKC_TO_MPTCP_SOCK
+        | id::SOCK_FROM_FILE => hosted::no_socket,
+        id::SK_FULLSOCK => hosted::same_socket,
+        id::SK_ASSIGN | id::TCP_CHECK_SYNCOOKIE | id::TCP_GEN_SYNCOOKIE => hosted::not_found,
+        id::LOAD_HDR_OPT | id::STORE_HDR_OPT | id::RESERVE_HDR_OPT => hosted::not_permitted,
+        id::SKB_GET_XFRM_STATE => hosted::no_transform,
+        id::SOCK_OPS_CB_FLAGS_SET => hosted::callback_flags,
+        id::SYSCTL_GET_NAME => hosted::sysctl_name,
+        id::SYSCTL_GET_CURRENT_VALUE => hosted::sysctl_current,
+        id::SYSCTL_GET_NEW_VALUE => hosted::sysctl_new,
+        id::SYSCTL_SET_NEW_VALUE => hosted::sysctl_set,
+        id::KALLSYMS_LOOKUP_NAME => hosted::symbol,
+        id::TCP_RAW_GEN_SYNCOOKIE_IPV4 => hosted::make_cookie4,
+        id::TCP_RAW_GEN_SYNCOOKIE_IPV6 => hosted::make_cookie6,
+        id::TCP_RAW_CHECK_SYNCOOKIE_IPV4 => hosted::check_cookie4,
+        id::TCP_RAW_CHECK_SYNCOOKIE_IPV6 => hosted::check_cookie6,
+        id::SPIN_LOCK => storage::lock,
+        id::SPIN_UNLOCK => storage::unlock,
+        id::KPTR_XCHG => storage::exchange,
+        id::SK_STORAGE_GET | id::TASK_STORAGE_GET | id::INODE_STORAGE_GET | id::CGRP_STORAGE_GET => storage::get,
+        id::SK_STORAGE_DELETE | id::TASK_STORAGE_DELETE | id::INODE_STORAGE_DELETE | id::CGRP_STORAGE_DELETE => {
+            storage::delete
+        }
+        id::GET_LOCAL_STORAGE => storage::local,
+        id::SK_SELECT_REUSEPORT => storage::select_reuseport,
+        id::SK_REDIRECT_MAP | id::MSG_REDIRECT_MAP => storage::redirect_index,
+        id::SK_REDIRECT_HASH | id::MSG_REDIRECT_HASH => storage::redirect_key,
+        id::SOCK_MAP_UPDATE | id::SOCK_HASH_UPDATE => storage::socket_update,
+        id::TIMER_INIT => timer::init,
+        id::TIMER_SET_CALLBACK => timer::set_callback,
+        id::TIMER_START => timer::start_timer,
+        id::TIMER_CANCEL => timer::cancel,
+        id::USER_RINGBUF_DRAIN => storage::drain,
         _ => return kfuncs::by_number(number),
     })
 }
@@ -117,3 +217,21 @@ macro_rules! helper {
     };
 }
 use helper;
+
+#[cfg(test)]
+mod tests {
+    use ring3_platform::helper_name;
+    use ring3_platform::helpers::{Home, home};
+
+    use super::*;
+
+    /// What `platform` says of a helper is what linking finds.
+    #[test]
+    fn helpers_are_here_that_are_said_to_be() {
+        for (number, home) in (1..).map_while(|number| Some((number, home(number)?))) {
+            // An operation of its own.
+            let here = number == id::TAIL_CALL || builtin(number).is_some();
+            assert_eq!(here, home != Home::KernelOnly, "{} is {}", helper_name(number).unwrap(), home.name());
+        }
+    }
+}

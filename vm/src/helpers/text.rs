@@ -160,15 +160,6 @@ helper! {
     }
 }
 
-helper! {
-    /// `bpf_probe_read_user(dst, size, address)` and its kin: there is no user memory.
-    probe_read_user(env, dst, size, _) {
-        // SAFETY: by the caller, R1 is memory of R2 bytes.
-        unsafe { env.mem_mut(dst, u64::from(size as u32)) }?.fill(0);
-        Some(Errno::EFAULT.as_ret())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,9 +24,10 @@ use std::fmt;
 use std::mem::MaybeUninit;
 use std::sync::{Arc, OnceLock};
 
-use crate::env::{CallHook, Env, TrapKind};
+use crate::env::{CallHook, Callback, Env, TrapKind};
 use crate::exec::Execute;
 use crate::link::Linked;
+use crate::regions::RegionKind;
 use cell::{Cell, Table};
 use machine::{Machine, Stack};
 pub(crate) use machine::{instructions, steps};
@@ -96,6 +97,39 @@ unsafe impl Execute for Interp {
             }
         }
     }
+
+    unsafe fn execute_callback(
+        &self,
+        env: &mut Env<'_>,
+        callback: Callback,
+        args: [u64; 5],
+        readable: &[(u64, u64, RegionKind)],
+    ) -> u64 {
+        let entry = Entry { subprog: callback.0 as usize, args, readable };
+        // SAFETY: as of `execute`.
+        unsafe {
+            match (self.linked.is_verified(), env.budget.is_some()) {
+                (true, false) => self.start_code::<Host<false>>(self.code(&self.cells), env, entry),
+                (true, true) => self.start_code::<Host<true>>(self.code(self.counted()), env, entry),
+                (false, _) => self.start_code::<Checked>(self.code(&self.cells), env, entry),
+            }
+        }
+    }
+}
+
+/// Where a run begins, and with what.
+struct Entry<'a> {
+    subprog: usize,
+    args: [u64; 5],
+    /// What may be accessed beside what belongs to the program.
+    readable: &'a [(u64, u64, RegionKind)],
+}
+
+impl Entry<'_> {
+    /// At the main function.
+    fn main(ctx: u64) -> Entry<'static> {
+        Entry { subprog: 0, args: [ctx, 0, 0, 0, 0], readable: &[] }
+    }
 }
 
 /// A run of one program: what its callbacks need to go on where it stands.
@@ -132,19 +166,24 @@ impl Interp {
     /// As of `execute`; the cells were decoded for `M`, which is checked unless the program was verified.
     unsafe fn start<M: Memory>(&self, cells: &[Cell], env: &mut Env<'_>, ctx: u64) -> u64 {
         // SAFETY: passed on.
-        unsafe { self.start_code::<M>(Code { interp: self, cells, watch: None }, env, ctx) }
+        unsafe { self.start_code::<M>(self.code(cells), env, Entry::main(ctx)) }
+    }
+
+    fn code<'a>(&'a self, cells: &'a [Cell]) -> Code<'a> {
+        Code { interp: self, cells, watch: None }
     }
 
     /// # Safety
     ///
     /// As of `start`; the cells are those of this program.
-    unsafe fn start_code<M: Memory>(&self, code: Code<'_>, env: &mut Env<'_>, ctx: u64) -> u64 {
+    unsafe fn start_code<M: Memory>(&self, code: Code<'_>, env: &mut Env<'_>, entry: Entry<'_>) -> u64 {
         let mut stack = MaybeUninit::<[u64; STACK_WORDS]>::uninit();
         let active = Active { code, stack: stack.as_mut_ptr().cast(), used: std::cell::Cell::new(0) };
         let hook = CallHook { call: callback::<M>, data: (&raw const active).cast() };
         let entered = env.enter(&self.linked, hook);
-        // SAFETY: the frame is free and the program has a main function; the rest is passed on.
-        let ret = unsafe { active.nested::<M>(env, 0, 0, [ctx, 0, 0, 0, 0]) };
+        entry.readable.iter().for_each(|(addr, len, kind)| env.publish(*addr, *len, *kind));
+        // SAFETY: the frame is free and the program has the function; the rest is passed on.
+        let ret = unsafe { active.nested::<M>(env, 0, entry.subprog, entry.args) };
         env.leave(entered);
         ret
     }

@@ -135,7 +135,7 @@ unsafe impl Execute for Watched {
             let watcher = Watcher { handlers: &self.handlers, ctx, follower, violation };
             let code = Code { interp: &self.interp, cells: &self.interp.cells, watch: Some(&watcher) };
             // SAFETY: memory is checked, and the cells are those of the program.
-            let r0 = unsafe { self.interp.start_code::<Checked>(code, env, ctx) };
+            let r0 = unsafe { self.interp.start_code::<Checked>(code, env, super::Entry::main(ctx)) };
             (r0, watcher.violation.into_inner())
         });
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);

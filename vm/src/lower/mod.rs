@@ -522,6 +522,7 @@ impl<'a> Lowering<'a> {
         }
         match kfuncs::number(name) {
             Some(id) => {
+                self.out.wary |= kfuncs::is_about_objects(name);
                 let index = self.helper(id);
                 helper_op(index)
             }
