@@ -4,7 +4,7 @@ use std::io::Write;
 
 use ring3::KernelVersion;
 use ring3::platform::helpers::{self, Home};
-use ring3::platform::{MapType, ProgType, helper_since};
+use ring3::platform::{MapType, ProgType};
 use serde_json::{Value, json};
 
 use crate::Outcome;
@@ -53,7 +53,7 @@ pub fn feature(args: &FeatureArgs, out: &mut Out) -> Result<Outcome, CliError> {
 fn helpers() -> Vec<Row> {
     let row = |(number, home): (u32, Home)| {
         let name = format!("bpf_{}", helpers::helper_name(number)?);
-        Some(Row { name, number, since: helper_since(number), home: home.name() })
+        Some(Row { name, number, since: helpers::helper_since(number), home: home.name() })
     };
     (1..).map_while(|number| helpers::home(number).map(|home| (number, home))).filter_map(row).collect()
 }

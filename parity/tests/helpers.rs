@@ -63,18 +63,19 @@ fn mixed(call: &str) -> String {
     text + "r0 = r7\nr0 >>= 32\nr0 ^= r7\nexit"
 }
 
-/// Results on all engines, which must be the same, and the kernel's.
-fn compare(name: &str, kind: ProgType, text: &str, wrong: &mut Vec<String>) -> Vec<u32> {
-    let kernel = Kernel::open().ok();
-    // Functions of the kernel are judged by its types.
-    let types = kernel.as_ref().and_then(|kernel| kernel.target().btf.clone());
-    let engine = types.map_or_else(Engine::new, |types| Engine::new().btf((*types).clone()));
+/// Results on all engines, which must be the same, and the kernel's if it is there.
+fn compare(
+    name: &str,
+    (kind, text): (ProgType, &str),
+    (engine, kernel): (&Engine, bool),
+    wrong: &mut Vec<String>,
+) -> Vec<u32> {
     let program = program(kind, text);
-    let single = Single::Alone(&engine, &program);
+    let single = Single::Alone(engine, &program);
     let packets = packets();
     let inputs: Vec<&[u8]> = packets.iter().map(Vec::as_slice).collect();
     let mut results = single.ours(kind, &inputs);
-    if kernel.is_some() {
+    if kernel {
         results.insert(0, ("kernel", single.kernel(kind, &inputs)));
     }
     let (_, first) = results[0].clone();
@@ -90,7 +91,7 @@ fn compare(name: &str, kind: ProgType, text: &str, wrong: &mut Vec<String>) -> V
 fn packets_are_changed_as_by_linux() {
     let mut calls: Vec<(String, String)> = Vec::new();
     let mut add = |name: String, call: String| calls.push((name, call));
-    for diff in [0, 8, 40, -8, -20, 4000, -4000] {
+    for diff in [8, 40, -20, -4000] {
         for mode in [0, 1, 2] {
             for flags in [0, 2, 4, 6, 2 | 8, 2 | 8 | 16, 2 | 64 | 14 << 56, 2 | 8 << 56, 32, 128, 256, 384, 512u64] {
                 add(
@@ -145,10 +146,11 @@ fn packets_are_changed_as_by_linux() {
             add(format!("tunnel keys of {size} bytes, flags {flags}"), format!("{set}{get}{mix}"));
         }
     }
+    let (engine, kernel) = (Engine::new(), Kernel::open().is_ok());
     let mut wrong = Vec::new();
     let mut different = std::collections::BTreeSet::new();
     for (name, call) in &calls {
-        different.extend(compare(name, ProgType::SchedCls, &mixed(call), &mut wrong));
+        different.extend(compare(name, (ProgType::SchedCls, &mixed(call)), (&engine, kernel), &mut wrong));
     }
     assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
     assert!(different.len() > 40, "{different:?}");
@@ -159,10 +161,12 @@ const OF_PACKET: &str = "r6 = r1\nr2 = 0\nr3 = r10\nr3 += -16\ncall bpf_dynptr_f
 
 #[test]
 fn dynptrs_are_as_in_linux() {
-    if Kernel::open().is_err() {
+    // Functions of the kernel are judged by its types.
+    let Some(types) = Kernel::open().ok().and_then(|kernel| kernel.target().btf.clone()) else {
         println!("skipped: the kernel's types are not there");
         return;
-    }
+    };
+    let engine = Engine::new().btf((*types).clone());
     let ptr = "r1 = r10\nr1 += -16\n";
     let read = |offset: u32| {
         format!(
@@ -175,12 +179,12 @@ fn dynptrs_are_as_in_linux() {
         (
             "flags",
             ProgType::SchedCls,
-            format!("{}{ptr}call bpf_dynptr_is_null\nexit", OF_PACKET.replace("r2 = 0", "r2 = 1")),
+            format!("{}{ptr}call bpf_dynptr_is_null\nr0 &= 1\nexit", OF_PACKET.replace("r2 = 0", "r2 = 1")),
         ),
         ("read", ProgType::SchedCls, format!("{OF_PACKET}{}exit", read(12))),
         ("read beyond", ProgType::SchedCls, format!("{OF_PACKET}{}exit", read(100))),
-        ("read-only", ProgType::CgroupSkb, format!("{OF_PACKET}{ptr}call bpf_dynptr_is_rdonly\nexit")),
-        ("may be written", ProgType::SchedCls, format!("{OF_PACKET}{ptr}call bpf_dynptr_is_rdonly\nexit")),
+        ("read-only", ProgType::CgroupSkb, format!("{OF_PACKET}{ptr}call bpf_dynptr_is_rdonly\nr0 &= 1\nexit")),
+        ("may be written", ProgType::SchedCls, format!("{OF_PACKET}{ptr}call bpf_dynptr_is_rdonly\nr0 &= 1\nexit")),
         (
             "adjust",
             ProgType::SchedCls,
@@ -240,7 +244,7 @@ fn dynptrs_are_as_in_linux() {
     ];
     let mut wrong = Vec::new();
     for (name, kind, text) in &cases {
-        compare(name, *kind, text, &mut wrong);
+        compare(name, (*kind, text), (&engine, true), &mut wrong);
     }
     assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -200,7 +200,8 @@ impl Instance {
         #[cfg(feature = "kernel")]
         if executable.backend() == Backend::Kernel {
             self.kernel.prepare(&self.slots, &self.programs, &self.placed)?;
-            let runner = Runner::new(executable, self.host.as_mut(), &mut self.trace, (self.runs, budget), &self.objects)?;
+            let runner =
+                Runner::new(executable, self.host.as_mut(), &mut self.trace, (self.runs, budget), &self.objects)?;
             return Ok(runner.on_kernel(&mut self.kernel, &self.slots));
         }
         #[cfg(not(feature = "kernel"))]
