@@ -316,7 +316,9 @@ fn run(args: &Args) -> Result<(), String> {
         let mut subject = Subject::new(case, with_kernel)?;
         if let Some(turns) = args.profile {
             let mut env = environment();
-            (0..turns).for_each(|_| drop(subject.run_ours(&mut env, 100)));
+            for _ in 0..turns {
+                subject.run_ours(&mut env, 100);
+            }
             continue;
         }
         let (ours, theirs) = measure(&mut subject, args);
