@@ -1,6 +1,6 @@
 //! What loaders do besides linking: the words for what is not there.
 
-use ring3::{Engine, Error, KernelVersion, LogLevel, Object, Options};
+use ring3::{Engine, Error, Input, KernelVersion, LogLevel, Object, Options};
 
 macro_rules! object {
     ($name:literal) => {
@@ -54,4 +54,13 @@ fn several_objects_run_as_one() {
     let result = instance.run("entry", &[0u8; 14]).unwrap();
     // 40 twice and one, 1 and 12, 101 by the first weak function, 2001 by the strong one, and the first weak variable.
     assert_eq!(result.retval, 81 + 13 + 101 + 2001 + 1);
+}
+
+#[test]
+fn variables_of_an_arena_are_there_when_programs_run() {
+    let object = object!("arena.el.bpf.o");
+    let mut instance = Engine::new().load(&object).unwrap();
+    for count in [6, 7] {
+        assert_eq!(instance.run("counts", Input::Context(&[])).unwrap().retval, count * 10 + 3);
+    }
 }

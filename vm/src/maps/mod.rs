@@ -701,8 +701,15 @@ pub fn send(map: &dyn Map, data: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Gives a global-data map its content: value 0 of an array. Shorter content leaves zeroes behind it.
+/// Gives a global-data map its content: value 0 of an array, the first bytes of an arena. Shorter content leaves zeroes behind it.
 fn fill(map: &dyn Map, data: &[u8]) -> Result<(), Errno> {
+    if let Some(arena) = map.arena() {
+        let pages =
+            u32::try_from(data.len().div_ceil(ring3_platform::maps::PAGE_SIZE as usize)).map_err(|_| Errno::E2BIG)?;
+        // Here even if user space may not allocate pages by touching them.
+        map.alloc_pages(arena.start, pages)?;
+        return map.write_arena(arena.start, data);
+    }
     let size = usize::try_from(map.def().value_size).map_err(|_| Errno::E2BIG)?;
     if map.def().kind != MapType::Array || data.len() > size {
         return Err(Errno::EINVAL);
