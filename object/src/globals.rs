@@ -27,7 +27,8 @@ impl Object {
     /// All global variables in data sections, in the order of maps and offsets.
     pub fn globals(&self) -> Vec<Global> {
         let mut all = Vec::new();
-        for (map, (def, home)) in self.maps.iter().zip(&self.homes).enumerate().filter(|(_, (_, home))| home.is_data) {
+        for (map, section) in self.data_sections() {
+            let def = &self.maps[map];
             let size_of_map = def.data.as_ref().map_or(0, |data| data.len());
             let mut push = |name: &str, offset: u64, size: u64, type_id| {
                 if offset.checked_add(size).is_some_and(|end| end <= size_of_map as u64) {
@@ -35,10 +36,9 @@ impl Object {
                     all.push(Global { name: name.to_owned(), map, offset, size, type_id });
                 }
             };
-            let section = home.section;
-            match self.btf.as_ref().filter(|_| def.value_type != 0) {
-                Some(btf) => {
-                    let Some(Type::Datasec { vars, .. }) = btf.get(TypeId(def.value_type)) else { continue };
+            let types = self.btf.as_ref().and_then(|btf| Some((btf, btf.datasec(&self.section_names[section])?)));
+            match types {
+                Some((btf, (_, _, vars))) => {
                     for var in vars {
                         push(btf.name(var.ty), u64::from(var.offset), u64::from(var.size), var.ty);
                     }
@@ -51,6 +51,12 @@ impl Object {
             }
         }
         all
+    }
+
+    /// Maps of variables, and the sections that are their content.
+    fn data_sections(&self) -> impl Iterator<Item = (usize, usize)> {
+        let own = self.homes.iter().enumerate().filter(|(_, home)| home.is_data).map(|(map, home)| (map, home.section));
+        own.chain(self.arena.map(|(section, map)| (map, section)))
     }
 
     /// A global variable by name, or a part of one by path (`config.ports[1]`).

@@ -110,6 +110,11 @@ fn variables_of_an_arena_are_its_first_bytes() {
         }
         values.sort_unstable();
         assert_eq!(values, [1, 5]);
+        let mut object = object.clone();
+        object.set_global_text("table[1]", "77").unwrap();
+        let global = object.find_global("table[1]").unwrap();
+        assert_eq!(object.maps()[global.map].kind, MapType::Arena);
+        assert!(object.global("table[1]").unwrap().contains(&77));
     }
 }
 
