@@ -17,7 +17,7 @@ use ring3_isa::Code;
 use crate::archive;
 use crate::case::{Case, Expect};
 use crate::parity::shrink;
-use crate::targets::{Fuzzer, Reached, Subject, Target, bare, bytes_of, subject};
+use crate::targets::{Fuzzer, Reached, Subject, Target, bare, bytes_of, seeds, subject};
 
 /// Findings of a target that are kept.
 const MAX_FINDINGS: usize = 32;
@@ -41,7 +41,7 @@ pub struct Settings {
     pub executions: u64,
     /// Number of the first input.
     pub seed: u64,
-    /// Files that inputs of targets without programs begin with.
+    /// Files out of which the first inputs of targets without programs are taken.
     pub seeds: Vec<Vec<u8>>,
     /// Where corpora and findings go.
     pub out: PathBuf,
@@ -84,7 +84,7 @@ struct Lane {
 
 impl Lane {
     fn new(target: Target, settings: &Settings) -> Lane {
-        let corpus = if target.takes_program() { Vec::new() } else { settings.seeds.clone() };
+        let corpus = seeds(target, &settings.seeds);
         Lane {
             target,
             fuzzer: Fuzzer::default(),

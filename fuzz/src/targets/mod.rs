@@ -3,6 +3,7 @@
 //! The same functions are called by cargo-fuzz (`fuzz/targets/`), by the campaign (`cargo xtask fuzz`) and by tests.
 
 mod formats;
+mod seeds;
 mod subject;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::engines::{self, Failure};
 use crate::parity::{Difference, Referee};
 use crate::{bytes, check_states};
 
+pub use seeds::seeds;
 pub use subject::{PACKETS, Subject, bytes_of, subject};
 
 /// What is fuzzed.
@@ -175,8 +177,8 @@ impl Fuzzer {
             Target::Decode => bytes::decode(data),
             Target::Assemble => bytes::assemble(data),
             Target::Classic => bytes::classic(data),
-            Target::Elf => formats::elf(data),
-            Target::Btf => formats::btf(data),
+            Target::Elf => formats::elf(data, &mut self.reached),
+            Target::Btf => formats::btf(data, &mut self.reached),
         }
     }
 
