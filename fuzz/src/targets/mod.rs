@@ -286,7 +286,9 @@ impl Fuzzer {
 
 /// A message without its numbers.
 pub fn bare(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_ascii_digit()).take(100).collect()
+    let words = text.lines().next().unwrap_or_default().split(' ');
+    let words: Vec<&str> = words.map(|word| if word.starts_with("0x") { "0x" } else { word }).collect();
+    words.join(" ").chars().filter(|c| !c.is_ascii_digit()).take(100).collect()
 }
 
 /// Words that inputs of a target are made of, in the form of AFL's and libFuzzer's dictionaries.
