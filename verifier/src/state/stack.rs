@@ -15,10 +15,10 @@ pub enum Byte {
     /// Never written.
     #[default]
     Invalid,
-    /// Part of a spilled register.
-    Spill,
     /// Data.
     Misc,
+    /// Part of a spilled register.
+    Spill,
     /// Zero.
     Zero,
     /// Part of an iterator.
@@ -136,6 +136,11 @@ impl Slot {
 
     /// What every slot is that was not touched.
     pub const UNTOUCHED: Slot = Slot { bytes: [Byte::Invalid; SLOT], spill: Value::Uninit, object: Object::None };
+
+    /// All bytes are data of which nothing is known, or were never written.
+    pub fn is_data(&self) -> bool {
+        self.bytes.iter().fold(0, |all, byte| all | *byte as u8) <= Byte::Misc as u8
+    }
 
     /// A register is spilled here (perhaps only its low part).
     pub fn is_spill(&self) -> bool {

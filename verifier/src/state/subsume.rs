@@ -262,8 +262,11 @@ fn slot_covers(old: &Slot, cur: &Slot, present: bool, how: How, ids: &mut IdMap)
     }
     // A privileged program may read what was never written, so both accept anything.
     let anything = |b: &Byte| matches!(b, Byte::Invalid | Byte::Misc);
-    if bytes.iter().all(anything) && !old.is_spill() && mode == Mode::NotExact {
+    if mode == Mode::NotExact && old.is_data() {
         return true;
+    }
+    if mode == Mode::NotExact && !precise && old.is_full_spill() && old.spill.as_scalar().is_some() {
+        return present && number_in(cur).is_some();
     }
     if let (Some(number), Some(cur)) = (number_in(old), number_in(cur)) {
         // Marks of a slot without a number mean nothing.
@@ -312,7 +315,7 @@ pub fn number_in(slot: &Slot) -> Option<&ScalarValue> {
     if slot.is_full_spill() {
         return slot.spill.as_scalar();
     }
-    slot.bytes.iter().all(|b| matches!(b, Byte::Misc | Byte::Invalid)).then_some(DATA)
+    slot.is_data().then_some(DATA)
 }
 
 /// The first thing by which a stored state does not cover the current one; for people who ask why.

@@ -26,7 +26,7 @@ pub(super) struct Listed {
 impl Listed {
     /// A state that was stored now.
     pub(super) fn new(id: StoredId, at: usize) -> Listed {
-        Listed { id, at, clean: false, hits: 0, misses: 0, needs: Needs::Anything }
+        Listed { id, at, clean: false, hits: 0, misses: 0, needs: Needs::NOTHING }
     }
 }
 
@@ -37,51 +37,66 @@ pub(super) enum Spot {
     Slot(u8),
 }
 
-/// What a path must have so that a state from which all paths have ended can cover it. States never change and what decisions
-/// relied on only becomes more, so this holds on.
+/// What a path must have so that a state covers it. States never change and what decisions relied on only becomes more, so
+/// this holds on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Needs {
+pub(super) struct Needs {
+    spot: Spot,
+    what: What,
+    /// Only as long as paths from the state have not all ended: until then every place counts, and every number.
+    while_open: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum What {
     /// Nothing that is known.
     Anything,
     /// A number that lies between these.
-    Number(Spot, u64, u64),
+    Number(u64, u64),
     /// A pointer with this offset.
-    Pointer(Spot, i32),
+    Pointer(i32),
 }
 
 impl Needs {
+    const NOTHING: Needs = Needs { spot: Spot::Reg(0), what: What::Anything, while_open: false };
+
     /// What a place of a stored state demands, if it is one of the innermost frame.
-    pub(super) fn of(kept: &Kept, place: Option<Difference>) -> Needs {
+    pub(super) fn of(kept: &Kept, place: Option<Difference>, is_open: bool) -> Needs {
         let current = kept.state.current();
-        let (frame, precise) = (kept.state.frame(), kept.marks[current].precise);
+        let (frame, marks) = (kept.state.frame(), &kept.marks[current]);
         let (spot, value, precise) = match place {
             Some(Difference::Reg(of, reg)) if of == current => {
-                (u8::try_from(reg).map(Spot::Reg), &frame.regs[reg], precise.has_reg(reg))
+                (u8::try_from(reg).map(Spot::Reg), &frame.regs[reg], marks.precise.has_reg(reg))
             }
-            Some(Difference::Slot(of, slot)) if of == current && frame.stack.slot(slot).is_full_spill() => {
-                (u8::try_from(slot).map(Spot::Slot), &frame.stack.slot(slot).spill, precise.has_slot(slot))
+            Some(Difference::Slot(of, slot)) if of == current && marks.slot(frame, slot).is_full_spill() => {
+                (u8::try_from(slot).map(Spot::Slot), &frame.stack.slot(slot).spill, marks.precise.has_slot(slot))
             }
-            Some(Difference::Context | Difference::Reg(..) | Difference::Slot(..)) | None => return Needs::Anything,
+            Some(Difference::Context | Difference::Reg(..) | Difference::Slot(..)) | None => return Needs::NOTHING,
         };
-        match (spot, value) {
-            (Ok(spot), Value::Scalar(scalar)) if precise => Needs::Number(spot, scalar.num.umin(), scalar.num.umax()),
-            (Ok(spot), Value::Ptr(ptr)) if ptr.kind != PtrKind::Arena => Needs::Pointer(spot, ptr.off),
-            (Ok(_) | Err(_), _) => Needs::Anything,
-        }
+        let what = match value {
+            Value::Scalar(scalar) if precise || is_open => What::Number(scalar.num.umin(), scalar.num.umax()),
+            Value::Ptr(ptr) if ptr.kind != PtrKind::Arena => What::Pointer(ptr.off),
+            Value::Scalar(_) | Value::Ptr(_) | Value::Uninit => return Needs::NOTHING,
+        };
+        spot.map_or(Needs::NOTHING, |spot| Needs { spot, what, while_open: is_open })
     }
 
-    /// Whether a path in this frame has it.
-    pub(super) fn are_met(self, frame: &Frame) -> bool {
-        match self {
-            Needs::Anything => true,
-            Needs::Number(spot, min, max) => {
+    /// Whether a path in this frame has it, to be covered by a state from which paths have not all ended, or have.
+    pub(super) fn are_met(self, is_open: bool, frame: &Frame) -> bool {
+        let Needs { spot, what, while_open } = self;
+        if while_open && !is_open {
+            return true;
+        }
+        match what {
+            What::Anything => true,
+            What::Number(min, max) => {
                 let number = match spot {
                     Spot::Reg(reg) => frame.regs[reg.into()].as_scalar(),
                     Spot::Slot(slot) => number_in(frame.stack.slot(slot.into())),
                 };
                 number.is_some_and(|scalar| min <= scalar.num.umin() && scalar.num.umax() <= max)
             }
-            Needs::Pointer(spot, off) => {
+            What::Pointer(off) => {
                 let value = match spot {
                     Spot::Reg(reg) => &frame.regs[reg.into()],
                     Spot::Slot(slot) => &frame.stack.slot(slot.into()).spill,
@@ -130,6 +145,6 @@ impl Buckets {
 
     /// Paths lead from some states again.
     pub(super) fn forget_needs(&mut self) {
-        self.states.iter_mut().flatten().for_each(|listed| listed.needs = Needs::Anything);
+        self.states.iter_mut().flatten().for_each(|listed| listed.needs = Needs::NOTHING);
     }
 }

@@ -158,24 +158,26 @@ impl Walk<'_> {
         self.clean_finished(list);
         let mut index = 0;
         let mut seen = 0;
-        while let Some(&Listed { id, at, clean, needs, .. }) = self.store.buckets.states[list].get(index) {
+        while let Some(&Listed { id, at, needs, .. }) = self.store.buckets.states[list].get(index) {
             seen += 1;
             if at != self.at {
                 index += 1;
                 continue;
             }
-            if needs.are_met(self.path.state.frame()) {
-                if let Compared::Covered(edge) = self.compare(id, force, (jumps, insns), &mut add)? {
+            let is_open = self.store.get(id).is_open();
+            if needs.are_met(is_open, self.path.state.frame()) {
+                let compared = if is_open { self.compare_open(id)? } else { self.compare(id) };
+                if let Compared::Covered(edge) = compared {
                     self.count_hit();
                     self.store.buckets.states[list][index].hits += 1;
                     self.hit(id, edge);
                     return Ok(true);
                 }
-                let stored = self.store.get(id);
-                if clean && !stored.is_open() {
-                    let Stored { kept, differs, .. } = stored;
-                    self.store.buckets.states[list][index].needs = Needs::of(kept, *differs);
-                }
+                self.learn_needs(list, index);
+            }
+            if is_open && !force && jumps < 20 && insns < 100 {
+                // Inside a loop that is being walked states are stored sparingly: otherwise every iteration adds some.
+                add = false;
             }
             self.count_miss(id);
             if !self.miss(list, index, add) {
@@ -196,51 +198,50 @@ impl Walk<'_> {
         (low(self.at) ^ low(callsite)).checked_rem(low(self.program.code.len())).unwrap_or(0) as usize
     }
 
-    fn compare(
-        &mut self,
-        id: StoredId,
-        force: bool,
-        (jumps, insns): (u32, u32),
-        add: &mut bool,
-    ) -> Result<Compared, Reject> {
-        if self.store.get(id).branches > 0 {
-            let fixed = self.structure.insns[self.at];
-            let old = &self.store.get(id).kept.state;
-            // The same state in another run of a callback is no loop, and no proof before that other run has ended.
-            if let Some(callback) = old.frame().callback.filter(|callback| !callback.sync)
-                && self.path.state.frame().callback.is_none_or(|now| now.entries != callback.entries)
-            {
-                return Ok(self.open_miss(force, (jumps, insns), add));
-            }
-            let is_may_goto = matches!(self.decoded(self.at), Some(ring3_isa::Insn::MayGoto { .. }));
-            if is_may_goto
-                && old.may_goto_depth != self.path.state.may_goto_depth
-                && self.covered(id, Mode::RangeWithin)
-            {
-                return Ok(Compared::Covered(Edge::Back));
-            }
-            if fixed.asks_iterator {
-                let covered = self.covered(id, Mode::RangeWithin) && self.asks_active_iterator();
-                return Ok(if covered {
-                    Compared::Covered(Edge::Back)
-                } else {
-                    self.open_miss(force, (jumps, insns), add)
-                });
-            }
-            if fixed.calls_callback && !self.came_round(id) {
-                let covered = self.covered(id, Mode::RangeWithin);
-                return Ok(if covered {
-                    Compared::Covered(Edge::Back)
-                } else {
-                    self.open_miss(force, (jumps, insns), add)
-                });
-            }
-            if self.is_same_again(id) {
-                self.log_line();
-                return Err(self.infinite_loop(id));
-            }
-            return Ok(self.open_miss(force, (jumps, insns), add));
+    /// Notes what a path must have so that the state with which the current one was compared in vain covers it.
+    fn learn_needs(&mut self, list: usize, index: usize) {
+        let fixed = self.structure.insns[self.at];
+        let listed = &mut self.store.buckets.states[list][index];
+        let Stored { kept, differs, branches, .. } = &self.store.states[listed.id];
+        let is_open = *branches > 0;
+        // Elsewhere an open state is only looked for as it is, with every register that it has.
+        let asks = fixed.asks_iterator || fixed.calls_callback || fixed.force_checkpoint;
+        if if is_open { !asks } else { listed.clean } {
+            listed.needs = Needs::of(kept, *differs, is_open);
         }
+    }
+
+    /// Compares with a state from which paths are still being walked.
+    fn compare_open(&mut self, id: StoredId) -> Result<Compared, Reject> {
+        let fixed = self.structure.insns[self.at];
+        let old = &self.store.get(id).kept.state;
+        // The same state in another run of a callback is no loop, and no proof before that other run has ended.
+        if let Some(callback) = old.frame().callback.filter(|callback| !callback.sync)
+            && self.path.state.frame().callback.is_none_or(|now| now.entries != callback.entries)
+        {
+            return Ok(Compared::Miss);
+        }
+        let is_may_goto = matches!(self.decoded(self.at), Some(ring3_isa::Insn::MayGoto { .. }));
+        if is_may_goto && old.may_goto_depth != self.path.state.may_goto_depth && self.covered(id, Mode::RangeWithin) {
+            return Ok(Compared::Covered(Edge::Back));
+        }
+        if fixed.asks_iterator {
+            let covered = self.covered(id, Mode::RangeWithin) && self.asks_active_iterator();
+            return Ok(if covered { Compared::Covered(Edge::Back) } else { Compared::Miss });
+        }
+        if fixed.calls_callback && !self.came_round(id) {
+            let covered = self.covered(id, Mode::RangeWithin);
+            return Ok(if covered { Compared::Covered(Edge::Back) } else { Compared::Miss });
+        }
+        if self.is_same_again(id) {
+            self.log_line();
+            return Err(self.infinite_loop(id));
+        }
+        Ok(Compared::Miss)
+    }
+
+    /// Compares with a state from which all paths have ended.
+    fn compare(&mut self, id: StoredId) -> Compared {
         let (covered, edge) = match self.open_loop(id) {
             None => (self.covered(id, Mode::NotExact), Edge::None),
             Some(Open::Loop) => (self.covered(id, Mode::RangeWithin), Edge::Back),
@@ -249,15 +250,7 @@ impl Walk<'_> {
                 (self.covers_path(id, &self.path.state, self.at, &slots), Edge::Loose)
             }
         };
-        Ok(if covered { Compared::Covered(edge) } else { Compared::Miss })
-    }
-
-    /// Inside a loop that is being walked states are stored sparingly: otherwise every iteration adds some.
-    fn open_miss(&self, force: bool, (jumps, insns): (u32, u32), add: &mut bool) -> Compared {
-        if !force && jumps < 20 && insns < 100 {
-            *add = false;
-        }
-        Compared::Miss
+        if covered { Compared::Covered(edge) } else { Compared::Miss }
     }
 
     pub(super) fn live(&self, state: &State, index: usize) -> u16 {

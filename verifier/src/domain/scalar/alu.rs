@@ -8,6 +8,11 @@ use ring3_isa::{AluOp, EndianOp, Size, Width};
 /// What is known after `dst op= src`. A 32-bit immediate has to be sign-extended by the caller
 /// ([`Scalar::immediate`]) for either width.
 pub fn alu(op: AluOp, width: Width, dst: &Scalar, src: &Scalar) -> Scalar {
+    if let (Some(dst), Some(src)) = (dst.exact(), src.exact())
+        && is_exact(op, width, src)
+    {
+        return Scalar::constant(ring3_isa::eval::alu(op, width, dst, src));
+    }
     let raw = match op {
         AluOp::Add => sum(dst, src),
         AluOp::Sub => difference(dst, src),
@@ -30,6 +35,16 @@ pub fn alu(op: AluOp, width: Width, dst: &Scalar, src: &Scalar) -> Scalar {
         AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod => return Scalar::UNKNOWN,
     };
     finish(width, raw)
+}
+
+/// Whether two numbers give one number.
+const fn is_exact(op: AluOp, width: Width, src: u64) -> bool {
+    match op {
+        AluOp::Add | AluOp::Sub | AluOp::Mul | AluOp::And | AluOp::Or | AluOp::Xor => true,
+        AluOp::Lsh | AluOp::Rsh | AluOp::Arsh => src < width.bits() as u64,
+        // Linux knows nothing of quotients.
+        AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod => false,
+    }
 }
 
 /// What is known after `dst = -dst`.

@@ -155,6 +155,17 @@ impl Scalar {
         if self.bits.is_const() { Some(self.bits.value()) } else { None }
     }
 
+    /// The number, if the ranges say that it is this one, too.
+    fn exact(&self) -> Option<u64> {
+        let value = self.const_value()?;
+        let low = low32(value);
+        let agrees = self.u64.is_point(value)
+            && self.s64.is_point(value.cast_signed())
+            && self.u32.is_point(low)
+            && self.s32.is_point(low.cast_signed());
+        agrees.then_some(value)
+    }
+
     /// The low half, if all its bits are known.
     pub const fn const_low(&self) -> Option<u32> {
         if self.bits.subreg_is_const() { Some(low32(self.bits.value())) } else { None }
@@ -280,7 +291,7 @@ impl Scalar {
     /// Lets the parts learn from each other. The order and the number of rounds are Linux's: it is not a fixpoint, and
     /// the rounds left out here are those that would find nothing.
     fn sync(&mut self) {
-        if *self == Scalar::UNKNOWN || *self == Scalar::constant(self.bits.value()) {
+        if self.exact().is_some() || *self == Scalar::UNKNOWN {
             return;
         }
         self.ranges_from_bits();
