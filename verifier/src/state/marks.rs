@@ -56,6 +56,8 @@ pub struct Marks {
     pub precise: Places,
     /// Slots that something may still read; the others count as never written.
     pub live: u64,
+    /// Those of them that demand something of a path that is to be covered where not every number counts.
+    pub demands: u64,
 }
 
 /// A slot that counts as never written.
@@ -63,7 +65,14 @@ const GONE: &Slot = &Slot::UNTOUCHED;
 
 impl Marks {
     /// Nothing became known yet.
-    pub const NEW: Marks = Marks { precise: Places::NONE, live: u64::MAX };
+    pub const NEW: Marks = Marks { precise: Places::NONE, live: u64::MAX, demands: u64::MAX };
+
+    /// Nothing reads any slot but these.
+    pub fn keep(&mut self, frame: &Frame, live: u64) {
+        self.live = live;
+        let demanding = frame.stack.iter().enumerate().filter(|(_, slot)| !slot.is_data());
+        self.demands = live & demanding.fold(0, |all, (slot, _)| all | 1 << slot);
+    }
 
     /// A slot, as it counts.
     pub fn slot<'f>(&self, frame: &'f Frame, slot: usize) -> &'f Slot {

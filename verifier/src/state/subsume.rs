@@ -102,9 +102,11 @@ pub fn uncovered(
     }
     (0..frames.len()).rev().find_map(|i| {
         let pair = pair(i);
-        let live = slots(i);
-        let mut held = (0..pair.old.stack.len()).filter(|slot| live >> slot & 1 != 0);
-        held.find(|slot| !pair.slot_covers(*slot, &mut ids)).map(|slot| Difference::Slot(i, slot))
+        let all = (1u64.checked_shl(u32::try_from(pair.old.stack.len()).unwrap_or(64)).unwrap_or(0)).wrapping_sub(1);
+        let demands = if mode == Mode::NotExact { pair.marks.demands } else { u64::MAX };
+        bits(all & slots(i) & demands)
+            .find(|slot| !pair.slot_covers(*slot, &mut ids))
+            .map(|slot| Difference::Slot(i, slot))
     })
 }
 

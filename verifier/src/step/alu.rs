@@ -12,6 +12,26 @@ use crate::walk::Walk;
 impl Walk<'_> {
     /// `dst op= src`.
     pub(super) fn alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand) -> Result<(), Reject> {
+        let other = match src {
+            Operand::Imm(imm) => Some(Scalar::immediate(imm)),
+            Operand::Reg(reg) => self.path.state.reg(reg).as_scalar().map(|scalar| scalar.num),
+        };
+        match (self.path.state.reg(dst), other) {
+            (Value::Scalar(target), Some(other)) => {
+                let target = *target;
+                self.scratched.regs |= 1 << dst.number();
+                match src {
+                    Operand::Imm(imm) => check_immediate(width, op, imm)?,
+                    Operand::Reg(reg) => self.scratched.regs |= 1 << reg.number(),
+                }
+                self.scalar_arith(width, op, dst, target, other, src)
+            }
+            (Value::Ptr(_) | Value::Uninit, _) | (Value::Scalar(_), None) => self.alu_with_pointer(width, op, dst, src),
+        }
+    }
+
+    /// The same where not both sides are numbers.
+    fn alu_with_pointer(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand) -> Result<(), Reject> {
         let source = match src {
             Operand::Reg(reg) => Some(self.read(reg)?),
             Operand::Imm(_) => None,
@@ -46,20 +66,9 @@ impl Walk<'_> {
                 let scalar = ScalarValue { num: Scalar::immediate(imm), link: None };
                 self.pointer_arith(width, op, dst, ptr, scalar, true)
             }
-            (Value::Scalar(target), source, src) => {
-                let other = match (source, src) {
-                    (Some(Value::Scalar(scalar)), Operand::Reg(_)) => scalar.num,
-                    (_, Operand::Imm(imm)) => Scalar::immediate(imm),
-                    (Some(Value::Ptr(_) | Value::Uninit) | None, Operand::Reg(reg)) => {
-                        return Err(Reject::NotReadable { reg: reg.number() });
-                    }
-                };
-                self.scalar_arith(width, op, dst, target, other, src)
-            }
             (Value::Uninit, _, _) => Err(Reject::NotReadable { reg: dst.number() }),
-            (Value::Ptr(_), Some(Value::Uninit) | None, Operand::Reg(reg)) => {
-                Err(Reject::NotReadable { reg: reg.number() })
-            }
+            (Value::Ptr(_) | Value::Scalar(_), _, Operand::Reg(reg)) => Err(Reject::NotReadable { reg: reg.number() }),
+            (Value::Scalar(_), _, Operand::Imm(_)) => Err(Reject::NotReadable { reg: dst.number() }),
         }
     }
 

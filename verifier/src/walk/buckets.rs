@@ -114,12 +114,23 @@ pub(super) struct Buckets {
     lists: Vec<u32>,
     /// The first one stays empty. Newest first.
     pub(super) states: Vec<Vec<Listed>>,
+    /// 2^64 divided by how many there are, rounded up.
+    inverse: u64,
 }
 
 impl Buckets {
     /// Empty ones, for a program of `len` slots.
     pub(super) fn new(len: usize) -> Buckets {
-        Buckets { lists: vec![0; len], states: vec![Vec::new()] }
+        let inverse = (u64::MAX / ring3_isa::num::from_index(len).max(1)).wrapping_add(1);
+        Buckets { lists: vec![0; len], states: vec![Vec::new()], inverse }
+    }
+
+    /// `number` modulo the number of buckets, by a multiplication in place of a division: see "Faster remainder by direct
+    /// computation" (Lemire, Kaser, Kurz 2019).
+    pub(super) fn of(&self, number: u32) -> usize {
+        let fraction = u128::from(self.inverse.wrapping_mul(number.into()));
+        let len = ring3_isa::num::from_index(self.lists.len());
+        ring3_isa::num::index(ring3_isa::num::low64(fraction * u128::from(len) >> 64))
     }
 
     /// The list of a bucket.

@@ -133,7 +133,7 @@ impl Walk<'_> {
         }
         let mut request = Request::new(self.path.state.frames.len());
         request.add(reg);
-        self.trace_here(request);
+        self.trace_here(&mut request);
         Ok(())
     }
 
@@ -152,7 +152,7 @@ impl Walk<'_> {
         }
         let mut request = Request::new(self.path.state.frames.len());
         request.frames[frame].slots |= 1 << slot;
-        self.trace_here(request);
+        self.trace_here(&mut request);
     }
 
     /// What was precise in `old` is so in all states before the path (`trail`, with `depth` frames) that was found
@@ -173,22 +173,22 @@ impl Walk<'_> {
                 self.log.push(&format!("frame {index}: propagating {}\n", places.join(",")));
             }
         }
-        self.trace(request, trail, at)
+        self.trace(&mut request, trail, at)
     }
 
     /// Walks back over the current path.
-    fn trace_here(&mut self, request: Request) {
+    fn trace_here(&mut self, request: &mut Request) {
         let mut trail = std::mem::take(&mut self.path.trail);
         self.trace(request, &mut trail, self.at);
         self.path.trail = trail;
     }
 
     /// Walks back from `at`, before which nothing is done yet, and marks what is asked for in all states on the way.
-    fn trace(&mut self, mut request: Request, start: &mut Trail, at: usize) -> bool {
+    fn trace(&mut self, request: &mut Request, start: &mut Trail, at: usize) -> bool {
         let mut changed = false;
         let mut cursor = Cursor { after: None, skip: true };
         let (mut first, mut parent) = (start.first, start.parent);
-        let mut back = self.segment(&mut request, start, Some(at), &mut cursor);
+        let mut back = self.segment(request, start, Some(at), &mut cursor);
         loop {
             match back {
                 Back::Done => return changed,
@@ -196,7 +196,7 @@ impl Walk<'_> {
                 Back::Start => {}
             }
             let Some(id) = parent else { break };
-            self.mark_state(id, &mut request, &mut changed);
+            self.mark_state(id, request, &mut changed);
             if request.is_empty() {
                 return changed;
             }
@@ -204,7 +204,7 @@ impl Walk<'_> {
             let mut trail = std::mem::take(&mut self.store.get_mut(id).trail);
             (first, parent) = (trail.first, trail.parent);
             let last = trail.last;
-            back = self.segment(&mut request, &mut trail, last, &mut cursor);
+            back = self.segment(request, &mut trail, last, &mut cursor);
             self.store.get_mut(id).trail = trail;
         }
         self.give_up(start.parent, &mut changed);

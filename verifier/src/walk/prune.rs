@@ -1,5 +1,6 @@
 //! Stored states: where they are kept, when one covers the current path, when one is given up.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use ring3_isa::Reg;
@@ -9,7 +10,7 @@ use smallvec::SmallVec;
 use super::Walk;
 use super::buckets::{Buckets, Listed, Needs};
 use super::path::{Path, StoredId, Trail};
-use super::scc::{Open, Visit};
+use super::scc::{Chain, Open, Visit};
 use crate::diag::reject::Reject;
 use crate::diag::render;
 use crate::state::subsume::{Difference, IdMap, Mode, is_same_number, iterated, uncovered};
@@ -62,6 +63,8 @@ pub struct Store {
     states: Vec<Stored>,
     pub(super) buckets: Buckets,
     pub(super) visits: Vec<Visit>,
+    /// Their numbers.
+    pub(super) by_chain: BTreeMap<Chain, usize>,
     pub(super) backedges: usize,
     /// States taken out of their buckets while paths from them were still open.
     retired: usize,
@@ -86,6 +89,7 @@ impl Store {
             states: Vec::new(),
             buckets: Buckets::new(len),
             visits: Vec::new(),
+            by_chain: BTreeMap::new(),
             backedges: 0,
             retired: 0,
             listed: 0,
@@ -102,6 +106,7 @@ impl Store {
         self.states.clear();
         self.buckets.clear();
         self.visits.clear();
+        self.by_chain.clear();
     }
 
     /// All states, those that were given up too.
@@ -195,7 +200,7 @@ impl Walk<'_> {
         // 32 bits wide, as in Linux: which states share a bucket shows in the statistics.
         let callsite = self.path.state.frame().callsite;
         let low = |index: usize| ring3_isa::num::low32(ring3_isa::num::from_index(index));
-        (low(self.at) ^ low(callsite)).checked_rem(low(self.program.code.len())).unwrap_or(0) as usize
+        self.store.buckets.of(low(self.at) ^ low(callsite))
     }
 
     /// Notes what a path must have so that the state with which the current one was compared in vain covers it.
@@ -296,11 +301,15 @@ impl Walk<'_> {
 
     /// Stack slots that nothing behind a state reads are cleared when all paths from it have ended, and no back edge waits.
     fn clean_finished(&mut self, list: usize) {
-        for index in 0..self.store.buckets.states[list].len() {
-            let Listed { id, at, clean, .. } = self.store.buckets.states[list][index];
-            if clean || at != self.at {
+        let waits = |store: &Store, it: &Listed| !it.clean && it.at == self.at && !store.states[it.id].is_open();
+        let listed = &self.store.buckets.states[list];
+        let Some(first) = listed.iter().position(|it| waits(&self.store, it)) else { return };
+        for index in first..listed.len() {
+            let it = self.store.buckets.states[list][index];
+            if it.clean || it.at != self.at {
                 continue;
             }
+            let id = it.id;
             let stored = self.store.get(id);
             if stored.is_open() || !same_calls(&stored.kept.state, &self.path.state) || self.open_loop(id).is_some() {
                 continue;
@@ -308,8 +317,8 @@ impl Walk<'_> {
             let live = self.live_behind(id);
             self.store.buckets.states[list][index].clean = true;
             let stored = self.store.get_mut(id);
-            for (marks, live) in stored.kept.marks.iter_mut().zip(live) {
-                marks.live = live;
+            for ((frame, marks), live) in stored.kept.frames_mut().zip(live) {
+                marks.keep(frame, live);
             }
         }
     }

@@ -6,6 +6,8 @@
 //! compared in the same way, but the path is remembered; when the call is done, and what it relies on is known, each such
 //! path must still be covered. One that is not is walked after all.
 
+use smallvec::SmallVec;
+
 use super::Walk;
 use super::path::{Path, Pending, StoredId};
 use crate::cfg::CALLBACK_LOOP;
@@ -15,9 +17,9 @@ use crate::state::State;
 const MAX_ROUNDS: usize = 64;
 
 /// The calls that lead into a loop, outermost first, and the loop.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Chain {
-    callsites: Vec<usize>,
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Chain {
+    callsites: SmallVec<[usize; 8]>,
     scc: u32,
 }
 
@@ -68,7 +70,7 @@ impl Visit {
 
 impl Walk<'_> {
     fn chain(&self, state: &State, at: usize) -> Option<Chain> {
-        let mut callsites = Vec::new();
+        let mut callsites = SmallVec::new();
         for index in 0..state.frames.len() {
             let slot = state.frames.get(index + 1).map_or(at, |inner| inner.callsite);
             let scc = self.structure.insns[slot].scc;
@@ -86,11 +88,11 @@ impl Walk<'_> {
         let Some(chain) = self.chain(&stored.kept.state, stored.at) else { return };
         let called = if self.log.verbose() { chain.to_string() } else { String::new() };
         let scc = chain.scc;
-        let known = self.store.visits.iter().position(|visit| visit.chain == chain);
-        let index = known.unwrap_or_else(|| {
+        let next = self.store.visits.len();
+        let index = *self.store.by_chain.entry(chain.clone()).or_insert(next);
+        if index == next {
             self.store.visits.push(Visit { chain, entry: None, backedges: Vec::new() });
-            self.store.visits.len() - 1
-        });
+        }
         self.store.get_mut(id).visit = Some(index);
         let visit = &mut self.store.visits[index];
         if visit.entry.is_none() {
