@@ -252,6 +252,8 @@ impl Walk<'_> {
             Some(Open::Loop) => (self.covered(id, Mode::RangeWithin), Edge::Back),
             Some(Open::Callback) => {
                 let slots = self.live_behind(id);
+                // Where it differs is not told here, and what is known from before may not count.
+                self.store.get_mut(id).differs = None;
                 (self.covers_path(id, &self.path.state, self.at, &slots), Edge::Loose)
             }
         };
