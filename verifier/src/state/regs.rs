@@ -12,10 +12,10 @@ pub const MAX_FRAMES: usize = 8;
 /// R10 of each frame.
 const FRAME_POINTERS: [Value; MAX_FRAMES] = {
     let mut all = [Value::Uninit; MAX_FRAMES];
-    let mut frame = 0;
-    while frame < MAX_FRAMES {
-        all[frame] = Value::ptr(PtrKind::Stack(frame as u32));
-        frame += 1;
+    let (mut index, mut frame) = (0, 0);
+    while index < MAX_FRAMES {
+        all[index] = Value::ptr(PtrKind::Stack(frame));
+        (index, frame) = (index + 1, frame + 1);
     }
     all
 };

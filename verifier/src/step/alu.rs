@@ -177,7 +177,7 @@ impl Walk<'_> {
         let new = match old {
             Value::Scalar(scalar) => {
                 let link = scalar.link.filter(|_| self.has_bug(Bug::SwapKeepsLink));
-                Value::Scalar(ScalarValue { num: sane(compute(&scalar.num)), link, ..scalar })
+                Value::Scalar(ScalarValue { num: sane(compute(&scalar.num)), link })
             }
             Value::Ptr(_) if self.has_bug(Bug::NegPointer) => old,
             Value::Ptr(_) | Value::Uninit => Value::unknown(),

@@ -401,7 +401,7 @@ fn narrowed(value: Value, size: Size, signed: bool) -> Value {
             let num = if signed { scalar.num.sign_extend_load(size) } else { scalar.num.truncate_to(size) };
             // What the sign changes is another number than what was spilled. Linux 6.18 keeps them linked.
             let same = !signed || scalar.num.umax() < 1 << (size.bytes() * 8 - 1);
-            Value::Scalar(ScalarValue { num: sane(num), link: scalar.link.filter(|_| same), ..scalar })
+            Value::Scalar(ScalarValue { num: sane(num), link: scalar.link.filter(|_| same) })
         }
         Value::Scalar(_) | Value::Ptr(_) | Value::Uninit => value,
     }

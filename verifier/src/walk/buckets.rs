@@ -130,7 +130,7 @@ impl Buckets {
     pub(super) fn of(&self, number: u32) -> usize {
         let fraction = u128::from(self.inverse.wrapping_mul(number.into()));
         let len = ring3_isa::num::from_index(self.lists.len());
-        ring3_isa::num::index(ring3_isa::num::low64(fraction * u128::from(len) >> 64))
+        ring3_isa::num::index(ring3_isa::num::low64((fraction * u128::from(len)) >> 64))
     }
 
     /// The list of a bucket.
