@@ -190,10 +190,7 @@ impl Lpm {
             let mut found = None;
             let mut link = self.root.load(Ordering::Acquire);
             while link != NONE {
-                let Some(([head, children @ ..], data)) = self.node(number(link)).split_first_chunk::<{ part::DATA }>()
-                else {
-                    return None;
-                };
+                let ([head, children @ ..], data) = self.node(number(link)).split_first_chunk::<{ part::DATA }>()?;
                 let bits = head.load(Ordering::Relaxed) as u32;
                 let (has_value, bits) = (bits & HAS_VALUE != 0, bits & !HAS_VALUE);
                 let matches = common(data, key, bits.min(key.bits)) >= bits;
@@ -293,10 +290,8 @@ impl Lpm {
             free.fresh += 1;
             // Less than a GiB has less than 2^27 words.
             ((free.fresh - 1) as usize * (self.stride / WORD)) as u32
-        } else if let Some(node) = free.freed.pop_front() {
-            node
         } else {
-            return None;
+            free.freed.pop_front()?
         };
         let head = &self.node(node)[part::HEAD];
         head.store(head.load(Ordering::Relaxed).wrapping_add(1 << 32), Ordering::Relaxed);

@@ -28,7 +28,7 @@ const NO_INDEX: u32 = u32::MAX;
 /// The slots; each holds the address of a handle, 0 for none.
 enum Slots {
     Array(Region),
-    Hash(Hash),
+    Hash(Box<Hash>),
 }
 
 /// An outer map.
@@ -51,7 +51,7 @@ impl Outer {
         let slots = if def.kind == MapType::ArrayOfMaps {
             Slots::Array(Region::zeroed(u64::from(def.max_entries) * u64::from(ADDRESS))?)
         } else {
-            Slots::Hash(Hash::new(&Arc::new(MapDef { value_size: ADDRESS, ..(**def).clone() }), cpus)?)
+            Slots::Hash(Box::new(Hash::new(&Arc::new(MapDef { value_size: ADDRESS, ..(**def).clone() }), cpus)?))
         };
         Ok(Outer { base: Base::new(def), slots, handles: RwLock::default() })
     }
