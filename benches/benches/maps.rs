@@ -220,7 +220,7 @@ impl Subject {
         let Some((loaded, ring)) = &mut self.theirs else { return Duration::ZERO };
         let start = thread_time();
         let run = TestRun { data: Some(&PACKET), repeat: runs, ..TestRun::default() };
-        let _ = std::hint::black_box(loaded.prog.test_run(&run).ok());
+        std::hint::black_box(loaded.prog.test_run(&run).ok());
         let took = thread_time().saturating_sub(start);
         if let Some(ring) = ring {
             ring.for_each(drop);
