@@ -440,3 +440,22 @@ fn a_packet_does_not_inherit_the_fields_of_the_one_before() {
     }
     assert_eq!(ring3_vm::run(&program, &mut env), Ok(0));
 }
+
+#[test]
+fn room_in_packets_that_are_shorter_than_their_headers() {
+    let mut host = TestHost::default();
+    for len in [14, 15, 16, 33, 40] {
+        for kind in [ProgType::SchedCls, ProgType::SkSkb] {
+            for (diff, mode) in [(4, 0), (4, 1), (40, 0), (-1, 1), (-4, 0)] {
+                let mut env = Env::new(&mut host);
+                let mut frame = vec![0; len];
+                frame[12] = 8;
+                let mut ctx = ring3_vm::SkbContext::new().unwrap();
+                ctx.load(&frame, ring3_vm::DataStart::of(kind));
+                env.ctx = ring3_vm::Context::Skb(ctx);
+                let text = format!("r2 = {diff}\nr3 = {mode}\nr4 = 0\ncall bpf_skb_adjust_room\nexit");
+                run_in(&mut env, kind, &text, &[]).unwrap();
+            }
+        }
+    }
+}

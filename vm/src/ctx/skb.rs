@@ -175,7 +175,8 @@ impl SkbContext {
     /// Puts zeroes in behind the first `off` bytes, counted from the Ethernet header; the headers keep their offsets.
     pub(crate) fn open_gap(&mut self, off: usize, bytes: usize) {
         let hidden = usize::try_from(-self.mac).unwrap_or(0);
-        let off = off.saturating_sub(hidden);
+        // What is in front of the gap may be less than the headers that there should be.
+        let off = off.saturating_sub(hidden).min(self.packet.len());
         self.packet.push_zeroed(bytes);
         let packet = self.packet.bytes_mut();
         packet.copy_within(bytes..bytes + off, 0);
@@ -186,7 +187,9 @@ impl SkbContext {
     pub(crate) fn close_gap(&mut self, off: usize, bytes: usize) {
         let hidden = usize::try_from(-self.mac).unwrap_or(0);
         let off = off.saturating_sub(hidden);
-        self.packet.bytes_mut().copy_within(0..off, bytes);
+        if off + bytes <= self.packet.len() {
+            self.packet.bytes_mut().copy_within(0..off, bytes);
+        }
         self.packet.pull(bytes);
     }
 

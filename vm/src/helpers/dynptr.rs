@@ -320,7 +320,8 @@ unsafe fn of_packet(env: &mut Env<'_>, ctx: u64, flags: u64, ptr: u64, meta: boo
 helper! {
     /// `bpf_dynptr_from_skb(skb, flags, ptr)` and `bpf_dynptr_from_xdp`.
     from_packet(env, ctx, flags, ptr) {
-        if !env.check_ctx(ctx) {
+        // Of a packet that a tracing program holds nothing is known here.
+        if env.ctx.packet().is_some() && !env.check_ctx(ctx) {
             return None;
         }
         // SAFETY: by the caller, R3 is a dynptr.
