@@ -114,7 +114,7 @@ impl Dynptr {
                 env.ctx.packet().and_then(|p| p.meta().get(start..start + len)).map(<[u8]>::to_vec).ok_or(Errno::EFAULT)
             }
             // SAFETY: by the caller, so many bytes are there.
-            _ => Ok(unsafe { env.mem(self.data + start as u64, len as u64) }?.to_vec()),
+            _ => Ok(unsafe { env.mem(self.data.wrapping_add(start as u64), len as u64) }?.to_vec()),
         })
     }
 
@@ -133,7 +133,8 @@ impl Dynptr {
             META => Err(Errno::EINVAL),
             _ => {
                 // SAFETY: by the caller, so many bytes are there.
-                unsafe { env.mem_mut(self.data + start as u64, bytes.len() as u64) }?.copy_from_slice(bytes);
+                unsafe { env.mem_mut(self.data.wrapping_add(start as u64), bytes.len() as u64) }?
+                    .copy_from_slice(bytes);
                 Ok(())
             }
         })
@@ -285,7 +286,7 @@ helper! {
         if !reachable || dynptr.check(offset, len).is_err() {
             return Some(0);
         }
-        Some(dynptr.data + dynptr.start(offset) as u64)
+        Some(dynptr.data.wrapping_add(dynptr.start(offset) as u64))
     }
 }
 
@@ -409,7 +410,7 @@ unsafe fn slice_of(env: &mut Env<'_>, dynptr: Dynptr, offset: u64, (buffer, len)
     }
     let start = dynptr.start(offset) as u64;
     if matches!(dynptr.kind(), LOCAL | RINGBUF) {
-        return Some(dynptr.data + start);
+        return Some(dynptr.data.wrapping_add(start));
     }
     let len = u64::from(len as u32);
     let Some(packet) = env.ctx.packet() else { return Some(0) };
