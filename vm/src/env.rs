@@ -515,7 +515,9 @@ impl<'h> Env<'h> {
     /// until the helper returns.
     #[inline]
     pub unsafe fn map<'m>(&mut self, handle: u64) -> Option<&'m MapHandle> {
-        if self.regions.is_some() && self.linked.as_ref().is_none_or(|l| !l.knows_handle(handle)) {
+        // A map of the kernel's, which a wary program may have by address, is none here.
+        let looks = self.regions.is_some() || self.wary;
+        if looks && self.linked.as_ref().is_none_or(|l| !l.knows_handle(handle)) {
             self.trap_argument(handle, "a map");
             return None;
         }
