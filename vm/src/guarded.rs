@@ -175,7 +175,7 @@ impl Arena {
     /// Where an access of this pointer goes.
     fn place(self, pointer: u64, off: u64) -> Option<u64> {
         let off = off as i64;
-        let near = -Arena::AROUND <= off && off < Arena::AROUND;
+        let near = (-Arena::AROUND..Arena::AROUND).contains(&off);
         near.then(|| (self.base + u64::from(pointer as u32)).wrapping_add_signed(off))
     }
 

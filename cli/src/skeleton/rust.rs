@@ -205,9 +205,9 @@ impl Types<'_> {
             let to = from.checked_add(size).filter(|to| *to <= c.size)?;
             let ty = self.typed(member.ty, size, depth + 1).unwrap_or_else(|| format!("[u8; {size}]"));
             let field = identifier(btf.string(member.name));
-            let _ = write!(fields, "    pub {field}: {ty},\n");
-            let _ = write!(reads, "            {field}: Plain::from_bytes(bytes.get({from}..{to})?)?,\n");
-            let _ = write!(writes, "        bytes[{from}..{to}].copy_from_slice(&Plain::to_bytes(&self.{field}));\n");
+            let _ = writeln!(fields, "    pub {field}: {ty},");
+            let _ = writeln!(reads, "            {field}: Plain::from_bytes(bytes.get({from}..{to})?)?,");
+            let _ = writeln!(writes, "        bytes[{from}..{to}].copy_from_slice(&Plain::to_bytes(&self.{field}));");
         }
         let mut name = camel(given);
         let count = self.taken.entry(name.clone()).or_insert(0);
