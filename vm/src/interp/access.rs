@@ -4,8 +4,9 @@ use std::sync::atomic::{Ordering, fence};
 
 use ring3_isa::{Operand, Reg, eval};
 
-use super::cell::{ATOMICS, GUARDED_IMM, SIZES, handler};
+use super::cell::{ATOMICS, Cell, GUARDED_IMM, SIZES, handler};
 use super::dispatch::next;
+use super::machine::Machine;
 use super::memory::{self, Access, Memory};
 use super::place::{IMM, get, set};
 use crate::guarded::{self, Guarded};
@@ -99,27 +100,33 @@ handler! {
     /// An access of memory that may not be there.
     fn guarded[M: Memory](pc, cell, machine, hot) {
         machine.spill(&hot);
-        let access = Guarded::from_bits(cell.imm as u16);
-        let operand = if cell.imm & GUARDED_IMM == 0 {
-            Operand::Reg(Reg::new(cell.src & 15).unwrap_or(Reg::R0))
-        } else {
-            Operand::Imm((cell.imm >> 32) as i32)
-        };
-        let value = match operand {
-            Operand::Reg(reg) => machine.regs[reg.index()],
-            Operand::Imm(imm) => eval::immediate(imm),
-        };
-        let (base, off) = (machine.regs[usize::from(cell.dst & 15)], i64::from(cell.off) as u64);
-        // SAFETY: it takes any address.
-        let result = unsafe { guarded::guarded(base, access.bits().into(), value, machine.regs[0], off, machine.env) };
-        if let Some(reg) = access.writes(operand) {
-            machine.regs[reg.index()] = result;
-        }
+        may_fault(machine, cell);
         if M::CHECKED && machine.env.trapped() {
             return machine.stop::<M>(pc);
         }
         let hot = machine.reload();
         // SAFETY: only `fell_off` is the last cell.
         unsafe { next(pc.add(1), machine, hot) }
+    }
+}
+
+/// What it does. Not part of the handler, which would keep something on the native stack for it and not end in a jump then.
+#[inline(never)]
+fn may_fault(machine: &mut Machine<'_, '_>, cell: &Cell) {
+    let access = Guarded::from_bits(cell.imm as u16);
+    let operand = if cell.imm & GUARDED_IMM == 0 {
+        Operand::Reg(Reg::new(cell.src & 15).unwrap_or(Reg::R0))
+    } else {
+        Operand::Imm((cell.imm >> 32) as i32)
+    };
+    let value = match operand {
+        Operand::Reg(reg) => machine.regs[reg.index()],
+        Operand::Imm(imm) => eval::immediate(imm),
+    };
+    let (base, off) = (machine.regs[usize::from(cell.dst & 15)], i64::from(cell.off) as u64);
+    // SAFETY: it takes any address.
+    let result = unsafe { guarded::guarded(base, access.bits().into(), value, machine.regs[0], off, machine.env) };
+    if let Some(reg) = access.writes(operand) {
+        machine.regs[reg.index()] = result;
     }
 }
