@@ -20,6 +20,8 @@ struct Step {
 }
 
 const PLAIN_LOOP: &str = "profile.dev.package.ring3-vm.debug-assertions=true";
+const NO_LTO: &str = "profile.release.lto=\"off\"";
+const INCREMENTAL: &str = "profile.release.incremental=true";
 
 const STEPS: &[Step] = &[
     Step { name: "fmt", cargo: &["fmt", "--all", "--check"], env: &[] },
@@ -40,6 +42,12 @@ const STEPS: &[Step] = &[
         cargo: &["test", "-p", "ring3-vm", "--lib", "--tests", "--config", PLAIN_LOOP],
         env: &[],
     },
+    // Handlers that only link-time optimisation makes jumps would pile up on the native stack of whoever builds without.
+    Step {
+        name: "no-lto",
+        cargo: &["test", "--release", "-p", "ring3-vm", "--lib", "--config", NO_LTO, "--config", INCREMENTAL, "interp"],
+        env: &[],
+    },
 ];
 
 /// A command that takes arguments of its own.
@@ -48,7 +56,7 @@ type Other = (&'static str, fn(&[String]) -> ExitCode);
 const OTHERS: [Other; 4] =
     [("parity", parity::run), ("core", core::run), ("kernels", kernels::run), ("fuzz", fuzz::run)];
 
-const USAGE: &str = "usage: cargo xtask ci | fmt | clippy | doc | test | plain-loop | false-accepts | arrows | arm64 | parity [OPTIONS] | core [OPTIONS] | kernels [OPTIONS] | fuzz [OPTIONS]";
+const USAGE: &str = "usage: cargo xtask ci | fmt | clippy | doc | test | plain-loop | no-lto | false-accepts | arrows | arm64 | parity [OPTIONS] | core [OPTIONS] | kernels [OPTIONS] | fuzz [OPTIONS]";
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();

@@ -360,7 +360,7 @@ pub(super) fn simple_handlers<M: Memory>() -> Vec<Handler> {
     let operands = ALU.as_flattened().iter().chain(&MOV).chain(Of::<M>::BRANCH.as_flattened()).chain(Of::<M>::STORE);
     let places = MOV_SX.as_flattened().iter().chain(Of::<M>::LOAD.as_flattened());
     let place = NEG.iter().chain(ENDIAN.as_flattened());
-    let one = [control::jump::<M>, control::may_goto::<M>];
+    let one = [control::jump::<M>, control::may_goto::<M>, access::guarded::<M>];
     (operands.flatten().flatten().chain(places.flatten().flatten()).chain(place.flatten()).chain(&one))
         .chain(&Of::<M>::ATOMIC)
         .chain(&Of::<M>::ACQUIRE)

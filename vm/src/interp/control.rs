@@ -4,6 +4,7 @@ use ring3_isa::eval;
 
 use super::cell::{COMPARISONS, PACKET_INDEXED, handler, width};
 use super::dispatch::next;
+use super::machine::CallError;
 use super::memory::{self, Memory, Place};
 use super::place::{IMM, get, set};
 use crate::env::TrapKind;
@@ -139,14 +140,17 @@ handler! {
             return machine.exhausted::<M>(pc);
         }
         machine.spill(&hot);
-        // SAFETY: by the caller.
-        match unsafe { machine.call::<M>(pc, cell.imm as usize) } {
+        let subprog = cell.imm as usize;
+        match machine.callee(subprog) {
             Ok(entry) => {
+                // SAFETY: by the caller.
+                unsafe { machine.call::<M>(pc, entry, subprog) };
                 let hot = machine.reload();
                 // SAFETY: the first cell of a function.
                 unsafe { next(entry, machine, hot) }
             }
-            Err(kind) => machine.trap::<M>(pc, kind),
+            Err(CallError::Depth) => machine.trap::<M>(pc, TrapKind::CallDepth),
+            Err(CallError::Missing) => machine.trap::<M>(pc, TrapKind::FellOff),
         }
     }
 }

@@ -71,6 +71,15 @@ struct Saved {
     may_goto: u32,
 }
 
+/// Why a function cannot be called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum CallError {
+    /// There are no more frames.
+    Depth,
+    /// There is no such function.
+    Missing,
+}
+
 impl<'m, 'h> Machine<'m, 'h> {
     pub(super) fn new(code: Code<'m>, env: &'m mut Env<'h>, stack: Stack<'m>, base: u32) -> Machine<'m, 'h> {
         Machine {
@@ -129,9 +138,13 @@ impl<'m, 'h> Machine<'m, 'h> {
     /// Puts the hot registers into `regs`.
     #[inline(always)]
     pub(super) fn spill(&mut self, hot: &Hot) {
-        for (number, value) in self.code.interp.places.hot.iter().zip(hot) {
-            self.regs[usize::from(number & 15)] = *value;
-        }
+        // No loop: while there is one, the array is on the native stack, and the compiler looks for calls that can be jumps before
+        // it takes loops apart. What it does when it links (LTO) would find them, but not everybody builds so.
+        let [a, b, c, d] = self.code.interp.places.hot;
+        self.regs[usize::from(a & 15)] = hot[0];
+        self.regs[usize::from(b & 15)] = hot[1];
+        self.regs[usize::from(c & 15)] = hot[2];
+        self.regs[usize::from(d & 15)] = hot[3];
     }
 
     /// Prepares the frame at `depth` for a function: its part of the stack becomes zeroes, and R10 its end.
@@ -139,7 +152,7 @@ impl<'m, 'h> Machine<'m, 'h> {
     /// # Safety
     ///
     /// `depth` is less than `MAX_FRAMES`, and the frame is not in use.
-    #[inline]
+    #[inline(always)]
     unsafe fn begin_frame<M: Memory>(&mut self, subprog: usize) {
         let subprogs = self.linked.subprogs();
         let bytes = subprogs.get(subprog).map_or(FRAME_BYTES, |s| s.stack_depth.next_multiple_of(8).min(FRAME_BYTES));
@@ -158,7 +171,7 @@ impl<'m, 'h> Machine<'m, 'h> {
     }
 
     /// Forgets the frame at a depth, if anybody keeps account.
-    #[inline]
+    #[inline(always)]
     fn drop_frame<M: Memory>(&mut self, depth: u32) {
         if M::CHECKED {
             let top = self.stack.top(depth);
@@ -166,22 +179,33 @@ impl<'m, 'h> Machine<'m, 'h> {
         }
     }
 
-    /// Enters function `subprog` from the cell `pc`; gives where it begins. `regs` are up to date, here and after.
+    /// Where function `subprog` begins, if it may be called from here. A trap would lie on the native stack, and nothing of it may be
+    /// there when the handler goes on.
+    #[inline(always)]
+    pub(super) fn callee(&self, subprog: usize) -> Result<*const Cell, CallError> {
+        if self.depth as usize + 1 >= MAX_FRAMES {
+            return Err(CallError::Depth);
+        }
+        self.code.entry(subprog).ok_or(CallError::Missing)
+    }
+
+    /// Enters function `subprog`, which begins at `entry`, from the cell `pc`. `regs` are up to date, here and after.
     ///
     /// # Safety
     ///
-    /// As of handlers.
-    #[inline]
-    pub(super) unsafe fn call<M: Memory>(&mut self, pc: *const Cell, subprog: usize) -> Result<*const Cell, TrapKind> {
-        if self.depth as usize + 1 >= MAX_FRAMES {
-            return Err(TrapKind::CallDepth);
-        }
-        let entry = self.code.entry(subprog).ok_or(TrapKind::FellOff)?;
+    /// As of handlers, and `entry` is what `callee` gave.
+    #[inline(always)]
+    pub(super) unsafe fn call<M: Memory>(&mut self, pc: *const Cell, entry: *const Cell, subprog: usize) {
         // SAFETY: a call is never the last cell.
         let back = unsafe { pc.add(1) };
-        let mut regs = [0; 5];
-        regs.copy_from_slice(&self.regs[6..11]);
-        self.saved[(self.depth - self.base) as usize].write(Saved { regs, back, may_goto: self.may_goto });
+        let [_, _, _, _, _, _, r6, r7, r8, r9, r10, ..] = self.regs;
+        let saved = self.saved[(self.depth - self.base) as usize].as_mut_ptr();
+        // SAFETY: a place of the array. Written part by part, as the whole would lie on the native stack first.
+        unsafe {
+            (&raw mut (*saved).regs).write([r6, r7, r8, r9, r10]);
+            (&raw mut (*saved).back).write(back);
+            (&raw mut (*saved).may_goto).write(self.may_goto);
+        }
         self.depth += 1;
         self.may_goto = MAY_GOTO_BUDGET;
         if M::COUNTED {
@@ -189,7 +213,6 @@ impl<'m, 'h> Machine<'m, 'h> {
         }
         // SAFETY: `depth` is less than `MAX_FRAMES`, and the frame above all in use.
         unsafe { self.begin_frame::<M>(subprog) };
-        Ok(entry)
     }
 
     /// Leaves a function at the cell `pc` with what is in R0; gives where its caller goes on, or `ENDED`. `regs` are up to date,
@@ -198,7 +221,7 @@ impl<'m, 'h> Machine<'m, 'h> {
     /// # Safety
     ///
     /// As of handlers.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn leave<M: Memory>(&mut self, pc: *const Cell) -> Flow {
         self.drop_frame::<M>(self.depth);
         if self.depth == self.base {
@@ -209,13 +232,15 @@ impl<'m, 'h> Machine<'m, 'h> {
         }
         self.depth -= 1;
         // SAFETY: `call` wrote it when it made the frame that ends here.
-        let saved = unsafe { self.saved[(self.depth - self.base) as usize].assume_init() };
-        self.regs[6..11].copy_from_slice(&saved.regs);
-        self.may_goto = saved.may_goto;
+        let saved = unsafe { self.saved[(self.depth - self.base) as usize].assume_init_ref() };
+        let ([r6, r7, r8, r9, r10], back, may_goto) = (saved.regs, saved.back, saved.may_goto);
+        let [.., own6, own7, own8, own9, own10, _, _, _, _, _] = &mut self.regs;
+        (*own6, *own7, *own8, *own9, *own10) = (r6, r7, r8, r9, r10);
+        self.may_goto = may_goto;
         if M::COUNTED {
-            self.jump(pc, saved.back);
+            self.jump(pc, back);
         }
-        saved.back
+        back
     }
 
     /// Ends the run at the cell `pc` with the trap that somebody set.
