@@ -140,7 +140,7 @@ impl Engine {
     }
 
     /// Ends each run after about so many instructions, as they were lowered: with `Error::Run` and
-    /// [`RunError::Budget`](ring3_vm::RunError::Budget). What the run did until then stays done. Verified programs end by themselves,
+    /// [`TrapKind::Budget`](ring3_vm::TrapKind::Budget). What the run did until then stays done. Verified programs end by themselves,
     /// but that can take long. Not for [`Backend::Kernel`], which has no such thing.
     #[must_use]
     pub fn budget(mut self, instructions: u64) -> Engine {
