@@ -86,3 +86,24 @@ fn a_lock_is_one_for_all_threads() {
     });
     assert_eq!(results(&mut instance, "lock", 1), [8001]);
 }
+
+#[test]
+fn a_run_that_is_stopped_holds_no_lock() {
+    let mut stopped_in_all = 0;
+    for mut instance in instances() {
+        let program = instance.program("lock").unwrap();
+        let mut host = ring3::vm::TestHost::default();
+        let mut env = ring3::vm::Env::new(&mut host);
+        let mut stopped = 0;
+        for budget in (1..60).map(Some).chain([None]) {
+            let mut skb = ring3::vm::SkbContext::new().unwrap();
+            skb.load(&[0; 64], ring3::vm::DataStart::Ethernet);
+            (env.ctx, env.budget) = (ring3::vm::Context::Skb(skb), budget);
+            let result = ring3::vm::run(program.execute().as_ref(), &mut env);
+            stopped += usize::from(result.is_err());
+            assert!(budget.is_some() || result.is_ok(), "{result:?}");
+        }
+        stopped_in_all += stopped;
+    }
+    assert!(stopped_in_all > 0);
+}

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use ring3_platform::Errno;
 
@@ -236,6 +237,8 @@ pub struct Env<'h> {
     pub(crate) unwinding: Unwinding,
     /// An object in place of a task that nobody described.
     blank_task: Option<u64>,
+    /// Locks that the run holds: a proof says that it gives them back, but a trap may come before that.
+    locks: Vec<u64>,
 }
 
 /// What is kept while the frames of a program are left that throws.
@@ -287,6 +290,7 @@ impl<'h> Env<'h> {
             wary: false,
             unwinding: Unwinding::default(),
             blank_task: None,
+            locks: Vec::new(),
         }
     }
 
@@ -378,8 +382,23 @@ impl<'h> Env<'h> {
 
     /// Forgets what only holds during a run.
     pub(crate) fn end(&mut self) {
+        while let Some(addr) = self.locks.pop() {
+            if self.regions.as_ref().is_none_or(|regions| regions.find(addr, 4, true).is_some()) {
+                // SAFETY: a lock of a map's value or of an object, whose memory stays; or live memory. It was found to be aligned.
+                unsafe { AtomicU32::from_ptr(addr as *mut u32) }.store(0, Ordering::Release);
+            }
+        }
         self.stack_start = 0;
         self.regions = None;
+    }
+
+    /// The run holds a lock now, or does not any more.
+    pub(crate) fn note_lock(&mut self, addr: u64, held: bool) {
+        if held {
+            self.locks.push(addr);
+        } else if let Some(at) = self.locks.iter().rposition(|lock| *lock == addr) {
+            self.locks.swap_remove(at);
+        }
     }
 
     /// Where the structure of the current task stands.

@@ -62,6 +62,7 @@ unsafe fn take(env: &mut Env<'_>, addr: u64) -> Option<()> {
         }
         std::thread::yield_now();
     }
+    env.note_lock(addr, true);
     Some(())
 }
 
@@ -76,6 +77,7 @@ unsafe fn give_back(env: &mut Env<'_>, addr: u64) -> Option<()> {
     if addr.is_multiple_of(4) {
         // SAFETY: as above.
         unsafe { AtomicU32::from_ptr(addr as *mut u32) }.store(0, Ordering::Release);
+        env.note_lock(addr, false);
     }
     Some(())
 }
