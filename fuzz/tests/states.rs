@@ -50,3 +50,19 @@ fn runs_stay_inside_the_verifiers_states() {
     println!("{accepted} programs, {instructions} instructions, {values} values");
     assert!(accepted > PROGRAMS && values > instructions);
 }
+
+/// What runs when a program throws is judged on its own, and entered from any depth.
+#[test]
+fn what_catches_a_throw_is_followed() {
+    let bytes = include_bytes!("../../ring3/tests/data/kept.bpf.o");
+    let object = ring3_object::Object::parse("kept.bpf.o", bytes).unwrap();
+    let program = object.program("throws", &ring3_object::Options::default()).unwrap();
+    let proof = ring3_verifier::verify(Arc::new(program), Arc::default(), ring3_verifier::LogLevel(0)).unwrap();
+    // The longer packet is thrown, which takes more instructions.
+    let checked = [60, 64].map(|len| {
+        let report = check_states(Arc::new(proof.clone()), &[vec![0; len]]).unwrap();
+        assert_eq!(report.violations, []);
+        report.checked.instructions
+    });
+    assert!(checked[0] > 0 && checked[1] != checked[0], "{checked:?}");
+}

@@ -221,12 +221,12 @@ impl Follower<'_, '_> {
     /// The run enters a function that was judged on its own.
     fn enter_global(&mut self, slot: usize, depth: usize) -> Result<(), Violation> {
         let Some((from, before)) = self.last else { return Ok(()) };
-        if depth != before + 1 || !matches!(self.walk.decoded(from), Some(Insn::Call(Callee::Local(_)))) {
-            return Ok(());
-        }
-        let Some(root) = self.walk.structure.subprog_at(slot).filter(|index| self.walk.is_global(*index)) else {
-            return Ok(());
-        };
+        let called = depth == before + 1 && matches!(self.walk.decoded(from), Some(Insn::Call(Callee::Local(_))));
+        // Who throws leaves all frames, and then the callback for exceptions runs.
+        let inside = |root: usize| self.levels.last().is_some_and(|level| level.root == root);
+        let caught = |root: usize| self.walk.structure.exception_callback == Some(root) && !inside(root);
+        let begins = |root: &usize| called && self.walk.is_global(*root) || caught(*root);
+        let Some(root) = self.walk.structure.subprog_at(slot).filter(begins) else { return Ok(()) };
         let mut state = global::global_entry(self.walk, root).map_err(|reject| Violation {
             slot,
             what: format!("a global function that may not be called: {}", reject.text()),
