@@ -1,5 +1,8 @@
 #include "types.h"
 
+// Whole, as a declaration alone fits no structure of the kernel.
+struct bpf_map { unsigned int id; };
+
 extern struct task_struct *bpf_task_acquire(struct task_struct *p) __ksym;
 extern void bpf_task_release(struct task_struct *p) __ksym;
 extern int bpf_wq_init(struct bpf_wq *wq, void *p__map, unsigned int flags) __weak __ksym;

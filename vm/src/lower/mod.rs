@@ -306,6 +306,10 @@ impl<'a> Lowering<'a> {
             Insn::Alu { width, op, dst, src } => Op::Alu { width, op, dst, src },
             Insn::Mov { width, dst, src } => Op::Mov { width, dst, src },
             Insn::MovSx { width, from, dst, src } => Op::MovSx { width, from, dst, src },
+            // Nobody says which arena it is about.
+            Insn::AddrSpaceCast { .. } if self.program.is_none() => {
+                return Err(LowerError::Unsupported { slot, what: "a cast of address spaces" });
+            }
             Insn::AddrSpaceCast { dst, src, imm } if imm == TO_KERNEL || self.has_plain_arena() => {
                 Op::Mov { width: Width::W32, dst, src: Operand::Reg(src) }
             }
