@@ -334,7 +334,6 @@ pub(crate) fn grown(call: impl Fn(&mut [u8]) -> Logged) -> (Result<OwnedFd, Fail
     }
 }
 
-/// The descriptor of a map in place of its index.
 /// The numbers of a program's kernel functions in the running kernel's types; `None` for a weak one that is not there.
 ///
 /// Errors: [`Error::Program`] with `ESRCH` for one that has to be there. Functions of modules are not looked for.
@@ -369,6 +368,7 @@ fn with_kfunc(mut insn: RawInsn, program: &Program, ids: &[Option<i32>]) -> RawI
     insn
 }
 
+/// The descriptor of a map in place of its index.
 fn with_map(mut insn: RawInsn, fds: &[i32]) -> RawInsn {
     if insn.is_wide()
         && MAP_SOURCES.contains(&insn.src)

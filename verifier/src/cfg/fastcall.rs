@@ -105,7 +105,8 @@ fn call(program: &Program, target: &Target, structure: &Structure, slot: usize) 
         },
         Ok(_) | Err(_) => return None,
     };
-    let arguments = (1u16 << (args + 1)) - 2;
+    // R1 and on; types of a kernel that come out of a file may say anything.
+    let arguments = (1u16 << (args.min(5) + 1)) - 2;
     Some(Call { changes: arguments | u16::from(!void), keeps })
 }
 
