@@ -9,6 +9,7 @@ mod archive;
 pub mod bytes;
 pub mod campaign;
 pub mod case;
+pub mod differential;
 mod emit;
 mod engines;
 mod entropy;
@@ -20,6 +21,6 @@ pub mod targets;
 
 pub use engines::{Difference, Engine, Failure, Outcome, Seen, agree, check, check_accepted, execute, judge};
 pub use entropy::Entropy;
-pub use generate::{FIRST_FUNC, Generated, function_types, generate, program_info};
+pub use generate::{FIRST_FUNC, Generated, Kit, function_types, generate, program_info};
 pub use mutate::mutate;
 pub use states::{Effort, Outside, StateRuns, check_states, run_states};

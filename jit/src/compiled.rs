@@ -64,6 +64,12 @@ impl Jit {
 
     /// The same, with what an embedder of programs that it does not trust adds.
     pub fn compile_with(linked: Arc<Linked>, options: Options) -> Result<Compiled, JitError> {
+        Jit::compile_into(None, linked, options)
+    }
+
+    /// The same into memory of a program that is no more, which saves half of what compiling a short one takes: most of that is asking
+    /// the system for memory. It is never writable and executable at a time, here neither.
+    pub fn compile_into(room: Option<Room>, linked: Arc<Linked>, options: Options) -> Result<Compiled, JitError> {
         if !linked.is_verified() {
             return Err(JitError::NotVerified);
         }
@@ -71,7 +77,11 @@ impl Jit {
             return Err(JitError::UnsupportedHost { arch: std::env::consts::ARCH, os: std::env::consts::OS });
         };
         let mut assembled = emit(&linked, arch, options)?;
-        let code = ExecMem::publish(&std::mem::take(&mut assembled.code))?;
+        let code = std::mem::take(&mut assembled.code);
+        let code = match room {
+            Some(Room(memory)) => memory.replace(&code)?,
+            None => ExecMem::publish(&code)?,
+        };
         Ok(Compiled { linked, code, assembled, counted: options.budget })
     }
 
@@ -176,6 +186,10 @@ pub struct Compiled {
     counted: bool,
 }
 
+/// Executable memory of a program that is no more: see [`Jit::compile_into`].
+#[derive(Debug)]
+pub struct Room(ExecMem);
+
 /// Machine code of a program that is only to be looked at.
 #[derive(Debug)]
 pub struct Emitted {
@@ -224,6 +238,11 @@ pub enum Origin {
 }
 
 impl Compiled {
+    /// Gives up the program for its memory.
+    pub fn into_room(self) -> Room {
+        Room(self.code)
+    }
+
     /// The code. Its size is that of the program as `bpftool` shows it (`jited`).
     pub fn code(&self) -> &[u8] {
         self.code.bytes()

@@ -20,6 +20,8 @@ pub(crate) struct ExecMem {
     /// Where the code starts: a page or more behind the start of the mapping.
     start: usize,
     len: usize,
+    /// Bytes from there that may have code: whole pages.
+    body: usize,
 }
 
 impl ExecMem {
@@ -45,10 +47,29 @@ impl ExecMem {
         used.copy_from_slice(code);
         fill_with_traps(rest);
         protect(&map, start, body, libc::PROT_READ | libc::PROT_EXEC).map_err(failed)?;
-        let memory = ExecMem { map, start, len: code.len() };
+        let memory = ExecMem { map, start, len: code.len(), body };
         // Does nothing on x86-64; elsewhere the instruction cache does not see what was written.
         dynasmrt::cache_control::synchronize_icache(memory.bytes());
         Ok(memory)
+    }
+
+    /// Puts other code in the place of what is there, which nobody runs any more; into fresh memory where it does not fit.
+    pub(crate) fn replace(mut self, code: &[u8]) -> Result<ExecMem, JitError> {
+        if code.len() > self.body {
+            return ExecMem::publish(code);
+        }
+        let failed = |source| JitError::Memory { bytes: code.len(), source };
+        protect(&self.map, self.start, self.body, libc::PROT_READ | libc::PROT_WRITE).map_err(failed)?;
+        // SAFETY: these bytes of the mapping can be read and written, and nothing else refers to them, as this is owned.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(self.map.as_mut_ptr().add(self.start), self.body) };
+        let (used, rest) = bytes.split_at_mut(code.len());
+        used.copy_from_slice(code);
+        // Behind the code that was there are traps already; code for arm64 is whole words, so that these meet.
+        fill_with_traps(&mut rest[..self.len.saturating_sub(code.len())]);
+        protect(&self.map, self.start, self.body, libc::PROT_READ | libc::PROT_EXEC).map_err(failed)?;
+        self.len = code.len();
+        dynasmrt::cache_control::synchronize_icache(self.bytes());
+        Ok(self)
     }
 
     /// The code.

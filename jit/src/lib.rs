@@ -27,6 +27,6 @@ mod x64;
 #[cfg(test)]
 mod tests;
 
-pub use compiled::{Arch, Compiled, Emitted, Jit, MainFn, Origin, Piece};
+pub use compiled::{Arch, Compiled, Emitted, Jit, MainFn, Origin, Piece, Room};
 pub use error::JitError;
 pub use guards::Options;

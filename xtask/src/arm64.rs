@@ -4,6 +4,7 @@
 //! once as a processor without FEAT_LSE and once as one with all that qemu knows. The compiler is that of the installed toolchain if
 //! it has the target, else Debian's, unpacked into `target/arm64`, where nothing of it changes the system.
 //! Where something cannot be had, one line says what, and that is no failure.
+//! `cargo xtask arm64 differential [--cpu NAME] [OPTIONS]` runs very many generated programs instead, in a release build.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,29 +40,79 @@ pub enum Stop {
 
 /// Prepares and runs. `cargo` is the program, `root` the folder of the workspace.
 pub fn run(cargo: &Path, root: &Path) -> Result<(), Stop> {
-    let folder = root.join("target/arm64");
-    let native = cfg!(all(target_arch = "aarch64", target_os = "linux"));
-    let rustc = if native { None } else { compiler(&folder)? };
-    for cpu in if native { &CPUS[..1] } else { &CPUS[..] } {
+    let machine = Machine::new(root)?;
+    for cpu in machine.cpus() {
         for tests in TESTS {
-            println!("arm64: {}: cargo test {}", if native { "this machine" } else { cpu }, tests.join(" "));
-            let mut command = Command::new(cargo);
+            println!("arm64: {}: cargo test {}", machine.name(cpu), tests.join(" "));
+            let mut command = machine.cargo(cargo, cpu);
             command.arg("test").args(tests).env("RING3_FUZZ_PROGRAMS", PROGRAMS);
-            if !native {
-                let runner = format!("{QEMU} -L /usr/aarch64-linux-gnu -cpu {cpu}");
-                command.args(["--target", TRIPLE, "--target-dir"]).arg(folder.join("build"));
-                command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER);
-                command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", runner);
-                command.envs(rustc.as_ref().map(|rustc| ("RUSTC", rustc)));
-            }
-            match command.status() {
-                Ok(status) if status.success() => {}
-                Ok(status) => return Err(Stop::Failed(format!("{cpu}: {status}"))),
-                Err(error) => return Err(Stop::Failed(format!("cannot run cargo: {error}"))),
-            }
+            finish(command, cpu)?;
         }
     }
     Ok(())
+}
+
+/// `cargo xtask arm64 differential`: very many programs. `args` is passed on, but for `--cpu NAME`, which stands for the processors.
+pub fn differential(cargo: &Path, root: &Path, args: &[String]) -> Result<(), Stop> {
+    let machine = Machine::new(root)?;
+    let (cpus, args): (Vec<&str>, &[String]) = match args {
+        [option, cpu, rest @ ..] if option == "--cpu" => (vec![cpu], rest),
+        all => (machine.cpus().to_vec(), all),
+    };
+    for cpu in cpus {
+        println!("arm64: {}: differential {}", machine.name(cpu), args.join(" "));
+        let mut command = machine.cargo(cargo, cpu);
+        command
+            .args(["run", "--quiet", "--release", "--package", "ring3-fuzz", "--bin", "differential", "--"])
+            .args(args);
+        finish(command, cpu)?;
+    }
+    Ok(())
+}
+
+fn finish(mut command: Command, cpu: &str) -> Result<(), Stop> {
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Stop::Failed(format!("{cpu}: {status}"))),
+        Err(error) => Err(Stop::Failed(format!("cannot run cargo: {error}"))),
+    }
+}
+
+/// What runs code for arm64 here.
+struct Machine {
+    native: bool,
+    folder: PathBuf,
+    rustc: Option<PathBuf>,
+}
+
+impl Machine {
+    fn new(root: &Path) -> Result<Machine, Stop> {
+        let folder = root.join("target/arm64");
+        let native = cfg!(all(target_arch = "aarch64", target_os = "linux"));
+        let rustc = if native { None } else { compiler(&folder)? };
+        Ok(Machine { native, folder, rustc })
+    }
+
+    fn cpus(&self) -> &'static [&'static str] {
+        if self.native { &CPUS[..1] } else { &CPUS }
+    }
+
+    fn name<'a>(&self, cpu: &'a str) -> &'a str {
+        if self.native { "this machine" } else { cpu }
+    }
+
+    /// Cargo, that builds for arm64 and runs what it built.
+    fn cargo(&self, cargo: &Path, cpu: &str) -> Command {
+        let mut command = Command::new(cargo);
+        if !self.native {
+            let runner = format!("{QEMU} -L /usr/aarch64-linux-gnu -cpu {cpu}");
+            command.env("CARGO_BUILD_TARGET", TRIPLE).env("CARGO_TARGET_DIR", self.folder.join("build"));
+            command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER);
+            command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", runner);
+            command.envs(self.rustc.as_ref().map(|rustc| ("RUSTC", rustc)));
+        }
+        command
+    }
 }
 
 /// The compiler to use: `None` if the installed one has the target.

@@ -9,6 +9,7 @@ mod fuzz;
 mod kernels;
 mod parity;
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -53,10 +54,15 @@ const STEPS: &[Step] = &[
 /// A command that takes arguments of its own.
 type Other = (&'static str, fn(&[String]) -> ExitCode);
 
-const OTHERS: [Other; 4] =
-    [("parity", parity::run), ("core", core::run), ("kernels", kernels::run), ("fuzz", fuzz::run)];
+const OTHERS: [Other; 5] = [
+    ("parity", parity::run),
+    ("core", core::run),
+    ("kernels", kernels::run),
+    ("fuzz", fuzz::run),
+    ("differential", fuzz::differential),
+];
 
-const USAGE: &str = "usage: cargo xtask ci | fmt | clippy | doc | test | plain-loop | no-lto | false-accepts | arrows | arm64 | parity [OPTIONS] | core [OPTIONS] | kernels [OPTIONS] | fuzz [OPTIONS]";
+const USAGE: &str = "usage: cargo xtask ci | fmt | clippy | doc | test | plain-loop | no-lto | false-accepts | arrows | arm64 [differential [--cpu NAME] OPTIONS] | parity [OPTIONS] | core [OPTIONS] | kernels [OPTIONS] | fuzz [OPTIONS] | differential [OPTIONS]";
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
@@ -64,6 +70,12 @@ fn main() -> ExitCode {
         && let Some(run) = OTHERS.iter().find_map(|(name, run)| (first == name).then_some(run))
     {
         return run(rest);
+    }
+    if let [first, second, rest @ ..] = wanted.as_slice()
+        && (first.as_str(), second.as_str()) == ("arm64", "differential")
+    {
+        let done = on_arm64(|cargo, root| arm64::differential(cargo, root, rest));
+        return if done { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let run = |name: &str| wanted.iter().any(|w| w == "ci" || w == name);
     if !STEPS
@@ -99,7 +111,7 @@ fn main() -> ExitCode {
             }
         }
     }
-    if run("arm64") && !on_arm64() {
+    if run("arm64") && !on_arm64(arm64::run) {
         return ExitCode::FAILURE;
     }
     if run("false-accepts") {
@@ -117,11 +129,11 @@ fn is_judged_kernel() -> bool {
 }
 
 /// Runs the tests of arm64; true if they pass, or if they cannot be run here.
-fn on_arm64() -> bool {
+fn on_arm64(run: impl FnOnce(&Path, &Path) -> Result<(), arm64::Stop>) -> bool {
     let start = Instant::now();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(std::path::Path::new("."));
-    match arm64::run(cargo.as_ref(), root) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    match run(cargo.as_ref(), root) {
         Ok(()) => println!("arm64: ok in {:.0?}", start.elapsed()),
         Err(arm64::Stop::Skipped(why)) => println!("arm64: skipped: {why}"),
         Err(arm64::Stop::Failed(why)) => {

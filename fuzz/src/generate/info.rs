@@ -37,18 +37,16 @@ pub fn function_types(functions: usize) -> Vec<u8> {
 
 /// What a program with functions at these slots says of itself.
 pub fn program_info(starts: &[usize]) -> Result<ProgramInfo, BtfError> {
-    let btf = Btf::parse(&function_types(starts.len()))?;
+    Ok(info_with(Arc::new(Btf::parse(&function_types(starts.len()))?), starts))
+}
+
+/// The same with this BTF, which has that many functions.
+pub(super) fn info_with(btf: Arc<Btf>, starts: &[usize]) -> ProgramInfo {
     let funcs = starts.iter().enumerate().map(|(function, slot)| FuncEntry {
         slot: *slot as u32,
         name: name(function).into(),
         type_id: ring3_btf::TypeId(FIRST_FUNC + function as u32),
         linkage: if function == 0 { Linkage::Global } else { Linkage::Static },
     });
-    Ok(ProgramInfo {
-        funcs: funcs.collect(),
-        btf: Arc::new(btf),
-        lines: Vec::new(),
-        unresolved: Vec::new(),
-        pending: Vec::new(),
-    })
+    ProgramInfo { funcs: funcs.collect(), btf, lines: Vec::new(), unresolved: Vec::new(), pending: Vec::new() }
 }

@@ -12,6 +12,7 @@ mod state;
 
 use std::sync::Arc;
 
+use ring3_btf::Btf;
 use ring3_isa::{AluOp, Code, Insn, Operand, Reg, Size, Width};
 use ring3_platform::{MapDef, MapType, ProgType, Program};
 
@@ -21,6 +22,8 @@ use calls::Function;
 pub use info::{FIRST_FUNC, function_types, program_info};
 use state::{Kind, MapNo, State, WORDS};
 
+/// Statements in a row in a function, at most, unless somebody wants more.
+const STATEMENTS_IN_A_ROW: u32 = 20;
 /// Slots after which no statement begins.
 const MAX_SLOTS: usize = 600;
 /// Bytes of the longest packet.
@@ -37,16 +40,65 @@ pub struct Generated {
     pub packet: Vec<u8>,
 }
 
+/// What programs have in common, made once.
+#[derive(Debug)]
+pub struct Kit {
+    maps: Vec<Arc<MapDef>>,
+    /// Statements in a row in a function, at most.
+    most: u32,
+    /// By number of functions, as far as they were needed.
+    types: Vec<Option<Arc<Btf>>>,
+}
+
+impl Default for Kit {
+    fn default() -> Self {
+        Kit {
+            maps: MapNo::ALL.map(|map| Arc::new(definition(map))).to_vec(),
+            most: STATEMENTS_IN_A_ROW,
+            types: Vec::new(),
+        }
+    }
+}
+
+impl Kit {
+    /// The same with functions of up to so many statements in a row.
+    pub fn with_statements(most: u32) -> Kit {
+        Kit { most, ..Kit::default() }
+    }
+
+    /// The maps of every program.
+    pub fn maps(&self) -> &[Arc<MapDef>] {
+        &self.maps
+    }
+
+    /// A program out of these choices.
+    pub fn generate(&mut self, entropy: &mut Entropy<'_>) -> Generated {
+        let length = MIN_PACKET + entropy.below(MAX_PACKET - MIN_PACKET);
+        let salt = entropy.byte();
+        let packet = (0..length).map(|i| (i as u8).wrapping_mul(0x35) ^ salt).collect();
+        let (code, starts) = Generator::new(entropy, self.most).run();
+        let mut program = Program::new("generated", ProgType::Xdp, code);
+        program.info = self.types_of(starts.len()).map(|types| Arc::new(info::info_with(types, &starts)));
+        program.maps.clone_from(&self.maps);
+        Generated { program: Arc::new(program), packet }
+    }
+
+    /// BTF of so many functions.
+    fn types_of(&mut self, functions: usize) -> Option<Arc<Btf>> {
+        if self.types.len() <= functions {
+            self.types.resize(functions + 1, None);
+        }
+        let known = &mut self.types[functions];
+        if known.is_none() {
+            *known = Btf::parse(&function_types(functions)).ok().map(Arc::new);
+        }
+        known.clone()
+    }
+}
+
 /// A program out of these choices.
 pub fn generate(entropy: &mut Entropy<'_>) -> Generated {
-    let length = MIN_PACKET + entropy.below(MAX_PACKET - MIN_PACKET);
-    let salt = entropy.byte();
-    let packet = (0..length).map(|i| (i as u8).wrapping_mul(0x35) ^ salt).collect();
-    let (code, starts) = Generator::new(entropy).run();
-    let mut program = Program::new("generated", ProgType::Xdp, code);
-    program.info = program_info(&starts).ok().map(Arc::new);
-    program.maps = MapNo::ALL.map(|map| Arc::new(definition(map))).to_vec();
-    Generated { program: Arc::new(program), packet }
+    Kit::default().generate(entropy)
 }
 
 fn definition(map: MapNo) -> MapDef {
@@ -60,6 +112,8 @@ fn definition(map: MapNo) -> MapDef {
 
 struct Generator<'g, 'e> {
     entropy: &'g mut Entropy<'e>,
+    /// Statements in a row in a function, at most.
+    most: u32,
     out: Emitter,
     state: State,
     /// Registers that are not to be written now: loop counters, and addresses that a loop needs again.
@@ -114,9 +168,10 @@ const STATEMENTS: [Statement; 48] = {
 const RARE: [Statement; 4] = [Statement::Guess, Statement::AdjustHead, Statement::EarlyExit, Statement::Guess];
 
 impl<'g, 'e> Generator<'g, 'e> {
-    fn new(entropy: &'g mut Entropy<'e>) -> Self {
+    fn new(entropy: &'g mut Entropy<'e>, most: u32) -> Self {
         Generator {
             entropy,
+            most,
             out: Emitter::default(),
             state: State::EMPTY,
             pinned: 0,
@@ -155,7 +210,7 @@ impl<'g, 'e> Generator<'g, 'e> {
             self.pin(keep);
         }
         self.constant(Reg::R0);
-        self.block(20);
+        self.block(self.most);
         self.finish();
     }
 
