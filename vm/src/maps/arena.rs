@@ -115,28 +115,8 @@ unsafe impl Map for Arena {
         &self.base
     }
 
-    fn lookup_ptr(&self, _key: &[u8], _cpu: u32) -> Option<NonNull<u8>> {
-        None
-    }
-
-    fn update(&self, _key: &[u8], _value: &[u8], _flags: u64, _cpu: u32) -> Result<(), Errno> {
-        Err(Errno::EOPNOTSUPP)
-    }
-
-    fn delete(&self, _key: &[u8]) -> Result<(), Errno> {
-        Err(Errno::EOPNOTSUPP)
-    }
-
-    fn next_key(&self, _key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
-        Err(Errno::EOPNOTSUPP)
-    }
-
     fn copy_out(&self, _key: &[u8]) -> Result<Vec<u8>, Errno> {
         Err(Errno::EINVAL)
-    }
-
-    fn copy_in(&self, _key: &[u8], _value: &[u8], _flags: u64) -> Result<(), Errno> {
-        Err(Errno::EOPNOTSUPP)
     }
 
     /// Pages that are allocated.

@@ -4,7 +4,6 @@
 //! false positives as there. Without it the kernel's seed is random, and here it is 0.
 
 use std::fmt;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -58,20 +57,8 @@ unsafe impl Map for Bloom {
         &self.base
     }
 
-    fn lookup_ptr(&self, _key: &[u8], _cpu: u32) -> Option<NonNull<u8>> {
-        None
-    }
-
     fn update(&self, _key: &[u8], _value: &[u8], _flags: u64, _cpu: u32) -> Result<(), Errno> {
         Err(Errno::EINVAL)
-    }
-
-    fn delete(&self, _key: &[u8]) -> Result<(), Errno> {
-        Err(Errno::EOPNOTSUPP)
-    }
-
-    fn next_key(&self, _key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
-        Err(Errno::EOPNOTSUPP)
     }
 
     /// A filter is asked about a value, so that user space calls [`Map::contains`].
@@ -81,11 +68,6 @@ unsafe impl Map for Bloom {
 
     fn copy_in(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         if key.is_empty() { self.push(value, flags) } else { Err(Errno::EINVAL) }
-    }
-
-    /// Unknown to a filter: 0.
-    fn len(&self) -> usize {
-        0
     }
 
     fn push(&self, value: &[u8], flags: u64) -> Result<(), Errno> {

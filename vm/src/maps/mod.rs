@@ -183,25 +183,48 @@ pub unsafe trait Map: Send + Sync + fmt::Debug {
     /// Definition and state common to all maps.
     fn base(&self) -> &Base;
 
+    /// What Linux gives for an operation that the type does not have.
+    fn missing(&self) -> Errno {
+        Errno::EOPNOTSUPP
+    }
+
     /// Address of the value of `key` for the program that runs on `cpu`, aligned to 8 bytes and valid until the map is
     /// dropped. `None` where the helper gives a null pointer, and for types that programs cannot look up in.
-    fn lookup_ptr(&self, key: &[u8], cpu: u32) -> Option<NonNull<u8>>;
+    fn lookup_ptr(&self, key: &[u8], cpu: u32) -> Option<NonNull<u8>> {
+        let _ = (key, cpu);
+        None
+    }
 
     /// `bpf_map_update_elem` by a program on `cpu`. `value` is one value; of a per-CPU map this CPU's.
-    fn update(&self, key: &[u8], value: &[u8], flags: u64, cpu: u32) -> Result<(), Errno>;
+    fn update(&self, key: &[u8], value: &[u8], flags: u64, cpu: u32) -> Result<(), Errno> {
+        let _ = (key, value, flags, cpu);
+        Err(self.missing())
+    }
 
     /// `bpf_map_delete_elem`.
-    fn delete(&self, key: &[u8]) -> Result<(), Errno>;
+    fn delete(&self, key: &[u8]) -> Result<(), Errno> {
+        let _ = key;
+        Err(self.missing())
+    }
 
     /// The key after `key`, or the first one for `None`, and for a key that is not there. `ENOENT` after the last key;
     /// another error for types that have no keys.
-    fn next_key(&self, key: Option<&[u8]>) -> Result<Vec<u8>, Errno>;
+    fn next_key(&self, key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
+        let _ = key;
+        Err(self.missing())
+    }
 
     /// Looks up for user space, without the check of access flags: see [`Map::read`].
-    fn copy_out(&self, key: &[u8]) -> Result<Vec<u8>, Errno>;
+    fn copy_out(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
+        let _ = key;
+        Err(self.missing())
+    }
 
     /// Updates for user space, without the check of access flags: see [`Map::write`].
-    fn copy_in(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno>;
+    fn copy_in(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        let _ = (key, value, flags);
+        Err(self.missing())
+    }
 
     /// Looks up and deletes for user space, without the check of access flags: see [`Map::take`].
     fn take_out(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
@@ -209,8 +232,10 @@ pub unsafe trait Map: Send + Sync + fmt::Debug {
         Err(Errno::ENOTSUPP)
     }
 
-    /// Number of elements that are there now. An array has them all.
-    fn len(&self) -> usize;
+    /// Number of elements that are there now. An array has them all; what has records or bits instead, none.
+    fn len(&self) -> usize {
+        0
+    }
 
     /// True if there is no element.
     fn is_empty(&self) -> bool {

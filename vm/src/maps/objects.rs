@@ -55,10 +55,6 @@ unsafe impl Map for Objects {
         None
     }
 
-    fn update(&self, _key: &[u8], _value: &[u8], _flags: u64, _cpu: u32) -> Result<(), Errno> {
-        Err(Errno::EOPNOTSUPP)
-    }
-
     fn delete(&self, key: &[u8]) -> Result<(), Errno> {
         let (beyond, missing) = match self.base.def.kind {
             // Its slots are as good as empty where they are not.

@@ -1,7 +1,6 @@
 //! `queue` and `stack`: values without keys, put in at one end and taken out at the same or the other.
 
 use std::fmt;
-use std::ptr::NonNull;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -66,20 +65,8 @@ unsafe impl Map for Queue {
         &self.base
     }
 
-    fn lookup_ptr(&self, _key: &[u8], _cpu: u32) -> Option<NonNull<u8>> {
-        None
-    }
-
-    fn update(&self, _key: &[u8], _value: &[u8], _flags: u64, _cpu: u32) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
-    }
-
-    fn delete(&self, _key: &[u8]) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
-    }
-
-    fn next_key(&self, _key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
-        Err(Errno::EINVAL)
+    fn missing(&self) -> Errno {
+        Errno::EINVAL
     }
 
     fn copy_out(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {

@@ -3,7 +3,6 @@
 //! A stack's number is the bucket that its hash falls into, as in the kernel, where another stack may be in its place.
 
 use std::fmt;
-use std::ptr::NonNull;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -63,12 +62,8 @@ unsafe impl Map for Stacks {
         &self.base
     }
 
-    fn lookup_ptr(&self, _key: &[u8], _cpu: u32) -> Option<NonNull<u8>> {
-        None
-    }
-
-    fn update(&self, _key: &[u8], _value: &[u8], _flags: u64, _cpu: u32) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
+    fn missing(&self) -> Errno {
+        Errno::EINVAL
     }
 
     fn delete(&self, key: &[u8]) -> Result<(), Errno> {
@@ -91,10 +86,6 @@ unsafe impl Map for Stacks {
 
     fn copy_out(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
         self.read(key, false)
-    }
-
-    fn copy_in(&self, _key: &[u8], _value: &[u8], _flags: u64) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
     }
 
     fn take_out(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {

@@ -119,14 +119,6 @@ unsafe impl Map for Storage {
         &self.base
     }
 
-    fn lookup_ptr(&self, _key: &[u8], _cpu: u32) -> Option<NonNull<u8>> {
-        None
-    }
-
-    fn update(&self, _key: &[u8], _value: &[u8], _flags: u64, _cpu: u32) -> Result<(), Errno> {
-        Err(Errno::EOPNOTSUPP)
-    }
-
     fn delete(&self, key: &[u8]) -> Result<(), Errno> {
         let owner = self.owner(key)?;
         // A control group keeps what it has as long as it lives.

@@ -1,7 +1,6 @@
 //! `user_ringbuf`: samples from user space to programs, which take them by `bpf_user_ringbuf_drain`.
 
 use std::fmt;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -34,37 +33,12 @@ unsafe impl Map for UserRing {
         &self.base
     }
 
+    fn missing(&self) -> Errno {
+        Errno::ENOTSUPP
+    }
+
     fn holds(&self, addr: u64, len: u64) -> bool {
         self.ring.region().holds(addr, len)
-    }
-
-    fn lookup_ptr(&self, _key: &[u8], _cpu: u32) -> Option<NonNull<u8>> {
-        None
-    }
-
-    fn update(&self, _key: &[u8], _value: &[u8], _flags: u64, _cpu: u32) -> Result<(), Errno> {
-        Err(Errno::ENOTSUPP)
-    }
-
-    fn delete(&self, _key: &[u8]) -> Result<(), Errno> {
-        Err(Errno::ENOTSUPP)
-    }
-
-    fn next_key(&self, _key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
-        Err(Errno::ENOTSUPP)
-    }
-
-    fn copy_out(&self, _key: &[u8]) -> Result<Vec<u8>, Errno> {
-        Err(Errno::ENOTSUPP)
-    }
-
-    fn copy_in(&self, _key: &[u8], _value: &[u8], _flags: u64) -> Result<(), Errno> {
-        Err(Errno::ENOTSUPP)
-    }
-
-    /// A ring has samples, not elements: 0.
-    fn len(&self) -> usize {
-        0
     }
 
     fn send_sample(&self, data: &[u8]) -> Result<(), Errno> {
