@@ -59,6 +59,24 @@ impl Btf {
         Some(StrOff(at as u32))
     }
 
+    /// Appends a type and gives its number. `None` if there would be more than [`MAX_TYPES`](crate::MAX_TYPES). What it refers to must be
+    /// there when the BTF is used, and its names be in the string section.
+    pub fn add_type(&mut self, ty: Type) -> Option<TypeId> {
+        let at = self.types.len();
+        if at > crate::MAX_TYPES {
+            return None;
+        }
+        self.types.push(ty);
+        Some(TypeId(at as u32))
+    }
+
+    /// Puts another type in the place of one, under the same rules; of a number that is not there nothing changes.
+    pub fn replace_type(&mut self, id: TypeId, ty: Type) {
+        if let Some(place) = self.types.get_mut(id.index()) {
+            *place = ty;
+        }
+    }
+
     /// Gives a function or a variable another linkage; of other types nothing changes.
     pub fn set_linkage(&mut self, id: TypeId, to: Linkage) {
         if let Some(Type::Func { linkage, .. } | Type::Var { linkage, .. }) = self.types.get_mut(id.index()) {

@@ -104,8 +104,8 @@ impl Engine {
     /// The kernel's own types, as in `/sys/kernel/btf/vmlinux`: what programs that get pointers to its structures are
     /// judged by, and what CO-RE relocations are answered with.
     #[must_use]
-    pub fn btf(mut self, btf: ring3_btf::Btf) -> Engine {
-        let btf = Arc::new(btf);
+    pub fn btf(mut self, btf: impl Into<Arc<ring3_btf::Btf>>) -> Engine {
+        let btf = btf.into();
         self.core = Some(Arc::new(CoreTarget::new(btf.clone())));
         self.target.btf = Some(btf);
         self

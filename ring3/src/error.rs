@@ -11,6 +11,7 @@ use ring3_verifier::Rejection;
 use ring3_vm::{LinkError, RunError};
 
 use crate::pin::PinError;
+use crate::sim::SimError;
 
 /// Why an object could not be loaded, or a program not run.
 #[derive(Debug, thiserror::Error)]
@@ -69,8 +70,17 @@ pub enum Error {
     /// The backend is the kernel, which this build cannot reach.
     #[error("this build has no way to the kernel (feature \"kernel\" of ring3)")]
     NoKernel,
+    /// An event cannot be simulated so.
+    #[error(transparent)]
+    Sim(Box<SimError>),
     #[error("helper {id} is registered twice, or its number belongs to Linux")]
     HelperNumber { id: u32 },
+}
+
+impl From<SimError> for Error {
+    fn from(error: SimError) -> Error {
+        Error::Sim(Box::new(error))
+    }
 }
 
 /// Why a text is no value of a type.

@@ -269,6 +269,34 @@ impl Instance {
         std::mem::take(&mut self.trace)
     }
 
+    /// The kernel's types that programs are judged by.
+    pub(crate) fn types(&self) -> Option<Arc<Btf>> {
+        self.engine.target().btf.clone()
+    }
+
+    /// Programs with the names of their sections.
+    pub(crate) fn program_sections(&self) -> Vec<(String, String)> {
+        match &self.source {
+            Source::Object(object, _) => {
+                object.programs().iter().map(|entry| (entry.name.clone(), entry.section.clone())).collect()
+            }
+            Source::Program(program) => vec![(program.name.clone(), program.section.clone())],
+        }
+    }
+
+    /// The file, or the program's name.
+    pub(crate) fn source_name(&self) -> String {
+        match &self.source {
+            Source::Object(object, _) => object.file().to_owned(),
+            Source::Program(program) => program.name.clone(),
+        }
+    }
+
+    /// The types of the object itself.
+    pub(crate) fn object_types(&self) -> Option<&Arc<Btf>> {
+        self.btf()
+    }
+
     fn btf(&self) -> Option<&Arc<Btf>> {
         match &self.source {
             Source::Object(object, _) => object.btf(),

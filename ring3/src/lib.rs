@@ -59,6 +59,7 @@ mod map;
 pub mod pin;
 mod reader;
 mod run;
+pub mod sim;
 pub mod text;
 pub mod typed;
 
@@ -84,7 +85,7 @@ pub use map::{Entry, MapRef, Plain, has_values};
 pub use reader::{Reader, Record};
 pub use ring3_btf::Value;
 pub use ring3_object::{Object, Options};
-pub use ring3_platform::{Errno, KernelVersion, MapDef, MapType, ProgType, Program, Proto, Target};
+pub use ring3_platform::{AttachType, Errno, KernelVersion, MapDef, MapType, ProgType, Program, Proto, Target};
 pub use ring3_verifier::{LogLevel, Rejection, VerifiedProgram};
 pub use run::{Input, MAX_TRACE_LINES, Output, Runner, TraceLog, passes, takes_packet};
 

@@ -651,10 +651,12 @@ impl<'h> Env<'h> {
     /// (`bpf_probe_read_*`, `%s`). Of a verified program that is its packet, its raw context, values of its maps, and the stack
     /// from the start of the run down to here.
     pub fn is_live(&self, addr: u64, len: u64) -> bool {
-        if let Some(regions) = &self.regions {
-            return regions.find(addr, len, false).is_some_and(|region| region.kind != RegionKind::Ctx);
-        }
         let within = |start: u64, end: u64| addr >= start && addr.checked_add(len).is_some_and(|to| to <= end);
+        if let Some(regions) = &self.regions {
+            let known = regions.find(addr, len, false).is_some_and(|region| region.kind != RegionKind::Ctx);
+            let context = matches!(&self.ctx, Context::Raw(raw) if within(raw.start(), raw.start() + raw.len() as u64));
+            return known || context || self.objects.holds(addr, len);
+        }
         let here = 0u8;
         let packet = self.ctx.packet().is_some_and(|packet| within(packet.meta_addr(), packet.end_addr()));
         let context = matches!(&self.ctx, Context::Raw(raw) if within(raw.start(), raw.start() + raw.len() as u64));

@@ -51,7 +51,7 @@ pub unsafe trait Execute: Debug + Send + Sync {
 /// Runs a program on the environment's context: R0, or the trap that stopped it.
 pub fn run(program: &dyn Execute, env: &mut Env<'_>) -> Result<u64, RunError> {
     let linked = program.linked();
-    if linked.is_verified() && !env.ctx.suits(linked.kind()) {
+    if linked.is_verified() && !(env.ctx.suits(linked.kind()) && linked.expects(&env.ctx)) {
         return Err(RunError::WrongContext { kind: linked.kind() });
     }
     env.start();
@@ -100,7 +100,11 @@ pub unsafe extern "C" fn tail_call(ctx: u64, handle: u64, index: u64, env: &mut 
         let target = program.linked();
         // A verified program trusts its context, which nobody checked for one that was not verified.
         let suits = now.is_verified() || !target.is_verified() || env.ctx.suits(target.kind());
-        now.kind() == target.kind() && (target.is_verified() || !now.is_verified()) && suits && target.runs_on(env.cpu)
+        now.kind() == target.kind()
+            && (target.is_verified() || !now.is_verified())
+            && suits
+            && target.expects(&env.ctx)
+            && target.runs_on(env.cpu)
     });
     if !fits || !env.check_ctx(ctx) {
         return MISSED;

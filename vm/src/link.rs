@@ -14,6 +14,7 @@ use ring3_platform::{HelperId, MapDef, MapFlags, MapType, ProgType, RetKind, hel
 use ring3_verifier::{Region, VerifiedProgram};
 
 use crate::call::Call;
+use crate::ctx::Context;
 use crate::env::Env;
 use crate::error::LinkError;
 use crate::guarded::Arena;
@@ -148,6 +149,8 @@ pub struct Linked {
     arena: Option<Arena>,
     /// Types of a program that makes objects of them.
     types: Option<Arc<ring3_btf::ProgramInfo>>,
+    /// Where the context has the result so far of a hook of security modules, of which the proof knows bounds.
+    result_at: Option<usize>,
 }
 
 impl fmt::Debug for Linked {
@@ -264,6 +267,15 @@ impl Linked {
         cpu < self.cpus
     }
 
+    /// Whether the context has what the proof takes for granted of numbers in it: that no hook before denied anything.
+    pub(crate) fn expects(&self, context: &Context) -> bool {
+        match (self.result_at, context) {
+            (None, _) => true,
+            (Some(at), Context::Raw(raw)) => raw.word(at) == Some(0),
+            (Some(_), Context::None | Context::Xdp(_) | Context::Skb(_) | Context::Fields(_)) => false,
+        }
+    }
+
     pub(crate) fn rules(&self) -> &CtxRules {
         &self.rules
     }
@@ -285,7 +297,7 @@ pub fn link(program: &VerifiedProgram, maps: &[Arc<dyn Map>], helpers: &Helpers)
     }
     let rules = CtxRules::of(source.kind, source.attach);
     let linked = finish(lowered, (source.name.clone(), source.kind, rules), maps, helpers, Some(cpus))?;
-    Ok(Linked { types: source.info.clone(), ..linked })
+    Ok(Linked { types: source.info.clone(), result_at: result_at(program), ..linked })
 }
 
 /// Links a program that nobody proved anything about: only the checked interpreter runs it. `kind` says what context it
@@ -385,7 +397,22 @@ fn finish(
         wary,
         arena,
         types: None,
+        result_at: None,
     })
+}
+
+/// Where the result stands behind the arguments of a hook of security modules, in bytes.
+fn result_at(program: &VerifiedProgram) -> Option<usize> {
+    let source = program.program();
+    if source.kind != ProgType::Lsm {
+        return None;
+    }
+    let (btf, hook) = (program.target().btf.as_ref()?, source.attach_name()?);
+    let function = btf.find(&format!("bpf_lsm_{hook}"), ring3_btf::Kind::Func)?;
+    let Some(ring3_btf::Type::Func { proto, .. }) = btf.get(function) else { return None };
+    let Ok(ring3_btf::Type::FuncProto { params, .. }) = btf.resolved(*proto) else { return None };
+    let size = |ty| btf.size_of(ty).unwrap_or(0).max(1).next_multiple_of(8) as usize;
+    Some(params.iter().map(|param| size(param.ty)).sum())
 }
 
 fn direct_value(handle: &MapHandle, off: u32) -> Result<u64, LinkError> {

@@ -151,6 +151,22 @@ impl Objects {
         Some(bytes)
     }
 
+    /// Reads bytes of an object, from `addr` on; false, and nothing is read, where there are not so many.
+    pub fn read_at(&self, addr: u64, out: &mut [u8]) -> bool {
+        let state = self.state.read();
+        let Some((start, object)) = state.live.range(..=addr).next_back() else { return false };
+        let inside = (addr - start) as usize;
+        let fits = inside <= object.len && out.len() <= object.len - inside;
+        if fits {
+            // SAFETY: within the object, as was just checked, which lives as long as the lock is held; `out` is borrowed, so none of it.
+            unsafe {
+                let from = object.memory.start.cast::<u8>().add(inside);
+                std::ptr::copy_nonoverlapping(from, out.as_mut_ptr(), out.len());
+            }
+        }
+        fits
+    }
+
     /// Writes bytes into an object, from `addr` on; false, and nothing is written, where they do not fit.
     pub fn write(&self, addr: u64, bytes: &[u8]) -> bool {
         let state = self.state.write();
@@ -204,6 +220,8 @@ mod tests {
         assert_eq!(objects.read(addr), Some(vec![1, 2, 3]));
         assert!(objects.write(addr + 1, &[9, 9]) && !objects.write(addr + 2, &[7, 7]));
         assert_eq!(objects.read(addr), Some(vec![1, 9, 9]));
+        let mut two = [0; 2];
+        assert!(objects.read_at(addr + 1, &mut two) && two == [9, 9] && !objects.read_at(addr + 2, &mut two));
         assert!(objects.drop_reference(addr) && !objects.holds(addr, 1) && objects.is_empty());
         // Its memory is used again, and has nothing of it.
         let again = objects.make(8).unwrap();

@@ -99,7 +99,10 @@ impl Context {
     /// Whether a verified program of this type may run on it: it then has every slot that the proof allows it to reach.
     #[inline]
     pub fn suits(&self, kind: ProgType) -> bool {
-        let Some(layout) = ctx::layout(kind) else { return false };
+        let Some(layout) = ctx::layout(kind) else {
+            // Arguments by the kernel's types: what they lead to is looked up at each access.
+            return takes_arguments(kind) && matches!(self, Context::Raw(raw) if raw.len() >= raw::MIN_BYTES);
+        };
         match self {
             Context::None => false,
             // Whoever has the context may have put other slots in the place of those that it was made with.
@@ -113,6 +116,12 @@ impl Context {
             Context::Fields(slots) => slots.is_of(layout) && slots::only_numbers(layout, kind),
         }
     }
+}
+
+/// Whether the context is the arguments of what a program is attached to, a word each: at most [`raw::MIN_BYTES`], and none of them is
+/// taken for more than a number or an address that may lead anywhere.
+fn takes_arguments(kind: ProgType) -> bool {
+    matches!(kind, ProgType::Tracing | ProgType::Lsm)
 }
 
 /// A context whose fields that are addresses of kernel objects hold `object`, and whose numbers are those of an image: only for runs
@@ -130,7 +139,15 @@ pub fn standing_in(kind: ProgType, image: &[u8], object: u64, zero: Option<usize
 
 /// The context of a program type that has no packet, from the image of its UAPI struct (shorter ones are filled with zeroes).
 pub fn from_image(kind: ProgType, image: &[u8]) -> Result<Context, RunError> {
-    let Some(layout) = ctx::layout(kind) else { return Err(RunError::WrongContext { kind }) };
+    let Some(layout) = ctx::layout(kind) else {
+        if !takes_arguments(kind) {
+            return Err(RunError::WrongContext { kind });
+        }
+        if image.len() > raw::MIN_BYTES {
+            return Err(RunError::ContextSize { len: image.len(), limit: raw::MIN_BYTES, kind });
+        }
+        return Ok(Context::Raw(RawContext::padded(image, raw::MIN_BYTES)));
+    };
     if layout.identity {
         let limit = layout.host_size().max(raw::MIN_BYTES);
         if image.len() > limit {

@@ -42,6 +42,11 @@ impl RawContext {
         bytes
     }
 
+    /// The word at a multiple of 8.
+    pub(crate) fn word(&self, at: usize) -> Option<u64> {
+        self.words.get(at / 8).copied()
+    }
+
     pub(crate) fn start(&self) -> u64 {
         self.words.as_ptr() as u64
     }
