@@ -11,7 +11,7 @@ use ring3_platform::Errno;
 
 use crate::ctx::Context;
 use crate::guarded::Arena;
-use crate::host::Host;
+use crate::host::{Host, Start};
 use crate::interp;
 use crate::link::{Linked, MapHandle};
 use crate::objects::Objects;
@@ -366,30 +366,50 @@ impl<'h> Env<'h> {
     }
 
     /// Makes ready for a run: what earlier runs left is gone, but for the trace, the clones and the random numbers.
+    #[inline]
     pub(crate) fn start(&mut self) {
-        self.cpu = self.host.cpu();
-        self.own_random = !self.host.gives_random();
+        let Start { cpu, gives_random } = self.host.at_start();
+        self.cpu = cpu;
+        self.own_random = !gives_random;
         self.redirect = None;
         self.tail_calls = 0;
         self.trap = None;
         self.located = false;
         self.left = interp::steps(self.budget_of_run());
-        self.regions = None;
-        self.bits.clear();
+        self.forget_regions();
+        if !self.bits.is_empty() {
+            self.bits.clear();
+        }
         self.unwinding = Unwinding::default();
-        self.ctx.refresh();
+    }
+
+    /// Most runs have none: what is not there is not written over.
+    #[inline]
+    fn forget_regions(&mut self) {
+        if self.regions.is_some() {
+            self.regions = None;
+        }
     }
 
     /// Forgets what only holds during a run.
+    #[inline]
     pub(crate) fn end(&mut self) {
+        if !self.locks.is_empty() {
+            self.give_back_locks();
+        }
+        self.stack_start = 0;
+        self.forget_regions();
+    }
+
+    /// What a trap left locked.
+    #[cold]
+    fn give_back_locks(&mut self) {
         while let Some(addr) = self.locks.pop() {
             if self.regions.as_ref().is_none_or(|regions| regions.find(addr, 4, true).is_some()) {
                 // SAFETY: a lock of a map's value or of an object, whose memory stays; or live memory. It was found to be aligned.
                 unsafe { AtomicU32::from_ptr(addr as *mut u32) }.store(0, Ordering::Release);
             }
         }
-        self.stack_start = 0;
-        self.regions = None;
     }
 
     /// The run holds a lock now, or does not any more.
@@ -472,7 +492,7 @@ impl<'h> Env<'h> {
     #[inline]
     pub fn enter(&mut self, linked: &Arc<Linked>, hook: CallHook) -> Entered {
         let regions = if linked.is_verified() {
-            self.regions.take()
+            if self.regions.is_some() { self.regions.take() } else { None }
         } else {
             self.publish_program(linked);
             None
@@ -724,6 +744,7 @@ impl<'h> Env<'h> {
     }
 
     /// Whether the run is to stop.
+    #[inline]
     pub fn trapped(&self) -> bool {
         self.trap.is_some()
     }

@@ -30,6 +30,15 @@ impl Task {
     }
 }
 
+/// What a run asks at its start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Start {
+    /// See [`Host::cpu`].
+    pub cpu: u32,
+    /// See [`Host::gives_random`].
+    pub gives_random: bool,
+}
+
 /// The surroundings of a run. `bpf_*` helpers that ask the kernel about the world ask this.
 pub trait Host {
     /// Nanoseconds since boot without suspend (`CLOCK_MONOTONIC`).
@@ -56,6 +65,12 @@ pub trait Host {
     /// environment's generator without asking, and machine code without a call.
     fn gives_random(&self) -> bool {
         true
+    }
+
+    /// Both questions of the start of a run at once, as a run may take less time than asking them one by one. Nobody needs to answer
+    /// this in another way.
+    fn at_start(&mut self) -> Start {
+        Start { cpu: self.cpu(), gives_random: self.gives_random() }
     }
 
     /// The CPU that the program runs on; must be less than the number of CPUs that per-CPU maps were made for.

@@ -61,6 +61,7 @@ fn one(program: &dyn Execute, env: &mut Env<'_>, number: u64, callback: Callback
         env.objects().timers.lock().known.remove(&number);
         return Ok(false);
     };
+    env.ctx.refresh();
     env.start();
     let here = 0u8;
     env.stack_start = &raw const here as u64;

@@ -48,7 +48,7 @@ pub use env::{
 pub use error::{LinkError, LowerError, RunError};
 pub use exec::{Execute, MAY_GOTO_BUDGET, PacketLoad, TailCall, budget_used_up, legacy_packet, run, tail_call};
 pub use guarded::{Action, Guarded, Space, guarded};
-pub use host::{DefaultHost, Host, Task, TestHost};
+pub use host::{DefaultHost, Host, Start, Task, TestHost};
 pub use interp::{Interp, StateReport, WatchError, Watched};
 pub use later::{MAX_FIRED, fire_timers};
 pub use link::{

@@ -20,19 +20,19 @@ const fn f(name: &'static str, off: u16, size: u16, access: Access, progs: ProgS
     CtxField::new(name, off, size, access, progs)
 }
 
-pub(super) const DEVICE: CtxLayout = CtxLayout {
+pub(super) static DEVICE: CtxLayout = CtxLayout {
     name: "bpf_cgroup_dev_ctx",
     identity: false,
     fields: &[f("access_type", 0, 4, READ, DEV), f("major", 4, 4, READ_4, DEV), f("minor", 8, 4, READ_4, DEV)],
 };
 
-pub(super) const SYSCTL: CtxLayout = CtxLayout {
+pub(super) static SYSCTL: CtxLayout = CtxLayout {
     name: "bpf_sysctl",
     identity: false,
     fields: &[f("write", 0, 4, READ, CTL), f("file_pos", 4, 4, (Any(W124), Whole), CTL)],
 };
 
-pub(super) const SOCKOPT: CtxLayout = CtxLayout {
+pub(super) static SOCKOPT: CtxLayout = CtxLayout {
     name: "bpf_sockopt",
     identity: false,
     fields: &[

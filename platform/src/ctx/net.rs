@@ -22,7 +22,7 @@ const fn f(name: &'static str, off: u16, size: u16, access: Access, progs: ProgS
     CtxField::new(name, off, size, access, progs)
 }
 
-pub(super) const XDP_MD: CtxLayout = CtxLayout {
+pub(super) static XDP_MD: CtxLayout = CtxLayout {
     name: "xdp_md",
     identity: false,
     fields: &[
@@ -36,7 +36,7 @@ pub(super) const XDP_MD: CtxLayout = CtxLayout {
     ],
 };
 
-pub(super) const SK_MSG_MD: CtxLayout = CtxLayout {
+pub(super) static SK_MSG_MD: CtxLayout = CtxLayout {
     name: "sk_msg_md",
     identity: false,
     fields: &[
@@ -54,7 +54,7 @@ pub(super) const SK_MSG_MD: CtxLayout = CtxLayout {
     ],
 };
 
-pub(super) const SK_REUSEPORT_MD: CtxLayout = CtxLayout {
+pub(super) static SK_REUSEPORT_MD: CtxLayout = CtxLayout {
     name: "sk_reuseport_md",
     identity: false,
     fields: &[
@@ -70,7 +70,7 @@ pub(super) const SK_REUSEPORT_MD: CtxLayout = CtxLayout {
     ],
 };
 
-pub(super) const SK_LOOKUP: CtxLayout = CtxLayout {
+pub(super) static SK_LOOKUP: CtxLayout = CtxLayout {
     name: "bpf_sk_lookup",
     identity: false,
     fields: &[
@@ -88,7 +88,7 @@ pub(super) const SK_LOOKUP: CtxLayout = CtxLayout {
     ],
 };
 
-pub(super) const NF_CTX: CtxLayout = CtxLayout {
+pub(super) static NF_CTX: CtxLayout = CtxLayout {
     name: "bpf_nf_ctx",
     identity: false,
     fields: &[
@@ -97,10 +97,10 @@ pub(super) const NF_CTX: CtxLayout = CtxLayout {
     ],
 };
 
-pub(super) const XDP_SOCK: CtxLayout =
+pub(super) static XDP_SOCK: CtxLayout =
     CtxLayout { name: "bpf_xdp_sock", identity: false, fields: &[f("queue_id", 0, 4, (Whole, No), ProgSet::ALL)] };
 
-pub(super) const FLOW_KEYS: CtxLayout = CtxLayout {
+pub(super) static FLOW_KEYS: CtxLayout = CtxLayout {
     name: "bpf_flow_keys",
     identity: true,
     fields: &[f("flow_keys", 0, 56, (Unaligned, Unaligned), ProgSet::ALL)],

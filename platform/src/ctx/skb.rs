@@ -23,7 +23,7 @@ const ALL: ProgSet = FILTER.or(TC).or(CGROUP).or(LWT).or(STREAM);
 const WITH_PACKET: ProgSet = TC.or(CGROUP).or(LWT).or(STREAM).or(DISSECTOR);
 const WITH_SOCKET: ProgSet = CGROUP.or(STREAM);
 
-pub(super) const SK_BUFF: CtxLayout = CtxLayout { name: "__sk_buff", fields: FIELDS, identity: false };
+pub(super) static SK_BUFF: CtxLayout = CtxLayout { name: "__sk_buff", fields: FIELDS, identity: false };
 
 const fn f(name: &'static str, off: u16, size: u16, access: Access, progs: ProgSet) -> CtxField {
     CtxField::new(name, off, size, access, progs)

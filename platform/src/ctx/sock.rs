@@ -61,7 +61,7 @@ macro_rules! sock_tail {
     };
 }
 
-pub(super) const CGROUP_SOCK: CtxLayout = CtxLayout {
+pub(super) static CGROUP_SOCK: CtxLayout = CtxLayout {
     name: "bpf_sock",
     identity: false,
     fields: sock_tail! {
@@ -78,7 +78,7 @@ pub(super) const CGROUP_SOCK: CtxLayout = CtxLayout {
     },
 };
 
-pub(super) const COMMON: CtxLayout = CtxLayout {
+pub(super) static COMMON: CtxLayout = CtxLayout {
     name: "bpf_sock",
     identity: false,
     fields: sock_tail! {
@@ -91,7 +91,7 @@ pub(super) const COMMON: CtxLayout = CtxLayout {
     },
 };
 
-pub(super) const SOCKET: CtxLayout = CtxLayout {
+pub(super) static SOCKET: CtxLayout = CtxLayout {
     name: "bpf_sock",
     identity: false,
     fields: sock_tail! {
@@ -108,7 +108,7 @@ pub(super) const SOCKET: CtxLayout = CtxLayout {
     },
 };
 
-pub(super) const SOCK_ADDR: CtxLayout = CtxLayout {
+pub(super) static SOCK_ADDR: CtxLayout = CtxLayout {
     name: "bpf_sock_addr",
     identity: false,
     fields: &[
@@ -127,7 +127,7 @@ pub(super) const SOCK_ADDR: CtxLayout = CtxLayout {
     ],
 };
 
-pub(super) const SOCK_OPS: CtxLayout = CtxLayout {
+pub(super) static SOCK_OPS: CtxLayout = CtxLayout {
     name: "bpf_sock_ops",
     identity: false,
     fields: &[
@@ -177,7 +177,7 @@ pub(super) const SOCK_OPS: CtxLayout = CtxLayout {
     ],
 };
 
-pub(super) const TCP: CtxLayout = CtxLayout {
+pub(super) static TCP: CtxLayout = CtxLayout {
     name: "bpf_tcp_sock",
     identity: false,
     fields: &[

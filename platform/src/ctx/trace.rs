@@ -22,16 +22,16 @@ const fn f(name: &'static str, off: u16, size: u16, access: Access, kind: ProgTy
     CtxField::new(name, off, size, access, ProgSet::of(&[kind]))
 }
 
-pub(super) const PT_REGS: CtxLayout =
+pub(super) static PT_REGS: CtxLayout =
     CtxLayout { name: "pt_regs", identity: true, fields: &[f("regs", 0, PT_REGS_SIZE, READ, ProgType::Kprobe)] };
 
-pub(super) const TRACEPOINT: CtxLayout = CtxLayout {
+pub(super) static TRACEPOINT: CtxLayout = CtxLayout {
     name: "trace_entry",
     identity: true,
     fields: &[f("record", TRACEPOINT_HIDDEN, TRACEPOINT_SIZE - TRACEPOINT_HIDDEN, READ, ProgType::Tracepoint)],
 };
 
-pub(super) const PERF_EVENT: CtxLayout = CtxLayout {
+pub(super) static PERF_EVENT: CtxLayout = CtxLayout {
     name: "bpf_perf_event_data",
     identity: true,
     fields: &[
@@ -41,7 +41,7 @@ pub(super) const PERF_EVENT: CtxLayout = CtxLayout {
     ],
 };
 
-pub(super) const RAW_TRACEPOINT: CtxLayout = CtxLayout {
+pub(super) static RAW_TRACEPOINT: CtxLayout = CtxLayout {
     name: "bpf_raw_tracepoint_args",
     identity: true,
     fields: &[
@@ -51,11 +51,11 @@ pub(super) const RAW_TRACEPOINT: CtxLayout = CtxLayout {
     ],
 };
 
-pub(super) const LIRC: CtxLayout =
+pub(super) static LIRC: CtxLayout =
     CtxLayout { name: "u32", identity: true, fields: &[f("sample", 0, 4, (Whole, No), ProgType::LircMode2)] };
 
 /// Any struct of the caller: how much of it there is, is known when the program runs.
-pub(super) const SYSCALL: CtxLayout = CtxLayout {
+pub(super) static SYSCALL: CtxLayout = CtxLayout {
     name: "syscall",
     identity: true,
     fields: &[f("args", 0, u16::MAX, (Any(W1248), Any(W1248)), ProgType::Syscall)],

@@ -96,8 +96,27 @@ impl Context {
         }
     }
 
-    /// Whether a verified program of this type may run on it: it then has every slot that the proof allows it to reach.
+    /// Makes it ready for a run of a verified program of this type, as `suits` and `refresh` do: the value of R1. `None` if it does not
+    /// suit the program.
     #[inline]
+    pub(crate) fn ready(&mut self, kind: ProgType) -> Option<u64> {
+        match self {
+            Context::Xdp(xdp) => {
+                let suits =
+                    kind == ProgType::Xdp && ctx::layout(ProgType::Xdp).is_some_and(|xdp_md| xdp.slots.is_of(xdp_md));
+                suits.then(|| {
+                    xdp.refresh();
+                    xdp.slots.addr()
+                })
+            }
+            Context::None | Context::Skb(_) | Context::Raw(_) | Context::Fields(_) => self.suits(kind).then(|| {
+                self.refresh();
+                self.addr()
+            }),
+        }
+    }
+
+    /// Whether a verified program of this type may run on it: it then has every slot that the proof allows it to reach.
     pub fn suits(&self, kind: ProgType) -> bool {
         let Some(layout) = ctx::layout(kind) else {
             // Arguments by the kernel's types: what they lead to is looked up at each access.

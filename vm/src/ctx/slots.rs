@@ -25,12 +25,14 @@ impl Slots {
     }
 
     /// Whether this is memory by that very table. A table of the embedder with the same name might let it set addresses.
+    #[inline]
     pub(crate) fn is_of(&self, layout: &CtxLayout) -> bool {
         // `new` made as many words as the table needs.
         std::ptr::eq(self.layout, layout) || (*self.layout == *layout && self.words.len() * 8 >= layout.host_size())
     }
 
     /// The address for R1.
+    #[inline]
     pub(crate) fn addr(&mut self) -> u64 {
         self.words.as_mut_ptr() as u64
     }
@@ -46,6 +48,7 @@ impl Slots {
     }
 
     /// Slots of another table may have been put in the place of these: then there may be no such word.
+    #[inline]
     pub(crate) fn set_id(&mut self, id: SlotId, value: u64) {
         if let Some(word) = self.words.get_mut(id.0) {
             *word = value;

@@ -56,6 +56,7 @@ impl XdpContext {
         &mut self.slots
     }
 
+    #[inline]
     pub(crate) fn refresh(&mut self) {
         self.slots.set_id(self.data, self.packet.data_addr());
         self.slots.set_id(self.data_end, self.packet.end_addr());
