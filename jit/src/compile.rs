@@ -412,6 +412,8 @@ impl<T: Target> Walk<'_, T> {
             Step::Nothing => {}
             Step::Alu { width, op, dst, lhs, rhs } => self.target.alu_of(width, op, dst, lhs, rhs),
             Step::Rotate { width, dst, src, left } => self.target.rotate(width, dst, src, left),
+            Step::Field { width, dst, src, from, bits } => self.target.field(width, dst, src, from, bits),
+            Step::ByBit { dst, src, value } => self.target.by_bit(dst, src, value),
             Step::LoadSwapped { size, dst, base, off } => self.target.load_swapped(size, dst, base, off),
             Step::LoadIndexed { size, signed, dst, at } => self.target.load_indexed(size, signed, dst, at),
             Step::StoreIndexed { size, at, src } => self.target.store_indexed(size, at, src),

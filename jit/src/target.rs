@@ -109,6 +109,10 @@ pub(crate) trait Target: Sized {
     fn alu_of(&mut self, width: Width, op: AluOp, dst: Reg, lhs: Reg, rhs: Operand);
     /// `dst = src` rotated left by more than 0 bits and less than the width.
     fn rotate(&mut self, width: Width, dst: Reg, src: Reg, left: u8);
+    /// `dst` = so many bits of `src`, more than 0, from this one on, and zeros above; all of them are in the width.
+    fn field(&mut self, width: Width, dst: Reg, src: Reg, from: u8, bits: u8);
+    /// `dst` = the number, which is not 0, if the lowest bit of `src` is set, else 0.
+    fn by_bit(&mut self, dst: Reg, src: Reg, value: u64);
     /// `dst = src`, the low half zero-extended if 32 bits wide.
     fn mov(&mut self, width: Width, dst: Reg, src: Operand);
     /// `dst = src`, the low `from` bytes sign-extended to the width.

@@ -124,6 +124,19 @@ impl A64 {
         }
     }
 
+    pub(super) fn emit_field(&mut self, width: Width, dst: Reg, src: Reg, from: u8, bits: u8) {
+        let (d, s, from, bits) = (regs::of(dst), regs::of(src), u32::from(from), u32::from(bits));
+        match width {
+            Width::W64 => emit!(self, ubfx X(d), X(s), from, bits),
+            Width::W32 => emit!(self, ubfx W(d), W(s), from, bits),
+        }
+    }
+
+    pub(super) fn emit_by_bit(&mut self, dst: Reg, src: Reg, value: u64) {
+        self.emit_load_imm(X16, value);
+        emit!(self, tst X(regs::of(src)), 1; csel X(regs::of(dst)), x16, xzr, ne);
+    }
+
     /// The register of an operand; an immediate is loaded into X17.
     pub(super) fn operand(&mut self, width: Width, operand: Operand) -> u8 {
         match operand {

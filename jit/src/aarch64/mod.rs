@@ -161,6 +161,14 @@ impl Target for A64 {
         self.emit_rotate(width, dst, src, left);
     }
 
+    fn field(&mut self, width: Width, dst: Reg, src: Reg, from: u8, bits: u8) {
+        self.emit_field(width, dst, src, from, bits);
+    }
+
+    fn by_bit(&mut self, dst: Reg, src: Reg, value: u64) {
+        self.emit_by_bit(dst, src, value);
+    }
+
     fn mov(&mut self, width: Width, dst: Reg, src: Operand) {
         self.emit_mov(width, dst, src);
     }

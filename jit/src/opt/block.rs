@@ -291,7 +291,10 @@ impl Block<'_> {
         match op {
             Op::Alu { width, op: AluOp::Or | AluOp::Xor | AluOp::Add, dst, src: Operand::Reg(src) }
                 if self.rotate(at, width, dst, src) => {}
-            Op::Alu { width: Width::W64, op, dst, src: Operand::Imm(32) } if self.extension(at, op, dst) => {}
+            Op::Alu { width, op: op @ (AluOp::Rsh | AluOp::Arsh), dst, src: Operand::Imm(count) }
+                if self.extension(at, width, op, dst, count) => {}
+            Op::Alu { width, op: AluOp::And, dst, src: Operand::Imm(mask) }
+                if self.by_bit(at, width, dst, mask) || self.field(at, dst, mask) => {}
             Op::Alu { width: Width::W64, op, dst, src: src @ Operand::Imm(1..) }
                 if matches!(op, AluOp::Div | AluOp::Mod) && self.held[dst.index()].narrow =>
             {
@@ -375,6 +378,8 @@ impl Block<'_> {
             Step::Nothing
             | Step::Other(_)
             | Step::Rotate { .. }
+            | Step::Field { .. }
+            | Step::ByBit { .. }
             | Step::LoadSwapped { .. }
             | Step::LoadIndexed { .. }
             | Step::StoreIndexed { .. }
@@ -395,22 +400,82 @@ impl Block<'_> {
         }
     }
 
-    /// Left by 32 and right by 32 is an extension of the low half.
-    fn extension(&mut self, at: usize, op: AluOp, dst: Reg) -> bool {
-        let Some(shift) = self.shift_of(dst, Width::W64) else { return false };
+    /// A shift by a constant that this operation alone reads, of a register that still is there if the shift goes.
+    fn own_shift_of(&self, reg: Reg, width: Width) -> Option<Shift> {
+        let shift = self.shift_of(reg, width)?;
         let held = self.held[shift.src.index()];
-        // In place, the register has what it had before if the first shift goes.
-        let there = shift.src == dst || held.whole == shift.value;
-        if shift.left != 32 || self.nodes[shift.by].uses != 1 || !there {
+        let value = if width == Width::W64 { held.whole } else { held.low };
+        // In place, the register has what it had before.
+        let there = shift.src == reg || value == shift.value;
+        (there && self.nodes[shift.by].uses == 1).then_some(shift)
+    }
+
+    /// Left and then right takes bits out of the middle: those at the bottom, if both go as far.
+    fn extension(&mut self, at: usize, width: Width, op: AluOp, dst: Reg, count: i32) -> bool {
+        let all = width.bits() as i32;
+        let Some(shift) = self.own_shift_of(dst, width).filter(|shift| shift.left > 0) else { return false };
+        if !(shift.left..all).contains(&count) {
             return false;
         }
-        let other = match op {
-            AluOp::Rsh => Op::Mov { width: Width::W32, dst, src: Operand::Reg(shift.src) },
-            AluOp::Arsh => Op::MovSx { width: Width::W64, from: Size::W, dst, src: shift.src },
+        let src = shift.src;
+        self.steps[at] = match (op, count == shift.left, all - count) {
+            (AluOp::Rsh, true, 32) => Step::Other(Op::Mov { width: Width::W32, dst, src: Operand::Reg(src) }),
+            (AluOp::Rsh, _, bits) => {
+                Step::Field { width, dst, src, from: (count - shift.left) as u8, bits: bits as u8 }
+            }
+            (AluOp::Arsh, true, 8) => Step::Other(Op::MovSx { width, from: Size::B, dst, src }),
+            (AluOp::Arsh, true, 16) => Step::Other(Op::MovSx { width, from: Size::H, dst, src }),
+            (AluOp::Arsh, true, 32) => Step::Other(Op::MovSx { width, from: Size::W, dst, src }),
             _ => return false,
         };
-        self.steps[at] = Step::Other(other);
         self.read_of(at, [self.nodes[shift.by].inputs[0], NOBODY]);
+        true
+    }
+
+    /// `x >> n & mask`, where the mask is of ones at the bottom.
+    fn field(&mut self, at: usize, dst: Reg, mask: i32) -> bool {
+        // The mask may be of another width than the shift: it keeps less than 32 bits.
+        let wide = self.own_shift_of(dst, Width::W64).map(|shift| (Width::W64, shift));
+        let found = wide.or_else(|| self.own_shift_of(dst, Width::W32).map(|shift| (Width::W32, shift)));
+        let Some((shifted, shift)) = found.filter(|(_, shift)| shift.left < 0) else { return false };
+        // Ones of a sign-extended mask would reach to the top.
+        let ones = mask > 0 && mask & (mask.wrapping_add(1)) == 0;
+        let (from, bits) = (-shift.left, mask.trailing_ones() as i32);
+        if !ones {
+            return false;
+        }
+        // What is above the width is 0.
+        let bits = bits.min(shifted.bits() as i32 - from);
+        self.steps[at] = Step::Field { width: shifted, dst, src: shift.src, from: from as u8, bits: bits as u8 };
+        self.read_of(at, [self.nodes[shift.by].inputs[0], NOBODY]);
+        true
+    }
+
+    /// `-(x & 1) & number`: the number or 0.
+    fn by_bit(&mut self, at: usize, width: Width, dst: Reg, mask: i32) -> bool {
+        let by = self.held[dst.index()].by;
+        let Some(Op::Neg { width: negated, dst: turned }) = self.ops.get(by as usize).copied() else { return false };
+        let bit = self.nodes[by as usize].inputs[0];
+        let Some(Op::Alu { op: AluOp::And, dst: tested, src: Operand::Imm(1), .. }) =
+            self.ops.get(bit as usize).copied()
+        else {
+            return false;
+        };
+        let alone = self.is_read_once(by) && self.is_read_once(bit) && self.steps[by as usize] == Step::Plain;
+        let node = self.nodes[bit as usize];
+        let (src, made) = match self.steps[bit as usize] {
+            // In place: it has what it had before.
+            Step::Plain => (dst, node.inputs[0]),
+            Step::Alu { lhs, .. } if self.held[lhs.index()].low == node.low => (lhs, self.held[lhs.index()].by),
+            _ => return false,
+        };
+        let ones = |width, number: u64| if width == Width::W64 { number } else { number & u64::from(u32::MAX) };
+        let value = ones(negated, ones(width, i64::from(mask) as u64));
+        if !alone || (turned, tested) != (dst, dst) || value == 0 {
+            return false;
+        }
+        self.steps[at] = Step::ByBit { dst, src, value };
+        self.read_of(at, [made, NOBODY]);
         true
     }
 

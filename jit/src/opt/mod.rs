@@ -33,6 +33,10 @@ pub(crate) enum Step {
     Alu { width: Width, op: AluOp, dst: Reg, lhs: Reg, rhs: Operand },
     /// `dst = src` rotated left by so many bits, more than 0 and less than the width; of 32 bits the upper half becomes 0.
     Rotate { width: Width, dst: Reg, src: Reg, left: u8 },
+    /// `dst` = so many bits of `src`, more than 0, from this one on, and zeros above; all of them are in the width.
+    Field { width: Width, dst: Reg, src: Reg, from: u8, bits: u8 },
+    /// `dst` = the number if the lowest bit of `src` is set, else 0.
+    ByBit { dst: Reg, src: Reg, value: u64 },
     /// `dst` = so many bytes at `base + off`, zero-extended, the first the highest: 2, 4 or 8.
     LoadSwapped { size: Size, dst: Reg, base: Reg, off: i32 },
     /// `dst = *at`.

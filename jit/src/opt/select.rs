@@ -68,6 +68,8 @@ fn moved(op: Op, step: Step) -> Option<(Reg, Chosen)> {
         Step::Nothing
         | Step::Alu { .. }
         | Step::Rotate { .. }
+        | Step::Field { .. }
+        | Step::ByBit { .. }
         | Step::LoadSwapped { .. }
         | Step::LoadIndexed { .. }
         | Step::StoreIndexed { .. }

@@ -24,7 +24,8 @@ enum Cpu {
     Arm64(aarch64::Features),
 }
 
-const X64: [Cpu; 2] = [Cpu::X64(x64::Features { bmi2: false }), Cpu::X64(x64::Features { bmi2: true })];
+const X64: [Cpu; 2] =
+    [Cpu::X64(x64::Features { bmi1: false, bmi2: false }), Cpu::X64(x64::Features { bmi1: true, bmi2: true })];
 const ARM64: [Cpu; 2] = [Cpu::Arm64(aarch64::Features { lse: false }), Cpu::Arm64(aarch64::Features { lse: true })];
 
 /// Immediates around which encodings or results change.

@@ -234,6 +234,49 @@ impl X64 {
         }
     }
 
+    /// One instruction where there is one, else a shift to the right and what clears the bits above.
+    pub(super) fn emit_field(&mut self, width: Width, dst: Reg, src: Reg, from: u8, bits: u8) {
+        let (d, s) = (regs::of(dst), regs::of(src));
+        let (left, right) = (width.bits() as u8 - from - bits, width.bits() as u8 - bits);
+        match (from, bits) {
+            (0, 8) => return emit!(self, movzx Rd(d), Rb(s)),
+            (0, 16) => return emit!(self, movzx Rd(d), Rw(s)),
+            (0, 32) => return emit!(self, mov Rd(d), Rd(s)),
+            // The second byte of one of the first four registers, into one of the first eight.
+            (8, 8) if s < 4 && d < 8 => return self.asm.put(0xb60f | u64::from(0xc4 | d << 3 | s) << 16, 3),
+            _ => {}
+        }
+        let narrow = if from + bits <= 32 { Width::W32 } else { width };
+        if left > 0 && from > 0 && self.features.bmi1 {
+            emit!(self, mov r11d, DWORD i32::from(bits) << 8 | i32::from(from));
+            return match narrow {
+                Width::W64 => emit!(self, bextr Rq(d), Rq(s), r11),
+                Width::W32 => emit!(self, bextr Rd(d), Rd(s), r11d),
+            };
+        }
+        if dst != src {
+            self.emit_mov(narrow, dst, Operand::Reg(src));
+        }
+        if left > 0 && bits < 32 {
+            if from > 0 {
+                self.shift_by(narrow, Shift::Right, d, Count::Const(from as i8));
+            }
+            return self.group1_register(Width::W32, 4, d, Operand::Imm((1i32 << bits).wrapping_sub(1)));
+        }
+        if left > 0 {
+            self.shift_by(width, Shift::Left, d, Count::Const(left as i8));
+        }
+        self.shift_by(width, Shift::Right, d, Count::Const(right as i8));
+    }
+
+    /// What loads a number changes no flags, unless it is 0.
+    pub(super) fn emit_by_bit(&mut self, dst: Reg, src: Reg, value: u64) {
+        let (d, s) = (regs::of(dst), regs::of(src));
+        emit!(self, xor r11d, r11d; test Rb(s), BYTE 1);
+        self.emit_load_imm(d, value);
+        emit!(self, cmovz Rq(d), r11);
+    }
+
     /// With shifts where they take less time than the three cycles of a multiplication.
     fn mul_by(&mut self, width: Width, factor: Factor, dst: u8) {
         let shift = |x64: &mut Self, reg, by| x64.shift_by(width, Shift::Left, reg, Count::Const(by));

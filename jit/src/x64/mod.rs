@@ -33,6 +33,8 @@ use emit;
 /// Instructions that not every x86-64 processor has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Features {
+    /// BEXTR: bits from the middle.
+    pub(crate) bmi1: bool,
     /// SHLX, SHRX, SARX: shifts by any register.
     pub(crate) bmi2: bool,
 }
@@ -41,7 +43,10 @@ impl Features {
     /// Those of this machine; none if it is not an x86-64.
     pub(crate) fn detect() -> Features {
         #[cfg(target_arch = "x86_64")]
-        let features = Features { bmi2: std::arch::is_x86_feature_detected!("bmi2") };
+        let features = Features {
+            bmi1: std::arch::is_x86_feature_detected!("bmi1"),
+            bmi2: std::arch::is_x86_feature_detected!("bmi2"),
+        };
         #[cfg(not(target_arch = "x86_64"))]
         let features = Features::default();
         features
@@ -171,6 +176,14 @@ impl Target for X64 {
 
     fn rotate(&mut self, width: Width, dst: Reg, src: Reg, left: u8) {
         self.emit_rotate(width, dst, src, left);
+    }
+
+    fn field(&mut self, width: Width, dst: Reg, src: Reg, from: u8, bits: u8) {
+        self.emit_field(width, dst, src, from, bits);
+    }
+
+    fn by_bit(&mut self, dst: Reg, src: Reg, value: u64) {
+        self.emit_by_bit(dst, src, value);
     }
 
     #[inline(always)]

@@ -98,8 +98,51 @@ fn bytes(random: &mut Random) -> Vec<Op> {
 fn extension(random: &mut Random) -> Vec<Op> {
     let (a, b) = (random.of(&NUMBERS), random.of(&NUMBERS));
     let right = random.of(&[AluOp::Rsh, AluOp::Arsh]);
-    let shift = |op| alu(Width::W64, op, a, Operand::Imm(32));
-    vec![copy(random.of(&WIDTHS), a, b), shift(AluOp::Lsh), shift(right), copy(Width::W32, a, a)]
+    let width = random.of(&[Width::W64, Width::W64, Width::W32]);
+    let left = random.of(&[32, 32, 48, 56, 16, 24, 7]);
+    let back = if random.chance(4) { random.below(64) as i32 } else { left };
+    let shift = |op, by| alu(width, op, a, Operand::Imm(by));
+    vec![copy(random.of(&WIDTHS), a, b), shift(AluOp::Lsh, left), shift(right, back), copy(Width::W32, a, a)]
+}
+
+/// Bits from the middle, or nearly.
+fn field(random: &mut Random) -> Vec<Op> {
+    let (a, b) = (random.of(&NUMBERS), random.of(&NUMBERS));
+    let width = random.of(&WIDTHS);
+    let from = random.of(&[1, 3, 8, 8, 16, 31, 32, 33, 60, 63]);
+    let mask = random.of(&[1, 0x7f, 0xff, 0xff, 0xffff, 0x3ff, i32::MAX, -1, 0xf0, 0]);
+    let mut ops = vec![copy(random.of(&WIDTHS), a, b), alu(width, AluOp::Rsh, a, Operand::Imm(from))];
+    ops.push(alu(random.of(&WIDTHS), AluOp::And, a, Operand::Imm(mask)));
+    if random.chance(3) {
+        ops.remove(0);
+    }
+    if random.chance(8) {
+        ops.insert(ops.len() - 1, copy(Width::W64, b, a));
+    }
+    ops
+}
+
+/// A number or 0 by a bit, or nearly.
+fn by_bit(random: &mut Random) -> Vec<Op> {
+    let (a, b) = (random.of(&NUMBERS), random.of(&NUMBERS));
+    let bit = if random.chance(8) { 3 } else { 1 };
+    let mut ops = vec![
+        copy(random.of(&WIDTHS), a, b),
+        alu(random.of(&WIDTHS), AluOp::And, a, Operand::Imm(bit)),
+        Op::Neg { width: random.of(&WIDTHS), dst: a },
+        alu(random.of(&WIDTHS), AluOp::And, a, Operand::Imm(random.of(&[0xedb8_8320u32 as i32, 0, 1, -1, i32::MIN]))),
+    ];
+    if random.chance(3) {
+        ops.remove(0);
+    }
+    if random.chance(6) {
+        let last = ops.len() - 1;
+        ops.insert(
+            last,
+            if random.chance(2) { copy(Width::W64, b, a) } else { alu(Width::W64, AluOp::Add, b, Operand::Imm(1)) },
+        );
+    }
+    ops
 }
 
 /// Any arithmetic on numbers.
@@ -275,13 +318,15 @@ fn choice(random: &mut Random) -> Vec<Op> {
 fn sequence(random: &mut Random) -> Vec<Op> {
     let mut numbers: Vec<Op> = Vec::new();
     for _ in 0..=random.below(3) {
-        numbers.extend(match random.below(10) {
+        numbers.extend(match random.below(12) {
             0 | 1 => rotation(random),
             2 | 3 => bytes(random),
             4 => extension(random),
             5 | 6 => scattered(random),
             7 => zeros(random),
             8 => loaded(random),
+            9 => field(random),
+            10 => by_bit(random),
             _ => noise(random),
         });
         numbers.extend(noise(random));
@@ -356,7 +401,7 @@ fn check(ops: &[Op], cpu: Cpu, random: &mut Random) {
 #[test]
 fn joined_operations_do_what_each_would() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let mut seen = [0u32; 11];
+    let mut seen = [0u32; 13];
     for _ in 0..60_000 {
         let ops = sequence(&mut random);
         for cpu in cpus() {
@@ -368,7 +413,7 @@ fn joined_operations_do_what_each_would() {
     assert!(seen.iter().all(|count| *count > 200), "{seen:?}");
 }
 
-fn count(ops: &[Op], seen: &mut [u32; 11]) {
+fn count(ops: &[Op], seen: &mut [u32; 13]) {
     let around = around(ops);
     let functions = [Function { start: 0, end: around.len() as u32, stack: 512 }];
     let unit = Unit {
@@ -394,7 +439,40 @@ fn count(ops: &[Op], seen: &mut [u32; 11]) {
             Step::Update { .. } => 8,
             Step::Zero { .. } => 9,
             Step::BranchLoaded { .. } => 10,
+            Step::Field { .. } => 11,
+            Step::ByBit { .. } => 12,
         };
         seen[kind] += 1;
+    }
+}
+
+/// Every field of both widths, by a shift and a mask and by two shifts, in place and of another register.
+#[test]
+fn every_field_is_taken() {
+    let mut random = Random(0x1234_5678_9abc_def1);
+    for width in WIDTHS {
+        let all = width.bits() as i32;
+        for (from, bits) in (0..all).flat_map(|from| (1..=all - from).map(move |bits| (from, bits))) {
+            // The second byte has a form for the first four registers of a machine.
+            let (dst, src) = if random.chance(3) {
+                (Reg::R1, Reg::R1)
+            } else {
+                (random.of(&NUMBERS), random.of(&[Reg::R0, Reg::R3, Reg::R7]))
+            };
+            let mut ops = vec![copy(Width::W64, dst, src)];
+            if dst == src {
+                ops.clear();
+            }
+            if bits < 32 && from > 0 && random.chance(2) {
+                ops.push(alu(width, AluOp::Rsh, dst, Operand::Imm(from)));
+                ops.push(alu(random.of(&WIDTHS), AluOp::And, dst, Operand::Imm(((1i64 << bits) - 1) as i32)));
+            } else {
+                ops.push(alu(width, AluOp::Lsh, dst, Operand::Imm(all - from - bits)));
+                ops.push(alu(width, AluOp::Rsh, dst, Operand::Imm(all - bits)));
+            }
+            for cpu in cpus() {
+                check(&ops, cpu, &mut random);
+            }
+        }
     }
 }
