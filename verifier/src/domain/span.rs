@@ -193,6 +193,7 @@ impl<U: Unsigned> Span<U> {
 }
 
 /// Makes the unsigned and the signed view of one word tell each other what they know.
+#[inline(always)]
 pub(super) fn exchange<U: Unsigned>(unsigned: &mut Span<U>, signed: &mut Span<U::Signed>) {
     let as_signed = Span::new(unsigned.min.signed(), unsigned.max.signed());
     if as_signed.min <= as_signed.max {

@@ -242,6 +242,7 @@ impl Tnum {
     }
 
     /// The smallest member above `number`, or the largest member if there is none.
+    #[inline]
     pub const fn next_above(self, number: u64) -> u64 {
         if number >= self.max() {
             return self.max();

@@ -199,11 +199,13 @@ impl State {
     }
 
     /// The innermost frame.
+    #[inline]
     pub fn frame(&self) -> &Frame {
         &self.frames[self.frames.len() - 1]
     }
 
     /// The innermost frame, for writing.
+    #[inline]
     pub fn frame_mut(&mut self) -> &mut Frame {
         let last = self.frames.len() - 1;
         Rc::make_mut(&mut self.frames[last])
@@ -215,11 +217,13 @@ impl State {
     }
 
     /// A register of the innermost frame.
+    #[inline]
     pub fn reg(&self, reg: Reg) -> &Value {
         &self.frame().regs[reg.index()]
     }
 
     /// Sets a register of the innermost frame.
+    #[inline]
     pub fn set(&mut self, reg: Reg, value: Value) {
         self.frame_mut().regs[reg.index()] = value;
     }

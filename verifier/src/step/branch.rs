@@ -38,19 +38,21 @@ impl Walk<'_> {
 
     /// `if lhs op rhs goto off`.
     pub(super) fn branch(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, off: i16) -> Result<Next, Reject> {
-        let left = self.read(lhs)?;
-        let right = match rhs {
-            Operand::Reg(reg) => self.read(reg)?,
-            Operand::Imm(imm) => Value::number(Scalar::immediate(imm)),
-        };
-        self.remember_stack_operands(&left, &right, rhs);
-        let target = self.slot_at(off.into())?;
-        let settled = if self.settled && rhs == Operand::Reg(lhs) { to_itself(op) } else { None };
-        if let Some(taken) = settled.or_else(|| self.decide(width, op, &left, &right)) {
-            if left.as_scalar().is_some() {
-                self.mark_precise(lhs)?;
+        self.readable(lhs)?;
+        let decided = match rhs {
+            Operand::Reg(reg) => {
+                self.readable(reg)?;
+                self.remember_stack_operands(lhs, reg);
+                let itself = if self.settled && reg == lhs { to_itself(op) } else { None };
+                itself.or_else(|| decide(width, op, self.path.state.reg(lhs), self.path.state.reg(reg)))
             }
-            if let (Operand::Reg(reg), Value::Scalar(_)) = (rhs, right) {
+            Operand::Imm(imm) => decide(width, op, self.path.state.reg(lhs), &Value::number(Scalar::immediate(imm))),
+        };
+        let target = self.slot_at(off.into())?;
+        if let Some(taken) = decided {
+            // Only numbers are marked.
+            self.mark_precise(lhs)?;
+            if let Operand::Reg(reg) = rhs {
                 self.mark_precise(reg)?;
             }
             self.note_direction(taken);
@@ -59,15 +61,16 @@ impl Walk<'_> {
         }
         self.note_direction(true);
         self.note_direction(false);
-        self.split(width, op, (lhs, left), (rhs, right), target)?;
+        self.split(width, op, lhs, rhs, target)?;
         self.log_state(self.at);
         Ok(Next::Fall)
     }
 
-    fn remember_stack_operands(&mut self, left: &Value, right: &Value, rhs: Operand) {
-        let on_stack = |value: &Value| value.as_ptr().is_some_and(|p| matches!(p.kind, PtrKind::Stack(_)));
-        let (lhs_stack, rhs_stack) = (on_stack(left), on_stack(right));
-        if matches!(rhs, Operand::Reg(_)) && (lhs_stack || rhs_stack) {
+    fn remember_stack_operands(&mut self, lhs: Reg, rhs: Reg) {
+        let frame = self.path.state.frame();
+        let on_stack = |reg: Reg| frame.regs[reg.index()].as_ptr().is_some_and(|p| matches!(p.kind, PtrKind::Stack(_)));
+        let (lhs_stack, rhs_stack) = (on_stack(lhs), on_stack(rhs));
+        if lhs_stack || rhs_stack {
             self.remember(|entry| {
                 entry.lhs_stack |= lhs_stack;
                 entry.rhs_stack |= rhs_stack;
@@ -84,57 +87,27 @@ impl Walk<'_> {
         };
     }
 
-    /// Whether the outcome is certain.
-    fn decide(&self, width: Width, op: CmpOp, left: &Value, right: &Value) -> Option<bool> {
-        match (left, right) {
-            (Value::Scalar(a), Value::Scalar(b)) => domain::branch_taken(op, width, &a.num, &b.num),
-            (Value::Ptr(a), Value::Ptr(b)) if width == Width::W64 => packet_decided(op, a, b),
-            (Value::Ptr(ptr), Value::Scalar(scalar)) | (Value::Scalar(scalar), Value::Ptr(ptr)) => {
-                let is_null_test = width == Width::W64 && scalar.num.is_zero() && is_never_null(ptr);
-                match op {
-                    CmpOp::Eq if is_null_test => Some(false),
-                    CmpOp::Ne if is_null_test => Some(true),
-                    CmpOp::Eq
-                    | CmpOp::Ne
-                    | CmpOp::Gt
-                    | CmpOp::Ge
-                    | CmpOp::Lt
-                    | CmpOp::Le
-                    | CmpOp::Sgt
-                    | CmpOp::Sge
-                    | CmpOp::Slt
-                    | CmpOp::Sle
-                    | CmpOp::Set => None,
-                }
-            }
-            (Value::Ptr(_), Value::Ptr(_)) | (Value::Uninit, _) | (_, Value::Uninit) => None,
-        }
-    }
-
     /// Both ways: the jump is put aside, the current path falls through.
-    fn split(
-        &mut self,
-        width: Width,
-        op: CmpOp,
-        (lhs, left): (Reg, Value),
-        (rhs, right): (Operand, Value),
-        target: usize,
-    ) -> Result<(), Reject> {
-        let linked = self.collect_links(&left, &right);
-        if linked.len() > 1 {
-            self.remember_linked(linked);
-        }
+    fn split(&mut self, width: Width, op: CmpOp, lhs: Reg, rhs: Operand, target: usize) -> Result<(), Reject> {
         let right_reg = match rhs {
             Operand::Reg(reg) => Some(reg),
             Operand::Imm(_) => None,
         };
+        let linked = self.collect_links(lhs, right_reg);
+        if linked.len() > 1 {
+            self.remember_linked(linked);
+        }
         // Linux tells this limit with another number here than elsewhere.
         self.push(target).map_err(|reject| match reject {
             Reject::TooComplex { jumps } => Reject::TooComplexBranch { jumps },
             other => other,
         })?;
         // Links that were dropped while they were collected are gone from the operands, too.
-        let (left, right) = (*self.path.state.reg(lhs), right_reg.map_or(right, |reg| *self.path.state.reg(reg)));
+        let right = match rhs {
+            Operand::Reg(reg) => *self.path.state.reg(reg),
+            Operand::Imm(imm) => Value::number(Scalar::immediate(imm)),
+        };
+        let left = *self.path.state.reg(lhs);
         let taught = if self.has_bug(Bug::Jump32High) { Width::W64 } else { width };
         for taken in [true, false] {
             if op == (if taken { CmpOp::Ne } else { CmpOp::Eq }) && !self.relies(Rule::Edges) {
@@ -146,12 +119,12 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn collect_links(&mut self, left: &Value, right: &Value) -> Linked {
+    fn collect_links(&mut self, lhs: Reg, rhs: Option<Reg>) -> Linked {
         let mut linked = Linked::NONE;
-        for value in [right, left] {
-            if let Some(id) = value.as_scalar().and_then(|s| s.link).map(|l| l.id) {
-                self.collect_link(id, &mut linked);
-            }
+        let link_of = |reg: Reg| self.path.state.reg(reg).as_scalar().and_then(|s| s.link).map(|l| l.id);
+        let (left, right) = (link_of(lhs), rhs.and_then(link_of));
+        for id in [right, left].into_iter().flatten() {
+            self.collect_link(id, &mut linked);
         }
         linked
     }
@@ -244,6 +217,33 @@ impl Walk<'_> {
             let range = if strict { AT_END } else { BEYOND_END };
             self.side(!inside_taken).set(reg, Value::Ptr(Ptr { kind: PtrKind::Packet { range }, ..ptr }));
         }
+    }
+}
+
+/// Whether the outcome is certain.
+fn decide(width: Width, op: CmpOp, left: &Value, right: &Value) -> Option<bool> {
+    match (left, right) {
+        (Value::Scalar(a), Value::Scalar(b)) => domain::branch_taken(op, width, &a.num, &b.num),
+        (Value::Ptr(a), Value::Ptr(b)) if width == Width::W64 => packet_decided(op, a, b),
+        (Value::Ptr(ptr), Value::Scalar(scalar)) | (Value::Scalar(scalar), Value::Ptr(ptr)) => {
+            let is_null_test = width == Width::W64 && scalar.num.is_zero() && is_never_null(ptr);
+            match op {
+                CmpOp::Eq if is_null_test => Some(false),
+                CmpOp::Ne if is_null_test => Some(true),
+                CmpOp::Eq
+                | CmpOp::Ne
+                | CmpOp::Gt
+                | CmpOp::Ge
+                | CmpOp::Lt
+                | CmpOp::Le
+                | CmpOp::Sgt
+                | CmpOp::Sge
+                | CmpOp::Slt
+                | CmpOp::Sle
+                | CmpOp::Set => None,
+            }
+        }
+        (Value::Ptr(_), Value::Ptr(_)) | (Value::Uninit, _) | (_, Value::Uninit) => None,
     }
 }
 

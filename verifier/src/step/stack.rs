@@ -64,8 +64,8 @@ impl Walk<'_> {
         Ok(first..last + 1)
     }
 
-    fn slot_of(&self, frame: u32, index: usize) -> Slot {
-        *self.path.state.frames[frame as usize].stack.slot(index)
+    fn slot_of(&self, frame: u32, index: usize) -> &Slot {
+        self.path.state.frames[frame as usize].stack.slot(index)
     }
 
     fn slot_mut(&mut self, frame: u32, index: usize) -> &mut Slot {
@@ -112,26 +112,28 @@ impl Walk<'_> {
         self.touch_slot(index);
         self.note_slot_read(frame as usize, index);
         let slot = self.slot_of(frame, index);
-        let bytes = || (0..size as usize).map(|i| slot.bytes[(byte + SLOT - i) % SLOT]);
+        if size == 8 && slot.bytes == [Byte::Spill; SLOT] {
+            let spill = slot.spill;
+            self.remember_spill(frame, index);
+            return Ok(spill);
+        }
+        let (held, spill, is_spill, spill_size) = (slot.bytes, slot.spill, slot.is_spill(), slot.spill_size());
+        let bytes = || (0..size as usize).map(|i| held[(byte + SLOT - i) % SLOT]);
         if bytes().any(|b| b == Byte::Invalid) {
             self.uninit_stack()?;
         }
-        if !slot.is_spill() {
+        if !is_spill {
             if let Some(i) = bytes().position(Byte::is_object) {
                 let (i, size) = (ring3_isa::num::signed_index(i), i64::from(size));
                 return Err(Reject::StackRead { off, i, size });
             }
             return Ok(if bytes().all(|b| b == Byte::Zero) { Value::constant(0) } else { Value::unknown() });
         }
-        if size == 8 && slot.spill_size() == 8 {
-            self.remember_spill(frame, index);
-            return Ok(slot.spill);
-        }
-        let Value::Scalar(scalar) = slot.spill else { return Err(Reject::FillSize {}) };
+        let Value::Scalar(scalar) = spill else { return Err(Reject::FillSize {}) };
         if dst.is_none() {
             return Ok(Value::unknown());
         }
-        if size <= slot.spill_size() && off % 8 == 0 {
+        if size <= spill_size && off % 8 == 0 {
             self.remember_spill(frame, index);
             let link = scalar.link.filter(|_| scalar.num.fits(size * 8));
             return Ok(Value::Scalar(ScalarValue { link, ..scalar }));

@@ -114,6 +114,8 @@ pub(super) struct Buckets {
     lists: Vec<u32>,
     /// The first one stays empty. Newest first.
     pub(super) states: Vec<Vec<Listed>>,
+    /// By list: some state in it may have no open path any more, and is not clean yet.
+    closed: Vec<bool>,
     /// 2^64 divided by how many there are, rounded up.
     inverse: u64,
 }
@@ -122,7 +124,7 @@ impl Buckets {
     /// Empty ones, for a program of `len` slots.
     pub(super) fn new(len: usize) -> Buckets {
         let inverse = (u64::MAX / ring3_isa::num::from_index(len).max(1)).wrapping_add(1);
-        Buckets { lists: vec![0; len], states: vec![Vec::new()], inverse }
+        Buckets { lists: vec![0; len], states: vec![Vec::new()], closed: vec![false], inverse }
     }
 
     /// `number` modulo the number of buckets, by a multiplication in place of a division: see "Faster remainder by direct
@@ -138,15 +140,32 @@ impl Buckets {
         self.lists[bucket] as usize
     }
 
-    /// Adds a state.
-    pub(super) fn insert(&mut self, bucket: usize, listed: Listed) {
+    /// Adds a state. Gives its list.
+    pub(super) fn insert(&mut self, bucket: usize, listed: Listed) -> u32 {
         if self.list(bucket) == 0 {
             // There are no more lists than instructions.
             self.lists[bucket] = ring3_isa::num::low32(ring3_isa::num::from_index(self.states.len()));
             self.states.push(Vec::new());
+            self.closed.push(false);
         }
         let list = self.list(bucket);
         self.states[list].insert(0, listed);
+        self.lists[bucket]
+    }
+
+    /// All paths from a state of this list have ended.
+    pub(super) fn note_closed(&mut self, list: usize) {
+        self.closed[list] = true;
+    }
+
+    /// Whether some state of this list may have no open path and is not clean.
+    pub(super) fn has_closed(&self, list: usize) -> bool {
+        self.closed[list]
+    }
+
+    /// Whether there is still one, after those that could be made clean were.
+    pub(super) fn set_closed(&mut self, list: usize, some: bool) {
+        self.closed[list] = some;
     }
 
     /// Empties all lists.

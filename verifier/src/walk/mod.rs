@@ -41,6 +41,9 @@ pub const MAX_PROCESSED: u32 = 1_000_000;
 /// Paths that may be pending (BPF_COMPLEXITY_LIMIT_JMP_SEQ).
 pub const MAX_PENDING: usize = 8192;
 
+/// So many histories are kept for their memory.
+const SPARE: usize = 32;
+
 /// The watch is asked after so many instructions.
 const WATCHED: u32 = 1024;
 
@@ -103,6 +106,8 @@ pub struct Walk<'p> {
     stack_live: stack_live::StackLive,
     ids: u32,
     pending: Vec<Pending>,
+    /// Histories of paths that have ended: their memory is used again.
+    spare: Vec<Trail>,
     /// The current instruction has the newest entry of the trail.
     has_entry: bool,
     /// Says why to stop.
@@ -175,6 +180,7 @@ impl<'p> Walk<'p> {
             stack_live: stack_live::StackLive::default(),
             ids: 0,
             pending: Vec::new(),
+            spare: Vec::new(),
             has_entry: false,
             watch,
             counts: None,
@@ -350,7 +356,9 @@ impl<'p> Walk<'p> {
         }
         let trace = self.trace.as_ref().map_or(0, |trace| trace.position());
         let log = self.log.position();
-        self.pending.push(Pending { path: self.path.clone(), at, from: Some(self.at), log, trace });
+        let trail = self.path.trail.copy_into(self.spare.pop().unwrap_or_default());
+        let path = Path { state: self.path.state.clone(), trail };
+        self.pending.push(Pending { path, at, from: Some(self.at), log, trace });
         if self.pending.len() > MAX_PENDING {
             return Err(Reject::TooComplex { jumps: self.pending.len() });
         }
@@ -407,7 +415,10 @@ impl<'p> Walk<'p> {
     fn resume(&mut self) -> bool {
         let Some(next) = self.pending.pop() else { return false };
         self.path.state = next.path.state;
-        self.path.trail.become_like(&next.path.trail);
+        let done = std::mem::replace(&mut self.path.trail, next.path.trail);
+        if self.spare.len() < SPARE {
+            self.spare.push(done);
+        }
         self.stack_live.forget_path();
         self.at = next.at;
         self.from = next.from;
@@ -426,11 +437,19 @@ impl<'p> Walk<'p> {
     }
 
     /// A register that is read.
+    #[inline]
     pub fn read(&mut self, reg: Reg) -> Result<Value, Reject> {
+        self.readable(reg)?;
+        Ok(*self.path.state.reg(reg))
+    }
+
+    /// A register that is read, where it stands.
+    #[inline]
+    pub fn readable(&mut self, reg: Reg) -> Result<(), Reject> {
         self.scratched.regs |= 1 << reg.number();
         match self.path.state.reg(reg) {
             Value::Uninit => Err(Reject::NotReadable { reg: reg.number() }),
-            value => Ok(*value),
+            Value::Scalar(_) | Value::Ptr(_) => Ok(()),
         }
     }
 
@@ -441,6 +460,7 @@ impl<'p> Walk<'p> {
     }
 
     /// Writes a register.
+    #[inline]
     pub fn write(&mut self, reg: Reg, value: Value) {
         self.scratched.regs |= 1 << reg.number();
         self.path.state.set(reg, value);

@@ -160,12 +160,13 @@ impl Trail {
         self.linked.clear();
     }
 
-    /// Becomes another one, in the memory that it has.
-    pub fn become_like(&mut self, other: &Trail) {
-        let Trail { parent, first, last, past, linked } = other;
-        (self.parent, self.first, self.last) = (*parent, *first, *last);
-        self.past.clone_from(past);
-        self.linked.clone_from(linked);
+    /// A copy in memory that was another one's.
+    pub fn copy_into(&self, mut spare: Trail) -> Trail {
+        let Trail { parent, first, last, past, linked } = self;
+        (spare.parent, spare.first, spare.last) = (*parent, *first, *last);
+        spare.past.clone_from(past);
+        spare.linked.clone_from(linked);
+        spare
     }
 
     /// Gives the memory of its entries back.

@@ -87,8 +87,8 @@ impl Request {
     /// Nothing is asked for but what was asked for at this entry before, so that all of it is marked; notes it otherwise.
     fn is_traced(&self, entry: &mut Past) -> bool {
         let now = self.now();
-        let elsewhere = self.frames.iter().enumerate().any(|(i, f)| i != self.current && *f != Places::NONE);
-        !entry.trace(now.regs, now.slots) && !elsewhere
+        !entry.trace(now.regs, now.slots)
+            && !self.frames.iter().enumerate().any(|(i, f)| i != self.current && *f != Places::NONE)
     }
 
     fn spread(&mut self, linked: Option<&Linked>) -> Result<(), GiveUp> {
@@ -227,6 +227,8 @@ impl Walk<'_> {
         let Some(mut slot) = last else { return Back::Done };
         let mut left = trail.past.len();
         let verbose = self.log.verbose();
+        // Registers that are asked for where the walk is.
+        let mut wanted = request.now().regs | back::ALWAYS;
         loop {
             let index = trail.entry(slot, left);
             if std::mem::take(&mut cursor.skip) {
@@ -236,13 +238,14 @@ impl Walk<'_> {
             } else {
                 let entry = index.map(|i| &trail.past[i]);
                 let plain = entry.is_none_or(Past::is_plain);
-                let matters = self.structure.insns[slot].back & (request.now().regs | back::ALWAYS) != 0;
+                let matters = self.structure.insns[slot].back & wanted != 0;
                 if matters || !plain || verbose {
                     let linked = entry.and_then(|entry| trail.linked(entry));
                     if self.back_over(request, slot, cursor.after, (entry, linked)).is_err() {
                         return Back::GaveUp;
                     }
-                    if request.is_empty() {
+                    wanted = request.now().regs | back::ALWAYS;
+                    if wanted == back::ALWAYS && request.is_empty() {
                         return Back::Done;
                     }
                 }
@@ -254,7 +257,7 @@ impl Walk<'_> {
                 return Back::Done;
             }
             if index.is_none() && !verbose {
-                slot = self.pass_over(request, slot, trail.plain_from(left));
+                slot = self.pass_over(wanted, slot, trail.plain_from(left));
             }
             cursor.after = Some(slot);
             match trail.before(slot, &mut left) {
@@ -265,8 +268,7 @@ impl Walk<'_> {
     }
 
     /// Goes on from `slot`, which was looked at, back over code in a straight line that made other registers.
-    fn pass_over(&self, request: &Request, mut slot: usize, stop: usize) -> usize {
-        let wanted = request.now().regs | back::ALWAYS;
+    fn pass_over(&self, wanted: u16, mut slot: usize, stop: usize) -> usize {
         while slot > stop + 1 && self.structure.insns[slot - 1].back & wanted == 0 {
             slot -= 1;
         }

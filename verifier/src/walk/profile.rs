@@ -106,7 +106,7 @@ impl Walk<'_> {
         let old = &kept.state;
         let point = counts.points.entry(self.at).or_default();
         point.misses += 1;
-        point.open += u64::from(stored.is_open());
+        point.open += u64::from(self.store.is_open(id));
         let live = |index| self.live(cur, index);
         if let Some(key) = uncovered(kept, cur, Mode::NotExact, live, |_| u64::MAX, None) {
             let room = point.differences.len() < MAX_DIFFERENCES;

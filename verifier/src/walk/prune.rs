@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::Walk;
 use super::buckets::{Buckets, Listed, Needs};
 use super::path::{Path, StoredId, Trail};
-use super::scc::{Chain, Open, Visit};
+use super::scc::{Chain, InLoop, Visit};
 use crate::diag::reject::Reject;
 use crate::diag::render;
 use crate::state::subsume::{Difference, IdMap, Mode, is_same_number, iterated, uncovered};
@@ -28,8 +28,6 @@ pub struct Stored {
     pub trail: Trail,
     /// The instruction that it precedes.
     pub at: usize,
-    /// Paths from here that have not ended.
-    branches: u32,
     /// It is in no bucket any more.
     retired: bool,
     /// Where it differed from the state that it was compared with last: often it does so again.
@@ -41,14 +39,8 @@ pub struct Stored {
 impl Stored {
     /// Gives the memory back of a state that nothing is compared with any more, and that no open path leads from.
     fn free(&mut self) {
-        self.kept =
-            Kept { state: State { frames: SmallVec::new(), ..self.kept.state.clone() }, marks: SmallVec::new() };
+        (self.kept.state.frames, self.kept.marks) = (SmallVec::new(), SmallVec::new());
         self.trail.free();
-    }
-
-    /// Paths from here have not all ended.
-    pub fn is_open(&self) -> bool {
-        self.branches > 0
     }
 
     /// The calls that led here, outermost first.
@@ -57,10 +49,21 @@ impl Stored {
     }
 }
 
+/// What is asked of a state most often, in few bytes: the state itself is mostly not at hand.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    /// Paths from there that have not ended.
+    branches: u32,
+    /// The list that it is or was in.
+    list: u32,
+}
+
 /// All stored states of a walk.
 #[derive(Debug)]
 pub struct Store {
     states: Vec<Stored>,
+    /// By state.
+    open: Vec<Open>,
     pub(super) buckets: Buckets,
     pub(super) visits: Vec<Visit>,
     /// Their numbers.
@@ -87,6 +90,7 @@ impl Store {
     pub fn new(len: usize) -> Store {
         Store {
             states: Vec::new(),
+            open: Vec::new(),
             buckets: Buckets::new(len),
             visits: Vec::new(),
             by_chain: BTreeMap::new(),
@@ -104,6 +108,7 @@ impl Store {
     /// Forgets the states of a finished function; the counts go on, as in Linux.
     pub fn clear(&mut self) {
         self.states.clear();
+        self.open.clear();
         self.buckets.clear();
         self.visits.clear();
         self.by_chain.clear();
@@ -141,7 +146,22 @@ impl Store {
 
     /// One more path from here.
     pub fn add_branch(&mut self, id: StoredId) {
-        self.get_mut(id).branches += 1;
+        self.open[id].branches += 1;
+    }
+
+    /// One path less. Tells whether that was the last one.
+    fn end_branch(&mut self, id: StoredId) -> bool {
+        let Open { branches, list } = &mut self.open[id];
+        *branches -= 1;
+        if *branches == 0 {
+            self.buckets.note_closed(*list as usize);
+        }
+        *branches == 0
+    }
+
+    /// Paths from a state have not all ended.
+    pub fn is_open(&self, id: StoredId) -> bool {
+        self.open[id].branches > 0
     }
 
     pub(super) fn note_peak(&mut self) {
@@ -169,7 +189,7 @@ impl Walk<'_> {
                 index += 1;
                 continue;
             }
-            let is_open = self.store.get(id).is_open();
+            let is_open = self.store.is_open(id);
             if needs.are_met(is_open, self.path.state.frame()) {
                 let compared = if is_open { self.compare_open(id)? } else { self.compare(id) };
                 if let Compared::Covered(edge) = compared {
@@ -207,8 +227,8 @@ impl Walk<'_> {
     fn learn_needs(&mut self, list: usize, index: usize) {
         let fixed = self.structure.insns[self.at];
         let listed = &mut self.store.buckets.states[list][index];
-        let Stored { kept, differs, branches, .. } = &self.store.states[listed.id];
-        let is_open = *branches > 0;
+        let Stored { kept, differs, .. } = &self.store.states[listed.id];
+        let is_open = self.store.open[listed.id].branches > 0;
         // Elsewhere an open state is only looked for as it is, with every register that it has.
         let asks = fixed.asks_iterator || fixed.calls_callback || fixed.force_checkpoint;
         if if is_open { !asks } else { listed.clean } {
@@ -249,8 +269,8 @@ impl Walk<'_> {
     fn compare(&mut self, id: StoredId) -> Compared {
         let (covered, edge) = match self.open_loop(id) {
             None => (self.covered(id, Mode::NotExact), Edge::None),
-            Some(Open::Loop) => (self.covered(id, Mode::RangeWithin), Edge::Back),
-            Some(Open::Callback) => {
+            Some(InLoop::Flow) => (self.covered(id, Mode::RangeWithin), Edge::Back),
+            Some(InLoop::Callback) => {
                 let slots = self.live_behind(id);
                 // Where it differs is not told here, and what is known from before may not count.
                 self.store.get_mut(id).differs = None;
@@ -303,17 +323,19 @@ impl Walk<'_> {
 
     /// Stack slots that nothing behind a state reads are cleared when all paths from it have ended, and no back edge waits.
     fn clean_finished(&mut self, list: usize) {
-        let waits = |store: &Store, it: &Listed| !it.clean && it.at == self.at && !store.states[it.id].is_open();
-        let listed = &self.store.buckets.states[list];
-        let Some(first) = listed.iter().position(|it| waits(&self.store, it)) else { return };
-        for index in first..listed.len() {
-            let it = self.store.buckets.states[list][index];
-            if it.clean || it.at != self.at {
+        if !self.store.buckets.has_closed(list) {
+            return;
+        }
+        let mut waiting = false;
+        for index in 0..self.store.buckets.states[list].len() {
+            let it = &self.store.buckets.states[list][index];
+            if it.clean || self.store.is_open(it.id) {
                 continue;
             }
             let id = it.id;
-            let stored = self.store.get(id);
-            if stored.is_open() || !same_calls(&stored.kept.state, &self.path.state) || self.open_loop(id).is_some() {
+            let has_calls = |store: &Store| same_calls(&store.get(id).kept.state, &self.path.state);
+            if it.at != self.at || !has_calls(&self.store) || self.open_loop(id).is_some() {
+                waiting = true;
                 continue;
             }
             let live = self.live_behind(id);
@@ -323,6 +345,7 @@ impl Walk<'_> {
                 marks.keep(frame, live);
             }
         }
+        self.store.buckets.set_closed(list, waiting);
     }
 
     /// Since then the path went through no callback, iteration or `may_goto`: it is in a loop of the program's own, which has to
@@ -390,14 +413,14 @@ impl Walk<'_> {
         if misses <= 3 * hits + 3 {
             return false;
         }
-        let is_open = self.store.get(id).is_open();
+        let is_open = self.store.is_open(id);
         if is_open && self.structure.insns[self.at].force_checkpoint && misses <= 64 * hits + 64 {
             return false;
         }
         self.store.buckets.states[list].remove(index);
         self.store.listed -= 1;
         // Linux keeps it while a path or a back edge needs it, which shows in the statistics.
-        if is_open || self.open_loop(id) == Some(Open::Loop) {
+        if is_open || self.open_loop(id) == Some(InLoop::Flow) {
             self.store.retired += 1;
             self.store.get_mut(id).retired = true;
         } else if self.open_loop(id).is_none() {
@@ -416,16 +439,9 @@ impl Walk<'_> {
         let kept = Kept::new(self.path.state.clone());
         let trail = Trail { last: self.from, ..self.path.trail.clone() };
         self.path.trail.restart(id, self.at);
-        self.store.states.push(Stored {
-            kept,
-            trail,
-            at: self.at,
-            branches: 1,
-            retired: false,
-            differs: None,
-            visit: None,
-        });
-        self.store.buckets.insert(bucket, Listed::new(id, self.at));
+        self.store.states.push(Stored { kept, trail, at: self.at, retired: false, differs: None, visit: None });
+        let list = self.store.buckets.insert(bucket, Listed::new(id, self.at));
+        self.store.open.push(Open { branches: 1, list });
         self.weigh_if_due();
         self.has_entry = false;
         self.enter_loop(id);
@@ -435,18 +451,16 @@ impl Walk<'_> {
     pub(super) fn end_path(&mut self) {
         let mut parent = self.path.trail.parent;
         while let Some(id) = parent {
-            let stored = self.store.get_mut(id);
-            stored.branches -= 1;
-            if stored.branches > 0 {
+            if !self.store.end_branch(id) {
                 break;
             }
-            if stored.retired && self.open_loop(id).is_none() {
+            if self.store.get(id).retired && self.open_loop(id).is_none() {
                 self.store.retired -= 1;
                 self.store.get_mut(id).free();
             }
             parent = self.store.get(id).trail.parent;
             self.exit_loop(id);
-            if self.store.get(id).is_open() {
+            if self.store.is_open(id) {
                 break;
             }
         }

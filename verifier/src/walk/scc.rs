@@ -36,9 +36,9 @@ struct Backedge {
 
 /// A loop that is still being walked, with paths that were cut short inside.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Open {
+pub(super) enum InLoop {
     /// A loop of the control flow.
-    Loop,
+    Flow,
     /// A call that is called back from.
     Callback,
 }
@@ -104,9 +104,9 @@ impl Walk<'_> {
     }
 
     /// The loop with back edges waiting that a state is in.
-    pub(super) fn open_loop(&self, id: StoredId) -> Option<Open> {
+    pub(super) fn open_loop(&self, id: StoredId) -> Option<InLoop> {
         let visit = &self.store.visits[self.store.get(id).visit?];
-        let kind = if visit.chain.scc & CALLBACK_LOOP == 0 { Open::Loop } else { Open::Callback };
+        let kind = if visit.chain.scc & CALLBACK_LOOP == 0 { InLoop::Flow } else { InLoop::Callback };
         (!visit.backedges.is_empty()).then_some(kind)
     }
 
@@ -197,7 +197,7 @@ impl Walk<'_> {
     fn reopen(&mut self, mut parent: Option<StoredId>, entry: StoredId) {
         self.store.buckets.forget_needs();
         while let Some(id) = parent {
-            let was_open = self.store.get(id).is_open();
+            let was_open = self.store.is_open(id);
             self.store.add_branch(id);
             if was_open || id == entry {
                 break;

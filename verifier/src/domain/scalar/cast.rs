@@ -37,6 +37,9 @@ impl Scalar {
         if size == Size::Dw {
             return *self;
         }
+        if self.is_unbounded() {
+            return Scalar::bytes(size);
+        }
         let mask = low_mask(size.bytes());
         let same_above = self.u64.min & !mask == self.u64.max & !mask;
         let (min, max) = if same_above { (self.u64.min & mask, self.u64.max & mask) } else { (0, mask) };
@@ -49,6 +52,16 @@ impl Scalar {
             s32,
         }
         .synced()
+    }
+
+    /// Any number of so many bytes (1, 2 or 4), zero-extended.
+    const fn bytes(size: Size) -> Scalar {
+        let max = low_mask(size.bytes());
+        let (u32, s32) = match size {
+            Size::W | Size::Dw => (Scalar::UNKNOWN.u32, Scalar::UNKNOWN.s32),
+            Size::B | Size::H => (Span::new(0, low32(max)), Span::new(0, low32(max).cast_signed())),
+        };
+        Scalar { bits: Tnum::new(0, max), u64: Span::new(0, max), s64: Span::new(0, max.cast_signed()), u32, s32 }
     }
 
     /// The low `size` bytes, sign-extended to 64 bits: what a sign-extending load gives. Like Linux, the parts are not
@@ -108,4 +121,21 @@ impl Scalar {
 fn signed_range(bytes: u32) -> Span<i64> {
     let max = (low_mask(bytes) >> 1).cast_signed();
     Span::new(-max - 1, max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is known of any number of so many bytes beforehand is what would be found out.
+    #[test]
+    fn bytes_agree() {
+        for size in [Size::B, Size::H, Size::W] {
+            let Scalar { u32, s32, .. } = Scalar::UNKNOWN;
+            let max = low_mask(size.bytes());
+            let (u64, s64) = (Span::new(0, max), Span::new(0, max.cast_signed()));
+            let bits = Tnum::UNKNOWN.cast(size.bytes());
+            assert_eq!(Scalar::bytes(size), Scalar { bits, u64, s64, u32, s32 }.synced(), "{size:?}");
+        }
+    }
 }

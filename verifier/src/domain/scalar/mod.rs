@@ -156,6 +156,7 @@ impl Scalar {
     }
 
     /// The number, if the ranges say that it is this one, too.
+    #[inline]
     fn exact(&self) -> Option<u64> {
         let value = self.const_value()?;
         let low = low32(value);
@@ -177,8 +178,9 @@ impl Scalar {
     }
 
     /// Whether nothing at all is known.
+    #[inline]
     pub fn is_unbounded(&self) -> bool {
-        *self == Scalar::UNKNOWN
+        self.bits.is_unknown() && self.is(&Scalar::UNKNOWN)
     }
 
     /// Whether the number is known to fit in `bits` bits, unsigned.
@@ -291,40 +293,65 @@ impl Scalar {
     /// Lets the parts learn from each other. The order and the number of rounds are Linux's: it is not a fixpoint, and
     /// the rounds left out here are those that would find nothing.
     fn sync(&mut self) {
-        if self.exact().is_some() || *self == Scalar::UNKNOWN {
-            return;
-        }
-        self.ranges_from_bits();
-        let start = *self;
-        for _ in 0..3 {
-            let before = *self;
-            self.low_ranges_from_whole();
-            exchange(&mut self.u32, &mut self.s32);
-            exchange(&mut self.u64, &mut self.s64);
-            self.whole_ranges_from_low();
-            if *self == before {
-                break;
-            }
-        }
-        self.bits_from_ranges();
-        if *self != start {
-            self.ranges_from_bits();
+        if self.exact().is_none() && !self.is_unbounded() {
+            *self = self.agreed();
         }
     }
 
-    /// Known bits bound each range; and if only one number has these bits and lies in the range, that is it.
-    fn ranges_from_bits(&mut self) {
+    /// That, by value: so the parts stay in registers.
+    fn agreed(self) -> Scalar {
+        let mut all = self;
+        if all.ranges_from_bits() {
+            return all;
+        }
+        let start = all;
+        for _ in 0..3 {
+            let before = all;
+            all.low_ranges_from_whole();
+            exchange(&mut all.u32, &mut all.s32);
+            exchange(&mut all.u64, &mut all.s64);
+            all.whole_ranges_from_low();
+            if all.is(&before) {
+                break;
+            }
+        }
+        all.bits_from_ranges();
+        if !all.is(&start) {
+            all.ranges_from_bits();
+        }
+        all
+    }
+
+    /// Whether they are the same, part by part: compared as memory, what was just written there would be waited for.
+    #[inline(always)]
+    fn is(&self, other: &Scalar) -> bool {
+        let Scalar { bits, u64, s64, u32, s32 } = *other;
+        let whole = (self.u64.min ^ u64.min) | (self.u64.max ^ u64.max);
+        let signed = (self.s64.min ^ s64.min) | (self.s64.max ^ s64.max);
+        let low = (self.u32.min ^ u32.min) | (self.u32.max ^ u32.max);
+        let low_signed = (self.s32.min ^ s32.min) | (self.s32.max ^ s32.max);
+        let known = (self.bits.value() ^ bits.value()) | (self.bits.mask() ^ bits.mask());
+        whole | known == 0 && signed == 0 && low == 0 && low_signed == 0
+    }
+
+    /// Known bits bound each range; and if only one number has these bits and lies in the range, that is it. Tells whether
+    /// it is.
+    #[inline(always)]
+    fn ranges_from_bits(&mut self) -> bool {
         self.low_ranges_from_bits();
         let sign = self.bits.mask() & (1 << 63);
         let (min, max) = (self.bits.value(), self.bits.max());
         self.s64 = self.s64.meet(Span::new((min | sign).cast_signed(), (max & !sign).cast_signed()));
         self.u64 = self.u64.meet(Span::new(min, max));
-        if let Some(value) = self.only_member() {
+        let only = self.only_member();
+        if let Some(value) = only {
             *self = Scalar::constant(value);
         }
+        only.is_some()
     }
 
     /// Known bits of the low half bound its ranges.
+    #[inline(always)]
     fn low_ranges_from_bits(&mut self) {
         // The smallest signed member has an unknown sign bit set and all other unknown bits clear; the largest contrariwise.
         let sign = low32(self.bits.mask()) & (1 << 31);
@@ -334,6 +361,7 @@ impl Scalar {
     }
 
     /// The single number that both has these bits and lies in the unsigned range, if there is just one.
+    #[inline(always)]
     fn only_member(&self) -> Option<u64> {
         let Span { min, max } = self.u64;
         let next = self.bits.next_above(min);
@@ -347,6 +375,7 @@ impl Scalar {
     }
 
     /// If the high halves of both ends are equal (or follow each other), the low halves are an interval too.
+    #[inline(always)]
     fn low_ranges_from_whole(&mut self) {
         let ends =
             [(self.u64.min, self.u64.max, true), (self.s64.min.cast_unsigned(), self.s64.max.cast_unsigned(), false)];
@@ -369,6 +398,7 @@ impl Scalar {
     }
 
     /// The low half of each end can be replaced by the range of the low half.
+    #[inline(always)]
     fn whole_ranges_from_low(&mut self) {
         let Span { min, max } = self.u32;
         self.u64 = self.u64.meet(Span::new(with_low32(self.u64.min, min), with_low32(self.u64.max, max)));
@@ -386,6 +416,7 @@ impl Scalar {
     }
 
     /// The leading bits that the ends of the unsigned ranges share are known.
+    #[inline(always)]
     fn bits_from_ranges(&mut self) {
         let whole = self.bits.intersect(Tnum::range(self.u64.min, self.u64.max));
         let low = whole.subreg().intersect(Tnum::range(self.u32.min.into(), self.u32.max.into()));
