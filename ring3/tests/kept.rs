@@ -1,7 +1,11 @@
 //! What maps keep beside plain values, and objects that programs make: locks, timers, lists, trees, pointers, exceptions; on every
 //! engine. Results are those of Linux 6.18 (`bpftool prog run`), but for timers, which it fires by itself.
 
-use ring3::{Backend, Engine, Instance, Object};
+use std::sync::Arc;
+
+use ring3::isa::{Symbols, assemble_with};
+use ring3::platform::{KfuncRef, MapFlags};
+use ring3::{Backend, Engine, Input, Instance, MapDef, MapType, Object, ProgType, Program};
 
 /// The running kernel's, without which calls of some of its functions are not judged.
 fn kernel_types() -> Option<ring3::btf::Btf> {
@@ -106,4 +110,80 @@ fn a_run_that_is_stopped_holds_no_lock() {
         stopped_in_all += stopped;
     }
     assert!(stopped_in_all > 0);
+}
+
+/// The functions of the kernel that the programs call.
+struct Names;
+
+const ARENA_FUNCTIONS: [&str; 2] = ["bpf_arena_alloc_pages", "bpf_arena_free_pages"];
+
+impl Symbols for Names {
+    fn kfunc(&self, name: &str) -> Option<(i32, i16)> {
+        let known = ARENA_FUNCTIONS.iter().position(|known| *known == name)?;
+        Some((known as i32, Program::KFUNC_BY_NAME))
+    }
+}
+
+#[test]
+fn pages_of_an_arena_are_read_and_written_by_every_engine() {
+    let Some(types) = kernel_types() else {
+        println!("skipped: the kernel's types are not there");
+        return;
+    };
+    // All registers that calls change hold something while the page is accessed.
+    let text = "r1 = map[fd:0]\nr2 = 0\nr3 = 1\nr4 = -1\nr5 = 0\ncall bpf_arena_alloc_pages\nr7 = r0\nif r0 == 0 goto out\n\
+                r6 = addr_space_cast(r0, 0, 1)\nr1 = 0x1122334455667788 ll\n*(u64 *)(r6 +8) = r1\n*(u8 *)(r6 +16) = 200\nr2 = 5\n\
+                r3 = 7\nr4 = 9\nr5 = 11\nlock *(u64 *)(r6 +24) += r2\nr0 = 5\nr0 = atomic64_cmpxchg((u64 *)(r6 +24), r0, r3)\n\
+                r0 = *(u8 *)(r6 +16)\nr8 = *(u16 *)(r6 +14)\nr0 += r8\nr0 += r1\nr0 += r2\nr0 += r3\nr0 += r4\nr0 += r5\n\
+                r5 = *(u64 *)(r6 +24)\nr0 += r5\nr1 = *(u32 *)(r6 +8)\nr0 += r1\nr0 <<= 32\nr0 >>= 32\nr7 = addr_space_cast(r6, 1, 0)\n\
+                r6 = *(u64 *)(r6 +4000)\nr0 += r6\nif r7 != 0 goto out\nr0 = 0\nout:\nexit";
+    let program = arena_program("pages", text);
+    let low = 0x5566_7788u64;
+    let sum: u64 = 200 + 0x1122 + 0x1122_3344_5566_7788 + 5 + 7 + 9 + 11 + 7;
+    for (backend, retval) in on_every_engine(&program, &types) {
+        assert_eq!(retval, sum.wrapping_add(low) as u32, "{backend:?}");
+    }
+}
+
+/// Stores to pages that are not allocated are dropped, and loads give 0 (`arch/x86/net/bpf_jit_comp.c` of Linux lets them fault, as
+/// `bpftool prog run` shows).
+#[test]
+fn pages_of_an_arena_that_are_not_there_hold_nothing() {
+    let Some(types) = kernel_types() else {
+        println!("skipped: the kernel's types are not there");
+        return;
+    };
+    let text = "r1 = map[fd:0]\nr2 = 0\nr3 = 2\nr4 = -1\nr5 = 0\ncall bpf_arena_alloc_pages\nif r0 == 0 goto out\n\
+                r6 = addr_space_cast(r0, 0, 1)\nr8 = r0\nr8 += 4096\nr7 = addr_space_cast(r8, 0, 1)\nr1 = -1\n*(u64 *)(r6 +4088) = r1\n\
+                *(u64 *)(r7 +0) = r1\nr1 = map[fd:0]\nr2 = r8\nr3 = 1\ncall bpf_arena_free_pages\n\
+                r9 = 0\nr1 = 7\n*(u64 *)(r7 +8) = r1\n*(u64 *)(r6 +4092) = r1\n*(u64 *)(r6 +20000) = r1\n*(u64 *)(r6 -8) = r1\n\
+                lock *(u64 *)(r7 +8) += r1\nr2 = *(u64 *)(r7 +8)\nr9 |= r2\nr2 = *(u64 *)(r6 +4092)\nr9 |= r2\n\
+                r2 = *(u64 *)(r6 +20000)\nr9 |= r2\nr2 = *(u64 *)(r6 -8)\nr9 |= r2\n\
+                r1 = map[fd:0]\nr2 = r8\nr3 = 1\nr4 = -1\nr5 = 0\ncall bpf_arena_alloc_pages\nif r0 == 0 goto out\n\
+                r2 = *(u64 *)(r7 +8)\nr9 |= r2\nr2 = *(u32 *)(r6 +4092)\nr0 = r9\nr0 += r2\nexit\nout:\nr0 = 1\nexit";
+    for (backend, retval) in on_every_engine(&arena_program("pages", text), &types) {
+        assert_eq!(retval, u32::MAX, "{backend:?}");
+    }
+}
+
+fn arena_program(name: &str, text: &str) -> Program {
+    let kfuncs = ARENA_FUNCTIONS.map(|name| KfuncRef { name: name.to_owned(), weak: false }).to_vec();
+    let mut def = MapDef::new("pages", MapType::Arena, 0, 0, 16);
+    def.flags = MapFlags::MMAPABLE;
+    // Not a multiple of 4 GiB: what the first page is then would be a null pointer.
+    def.extra = 0x1000_0001_0000;
+    let code = assemble_with(text, &Names).unwrap_or_else(|error| panic!("{error}"));
+    let maps = vec![Arc::new(def)];
+    Program { kfuncs, maps, sleepable: true, ..Program::new(name, ProgType::Syscall, code) }
+}
+
+fn on_every_engine(program: &Program, types: &ring3::btf::Btf) -> Vec<(Backend, u32)> {
+    let jit = ring3::jit::Jit::is_supported().then_some(Backend::Jit);
+    let run = |backend| {
+        let mut instance = Engine::new().btf(types.clone()).backend(backend).load_program(program.clone());
+        let ran =
+            instance.run(&program.name, Input::Context(&[])).unwrap_or_else(|error| panic!("{backend:?}: {error}"));
+        (backend, ran.retval)
+    };
+    [Backend::Checked, Backend::Interpreter].into_iter().chain(jit).map(run).collect()
 }

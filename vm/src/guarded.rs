@@ -3,10 +3,15 @@
 //! Linux lets such an access fault and goes on behind it: a load gives 0, a store is dropped. Here each of them is a call of
 //! [`guarded`], which looks whether the memory is there, in every engine.
 
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use ring3_isa::{AtomicOp, Operand, Reg, Size};
+use ring3_platform::maps::PAGE_SIZE;
 
 use crate::env::Env;
 use crate::interp::memory::{self, Place};
+use crate::maps::ArenaLayout;
 
 /// What is done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,7 +136,10 @@ pub unsafe extern "C" fn guarded(base: u64, what: u64, value: u64, r0: u64, off:
     let write = !matches!(action, Action::Load { .. });
     let found = match access.space() {
         Space::Kernel => env.kernel_place(base.wrapping_add(off), size.bytes().into(), write),
-        Space::Arena => env.arena().and_then(|arena| arena.place(base, off)),
+        Space::Arena => env.arena().and_then(|arena| {
+            // SAFETY: the running program holds its maps.
+            unsafe { arena.place(base, off, size.bytes().into()) }
+        }),
     };
     let Some(addr) = found else {
         return match action {
@@ -159,24 +167,54 @@ pub unsafe extern "C" fn guarded(base: u64, what: u64, value: u64, r0: u64, off:
     }
 }
 
-/// Where the arena of a program is.
+/// Where the arena of a program is. It lives as long as the map does, which the linked program holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Arena {
     /// Address here of the offset 0. All 4 GiB from there on, and some bytes around, may be read and written as long as the map lives.
-    pub(crate) base: u64,
+    base: u64,
     /// Address of the first page, as programs and user space know it.
     pub(crate) start: u64,
+    /// How many pages there may be.
+    pages: u32,
+    /// Where there is a bit for each of them that is allocated.
+    allocated: NonNull<AtomicU64>,
 }
 
-impl Arena {
-    /// Most bytes before or behind that an instruction reaches by its offset.
-    const AROUND: i64 = 1 << 15;
+// SAFETY: words that many threads may read and change, which stay as long as the map lives.
+unsafe impl Send for Arena {}
+// SAFETY: as above.
+unsafe impl Sync for Arena {}
 
-    /// Where an access of this pointer goes.
-    fn place(self, pointer: u64, off: u64) -> Option<u64> {
-        let off = off as i64;
-        let near = (-Arena::AROUND..Arena::AROUND).contains(&off);
-        near.then(|| (self.base + u64::from(pointer as u32)).wrapping_add_signed(off))
+impl Arena {
+    pub(crate) fn of(layout: ArenaLayout) -> Arena {
+        let ArenaLayout { base, start, pages, allocated } = layout;
+        Arena { base: base.as_ptr().expose_provenance() as u64, start, pages, allocated }
+    }
+
+    /// Where an access of this pointer goes; `None` where a part of it is on a page that is not allocated.
+    ///
+    /// # Safety
+    ///
+    /// The map still is there.
+    unsafe fn place(self, pointer: u64, off: u64, len: u64) -> Option<u64> {
+        let at = u64::from(pointer as u32).checked_add_signed(off as i64)?;
+        let last = at + (len - 1);
+        // SAFETY: passed on from the caller.
+        let there = last <= u64::from(u32::MAX) && unsafe { self.has_page(at) && self.has_page(last) };
+        there.then_some(self.base + at)
+    }
+
+    /// Whether the page of this offset is allocated.
+    ///
+    /// # Safety
+    ///
+    /// The map still is there.
+    unsafe fn has_page(self, at: u64) -> bool {
+        let page = (at as u32).wrapping_sub(self.start as u32) / PAGE_SIZE;
+        // SAFETY: the map has a bit for each of its pages, as long as it is there.
+        page < self.pages
+            && unsafe { self.allocated.add(page as usize / 64).as_ref() }.load(Ordering::Acquire) >> (page % 64) & 1
+                == 1
     }
 
     /// The pointer that the low half of a number is in user space: 0 stays 0.
@@ -192,10 +230,20 @@ mod tests {
 
     #[test]
     fn pointers_of_arenas() {
-        let arena = Arena { base: 1 << 40, start: 0x1000_0000_0000 };
-        assert_eq!(arena.place(0x1000_0000_0010, 8), Some((1 << 40) + 24));
-        assert_eq!(arena.place(0xffff_ffff_0000_0000, (-8i64).cast_unsigned()), Some((1 << 40) - 8));
-        assert_eq!(arena.place(0, 1 << 15), None);
+        let allocated = [AtomicU64::new(0b1011)];
+        let (pages, start) = (4, 0x1000_ffff_e000);
+        let arena = Arena { base: 1 << 40, start, pages, allocated: NonNull::from(&allocated[0]) };
+        // SAFETY: the words are there.
+        let place = |pointer: u64, off: i64, len| unsafe { arena.place(pointer, off.cast_unsigned(), len) };
+        let at = |offset: u64| Some((1 << 40) + offset);
+        assert_eq!(place(start, 8, 8), at(0xffff_e008));
+        assert_eq!(place(0xffff_e000, 8, 8), at(0xffff_e008));
+        assert_eq!(place(start + 0x1ff8, 0, 8), at(0xffff_fff8));
+        // Beyond the lower half there are no pages, though the third one is in front of it.
+        assert_eq!((place(start + 0x1ff9, 0, 8), place(start + 0x1ff8, 8, 8)), (None, None));
+        assert_eq!((place(0, 0, 1), place(0x1000, 0, 1), place(0xffc, 0, 8)), (None, at(0x1000), None));
+        assert_eq!((place(start, -1, 1), place(4, -8, 1), place(0x2000, -8, 8)), (None, None, at(0x1ff8)));
+        assert_eq!((place(0x1ffc, 0, 8), place(0x2000, 0, 1), place(7 << 32, i64::MAX, 8)), (None, None, None));
         assert_eq!((arena.to_user(0x55), arena.to_user(1 << 32)), (0x1000_0000_0055, 0));
     }
 

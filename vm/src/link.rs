@@ -374,10 +374,7 @@ fn finish(
     // The embedder may have put a helper in the place of the lookup.
     let own = helpers.custom.contains_key(&id::MAP_LOOKUP_ELEM);
     let lookups = if own || wary { Vec::new() } else { lookups };
-    let arena = maps
-        .iter()
-        .find_map(|handle| handle.map.arena())
-        .map(|layout| Arena { base: layout.base.as_ptr().expose_provenance() as u64, start: layout.start });
+    let arena = maps.iter().find_map(|handle| handle.map.arena()).map(Arena::of);
     let mut custom = Vec::new();
     let table = ids.iter().map(|id| helper_ref(*id, helpers, &mut custom)).collect::<Result<_, _>>()?;
     Ok(Linked {

@@ -1,12 +1,14 @@
 //! `arena`: memory that programs and user space share by its addresses.
 //!
 //! 4 GiB of addresses are reserved, aligned to 4 GiB, so that the lower half of a pointer is an offset from the start, whatever the
-//! upper half says. As in the kernel, a program may go to any of them and to some bytes around: what belongs to no page that could
-//! ever be allocated leads to memory that is nobody's, of which there is little, so that no program takes more than its arena.
+//! upper half says. As in the kernel, a program may go to any of them and to some bytes around. What its accesses find of pages that
+//! are not allocated is nothing ([`guarded`](crate::guarded)); kernel functions and user space are told of them. Should something go
+//! there nevertheless, what belongs to no page that could ever be allocated leads to memory that is nobody's, of which there is little.
 
 use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use ring3_platform::maps::PAGE_SIZE;
@@ -29,6 +31,8 @@ pub struct ArenaLayout {
     pub start: u64,
     /// Pages at most.
     pub pages: u32,
+    /// A bit for each of them that says whether it is allocated: so many words as hold one for each, for as long as the map lives.
+    pub allocated: NonNull<AtomicU64>,
 }
 
 /// An arena.
@@ -36,8 +40,10 @@ pub(super) struct Arena {
     base: Base,
     memory: Reserve,
     start: u64,
-    /// A bit for each page that is allocated.
-    pages: Mutex<Vec<u64>>,
+    /// A bit for each page that is allocated. Accesses look at it without the lock.
+    pages: Box<[AtomicU64]>,
+    /// Held by who changes it.
+    changes: Mutex<()>,
 }
 
 impl Arena {
@@ -49,8 +55,8 @@ impl Arena {
         }
         let memory = Reserve::new(def.extra & u64::from(u32::MAX), bytes)?;
         let start = if def.extra == 0 { memory.base().as_ptr() as u64 } else { def.extra };
-        let pages = vec![0; (def.max_entries as usize).div_ceil(64)];
-        Ok(Arena { base: Base::new(def), memory, start, pages: Mutex::new(pages) })
+        let pages = (0..(def.max_entries as usize).div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Ok(Arena { base: Base::new(def), memory, start, pages, changes: Mutex::new(()) })
     }
 
     /// The number of the page of an address, whose upper half does not count.
@@ -68,17 +74,18 @@ impl Arena {
     }
 
     /// Whether `count` pages from `page` on are all allocated, or all not.
-    fn all_are(pages: &[u64], page: u64, count: u64, allocated: bool) -> bool {
-        (page..page + count).all(|page| (pages[page as usize / 64] >> (page % 64) & 1 == 1) == allocated)
+    fn all_are(&self, page: u64, count: u64, allocated: bool) -> bool {
+        (page..page + count).all(|page| is_allocated(&self.pages, page) == allocated)
     }
 
-    fn mark(pages: &mut [u64], page: u64, count: u64, allocated: bool) {
+    /// What was done to the pages before is seen by who sees the mark.
+    fn mark(&self, page: u64, count: u64, allocated: bool) {
         for page in page..page + count {
-            let bit = 1 << (page % 64);
+            let (word, bit) = (&self.pages[page as usize / 64], 1 << (page % 64));
             match allocated {
-                true => pages[page as usize / 64] |= bit,
-                false => pages[page as usize / 64] &= !bit,
-            }
+                true => word.fetch_or(bit, Ordering::Release),
+                false => word.fetch_and(!bit, Ordering::Release),
+            };
         }
     }
 
@@ -93,15 +100,15 @@ impl Arena {
     /// For user space: pages that are not there are allocated, unless that is to be a fault.
     fn fault_in(&self, address: u64, len: usize) -> Result<u64, Errno> {
         let (first, count) = self.range(address, len)?;
-        let mut pages = self.pages.lock();
-        if !Arena::all_are(&pages, first, count, true) {
+        let _changes = self.changes.lock();
+        if !self.all_are(first, count, true) {
             if self.base.def.flags.has(MapFlags::SEGV_ON_FAULT) {
                 return Err(Errno::EFAULT);
             }
             for page in first..first + count {
-                if Arena::all_are(&pages, page, 1, false) {
+                if self.all_are(page, 1, false) {
                     self.memory.zero(self.offset(page), PAGE)?;
-                    Arena::mark(&mut pages, page, 1, true);
+                    self.mark(page, 1, true);
                 }
             }
         }
@@ -121,7 +128,7 @@ unsafe impl Map for Arena {
 
     /// Pages that are allocated.
     fn len(&self) -> usize {
-        self.pages.lock().iter().map(|word| word.count_ones() as usize).sum()
+        self.pages.iter().map(|word| word.load(Ordering::Relaxed).count_ones() as usize).sum()
     }
 
     fn holds(&self, addr: u64, len: u64) -> bool {
@@ -129,7 +136,8 @@ unsafe impl Map for Arena {
     }
 
     fn arena(&self) -> Option<ArenaLayout> {
-        Some(ArenaLayout { base: self.memory.base(), start: self.start, pages: self.base.def.max_entries })
+        let allocated = NonNull::from(&*self.pages).cast();
+        Some(ArenaLayout { base: self.memory.base(), start: self.start, pages: self.base.def.max_entries, allocated })
     }
 
     fn alloc_pages(&self, address: u64, count: u32) -> Result<u64, Errno> {
@@ -137,13 +145,13 @@ unsafe impl Map for Arena {
         if count == 0 || count > self.count() || !address.is_multiple_of(PAGE) {
             return Err(Errno::EINVAL);
         }
-        let mut pages = self.pages.lock();
+        let _changes = self.changes.lock();
         let last = self.count() - count;
         let page = match address {
-            0 => first_fit(&pages, count, last).ok_or(Errno::ENOMEM)?,
+            0 => first_fit(&self.pages, count, last).ok_or(Errno::ENOMEM)?,
             address => {
                 let page = self.page_of(address);
-                if page > last || !Arena::all_are(&pages, page, count, false) {
+                if page > last || !self.all_are(page, count, false) {
                     return Err(Errno::ENOMEM);
                 }
                 page
@@ -151,7 +159,7 @@ unsafe impl Map for Arena {
         };
         // What programs wrote there while it was nobody's is gone.
         self.memory.zero(self.offset(page), count * PAGE)?;
-        Arena::mark(&mut pages, page, count, true);
+        self.mark(page, count, true);
         Ok(self.start + page * PAGE)
     }
 
@@ -161,10 +169,10 @@ unsafe impl Map for Arena {
             return;
         }
         let count = u64::from(count).min(self.count() - first);
-        let mut pages = self.pages.lock();
+        let _changes = self.changes.lock();
         for page in first..first + count {
-            if Arena::all_are(&pages, page, 1, true) {
-                Arena::mark(&mut pages, page, 1, false);
+            if self.all_are(page, 1, true) {
+                self.mark(page, 1, false);
                 // If the system will not take it back, it is zeroed when it is allocated again.
                 let _ = self.memory.zero(self.offset(page), PAGE);
             }
@@ -184,11 +192,15 @@ unsafe impl Map for Arena {
     }
 }
 
+fn is_allocated(pages: &[AtomicU64], page: u64) -> bool {
+    pages[page as usize / 64].load(Ordering::Acquire) >> (page % 64) & 1 == 1
+}
+
 /// The first page from which on `count` are free.
-fn first_fit(pages: &[u64], count: u64, last: u64) -> Option<u64> {
+fn first_fit(pages: &[AtomicU64], count: u64, last: u64) -> Option<u64> {
     let mut page = 0;
     while page <= last {
-        match (page..page + count).rev().find(|page| pages[*page as usize / 64] >> (page % 64) & 1 == 1) {
+        match (page..page + count).rev().find(|page| is_allocated(pages, *page)) {
             None => return Some(page),
             Some(taken) => page = taken + 1,
         }
