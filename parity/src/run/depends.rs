@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ring3_isa::{Callee, Insn};
+use ring3_isa::{Callee, Insn, Size};
 use ring3_object::{Object, Options};
-use ring3_platform::Program;
 use ring3_platform::helpers::id;
+use ring3_platform::{Program, ctx};
 
 /// What a result depends on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -24,7 +24,9 @@ pub enum Depends {
     Network,
     /// Who reads perf events.
     Readers,
-    /// Addresses, which the program gives away: two runs on one engine differ. No helper tells this.
+    /// Storage of control groups, which each test run of the kernel has anew, and which stays as long as a map here.
+    Storage,
+    /// Addresses, which the program gives away, or stack that nobody wrote: two runs on one engine differ. No helper tells this.
     Addresses,
 }
 
@@ -39,7 +41,8 @@ impl Depends {
             Depends::Memory => "memory of the kernel",
             Depends::Network => "network",
             Depends::Readers => "readers of perf events",
-            Depends::Addresses => "addresses",
+            Depends::Storage => "storage of control groups",
+            Depends::Addresses => "addresses, or stack that nobody wrote",
         }
     }
 }
@@ -123,6 +126,7 @@ const ROWS: &[(Depends, &[u32])] = &[
             id::SKB_UNDER_CGROUP,
         ],
     ),
+    (Depends::Storage, &[id::GET_LOCAL_STORAGE]),
     (
         Depends::Readers,
         &[
@@ -141,7 +145,9 @@ pub fn depends(object: &Object, program: &Program) -> Vec<Depends> {
     let mut helpers = BTreeSet::new();
     let mut known = BTreeSet::from([program.name.clone()]);
     let mut todo = vec![program.clone()];
+    let mut socket = false;
     while let Some(program) = todo.pop() {
+        socket |= reads_socket(&program);
         helpers.extend(program.code.insns().iter().filter_map(|insn| match insn {
             Ok(Insn::Call(Callee::Helper(id))) => u32::try_from(*id).ok(),
             Ok(_) | Err(_) => None,
@@ -155,5 +161,16 @@ pub fn depends(object: &Object, program: &Program) -> Vec<Depends> {
         }
     }
     let calls = |ids: &[u32]| ids.iter().any(|id| helpers.contains(id));
-    ROWS.iter().filter(|(_, ids)| calls(ids)).map(|(depends, _)| *depends).collect()
+    let found = |(depends, ids): &&(Depends, &[u32])| calls(ids) || *depends == Depends::Network && socket;
+    ROWS.iter().filter(found).map(|(depends, _)| *depends).collect()
+}
+
+/// Whether it may read the socket of its context: test runs of the kernel have one that nobody connected, packets here have none.
+fn reads_socket(program: &Program) -> bool {
+    let Some(layout) = ctx::layout(program.kind) else { return false };
+    let Some(field) = layout.by_name("sk").map(|field| &layout.fields[field]) else { return false };
+    program.code.insns().iter().any(|insn| match insn {
+        Ok(Insn::Load { size: Size::Dw, off, .. }) => i64::from(*off) == i64::from(field.off),
+        Ok(_) | Err(_) => false,
+    })
 }

@@ -182,11 +182,17 @@ impl Subject<'_> {
             seen.collect::<Result<Vec<Seen>, Error>>()
         };
         let mut instances = self.start()?;
+        paint(0x5a);
         let these = run(&mut instances)?;
         // In another thread while these live, so that neither stack nor maps nor packets are at the same address.
         let those = std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().stack_size(STACK);
-            thread.spawn_scoped(scope, || run(&mut self.start()?)).ok()?.join().ok()
+            let again = || {
+                let mut instances = self.start()?;
+                paint(0xc3);
+                run(&mut instances)
+            };
+            thread.spawn_scoped(scope, again).ok()?.join().ok()
         });
         // Whoever panics there has said why; without a thread, nobody knows.
         let Some(those) = those else { return Ok(false) };
@@ -258,6 +264,13 @@ impl Comparison {
         self.differences.append(&mut found);
         any
     }
+}
+
+/// Leaves these bytes on the part of the native stack that is used next: a program in machine code that reads stack which it did not
+/// write finds them.
+#[inline(never)]
+fn paint(byte: u8) {
+    std::hint::black_box([byte; 1 << 15]);
 }
 
 /// Why a program cannot be run at all.
