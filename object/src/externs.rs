@@ -70,6 +70,13 @@ impl KernelValues {
         self
     }
 
+    /// Whether any variable in the kernel's types has an address here: one with all symbols (`CONFIG_KALLSYMS_ALL`).
+    pub fn know_variables(&self, btf: &Btf) -> bool {
+        btf.types()
+            .iter()
+            .any(|ty| matches!(ty, Type::Var { name, .. } if self.symbols.contains_key(btf.string(*name))))
+    }
+
     /// The value of a name that is none of the configuration's.
     fn virtual_value(&self, name: &str) -> Option<u64> {
         match name {

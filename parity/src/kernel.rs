@@ -48,7 +48,8 @@ impl Kernel {
 
     /// What ring3 has to judge by to judge as this kernel: its number of CPUs and its types.
     pub fn target(&self) -> Arc<Target> {
-        Arc::new(Target { cpus: self.cpus, btf: self.types.clone(), ..Target::default() })
+        let knows_variables = self.types.as_ref().is_none_or(|btf| self.values.know_variables(btf));
+        Arc::new(Target { cpus: self.cpus, btf: self.types.clone(), knows_variables, ..Target::default() })
     }
 
     /// Its answer, and its log at this level.

@@ -146,6 +146,9 @@ pub struct Target {
     pub cpus: u32,
     /// The kernel's own types (`/sys/kernel/btf/vmlinux`), for programs that get pointers to its structures.
     pub btf: Option<Arc<ring3_btf::Btf>>,
+    /// Whether the kernel knows where its variables are (`CONFIG_KALLSYMS_ALL`, as distributions have it). One that does not
+    /// refuses every program that asks for one.
+    pub knows_variables: bool,
     /// Helpers of the embedder, with numbers from `Target::FIRST_CUSTOM_HELPER` up.
     pub helpers: Vec<Proto>,
 }
@@ -157,6 +160,6 @@ impl Target {
 
 impl Default for Target {
     fn default() -> Self {
-        Target { kernel: KernelVersion::V6_18, cpus: 2, btf: None, helpers: Vec::new() }
+        Target { kernel: KernelVersion::V6_18, cpus: 2, btf: None, knows_variables: true, helpers: Vec::new() }
     }
 }

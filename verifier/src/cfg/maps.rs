@@ -1,11 +1,11 @@
 //! Maps that instructions refer to: that they are there, and that the program may use them.
 
-use ring3_btf::{Type, TypeId};
 use ring3_isa::Wide;
 use ring3_platform::maps::{FieldKind, PAGE_SIZE, Unusable, usable_in};
 use ring3_platform::{MapDef, MapType, ProgType, Program, Target};
 
 use crate::diag::reject::{Reject, unsupported};
+use crate::kernel::symbol;
 
 /// Ids of types are not above this (BTF_MAX_TYPE).
 const MAX_TYPE_ID: i32 = 0x000f_ffff;
@@ -28,16 +28,9 @@ pub fn check_wide(program: &Program, target: &Target, value: Wide) -> Result<(),
         Wide::Imm(_) | Wide::Func(_) => Ok(()),
         Wide::BtfId { id: 0, fd: 0 } => Err(Reject::NotVariable { id: 0 }),
         Wide::BtfId { id, fd: 0 } if !(0..=MAX_TYPE_ID).contains(&id) => Err(Reject::NoSuchType { id }),
-        // Where a function is, every kernel knows that has types; not so variables.
-        Wide::BtfId { id, fd: 0 } if is_function(target, id) => Ok(()),
-        Wide::BtfId { .. } => unsupported("a reference to a kernel variable"),
+        Wide::BtfId { id, fd: 0 } => symbol::check(target, id),
+        Wide::BtfId { .. } => unsupported("a reference to a symbol of a module"),
     }
-}
-
-/// Whether a number is that of a function in the kernel's types.
-fn is_function(target: &Target, id: i32) -> bool {
-    let id = u32::try_from(id).map(TypeId).ok();
-    id.zip(target.btf.as_ref()).is_some_and(|(id, btf)| matches!(btf.get(id), Some(Type::Func { .. })))
 }
 
 /// The map that an index of the walk stands for: one of the program's, or behind those the template of the inner maps of one.

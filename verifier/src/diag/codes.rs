@@ -243,7 +243,10 @@ impl Reject {
             | Reject::DirectArena { .. }
             | Reject::DirectRange { .. }
             | Reject::NoDirectValue {} => Code::DirectValue,
-            Reject::NotVariable { .. } | Reject::NoSuchType { .. } => Code::KernelVariable,
+            Reject::NotVariable { .. }
+            | Reject::NoSuchType { .. }
+            | Reject::NoAddress { .. }
+            | Reject::NoTypeSize { .. } => Code::KernelVariable,
             Reject::AttachType { .. } => Code::AttachType,
             Reject::SyscallSleepable {} | Reject::NotSleepable {} => Code::SleepableType,
             Reject::MapStructOps {}

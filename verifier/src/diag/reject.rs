@@ -169,6 +169,8 @@ rejects! {
     BeyondMember { field: String, end: u32, name: String, off: u32, size: u32 } EACCES "access beyond the end of member {field} (mend:{end}) in struct {name} with off {off} size {size}";
     NoField { name: String, off: u32 } EINVAL "struct {name} doesn't have field at offset {off}";
     NotVariable { id: i32 } EINVAL "pseudo btf_id {id} in ldimm64 isn't KIND_VAR or KIND_FUNC";
+    NoAddress { name: String } ENOENT "ldimm64 failed to find the address for kernel symbol '{name}'.";
+    NoTypeSize { by: &'static str, name: String } EINVAL "{by}unable to resolve the size of type '{name}': -22";
     NoSuchType { id: i32 } ENOENT "ldimm64 insn specifies invalid btf_id {id}.";
     NoArena {} EINVAL "addr_space_cast insn can only be used in a program that has an associated arena";
     // Calls.

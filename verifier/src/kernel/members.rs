@@ -35,6 +35,10 @@ enum Step {
 
 /// What `size` bytes at `off` of structure `id` are.
 pub fn find(btf: &Btf, id: TypeId, off: u32, size: u32) -> Result<Found, Reject> {
+    // Another name of a structure is none to Linux, unless it is that of a member.
+    if !matches!(btf.get(id), Some(Type::Struct(_) | Type::Union(_))) {
+        return Err(Reject::NotStruct { name: btf.name(id).to_owned() });
+    }
     let (mut id, mut off, mut trust) = (id, off, Trust::PLAIN);
     for _ in 0..MAX_NESTING {
         match step(btf, id, off, size, &mut trust)? {

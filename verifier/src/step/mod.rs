@@ -32,6 +32,7 @@ use ring3_platform::{MapDef, MapType};
 
 use crate::diag::reject::Reject;
 use crate::domain::Scalar;
+use crate::kernel::symbol;
 use crate::state::{Ptr, PtrKind, Value};
 use crate::walk::{Next, Walk};
 
@@ -120,8 +121,7 @@ impl<'p> Walk<'p> {
                 self.check_callback(subprog)?;
                 Value::ptr(PtrKind::Func(u32::try_from(subprog).unwrap_or(u32::MAX)))
             }
-            // A function, as others were refused before: an address that nothing can be read from.
-            Wide::BtfId { .. } => Value::ptr(PtrKind::Mem { size: 0, rdonly: true, ringbuf: false }),
+            Wide::BtfId { id, .. } => Value::ptr(symbol::pointer(self.target, id)?),
         };
         self.write(dst, value);
         Ok(())

@@ -9,6 +9,7 @@ use super::call::Args;
 use crate::cfg::maps;
 use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
+use crate::kernel::symbol;
 use crate::release::Rule;
 use crate::state::{BtfPtr, Held, Ptr, PtrKind, Reference, Slice, Trust, Value};
 use crate::walk::Walk;
@@ -44,7 +45,7 @@ impl Walk<'_> {
             RetKind::BtfIdTrusted(name) => PtrKind::Btf(BtfPtr::kernel(self.kernel_struct(name)?, Trust::TRUSTED)),
             RetKind::MemOrBtfId => match args.percpu {
                 Some(to) if to.is_kernel() && !to.trust.any(Trust::ALLOC.with(Trust::RCU)) => {
-                    PtrKind::Btf(BtfPtr { trust: Trust::PLAIN, ..to })
+                    symbol::of_one_cpu(self.types_of(to)?, to)?
                 }
                 Some(_) | None => return unsupported(format!("the result of helper bpf_{}", proto.name)),
             },

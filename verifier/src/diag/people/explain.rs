@@ -82,7 +82,7 @@ const fn texts(code: Code) -> (&'static str, &'static str) {
             "Use bpf_map_lookup_elem() for other maps.",
         ),
         Code::KernelVariable => (
-            "The instruction names a type in the kernel's BTF that is neither a variable nor a function, or that is not there.",
+            "The instruction names a type in the kernel's BTF that is neither a variable nor a function, or that is not there, or the kernel does not know its address (of variables, with CONFIG_KALLSYMS_ALL).",
             "Declare it as `extern ... __ksym`, and give the BTF of the kernel that you mean.",
         ),
         Code::AttachType => (
