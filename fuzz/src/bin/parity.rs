@@ -4,8 +4,13 @@
 //! `parity ours SEED` judges a random program without Linux.
 //! `parity record SEED COUNT [FILE]` prints a table of programs with Linux's verdicts.
 //! `parity SEED COUNT [random|spoilt|verified] [SECONDS]` prints one small program for each kind of disagreement.
+//! While it runs, the seed that is being judged stands in the temporary folder, in `ring3-parity-PID.seed`: a program can kill the
+//! process or the machine, where it finds an error of the kernel's verifier. Use a machine that can be spared.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,6 +28,32 @@ struct Finding {
     kind: ProgType,
     code: Code,
     pair: Pair,
+}
+
+/// Where the seed stands that is being judged. Gone at the end, but not if there was none.
+struct Judging {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Judging {
+    fn begin() -> Judging {
+        let path = std::env::temp_dir().join(format!("ring3-parity-{}.seed", std::process::id()));
+        Judging { file: File::create(&path).ok(), path }
+    }
+
+    /// Nothing is said where it cannot be written: it is for the worst case alone.
+    fn note(&self, seed: u64) {
+        if let Some(file) = &self.file {
+            let _ = file.write_all_at(format!("{seed:020}\n").as_bytes(), 0);
+        }
+    }
+}
+
+impl Drop for Judging {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
 }
 
 fn main() -> ExitCode {
@@ -53,13 +84,14 @@ fn main() -> ExitCode {
     let mut findings: BTreeMap<String, Finding> = BTreeMap::new();
     let (mut accepted, mut unsupported, mut agreed) = (0u64, 0u64, 0u64);
     let mut refusals: BTreeMap<String, u64> = BTreeMap::new();
-    let begin = Instant::now();
+    let (begin, judging) = (Instant::now(), Judging::begin());
     for (seed, done) in (first..first + count).zip(0u64..) {
         if begin.elapsed().as_secs() > limit {
             println!("stopped after {done} programs");
             break;
         }
         let (kind, code) = case(seed, source);
+        judging.note(seed);
         let pair = match referee.judge(kind, code.clone()) {
             Ok(pair) => pair,
             Err(error) => {
