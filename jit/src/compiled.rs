@@ -82,7 +82,8 @@ impl Jit {
             Some(Room(memory)) => memory.replace(&code)?,
             None => ExecMem::publish(&code)?,
         };
-        Ok(Compiled { linked, code, assembled, counted: options.budget })
+        let alone = !options.budget && !linked.ops().iter().any(needs_env);
+        Ok(Compiled { linked, code, assembled, counted: options.budget, alone })
     }
 
     /// Emits the code of a program for any machine, to be looked at: with the instructions that this machine has if it is the same,
@@ -151,6 +152,29 @@ fn callee(helper: &HelperRef) -> Callee {
     Callee(helper.func as *const () as usize)
 }
 
+/// Whether somebody is called that may look at the environment for the program.
+fn needs_env(op: &Op) -> bool {
+    match op {
+        Op::CallHelper { .. } | Op::TailCall | Op::LegacyPacket { .. } | Op::Guarded { .. } => true,
+        Op::Alu { .. }
+        | Op::Mov { .. }
+        | Op::MovSx { .. }
+        | Op::Neg { .. }
+        | Op::Endian { .. }
+        | Op::LoadImm { .. }
+        | Op::Load { .. }
+        | Op::Store { .. }
+        | Op::Atomic { .. }
+        | Op::LoadAcquire { .. }
+        | Op::StoreRelease { .. }
+        | Op::Jump { .. }
+        | Op::Branch { .. }
+        | Op::MayGoto { .. }
+        | Op::CallLocal { .. }
+        | Op::Exit => false,
+    }
+}
+
 fn function(subprog: &Subprog) -> Function {
     Function { start: subprog.entry, end: subprog.end, stack: subprog.stack_depth }
 }
@@ -184,6 +208,8 @@ pub struct Compiled {
     assembled: Assembled,
     /// Looks at the budget.
     counted: bool,
+    /// Calls nothing that is not its own, so that the environment need not know of it.
+    alone: bool,
 }
 
 /// Executable memory of a program that is no more: see [`Jit::compile_into`].
@@ -254,6 +280,7 @@ impl Compiled {
     }
 
     /// The program as a plain function. [`ring3_vm::run`] calls it with all that makes it safe.
+    #[inline]
     pub fn function(&self) -> MainFn {
         let start = self.code.bytes().as_ptr();
         // SAFETY: `assemble` puts the main function first, of this signature, in code for this machine (`Jit::compile`).
@@ -321,8 +348,13 @@ unsafe impl Execute for Compiled {
     }
 
     unsafe fn execute(&self, env: &mut Env<'_>, ctx: u64) -> u64 {
-        let hook = CallHook { call: callback, data: std::ptr::from_ref(self).cast() };
         let main = self.function();
+        if self.alone {
+            // SAFETY: the program was verified, the caller vouches for the context, and nothing looks for the program in the
+            // environment.
+            return unsafe { main(ctx, env) };
+        }
+        let hook = CallHook { call: callback, data: std::ptr::from_ref(self).cast() };
         if self.counted {
             env.count_without_end();
         }

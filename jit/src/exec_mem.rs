@@ -73,6 +73,7 @@ impl ExecMem {
     }
 
     /// The code.
+    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: so many bytes of the mapping were written by `publish`, and stay readable.
         unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(self.start), self.len) }

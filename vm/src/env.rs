@@ -306,6 +306,7 @@ impl<'h> Env<'h> {
     }
 
     /// Sets the seed of `bpf_get_prandom_u32`.
+    #[inline]
     pub fn seed(&mut self, seed: u64) {
         self.rng = seed;
     }
@@ -330,6 +331,7 @@ impl<'h> Env<'h> {
     pub const STEP: i32 = interp::steps(1) as i32;
 
     /// Makes the run one without a budget, for engines that count all runs.
+    #[inline]
     pub fn count_without_end(&mut self) {
         if self.budget.is_none() {
             self.left = i64::MAX;
@@ -460,6 +462,7 @@ impl<'h> Env<'h> {
         Some(interp::instructions(interp::steps(self.budget?) - self.left))
     }
 
+    #[inline]
     pub(crate) fn budget_of_run(&self) -> u64 {
         self.budget.unwrap_or(MAX_UNVERIFIED_INSNS)
     }

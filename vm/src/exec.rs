@@ -49,18 +49,11 @@ pub unsafe trait Execute: Debug + Send + Sync {
 }
 
 /// Runs a program on the environment's context: R0, or the trap that stopped it.
+#[inline]
 pub fn run(program: &dyn Execute, env: &mut Env<'_>) -> Result<u64, RunError> {
     let linked = program.linked();
     // A run of a short program takes some nanoseconds, so all that is done of a context before it is done at one look at its kind.
-    let ctx = if linked.is_verified() {
-        match env.ctx.ready(linked.kind()) {
-            Some(ctx) if linked.expects(&env.ctx) => ctx,
-            Some(_) | None => return Err(RunError::WrongContext { kind: linked.kind() }),
-        }
-    } else {
-        env.ctx.refresh();
-        env.ctx.addr()
-    };
+    let Some(ctx) = env.ctx.ready(linked) else { return Err(RunError::WrongContext { kind: linked.kind() }) };
     env.start();
     if !linked.runs_on(env.cpu) {
         return Err(RunError::WrongCpu { cpu: env.cpu });
@@ -71,12 +64,14 @@ pub fn run(program: &dyn Execute, env: &mut Env<'_>) -> Result<u64, RunError> {
     // were not verified run in engines that check.
     let ret = unsafe { program.execute(env, ctx) };
     env.end();
-    if !env.trapped() {
-        return Ok(ret);
-    }
+    if env.trapped() { trapped(env) } else { Ok(ret) }
+}
+
+#[cold]
+fn trapped(env: &mut Env<'_>) -> Result<u64, RunError> {
     match env.take_trap() {
         Some(trap) => Err(trap.into()),
-        None => Ok(ret),
+        None => Ok(0),
     }
 }
 

@@ -170,11 +170,13 @@ impl Linked {
     }
 
     /// Its type.
+    #[inline]
     pub fn kind(&self) -> ProgType {
         self.kind
     }
 
     /// Whether a proof stands behind it. Only then may it be compiled, or run without checks.
+    #[inline]
     pub fn is_verified(&self) -> bool {
         self.verified
     }
@@ -238,6 +240,7 @@ impl Linked {
     }
 
     /// Whether the proof speaks of memory of the kernel: what helpers are given is then looked up, as it need not be there.
+    #[inline]
     pub(crate) fn is_wary(&self) -> bool {
         self.wary
     }
@@ -263,11 +266,13 @@ impl Linked {
     }
 
     /// Whether it may run on this CPU: a proof is about as many CPUs as its target has.
+    #[inline]
     pub(crate) fn runs_on(&self, cpu: u32) -> bool {
         cpu < self.cpus
     }
 
     /// Whether the context has what the proof takes for granted of numbers in it: that no hook before denied anything.
+    #[inline]
     pub(crate) fn expects(&self, context: &Context) -> bool {
         match (self.result_at, context) {
             (None, _) => true,

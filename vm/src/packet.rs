@@ -100,20 +100,24 @@ impl Packet {
     }
 
     /// Address of the first byte of metadata.
+    #[inline]
     pub fn meta_addr(&self) -> u64 {
         self.base + self.meta as u64
     }
 
     /// Address of the first byte.
+    #[inline]
     pub fn data_addr(&self) -> u64 {
         self.base + self.data as u64
     }
 
     /// Address behind the last byte that is in no fragment.
+    #[inline]
     pub fn end_addr(&self) -> u64 {
         self.base + self.linear_end() as u64
     }
 
+    #[inline]
     fn linear_end(&self) -> usize {
         self.end - self.fragments
     }

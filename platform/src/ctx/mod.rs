@@ -230,6 +230,7 @@ impl CtxLayout {
 }
 
 /// The context of a program type. `None` where it is described by BTF (function arguments) or by another program.
+#[inline]
 pub const fn layout(kind: ProgType) -> Option<&'static CtxLayout> {
     match kind {
         ProgType::SocketFilter

@@ -17,6 +17,7 @@ pub use slots::Slots;
 pub use xdp::XdpContext;
 
 use crate::error::RunError;
+use crate::link::Linked;
 use crate::packet::Packet;
 
 /// What a program runs on.
@@ -96,24 +97,26 @@ impl Context {
         }
     }
 
-    /// Makes it ready for a run of a verified program of this type, as `suits` and `refresh` do: the value of R1. `None` if it does not
-    /// suit the program.
+    /// Makes it ready for a run of this program: the value of R1. `None` if the program was verified and does not suit it.
     #[inline]
-    pub(crate) fn ready(&mut self, kind: ProgType) -> Option<u64> {
+    pub(crate) fn ready(&mut self, linked: &Linked) -> Option<u64> {
         match self {
-            Context::Xdp(xdp) => {
-                let suits =
-                    kind == ProgType::Xdp && ctx::layout(ProgType::Xdp).is_some_and(|xdp_md| xdp.slots.is_of(xdp_md));
-                suits.then(|| {
-                    xdp.refresh();
-                    xdp.slots.addr()
-                })
+            // Nothing but the packet's addresses changes between runs, and this is where runs are shortest.
+            Context::Xdp(xdp) if xdp.is_usual() && linked.kind() == ProgType::Xdp => {
+                xdp.refresh();
+                Some(xdp.slots.addr())
             }
-            Context::None | Context::Skb(_) | Context::Raw(_) | Context::Fields(_) => self.suits(kind).then(|| {
-                self.refresh();
-                self.addr()
-            }),
+            _ => self.look_ready(linked),
         }
+    }
+
+    #[inline(never)]
+    fn look_ready(&mut self, linked: &Linked) -> Option<u64> {
+        if linked.is_verified() && !(self.suits(linked.kind()) && linked.expects(self)) {
+            return None;
+        }
+        self.refresh();
+        Some(self.addr())
     }
 
     /// Whether a verified program of this type may run on it: it then has every slot that the proof allows it to reach.

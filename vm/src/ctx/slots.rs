@@ -20,12 +20,12 @@ impl Slots {
     }
 
     /// The table.
+    #[inline]
     pub fn layout(&self) -> &'static CtxLayout {
         self.layout
     }
 
     /// Whether this is memory by that very table. A table of the embedder with the same name might let it set addresses.
-    #[inline]
     pub(crate) fn is_of(&self, layout: &CtxLayout) -> bool {
         // `new` made as many words as the table needs.
         std::ptr::eq(self.layout, layout) || (*self.layout == *layout && self.words.len() * 8 >= layout.host_size())

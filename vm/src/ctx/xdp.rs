@@ -56,6 +56,12 @@ impl XdpContext {
         &mut self.slots
     }
 
+    /// Whether the slots are by the table of XDP contexts itself: then they suit every XDP program.
+    #[inline]
+    pub(crate) fn is_usual(&self) -> bool {
+        ctx::layout(ProgType::Xdp).is_some_and(|xdp_md| std::ptr::eq(self.slots.layout(), xdp_md))
+    }
+
     #[inline]
     pub(crate) fn refresh(&mut self) {
         self.slots.set_id(self.data, self.packet.data_addr());

@@ -18,6 +18,7 @@ const STEP: i64 = size_of::<Cell>() as i64;
 const MAX_BUDGET: u64 = 1 << 56;
 
 /// A number of instructions as `Env::left` counts them.
+#[inline]
 pub(crate) const fn steps(instructions: u64) -> i64 {
     STEP * if instructions < MAX_BUDGET { instructions } else { MAX_BUDGET } as i64
 }
