@@ -70,6 +70,7 @@ Examples:
   ring3 run lb.bpf.o --packet 'ff ff ff ff ff ff 02 00 00 00 00 0a 08 06 ...'
   ring3 run maps.bpf.o --program route --pcap mixed.pcap --map routes:10.0.0.0/8=1
   ring3 run openat.bpf.o --ctx record.bin --repeat 1000000 -o json
+  ring3 run openat.bpf.o --event 'syscalls:sys_enter_openat filename=/etc/passwd @task.comm=cat @task.pid=42'
   ring3 run tenant.bpf.o --pcap mixed.pcap --jit-blind --jit-retpolines --budget 100000
   perf record -k mono ring3 run lb.bpf.o --packet '...' --repeat 10000000 --perf=.
 
@@ -80,6 +81,12 @@ Values of --set and --map, by the type of the variable, key or value:
   struct      {port=53, address=10.0.0.1} or {53, 10.0.0.1}; an array {1, 2, 3}
   LPM key     10.0.0.0/8
   any         hex:0a000001, the bytes in memory
+
+Events: WHERE PATH=VALUE... with WHERE a section's name (kprobe/do_unlinkat), sched:sched_switch or do_unlinkat for all programs there.
+  PATH        an argument or what it leads to: prev.comm, name->name, args[2]; of a record, a field
+  VALUE       42, -1, 0x2a; text; user:text for memory of the process; [a,b] for elements
+  @task.PATH  of the current task: @task.comm=bash @task.pid=42 @task.uid=501
+  @returns, @record, @cpu, @after (nanoseconds), @times
 
 Exit status: 0 it ran, 1 the program was rejected, 2 wrong usage or bad input.";
 
@@ -272,7 +279,7 @@ pub struct FeatureArgs {
 /// `ring3 run`.
 #[derive(Args, Debug)]
 #[command(after_help = RUN_EXAMPLES)]
-#[command(group = ArgGroup::new("input").required(true).args(["packet", "pcap", "ctx"]))]
+#[command(group = ArgGroup::new("input").required(true).args(["packet", "pcap", "ctx", "event"]))]
 pub struct RunArgs {
     /// A BPF object
     #[arg(value_name = "OBJ")]
@@ -289,6 +296,13 @@ pub struct RunArgs {
     /// The context's bytes, for types without a packet (tracepoint, kprobe, ...); what is missing is zero
     #[arg(long, value_name = "FILE")]
     pub ctx: Option<PathBuf>,
+    /// An event that all programs run on that are attached there: where, arguments as PATH=VALUE, and behind @ the task and more; may be
+    /// given several times
+    #[arg(long, value_name = "EVENT", conflicts_with_all = ["program", "write_pcap", "perf", "check_states", "kind", "pin"])]
+    pub event: Vec<String>,
+    /// Show what comes through ring buffers and perf event arrays as this struct of the object's types
+    #[arg(long, value_name = "STRUCT")]
+    pub event_type: Option<String>,
     /// BTF of a kernel, as in /sys/kernel/btf/vmlinux, for objects with CO-RE relocations
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,

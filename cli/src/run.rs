@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use ring3::btf::{Btf, Kind, TypeId, format_value};
 use ring3::jit::symbols::{JitDump, PerfMap, Symbols};
 use ring3::platform::maps::Pinning;
 use ring3::platform::return_name;
+use ring3::sim::{self, Event as SimEvent, Fired, Sim};
 use ring3::vm::StateReport;
 use ring3::vm::maps::{Event, Map};
 use ring3::{Backend, Engine, Error, Input, Instance, LogLevel, MapType, Object, Options, Output, ProgType, TraceLog};
@@ -43,6 +45,9 @@ const LONG_ARRAY: u32 = 1 << 16;
 /// Runs a program once for each packet.
 pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
     check_engine(args)?;
+    if !args.event.is_empty() {
+        return fire(args, out);
+    }
     let (mut instance, name, object) = load(args)?;
     if let Err(error) = instance.program(&name) {
         return rejected(args, &object, &name, error);
@@ -60,6 +65,7 @@ pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
     let mut writer = writer.transpose()?;
     let mut events = Events::of(&instance);
     let mut session = Session::new(args, out);
+    session.event_type = event_type(args, &object)?;
     {
         let mut runner = match instance.runner(&name) {
             Ok(runner) => runner,
@@ -97,6 +103,47 @@ pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
     session.end(&mut instance, &events)
 }
 
+/// Fires events: each runs the programs that are attached there.
+fn fire(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
+    let (instance, object) = load_whole(args)?;
+    let mut sim = Sim::new(instance)?;
+    fill_maps(args, sim.instance())?;
+    let mut events = Events::of(sim.instance());
+    let mut session = Session::new(args, out);
+    session.kind = ProgType::Tracing;
+    session.engine = EngineArg::backend(args.engine).name();
+    session.event_type = event_type(args, &object)?;
+    session.begin_events(&object)?;
+    let mut kept = TraceLog::default();
+    for text in &args.event {
+        let event: SimEvent = text.parse().map_err(|error| CliError::Input(format!("--event {error}")))?;
+        let fired = match sim.fire_event(&event) {
+            Ok(fired) => fired,
+            Err(Error::Rejected { program, rejection }) => {
+                return rejected(args, &object, &program.clone(), Error::Rejected { program, rejection });
+            }
+            Err(Error::Sim(error)) => return Err(CliError::Input(format!("--event {text}: {error}"))),
+            Err(error) => return Err(error.into()),
+        };
+        events.collect();
+        let trace = sim.instance().take_trace();
+        let (who, cpu) = (sim.task_name(), sim.cpu());
+        kept.lines.extend(trace.lines.iter().map(|line| format!("{who} [{cpu:03}]: {line}")));
+        kept.dropped += trace.dropped;
+        session.fired(&fired)?;
+    }
+    session.kept = Some(kept);
+    session.end(sim.instance(), &events)
+}
+
+/// The struct that events are to be shown as.
+fn event_type(args: &RunArgs, object: &Object) -> Result<Option<(Arc<Btf>, TypeId)>, CliError> {
+    let Some(name) = &args.event_type else { return Ok(None) };
+    let found = object.btf().and_then(|btf| Some((Arc::clone(btf), btf.find(name, Kind::Struct)?)));
+    let missing = || CliError::Input(format!("--event-type: {} has no struct '{name}' in its types", object.file()));
+    found.map(Some).ok_or_else(missing)
+}
+
 /// What is for machine code needs that engine, and the kernel has no budget.
 fn check_engine(args: &RunArgs) -> Result<(), CliError> {
     let backend = if args.check_states { Backend::States } else { EngineArg::backend(args.engine) };
@@ -132,18 +179,49 @@ fn name_code(args: &RunArgs, program: &ring3::Executable) -> Result<Option<JitDu
 
 /// The object with its globals set and its maps created, and the program's name.
 fn load(args: &RunArgs) -> Result<(Instance, String, Object), CliError> {
-    let mut object = input::object(&args.object)?;
-    for setting in &args.set {
-        let (path, text) = ring3::text::split_pair(setting).map_err(|e| CliError::Input(format!("--set {e}")))?;
-        ring3::set_global(&mut object, path.trim(), text)?;
-    }
-    let name = choose(&object, args.program.as_deref())?;
-    let backend = if args.check_states { Backend::States } else { EngineArg::backend(args.engine) };
-    let engine = Engine::new().backend(backend).jit(args.jit.into());
-    let engine = args.budget.into_iter().fold(engine, Engine::budget);
-    let engine = with_types(engine, args.btf.as_deref())?;
+    let (mut object, name) = object_and_program(args)?;
+    set_globals(args, &mut object)?;
+    let engine = typed(args, engine(args))?;
     let instance = engine.load_with(&object, &Options { kind: args.kind, ..Options::default() })?;
     Ok((instance, name, object))
+}
+
+/// The same for events: with the types of the running kernel unless others are named, and of all programs.
+fn load_whole(args: &RunArgs) -> Result<(Instance, Object), CliError> {
+    let mut object = input::object(&args.object)?;
+    set_globals(args, &mut object)?;
+    Ok((typed(args, engine(args))?.load(&object)?, object))
+}
+
+/// The engine with the types that are named, for events else with those of the running kernel, or a few that are known.
+fn typed(args: &RunArgs, engine: Engine) -> Result<Engine, CliError> {
+    let running = Path::new(sim::RUNNING_KERNEL);
+    match &args.btf {
+        Some(path) => with_types(engine, Some(path)),
+        None if args.event.is_empty() => Ok(engine),
+        None if running.exists() => with_types(engine, Some(running)),
+        None => Ok(engine.btf(sim::small_kernel())),
+    }
+}
+
+fn object_and_program(args: &RunArgs) -> Result<(Object, String), CliError> {
+    let object = input::object(&args.object)?;
+    let name = choose(&object, args.program.as_deref())?;
+    Ok((object, name))
+}
+
+fn set_globals(args: &RunArgs, object: &mut Object) -> Result<(), CliError> {
+    for setting in &args.set {
+        let (path, text) = ring3::text::split_pair(setting).map_err(|e| CliError::Input(format!("--set {e}")))?;
+        ring3::set_global(object, path.trim(), text)?;
+    }
+    Ok(())
+}
+
+fn engine(args: &RunArgs) -> Engine {
+    let backend = if args.check_states { Backend::States } else { EngineArg::backend(args.engine) };
+    let engine = Engine::new().backend(backend).jit(args.jit.into());
+    args.budget.into_iter().fold(engine, Engine::budget)
 }
 
 /// The program that is asked for, or the only one.
@@ -172,7 +250,7 @@ fn rejected(args: &RunArgs, object: &Object, name: &str, error: Error) -> Result
     };
     let options = Options { kind: args.kind, ..Options::default() };
     let mut stderr = std::io::stderr().lock();
-    let engine = with_types(Engine::new(), args.btf.as_deref())?;
+    let engine = typed(args, Engine::new())?;
     if let Err(Error::Rejected { rejection, .. }) = engine.verify(object, &culprit, &options, LogLevel(1)) {
         write!(stderr, "{}", rejection.log)?;
     }
@@ -330,6 +408,10 @@ struct Session<'a> {
     time: Duration,
     /// What runs and the verifier's states showed, if they were compared.
     states: Option<StateReport>,
+    /// What was printed, if it was taken before.
+    kept: Option<TraceLog>,
+    /// What events are shown as.
+    event_type: Option<(Arc<Btf>, TypeId)>,
 }
 
 impl<'a> Session<'a> {
@@ -352,7 +434,55 @@ impl<'a> Session<'a> {
             returned: BTreeMap::new(),
             time,
             states: None,
+            kept: None,
+            event_type: None,
         }
+    }
+
+    fn begin_events(&mut self, object: &Object) -> Result<(), CliError> {
+        if self.args.output == RunFormat::Table {
+            let title = format!("{}: runs by {}", printable(object.file()), self.engine);
+            writeln!(self.out, "{}", self.out.ink(Ink::Strong, &title))?;
+            self.columns = [
+                Column::right("EVENT", 6),
+                Column { width: 24, ..Column::left("PROGRAM", std::iter::empty(), 0) },
+                Column::right("RETURN", 11),
+                Column { width: 1, ..Column::left("AT", std::iter::empty(), 0) },
+            ];
+            let heading = line(&self.columns, &self.columns.map(|column| column.name), |_, text| text.to_owned());
+            writeln!(self.out, "{}", self.out.ink(Ink::Faint, heading.trim_end()))?;
+        }
+        Ok(())
+    }
+
+    /// The rows of an event, all times that it came.
+    fn fired(&mut self, fired: &[Fired]) -> Result<(), CliError> {
+        for event in fired {
+            self.packets += 1;
+            for run in &event.runs {
+                *self.returned.entry(run.retval.cast_unsigned()).or_default() += 1;
+                let (number, retval) = (self.packets.to_string(), run.retval.to_string());
+                match self.args.output {
+                    RunFormat::Table => {
+                        let texts = [&number, &printable(&run.program), &retval, &printable(&run.section)];
+                        let row = line(&self.columns, &texts.map(|text| &text[..]), |_, text| text.to_owned());
+                        writeln!(self.out, "{}", row.trim_end())?;
+                    }
+                    RunFormat::Json => {
+                        let object = json!({
+                            "event": self.packets,
+                            "program": run.program,
+                            "section": run.section,
+                            "retval": run.retval,
+                            "returned": event.returned,
+                            "engine": self.engine,
+                        });
+                        writeln!(self.out, "{object}")?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     fn begin(&mut self, name: &str, program: &ring3::Executable) -> Result<(), CliError> {
@@ -443,12 +573,15 @@ impl<'a> Session<'a> {
     }
 
     fn end(mut self, instance: &mut Instance, events: &Events) -> Result<Outcome, CliError> {
-        let trace = instance.take_trace();
+        let trace = self.kept.take().unwrap_or_else(|| instance.take_trace());
         match self.args.output {
             RunFormat::Json => {
                 let maps: Vec<Json> = instance.used_maps().filter_map(|map| map_json(&map)).collect();
-                let listed: Vec<Json> =
-                    events.all.iter().map(|(ring, event)| event_json(instance, events, *ring, event)).collect();
+                let listed: Vec<Json> = events
+                    .all
+                    .iter()
+                    .map(|(ring, event)| event_json(instance, events, *ring, event, self.event_type.as_ref()))
+                    .collect();
                 let mut object = json!({ "maps": maps, "trace": trace.lines, "events": listed });
                 for (field, dropped) in [("trace_dropped", trace.dropped), ("events_dropped", events.dropped)] {
                     if dropped > 0 {
@@ -461,7 +594,9 @@ impl<'a> Session<'a> {
                 writeln!(self.out, "{object}")?;
             }
             RunFormat::Table => {
-                self.totals()?;
+                if self.args.event.is_empty() {
+                    self.totals()?;
+                }
                 self.compared()?;
                 for map in instance.used_maps() {
                     self.map(&map)?;
@@ -572,7 +707,10 @@ impl<'a> Session<'a> {
             self.heading(&format!("{} ({}, {} {plural})", printable(name), map.def().kind.name(), of_ring.len()))?;
             for event in of_ring {
                 let cpu = event.cpu.map_or(String::new(), |cpu| format!("cpu {cpu}: "));
-                let shown = if map.def().value_type != 0 && map.def().kind == MapType::Ringbuf {
+                let known = self.event_type.as_ref().and_then(|(btf, ty)| format_value(btf, *ty, &event.data).ok());
+                let shown = if let Some(known) = &known {
+                    value::text(known)
+                } else if map.def().value_type != 0 && map.def().kind == MapType::Ringbuf {
                     value::text(&map.typed_event(event))
                 } else {
                     hex(&event.data)
@@ -624,13 +762,21 @@ fn map_json(map: &ring3::MapRef<'_>) -> Option<Json> {
     Some(json!({ "name": map.name(), "type": def.kind.name(), "entries": entries }))
 }
 
-fn event_json(instance: &Instance, events: &Events, ring: usize, event: &Event) -> Json {
+fn event_json(
+    instance: &Instance,
+    events: &Events,
+    ring: usize,
+    event: &Event,
+    ty: Option<&(Arc<Btf>, TypeId)>,
+) -> Json {
     let name = events.rings.get(ring).map_or("", |(name, _)| name.as_str());
     let mut object = json!({ "map": name, "data": hex(&event.data) });
     if let Some(cpu) = event.cpu {
         object["cpu"] = cpu.into();
     }
-    if let Ok(map) = instance.map(name)
+    if let Some(known) = ty.and_then(|(btf, ty)| format_value(btf, *ty, &event.data).ok()) {
+        object["value"] = value::json(&known);
+    } else if let Ok(map) = instance.map(name)
         && map.def().value_type != 0
         && map.def().kind == MapType::Ringbuf
     {

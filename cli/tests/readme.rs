@@ -17,7 +17,11 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
 
 /// Runs a command of the README from the root, with the binary under test.
 fn run(command: &str) -> Output {
-    let arguments = command.strip_prefix(RUN).unwrap_or_else(|| panic!("{command}")).split_whitespace();
+    let words = command.strip_prefix(RUN).unwrap_or_else(|| panic!("{command}"));
+    // What stands between quotes is one word.
+    let parts = words.split('\'').enumerate();
+    let arguments =
+        parts.flat_map(|(at, part)| if at % 2 == 1 { vec![part] } else { part.split_whitespace().collect() });
     Command::new(env!("CARGO_BIN_EXE_ring3")).args(arguments).current_dir(root()).output().unwrap()
 }
 

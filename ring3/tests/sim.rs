@@ -154,7 +154,7 @@ fn system_calls_and_processes() {
         assert_eq!(fired.retval(), 0);
         // Nothing is mapped there.
         assert_eq!(sim.fire("syscalls:sys_enter_openat", (0, 0xbad)).unwrap().retval(), 1);
-        sim.fire("uprobe//bin/bash:readline", ("$ ",)).unwrap();
+        sim.fire("readline", ("$ ",)).unwrap();
         assert_eq!(sim.trace(), ["openat /etc/passwd", "prompt $ "]);
     });
 }
@@ -180,13 +180,15 @@ fn mistakes_are_named() {
     assert_eq!(said("vfs_open", set("file.f_flags.x", 1)), "file.f_flags.x: unsigned int has no fields");
     assert_eq!(
         said("vfs_open", set("path.mnt.x", 1)),
-        "path.mnt.x: nothing says what void * leads to; give it an object that was laid out"
+        "path.mnt.x: nothing says what void * leads to; say it (name:type.field), or give it an object that was laid out"
     );
     assert_eq!(
         said("vfs_open", set("path", 1).set("path.mnt", 0)),
         "path.mnt: it leads to 0x1, where nothing was laid out"
     );
     assert_eq!(said("do_unlinkat", Args::new().set("name", task)), "name: a task_struct is no value of filename *");
+    // A pointer to anything leads to what is said.
+    assert_eq!(said("vfs_open", set("path.mnt:qstr.lenn", 1)), "qstr has no field 'lenn'; did you mean 'len'?");
     assert_eq!(said("do_unlinkat", (1, 2, 3).into()), "do_unlinkat(dfd, name) takes 2 arguments, 3 are given");
     assert_eq!(
         said("do_unlink", Args::new()).replace(FOLDER, ""),

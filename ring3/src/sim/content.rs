@@ -183,7 +183,8 @@ impl Struct {
     }
 
     /// Sets a field: `comm`, `real_parent->tgid`, `f_path.dentry.d_name.name`, `args[2]`. `.` and `->` mean the same. A pointer on the way
-    /// that leads nowhere yet gets a structure of zeroes.
+    /// that leads nowhere yet gets a structure of zeroes. `uaddr:sockaddr_in.sin_port`: what a pointer leads to is of another type than
+    /// its own, as after a cast.
     ///
     /// A path that its types do not have is remembered, and is the error of whoever uses the structure, or of [`Struct::check`].
     #[must_use]

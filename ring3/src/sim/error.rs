@@ -17,15 +17,21 @@ pub enum SimError {
     TooManyArguments { function: String, has: Vec<String>, given: usize },
     #[error("there is no function '{name}' in these types{}", hint(.near))]
     NoFunction { name: String, near: Option<String> },
-    #[error("'{path}' is no path: fields with . or -> between them, [3] for elements")]
+    #[error(
+        "'{path}' is no path: fields with . or -> between them, [3] for elements, :type for what a pointer leads to"
+    )]
     Path { path: String },
     #[error("{path}: {ty} has no fields")]
     NoStruct { path: String, ty: String },
+    #[error("{path}: {ty} is no pointer")]
+    NoPointer { path: String, ty: String },
     #[error("{path}: {ty} has no elements")]
     NoArray { path: String, ty: String },
     #[error("{path}: element {index} of {len}")]
     Index { path: String, index: u64, len: u64 },
-    #[error("{path}: nothing says what {ty} leads to; give it an object that was laid out")]
+    #[error(
+        "{path}: nothing says what {ty} leads to; say it (name:type.field), or give it an object that was laid out"
+    )]
     Opaque { path: String, ty: String },
     #[error("{path}: it leads to {addr:#x}, where nothing was laid out")]
     Dangling { path: String, addr: u64 },

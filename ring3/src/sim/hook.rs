@@ -191,6 +191,7 @@ impl Hook {
                 point == *name || is_category && rest == name
             }
             Hook::PerfEvent => point == "perf_event",
+            Hook::Uprobe(place) | Hook::Uretprobe(place) => place.rsplit(':').next() == Some(&point) || *place == point,
             other => matches_name(other.name(), &point),
         }
     }

@@ -57,6 +57,7 @@ mod hook;
 mod host;
 mod memory;
 mod path;
+mod script;
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -68,6 +69,7 @@ use ring3_object::Object;
 pub use content::{Content, Handle, Struct, Task, list, user};
 pub use declare::declare;
 pub use error::SimError;
+pub use script::Event;
 
 use crate::{Error, Input, Instance, MapRef};
 use error::nearest;
@@ -477,6 +479,18 @@ impl Sim {
             attached: sections,
             near,
         })
+    }
+
+    /// Name and number of the current task's thread, as the kernel puts them before what is printed: `bash-42`.
+    pub fn task_name(&self) -> String {
+        let numbers = self.world.lock().task_numbers();
+        let comm = numbers.comm.split(|byte| *byte == 0).next().unwrap_or_default();
+        format!("{}-{}", String::from_utf8_lossy(comm), numbers.pid)
+    }
+
+    /// The CPU that programs run on.
+    pub fn cpu(&self) -> u32 {
+        self.world.lock().cpu
     }
 
     /// The instance, for all that it has: globals, pins, programs on packets.

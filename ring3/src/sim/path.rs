@@ -15,9 +15,11 @@ const MAX_STEPS: usize = 64;
 pub(super) enum Step {
     Member(String),
     Index(u64),
+    /// What the pointer leads to is of this type.
+    As(String),
 }
 
-/// A path: `a.b->c[3]`.
+/// A path: `a.b->c[3]`, `a:type.b`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Path {
     pub text: String,
@@ -34,6 +36,13 @@ impl Path {
                 let (index, after) = after.split_once(']').ok_or_else(wrong)?;
                 steps.push(Step::Index(index.trim().parse().map_err(|_| wrong())?));
                 rest = after;
+            } else if let (Some(after), false) = (rest.strip_prefix(':'), steps.is_empty()) {
+                let end = name_end(after);
+                if end == 0 {
+                    return Err(wrong());
+                }
+                steps.push(Step::As(after[..end].to_owned()));
+                rest = &after[end..];
             } else {
                 let after = rest.strip_prefix("->").or_else(|| rest.strip_prefix('.'));
                 let after = match after {
@@ -41,7 +50,7 @@ impl Path {
                     None if steps.is_empty() => rest,
                     Some(_) | None => return Err(wrong()),
                 };
-                let end = after.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(after.len());
+                let end = name_end(after);
                 if end == 0 {
                     return Err(wrong());
                 }
@@ -59,9 +68,14 @@ impl Path {
     pub fn split_first(&self) -> Option<(&str, &[Step])> {
         match self.steps.split_first() {
             Some((Step::Member(name), rest)) => Some((name, rest)),
-            Some((Step::Index(_), _)) | None => None,
+            Some((Step::Index(_) | Step::As(_), _)) | None => None,
         }
     }
+}
+
+/// Where a name ends.
+fn name_end(text: &str) -> usize {
+    text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len())
 }
 
 /// A place in memory, and what is there.
@@ -87,17 +101,17 @@ pub(super) fn walk(
     mut follow: impl FnMut(Place, TypeId) -> Result<u64, SimError>,
 ) -> Result<Place, SimError> {
     let mut place = start;
-    let mut through = |place: Place| -> Result<Place, SimError> {
-        let Type::Ptr { to } = btf.resolved(place.ty)? else { return Ok(place) };
-        if btf.size_of(*to).is_err() {
-            return Err(SimError::Opaque { path: text.to_owned(), ty: describe(btf, place.ty) });
-        }
-        Ok(Place::new(follow(place, *to)?, *to))
-    };
     for step in steps {
         match step {
+            Step::As(name) => {
+                let ty = super::content::find_type(btf, name)?;
+                if !matches!(btf.resolved(place.ty)?, Type::Ptr { .. }) {
+                    return Err(SimError::NoPointer { path: text.to_owned(), ty: describe(btf, place.ty) });
+                }
+                place = Place::new(follow(place, ty)?, ty);
+            }
             Step::Member(name) => {
-                let whole = through(place)?;
+                let whole = through(btf, place, text, &mut follow)?;
                 let (bits, member) = member(btf, whole.ty, name, text)?;
                 place = Place::new(whole.addr.wrapping_add(u64::from(bits / 8)), member.ty);
                 if member.bitfield_size != 0 {
@@ -114,7 +128,7 @@ pub(super) fn walk(
                         }
                         Place::new(place.addr, *elem)
                     }
-                    Type::Ptr { .. } => through(place)?,
+                    Type::Ptr { .. } => through(btf, place, text, &mut follow)?,
                     _ => return Err(SimError::NoArray { path: text.to_owned(), ty: describe(btf, place.ty) }),
                 };
                 let size = u64::from(btf.size_of(array.ty)?);
@@ -123,6 +137,20 @@ pub(super) fn walk(
         }
     }
     Ok(place)
+}
+
+/// What a pointer leads to; other places as they are.
+fn through(
+    btf: &Btf,
+    place: Place,
+    text: &str,
+    follow: &mut impl FnMut(Place, TypeId) -> Result<u64, SimError>,
+) -> Result<Place, SimError> {
+    let Type::Ptr { to } = btf.resolved(place.ty)? else { return Ok(place) };
+    if btf.size_of(*to).is_err() {
+        return Err(SimError::Opaque { path: text.to_owned(), ty: describe(btf, place.ty) });
+    }
+    Ok(Place::new(follow(place, *to)?, *to))
 }
 
 /// The type at the end of a path.
