@@ -14,6 +14,8 @@ const CALLS_LATER: [&str; 3] =
 
 /// The function of the kernel that calls back at once: to compare nodes of a tree.
 pub const RBTREE_ADD: &str = "bpf_rbtree_add_impl";
+/// The function of the kernel that moves a packet.
+pub const XDP_PULL_DATA: &str = "bpf_xdp_pull_data";
 
 /// Depth-first over all edges. Loops are allowed: the walk finds out whether they end.
 pub fn walk(program: &Program, judge: &Target, structure: &mut Structure) -> Result<(), At> {
@@ -95,10 +97,14 @@ fn mark_call(structure: &mut Structure, slot: usize, next: usize, helper: i32) {
         structure.insns[slot].prune_point = true;
     }
     if u32::try_from(helper).is_ok_and(changes_packet) {
-        let subprog = structure.subprog_of(slot);
-        structure.subprogs[subprog].changes_packet = true;
+        mark_packet(structure, slot);
     }
     mark_target(structure, next);
+}
+
+fn mark_packet(structure: &mut Structure, slot: usize) {
+    let subprog = structure.subprog_of(slot);
+    structure.subprogs[subprog].changes_packet = true;
 }
 
 fn mark_sleep(structure: &mut Structure, slot: usize) {
@@ -114,6 +120,9 @@ fn mark_kfunc(program: &Program, structure: &mut Structure, slot: usize) {
     let (asks, sleeps) = (has(KfuncFlags::ITER_NEXT), has(KfuncFlags::SLEEPABLE));
     let calls_back = called.is_some_and(|proto| proto.row.name == RBTREE_ADD);
     let calls_later = called.is_some_and(|proto| CALLS_LATER.contains(&proto.row.name));
+    if called.is_some_and(|proto| proto.row.name == XDP_PULL_DATA) {
+        mark_packet(structure, slot);
+    }
     if sleeps {
         mark_sleep(structure, slot);
     }

@@ -1,11 +1,16 @@
 //! Functions of a program: where they start, that jumps stay inside, how they end.
 
+use std::collections::BTreeSet;
+
 use ring3_isa::num::signed_index;
 use ring3_isa::{Code, Flow, Mention};
 use ring3_platform::Program;
 
 use super::{At, MAX_SUBPROGS, TAIL_CALL, target};
-use crate::diag::reject::Reject;
+use crate::diag::reject::{Reject, unsupported};
+
+/// Functions of the kernel that a program may call (MAX_KFUNC_DESCS).
+const MAX_KFUNCS: usize = 256;
 
 /// A function.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -30,25 +35,16 @@ pub struct Subprog {
 pub fn discover(program: &Program) -> Result<Vec<Subprog>, At> {
     let code = &program.code;
     let mut starts = vec![0];
-    let mut callbacks = Vec::new();
+    let (mut callbacks, mut kfuncs) = (Vec::new(), BTreeSet::new());
     for (slot, raw) in code.raw_slice().iter().enumerate() {
         let (off, is_callback) = match raw.mention() {
             Some(Mention::Function(off)) => (off, false),
             Some(Mention::Address(off)) => (off, true),
             // Linux forgives this one as long as nothing visits it.
             Some(Mention::Kfunc { id: 0, off: 0 } | Mention::Helper(_)) | None => continue,
-            Some(Mention::Kfunc { id, off }) if program.kfunc(id, off).is_some() => {
-                let missing =
-                    program.kfunc(id, off).is_some_and(|f| f.weak && ring3_platform::kfunc(&f.name).is_none());
-                // The loader makes a call of a function that is not there something else.
-                if !missing && !program.license.is_gpl_compatible() {
-                    return Err((Reject::KfuncNotGpl {}, Some(slot)));
-                }
+            Some(Mention::Kfunc { id, off }) => {
+                check_kfunc(program, &mut kfuncs, id, off).map_err(|reject| (reject, Some(slot)))?;
                 continue;
-            }
-            Some(Mention::Kfunc { id, .. }) => {
-                let what = format!("the kernel function with BTF id {id}");
-                return Err((Reject::Unsupported { what }, Some(slot)));
             }
         };
         let Some(start) = target(code, slot, off) else { return Err((Reject::BadCallTarget {}, Some(slot))) };
@@ -71,6 +67,31 @@ pub fn discover(program: &Program) -> Result<Vec<Subprog>, At> {
     let ends = starts.iter().skip(1).copied().chain([code.len()]);
     let subprog = |(start, end)| Subprog { start, end, is_callback: callbacks.contains(&start), ..Subprog::default() };
     Ok(starts.iter().copied().zip(ends).map(subprog).collect())
+}
+
+/// A call of a function of the kernel, whether it is reached or not; `seen` are those that were called before.
+fn check_kfunc(program: &Program, seen: &mut BTreeSet<i32>, id: i32, off: i16) -> Result<(), Reject> {
+    let Some(named) = program.kfunc(id, off) else {
+        return unsupported(format!("the kernel function with BTF id {id}"));
+    };
+    // The loader makes a call of a function that is not there something else.
+    if named.weak && ring3_platform::kfunc(&named.name).is_none() {
+        return Ok(());
+    }
+    if !program.license.is_gpl_compatible() {
+        return Err(Reject::KfuncNotGpl {});
+    }
+    if !seen.insert(id) {
+        return Ok(());
+    }
+    if seen.len() > MAX_KFUNCS {
+        return Err(Reject::TooManyKfuncs {});
+    }
+    // What a packet's device says of it. Programs here are bound to none.
+    if named.name.starts_with("bpf_xdp_metadata_") {
+        return Err(Reject::MetadataDevice {});
+    }
+    Ok(())
 }
 
 /// Jumps stay inside their function; a function ends with an exit or a jump.

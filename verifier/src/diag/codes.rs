@@ -214,7 +214,7 @@ impl Reject {
         match self {
             Reject::NoInstructions {} => Code::EmptyProgram,
             Reject::TooManyInstructions { .. } => Code::ProgramTooLong,
-            Reject::TooManySubprogs {} => Code::TooManyFunctions,
+            Reject::TooManySubprogs {} | Reject::TooManyKfuncs {} => Code::TooManyFunctions,
             Reject::Malformed { .. } => Code::BadInstruction,
             Reject::JumpOutOfRange { .. } => Code::JumpOutOfRange,
             Reject::LastInsn {} => Code::FallsOffTheEnd,
@@ -423,7 +423,7 @@ impl Reject {
             Reject::MapStructNegative { .. } | Reject::MapStructWrite { .. } | Reject::StructReadOnly {} => {
                 Code::ForbiddenAccess
             }
-            Reject::KfuncNotAllowed { .. } | Reject::NoKfunc {} => Code::KernelFunction,
+            Reject::KfuncNotAllowed { .. } | Reject::NoKfunc {} | Reject::MetadataDevice {} => Code::KernelFunction,
             Reject::InvalidHelper { .. } => Code::UnknownHelper,
             Reject::HelperNotAllowed {}
             | Reject::HelperNotForProgram { .. }

@@ -174,6 +174,8 @@ rejects! {
     NoSuchType { id: i32 } ENOENT "ldimm64 insn specifies invalid btf_id {id}.";
     NoArena {} EINVAL "addr_space_cast insn can only be used in a program that has an associated arena";
     // Calls.
+    TooManyKfuncs {} E2BIG "too many different kernel function calls";
+    MetadataDevice {} EINVAL "metadata kfuncs require device-bound program";
     KfuncNotAllowed { name: &'static str } EACCES "calling kernel function {name} is not allowed";
     KfuncNotGpl {} EINVAL "cannot call kernel function from non-GPL compatible program";
     KfuncSleepable { name: &'static str } EACCES "program must be sleepable to call sleepable kfunc {name}";

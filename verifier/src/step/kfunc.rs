@@ -10,7 +10,7 @@ use ring3_platform::{AttachType, Program};
 use super::call::{Args, display_name};
 use super::result::MAX_ERRNO;
 use super::subprog::Later;
-use crate::cfg::graph::RBTREE_ADD;
+use crate::cfg::graph::{RBTREE_ADD, XDP_PULL_DATA};
 use crate::cfg::kfuncs::{Named, Proto, Ret};
 use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
@@ -88,27 +88,16 @@ pub(super) enum Own {
 /// some programs of a type only.
 const UNMODELLED: &[&str] = &[
     "__bpf_trap",
-    "bpf_get_dentry_xattr",
-    "bpf_get_file_xattr",
     "bpf_get_fsverity_digest",
     "bpf_get_kmem_cache",
-    "bpf_get_task_exe_file",
     "bpf_kfree_skb",
-    "bpf_path_d_path",
     "bpf_percpu_obj_new_impl",
-    "bpf_put_file",
     "bpf_qdisc_bstats_update",
     "bpf_qdisc_init_prologue",
     "bpf_qdisc_reset_destroy_epilogue",
     "bpf_qdisc_skb_drop",
     "bpf_qdisc_watchdog_schedule",
-    "bpf_remove_dentry_xattr",
-    "bpf_set_dentry_xattr",
     "bpf_skb_get_hash",
-    "bpf_xdp_metadata_rx_hash",
-    "bpf_xdp_metadata_rx_timestamp",
-    "bpf_xdp_metadata_rx_vlan_tag",
-    "bpf_xdp_pull_data",
 ];
 
 /// Some functions are for programs only that are attached in some ways.
@@ -237,6 +226,9 @@ impl Walk<'_> {
         }
         // Linux forgets this; writing may move a packet.
         if own == Own::DynptrWrite && said.dynptr.is_some_and(|dynptr| dynptr.kind.may_move()) {
+            self.forget_packets();
+        }
+        if name == XDP_PULL_DATA {
             self.forget_packets();
         }
         if proto.has(KfuncFlags::ITER_NEXT) {
