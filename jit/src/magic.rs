@@ -1,5 +1,5 @@
-//! Unsigned division by a constant as a multiplication (Granlund and Montgomery, "Division by Invariant Integers using
-//! Multiplication", 1994, figure 6.2).
+//! Division by a constant as a multiplication (Granlund and Montgomery, "Division by Invariant Integers using Multiplication", 1994,
+//! figure 6.2 for numbers without a sign, figure 5.2 for those with one).
 
 use ring3_isa::Width;
 
@@ -33,6 +33,33 @@ impl Magic {
             }
         }
         Some(Magic { multiplier, before: 0, after, carry })
+    }
+}
+
+/// How a number with a sign is divided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Signed {
+    /// `(n + (n >> (power - 1) >>> (bits - power))) >> power`, the first shift with the sign, the second without: that adds what makes the
+    /// last one round to zero. Then negated, if the divisor is negative.
+    Power(u32),
+    /// `(high(n, multiplier) >> after) + (n >>> (bits - 1))`, where `high` is the upper half of the product of `n` with its sign and
+    /// the multiplier without one. Then negated, if the divisor is negative.
+    Multiply { multiplier: u64, after: u32 },
+}
+
+impl Signed {
+    /// For numbers of this width. `None` for 0, 1 and -1.
+    pub(crate) fn new(width: Width, divisor: i32) -> Option<Signed> {
+        let magnitude = u64::from(divisor.unsigned_abs());
+        match magnitude {
+            0 | 1 => None,
+            _ if magnitude.is_power_of_two() => Some(Signed::Power(magnitude.trailing_zeros())),
+            // One bit of the number is its sign, so the multiplier needs no bit more than the width.
+            _ => {
+                let (multiplier, after, _) = multiplier(width.bits(), width.bits() - 1, magnitude);
+                Some(Signed::Multiply { multiplier, after })
+            }
+        }
     }
 }
 

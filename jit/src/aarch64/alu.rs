@@ -7,7 +7,7 @@ use ring3_isa::{AluOp, EndianOp, Operand, Reg, Size, Width};
 
 use super::regs::{self, X16, X17, XZR};
 use super::{A64, emit, sized};
-use crate::magic::Magic;
+use crate::magic::{Magic, Signed};
 
 /// The three operations whose immediates are patterns of bits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,6 +88,12 @@ impl A64 {
         match (op, rhs) {
             (AluOp::Add | AluOp::Sub, Operand::Imm(imm)) if let Some(value) = Imm12::new(imm.unsigned_abs()) => {
                 self.add_imm(width, d, l, value, (op == AluOp::Sub) != (imm < 0));
+            }
+            // By a constant: without a division.
+            (AluOp::Div | AluOp::Mod | AluOp::SDiv | AluOp::SMod, Operand::Imm(_)) => {
+                sized!(self, mov, width, d, l);
+                let (signed, rest) = (matches!(op, AluOp::SDiv | AluOp::SMod), matches!(op, AluOp::Mod | AluOp::SMod));
+                self.divide(Division { width, signed, rest }, d, rhs);
             }
             _ => {
                 let r = self.operand(width, rhs);
@@ -291,8 +297,52 @@ impl A64 {
                 sized!(self, mov, width, d, X16);
             };
         }
+        if let Operand::Imm(imm) = src
+            && signed
+            && let Some(how) = Signed::new(width, imm)
+        {
+            self.signed_quotient(width, how, d);
+            if imm < 0 {
+                self.emit_neg(width, X16);
+            }
+            return if rest {
+                self.emit_load_imm(X17, immediate(width, imm));
+                sized!(self, msub, width, d, X16, X17, d);
+            } else {
+                sized!(self, mov, width, d, X16);
+            };
+        }
         let s = self.operand(width, src);
         self.divide_regs(division, d, d, s);
+    }
+
+    /// X16 = what the magnitude of the divisor gives.
+    fn signed_quotient(&mut self, width: Width, signed: Signed, d: u8) {
+        match (signed, width) {
+            // Only the sign counts, so any shift to the right with it does that brings it where it is needed.
+            (Signed::Power(power), Width::W64) => {
+                emit!(self, asr x16, X(d), 63; add x16, X(d), x16, lsr 64 - power; asr x16, x16, power);
+            }
+            (Signed::Power(power), Width::W32) => {
+                emit!(self, asr w16, W(d), 31; add w16, W(d), w16, lsr 32 - power; asr w16, w16, power);
+            }
+            (Signed::Multiply { multiplier, after }, Width::W32) => {
+                self.emit_load_imm(X17, multiplier);
+                emit!(self, sxtw x16, W(d); mul x16, x16, x17; asr x16, x16, 32 + after; add w16, w16, W(d), lsr 31);
+            }
+            (Signed::Multiply { multiplier, after }, Width::W64) => {
+                self.emit_load_imm(X17, multiplier);
+                emit!(self, smulh x16, X(d), x17);
+                if multiplier >> 63 != 0 {
+                    // The instruction took it for a negative number.
+                    emit!(self, add x16, x16, X(d));
+                }
+                if after > 0 {
+                    emit!(self, asr x16, x16, after);
+                }
+                emit!(self, add x16, x16, X(d), lsr 63);
+            }
+        }
     }
 
     /// X16 = the quotient: the upper half of a product, shifted.

@@ -73,6 +73,43 @@ impl A64 {
         }
     }
 
+    /// A load from the sum of two registers, the second shifted by nothing or as far as the size. False if that is not what the address
+    /// is: nothing is emitted then.
+    pub(super) fn load_by_register(&mut self, size: Size, signed: bool, d: u8, at: Address) -> bool {
+        let Some((b, i, shifted)) = by_register(size, at) else { return false };
+        match (size, signed, shifted) {
+            (Size::B, false, _) => emit!(self, ldrb W(d), [XSP(b), X(i)]),
+            (Size::B, true, _) => emit!(self, ldrsb X(d), [XSP(b), X(i)]),
+            (Size::H, false, false) => emit!(self, ldrh W(d), [XSP(b), X(i)]),
+            (Size::H, false, true) => emit!(self, ldrh W(d), [XSP(b), X(i), lsl 1]),
+            (Size::H, true, false) => emit!(self, ldrsh X(d), [XSP(b), X(i)]),
+            (Size::H, true, true) => emit!(self, ldrsh X(d), [XSP(b), X(i), lsl 1]),
+            (Size::W, false, false) => emit!(self, ldr W(d), [XSP(b), X(i)]),
+            (Size::W, false, true) => emit!(self, ldr W(d), [XSP(b), X(i), lsl 2]),
+            (Size::W, true, false) => emit!(self, ldrsw X(d), [XSP(b), X(i)]),
+            (Size::W, true, true) => emit!(self, ldrsw X(d), [XSP(b), X(i), lsl 2]),
+            (Size::Dw, _, false) => emit!(self, ldr X(d), [XSP(b), X(i)]),
+            (Size::Dw, _, true) => emit!(self, ldr X(d), [XSP(b), X(i), lsl 3]),
+        }
+        true
+    }
+
+    /// The same for a store.
+    pub(super) fn store_by_register(&mut self, size: Size, at: Address, src: Operand) -> bool {
+        let Some((b, i, shifted)) = by_register(size, at) else { return false };
+        let s = self.operand(Width::W64, src);
+        match (size, shifted) {
+            (Size::B, _) => emit!(self, strb W(s), [XSP(b), X(i)]),
+            (Size::H, false) => emit!(self, strh W(s), [XSP(b), X(i)]),
+            (Size::H, true) => emit!(self, strh W(s), [XSP(b), X(i), lsl 1]),
+            (Size::W, false) => emit!(self, str W(s), [XSP(b), X(i)]),
+            (Size::W, true) => emit!(self, str W(s), [XSP(b), X(i), lsl 2]),
+            (Size::Dw, false) => emit!(self, str X(s), [XSP(b), X(i)]),
+            (Size::Dw, true) => emit!(self, str X(s), [XSP(b), X(i), lsl 3]),
+        }
+        true
+    }
+
     /// The register that holds the sum of base and index: the base alone or X15, as X14, X16 and X17 may be needed after it.
     pub(super) fn indexed(&mut self, at: Address) -> u8 {
         let base = regs::of(at.base);
@@ -129,4 +166,11 @@ impl A64 {
             Size::Dw => emit!(self, stlr X(s), [XSP(a)]),
         }
     }
+}
+
+/// Base, index, and whether the index is shifted, if an access of this size takes the address as it is.
+fn by_register(size: Size, at: Address) -> Option<(u8, u8, bool)> {
+    let (index, shift) = at.index.filter(|_| at.off == 0)?;
+    let fits = shift == 0 || 1 << shift == size.bytes();
+    fits.then(|| (regs::of(at.base), regs::of(index), shift != 0))
 }

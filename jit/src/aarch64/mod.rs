@@ -203,11 +203,17 @@ impl Target for A64 {
     }
 
     fn load_indexed(&mut self, size: Size, signed: bool, dst: Reg, at: Address) {
+        if self.load_by_register(size, signed, regs::of(dst), at) {
+            return;
+        }
         let sum = self.indexed(at);
         self.emit_load(size, signed, regs::of(dst), sum, at.off);
     }
 
     fn store_indexed(&mut self, size: Size, at: Address, src: Operand) {
+        if self.store_by_register(size, at, src) {
+            return;
+        }
         let sum = self.indexed(at);
         self.emit_store(size, sum, at.off, src);
     }
@@ -241,8 +247,10 @@ impl Target for A64 {
     }
 
     fn branch_loaded(&mut self, size: Size, op: CmpOp, at: Address, rhs: Operand, target: Label) {
-        let sum = self.indexed(at);
-        self.emit_load(size, false, regs::X14, sum, at.off);
+        if !self.load_by_register(size, false, regs::X14, at) {
+            let sum = self.indexed(at);
+            self.emit_load(size, false, regs::X14, sum, at.off);
+        }
         let width = if size == Size::Dw { Width::W64 } else { Width::W32 };
         self.emit_branch(width, op, regs::X14, rhs, target);
     }

@@ -5,7 +5,7 @@ use ring3_isa::{AluOp, EndianOp, Operand, Reg, Size, Width};
 
 use super::regs::{self, R10, R11, RAX, RCX, RDX};
 use super::{X64, emit};
-use crate::magic::Magic;
+use crate::magic::{Magic, Signed};
 
 /// A shift by a constant, by CL, and by any register (BMI2).
 macro_rules! shift {
@@ -428,9 +428,74 @@ impl X64 {
                     }
                 }
             }
-            _ => return false,
+            (1, true, true) => emit!(self, xor Rd(dst), Rd(dst)),
+            (1, true, false) if width == Width::W32 => emit!(self, mov Rd(dst), Rd(dst)),
+            (1, true, false) => {}
+            (_, true, _) => {
+                let Some(signed) = Signed::new(width, imm) else { return false };
+                self.signed_quotient(width, signed, dst);
+                self.finish_signed(width, imm, rest, dst);
+            }
         }
         true
+    }
+
+    /// R11 = what the magnitude of the divisor gives.
+    fn signed_quotient(&mut self, width: Width, signed: Signed, dst: u8) {
+        let top = width.bits() as i8;
+        match (signed, width) {
+            (Signed::Power(power), _) => {
+                let power = power as i8;
+                self.move_machine(width, R11, dst);
+                if power > 1 {
+                    self.shift_by(width, Shift::Arithmetic, R11, Count::Const(power - 1));
+                }
+                self.shift_by(width, Shift::Right, R11, Count::Const(top - power));
+                match width {
+                    Width::W64 => emit!(self, add r11, Rq(dst)),
+                    Width::W32 => emit!(self, add r11d, Rd(dst)),
+                }
+                self.shift_by(width, Shift::Arithmetic, R11, Count::Const(power));
+            }
+            (Signed::Multiply { multiplier, after }, Width::W32) => {
+                emit!(self, movsxd r11, Rd(dst));
+                self.emit_load_imm(R10, multiplier);
+                emit!(self, imul r11, r10; sar r11, BYTE (32 + after as i8); mov r10d, Rd(dst); shr r10d, 31; add r11d, r10d);
+            }
+            (Signed::Multiply { multiplier, after }, Width::W64) => {
+                emit!(self, mov r11, Rq(dst); mov r10, rax; mov r9, rdx);
+                self.emit_load_imm(RAX, multiplier);
+                emit!(self, imul r11);
+                if multiplier >> 63 != 0 {
+                    // The instruction took it for a negative number.
+                    emit!(self, add rdx, r11);
+                }
+                if after > 0 {
+                    emit!(self, sar rdx, BYTE after as i8);
+                }
+                emit!(self, shr r11, 63; add r11, rdx; mov rdx, r9; mov rax, r10);
+            }
+        }
+    }
+
+    /// The quotient or what it leaves, which is the same for both signs of the divisor.
+    fn finish_signed(&mut self, width: Width, imm: i32, rest: bool, dst: u8) {
+        if imm < 0 {
+            self.emit_neg(width, R11);
+        }
+        match (rest, width) {
+            (true, Width::W64) => {
+                emit!(self, imul r11, r11, DWORD imm; sub Rq(dst), r11);
+            }
+            (true, Width::W32) => {
+                emit!(self, imul r11d, r11d, DWORD imm; sub Rd(dst), r11d);
+            }
+            (false, _) => self.move_machine(width, dst, R11),
+        }
+    }
+
+    fn move_machine(&mut self, width: Width, dst: u8, src: u8) {
+        self.two_registers(width, 0x89, src, dst);
     }
 
     /// R11 = the upper half of the product of `dst >> before` and the multiplier. Numbers of 32 bits have all of it in one register.

@@ -62,9 +62,11 @@ fn sequences_compute_what_eval_says() {
 /// Divisors that take each form of the multiplication that stands for a division, in every register.
 #[test]
 fn divisions_by_constants_compute_what_eval_says() {
-    let divisors =
-        (2..70).chain([100, 641, 1000, 1_000_003, 6_700_417, 0x7fff_fffe, i32::MAX, i32::MIN, -2, -7, -1000]);
-    let ops = divisors.flat_map(|imm| [AluOp::Div, AluOp::Mod].map(|op| (op, Operand::Imm(imm))));
+    let some =
+        [100, 125, 641, 1000, 4096, 1_000_003, 6_700_417, 1 << 30, 0x7fff_fffe, i32::MAX, i32::MIN, i32::MIN + 1];
+    let divisors = (2..70).chain(some).chain((-40..-1).chain([-641, -1000, -4096]));
+    let kinds = [AluOp::Div, AluOp::Mod, AluOp::SDiv, AluOp::SMod];
+    let ops = divisors.chain([1, -1]).flat_map(|imm| kinds.map(|op| (op, Operand::Imm(imm))));
     let ops: Vec<_> = ops.flat_map(|(op, src)| WIDTHS.map(|width| (op, width, src))).collect();
     for cpu in cpus() {
         for (op, width, src) in ops.iter().copied() {
@@ -73,7 +75,15 @@ fn divisions_by_constants_compute_what_eval_says() {
                 let code = compile(&[op], cpu);
                 let Operand::Imm(imm) = src else { unreachable!("they are all numbers") };
                 let divisor = i64::from(imm) as u64;
-                let near = [divisor, divisor - 1, divisor.wrapping_mul(12_345), divisor.wrapping_mul(12_345) - 1];
+                let multiple = divisor.wrapping_mul(12_345);
+                let near = [
+                    divisor,
+                    divisor - 1,
+                    multiple,
+                    multiple - 1,
+                    multiple.wrapping_neg(),
+                    multiple.wrapping_neg() - 1,
+                ];
                 for value in VALUES.into_iter().chain(near).chain([u64::MAX / divisor * divisor]) {
                     let mut before = distinct();
                     before[dst.index()] = value;
