@@ -13,6 +13,8 @@ const CALLER_SAVED: u16 = 0b11_1111;
 /// Fills in `Static::live` and `Structure::goes_back`.
 pub fn compute(program: &Program, judge: &Target, structure: &mut Structure) {
     let code = &program.code;
+    let effects: Vec<(u16, u16)> =
+        (0..code.len()).map(|slot| effect(program, judge, &structure.kfuncs, slot)).collect();
     loop {
         let mut changed = false;
         for slot in (0..code.len()).rev().filter(|slot| !code.is_tail(*slot)) {
@@ -21,7 +23,7 @@ pub fn compute(program: &Program, judge: &Target, structure: &mut Structure) {
                 after |= structure.insns[to].live;
                 structure.goes_back |= to <= slot;
             }
-            let (uses, defs) = effect(program, judge, &structure.kfuncs, slot);
+            let (uses, defs) = effects[slot];
             let live = (after & !defs) | uses;
             if structure.insns[slot].live != live {
                 structure.insns[slot].live = live;

@@ -98,9 +98,7 @@ impl Search {
 
     /// Takes the component of `root` off the stack.
     fn close(&mut self, root: usize, program: &Program, structure: &mut Structure) {
-        let first = self.open.iter().rposition(|slot| *slot == root).unwrap_or(0);
-        let members = self.open.split_off(first);
-        let is_loop = members.len() > 1 || successors(program, root).contains(&Some(root));
+        let is_loop = self.open.last() != Some(&root) || successors(program, root).contains(&Some(root));
         let number = if is_loop {
             self.loops += 1;
             self.loops
@@ -109,9 +107,12 @@ impl Search {
         } else {
             0
         };
-        for slot in members {
+        while let Some(slot) = self.open.pop() {
             self.nodes[slot].on_stack = false;
             structure.insns[slot].scc = number;
+            if slot == root {
+                break;
+            }
         }
     }
 }

@@ -320,6 +320,67 @@ pub fn number_in(slot: &Slot) -> Option<&ScalarValue> {
     slot.is_data().then_some(DATA)
 }
 
+/// What one place of a stored state demands of every path that it is to cover: the place itself, as it is mostly at hand where
+/// the state is not.
+#[derive(Clone, Copy, Debug)]
+pub struct Demand {
+    frame: u8,
+    held: Spot,
+    /// Whether it has to be the same, or only to be covered.
+    mode: Mode,
+    /// Some decision relied on its number.
+    precise: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Spot {
+    /// A register of an outer frame.
+    Reg(u8, Value),
+    /// One of the innermost frame.
+    Innermost(u8, Value),
+    Slot(u8, Slot),
+}
+
+impl Demand {
+    /// Of a place in which a state differed from a path. From an open state it has to be the same. Of one from which all paths
+    /// have ended it is what counts where the least counts.
+    pub fn of(kept: &Kept, place: Difference, is_open: bool) -> Option<Demand> {
+        let index = place.frame();
+        let (frame, marks) = (kept.state.frames.get(index)?, kept.marks.get(index)?);
+        let (held, precise) = match place {
+            Difference::Context => return None,
+            Difference::Reg(_, reg) if index == kept.state.current() => {
+                (Spot::Innermost(u8::try_from(reg).ok()?, frame.regs[reg]), marks.precise.has_reg(reg))
+            }
+            Difference::Reg(_, reg) => {
+                (Spot::Reg(u8::try_from(reg).ok()?, frame.regs[reg]), marks.precise.has_reg(reg))
+            }
+            Difference::Slot(_, slot) => {
+                (Spot::Slot(u8::try_from(slot).ok()?, *marks.slot(frame, slot)), marks.precise.has_slot(slot))
+            }
+        };
+        let mode = if is_open { Mode::Exact } else { Mode::NotExact };
+        Some(Demand { frame: u8::try_from(index).ok()?, held, mode, precise })
+    }
+
+    /// Whether a path has it.
+    pub fn is_met(&self, cur: &State) -> bool {
+        let Some(frame) = cur.frames.get(usize::from(self.frame)) else { return false };
+        let (how, ids) = ((self.mode, self.precise), &mut IdMap::default());
+        match &self.held {
+            // Nothing may be another number, whether it is read or not.
+            Spot::Innermost(reg, old) if self.mode == Mode::Exact => *old == frame.regs[usize::from(*reg)],
+            Spot::Innermost(reg, old) | Spot::Reg(reg, old) => {
+                value_covers(old, &frame.regs[usize::from(*reg)], how, ids)
+            }
+            Spot::Slot(slot, old) => {
+                let slot = usize::from(*slot);
+                slot_covers(old, frame.stack.slot(slot), slot < frame.stack.len(), how, ids)
+            }
+        }
+    }
+}
+
 /// The first thing by which a stored state does not cover the current one; for people who ask why.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Difference {

@@ -263,10 +263,22 @@ impl Value {
 
 /// The kernel's name for the type of a value, as it stands in logs (`map_value_or_null`).
 pub fn type_name(value: &Value) -> String {
-    let Value::Ptr(ptr) = value else {
-        return if *value == Value::Uninit { "?".to_owned() } else { "scalar".to_owned() };
+    let nullable = value.as_ptr().is_some_and(|ptr| ptr.nullable);
+    match plain_name(value) {
+        Ok(base) => format!("{base}{}", if nullable { "_or_null" } else { "" }),
+        // The word for null stands in front of the structure's name, which only states have.
+        Err(to) => format!("{}ptr_{}", to.trust.prefix(), if nullable { "or_null_" } else { "" }),
+    }
+}
+
+/// The same as if it cannot be null; the structure, where the name is made of it.
+pub fn plain_name(value: &Value) -> Result<&'static str, BtfPtr> {
+    let ptr = match value {
+        Value::Uninit => return Ok("?"),
+        Value::Scalar(_) => return Ok("scalar"),
+        Value::Ptr(ptr) => ptr,
     };
-    let base = match ptr.kind {
+    Ok(match ptr.kind {
         PtrKind::Ctx => "ctx",
         PtrKind::ConstMap(_) => "map_ptr",
         PtrKind::MapValue(_) => "map_value",
@@ -290,10 +302,6 @@ pub fn type_name(value: &Value) -> String {
         PtrKind::Buf { rdonly: false } => "buf",
         PtrKind::Func(_) => "func",
         PtrKind::Dynptr(_) => "dynptr_ptr",
-        // The word for null stands in front of the structure's name, which only states have.
-        PtrKind::Btf(to) => {
-            return format!("{}ptr_{}", to.trust.prefix(), if ptr.nullable { "or_null_" } else { "" });
-        }
-    };
-    format!("{base}{}", if ptr.nullable { "_or_null" } else { "" })
+        PtrKind::Btf(to) => return Err(to),
+    })
 }

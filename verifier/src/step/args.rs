@@ -13,7 +13,7 @@ use super::memory::{Access, At};
 use crate::diag::reject::{Reject, unsupported};
 use crate::kernel::members;
 use crate::state::{
-    BtfPtr, Byte, DynptrKind, LockKind, Ptr, PtrKind, ScalarValue, Slice, Trust, Value, locate, type_name,
+    BtfPtr, Byte, DynptrKind, LockKind, Ptr, PtrKind, ScalarValue, Slice, Trust, Value, locate, plain_name, type_name,
 };
 use crate::walk::Walk;
 
@@ -556,7 +556,9 @@ impl Walk<'_> {
             }
             return self.check_struct_type(proto, reg, &ptr, to, arg);
         }
-        if expected.contains(&type_name(&folded).as_str()) { Ok(()) } else { Err(wrong()) }
+        let nullable = folded.as_ptr().is_some_and(|ptr| ptr.nullable);
+        let fits = !nullable && plain_name(&folded).is_ok_and(|name| expected.contains(&name));
+        if fits { Ok(()) } else { Err(wrong()) }
     }
 
     /// A structure that is given must be of the type that the helper wants.

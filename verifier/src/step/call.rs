@@ -41,7 +41,7 @@ pub(super) struct Args {
     pub percpu: Option<BtfPtr>,
 }
 
-impl Walk<'_> {
+impl<'p> Walk<'p> {
     /// A call.
     pub(super) fn call(&mut self, callee: Callee) -> Result<Next, Reject> {
         self.check_call_under_lock(callee)?;
@@ -55,31 +55,8 @@ impl Walk<'_> {
     }
 
     fn call_helper(&mut self, number: i32) -> Result<Next, Reject> {
-        let target = self.target;
-        let name = display_name(number);
-        let Ok(id) = u32::try_from(number) else { return Err(Reject::InvalidHelper { name, id: number }) };
-        let proto = match target.helper(self.program, id) {
-            Lookup::Invalid if id == 0 => return Err(Reject::HelperNotForProgram { name, id: number }),
-            Lookup::Invalid => return Err(Reject::InvalidHelper { name, id: number }),
-            Lookup::NotForProgram => return Err(Reject::HelperNotForProgram { name, id: number }),
-            Lookup::Unmodelled(_) => return unsupported(format!("helper {name}#{number} in such a program")),
-            Lookup::Found(proto) => proto,
-        };
-        if proto.gpl_only && !self.program.license.is_gpl_compatible() {
-            return Err(Reject::GplOnly {});
-        }
-        if !proto.allowed(self.program) {
-            return Err(Reject::HelperNotAllowed {});
-        }
-        if proto.might_sleep && !self.path.state.sleepable {
-            return Err(Reject::SleepableHelper {});
-        }
-        if proto.might_sleep
-            && let Some(region) = self.sleepless_region()
-        {
-            return Err(Reject::SleepableHelperIn { name, id: number, region });
-        }
-        check_modelled(proto)?;
+        let proto = self.helper(number)?;
+        let id = proto.id;
         let mut args = Args::default();
         for (index, arg) in proto.args.iter().enumerate() {
             self.check_arg(proto, index, *arg, &mut args)?;
@@ -94,6 +71,44 @@ impl Walk<'_> {
         self.set_result(proto, &args)?;
         self.check_map_and_helper(id, number, &args)?;
         self.after_call(id, &args)
+    }
+
+    /// The prototype of a helper that may be called here.
+    fn helper(&mut self, number: i32) -> Result<&'p Proto, Reject> {
+        let known = self.helpers.iter().find(|(known, _)| *known == number);
+        if let Some((_, proto)) = known {
+            return Ok(proto);
+        }
+        let target = self.target;
+        let name = || display_name(number);
+        let Ok(id) = u32::try_from(number) else { return Err(Reject::InvalidHelper { name: name(), id: number }) };
+        let proto = match target.helper(self.program, id) {
+            Lookup::Invalid if id == 0 => return Err(Reject::HelperNotForProgram { name: name(), id: number }),
+            Lookup::Invalid => return Err(Reject::InvalidHelper { name: name(), id: number }),
+            Lookup::NotForProgram => return Err(Reject::HelperNotForProgram { name: name(), id: number }),
+            Lookup::Unmodelled(_) => return unsupported(format!("helper {}#{number} in such a program", name())),
+            Lookup::Found(proto) => proto,
+        };
+        if proto.gpl_only && !self.program.license.is_gpl_compatible() {
+            return Err(Reject::GplOnly {});
+        }
+        if !proto.allowed(self.program) {
+            return Err(Reject::HelperNotAllowed {});
+        }
+        if proto.might_sleep && !self.path.state.sleepable {
+            return Err(Reject::SleepableHelper {});
+        }
+        if proto.might_sleep
+            && let Some(region) = self.sleepless_region()
+        {
+            return Err(Reject::SleepableHelperIn { name: name(), id: number, region });
+        }
+        check_modelled(proto)?;
+        // Whether one that sleeps may be called is another question everywhere.
+        if !proto.might_sleep {
+            self.helpers.push((number, proto));
+        }
+        Ok(proto)
     }
 
     /// The map, for lowering; and maps that a program may not change.

@@ -297,13 +297,19 @@ impl Walk<'_> {
     ) -> Result<(), Reject> {
         let end = starts.end - 1 + size;
         let clobber = access == Access::Write;
-        let mut noted = None;
-        for off in starts.start..end {
+        let (mut noted, mut next) = (None, starts.start);
+        while next < end {
+            let off = next;
+            next += 1;
             let (index, byte) = locate(off);
             if noted.replace(index) != Some(index) {
                 self.note_slot_read(frame as usize, index);
             }
             let slot = self.path.state.frames[frame as usize].stack.slot(index);
+            if byte == SLOT - 1 && slot.bytes == [Byte::Misc; SLOT] {
+                next += i64::from(end - off >= 8) * 7;
+                continue;
+            }
             let (kind, is_spill) = (slot.bytes[byte], slot.is_spill());
             if kind == Byte::Invalid && !clobber {
                 self.uninit_stack()?;

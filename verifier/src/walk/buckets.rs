@@ -4,8 +4,8 @@
 //! not touched for them.
 
 use super::path::StoredId;
-use crate::state::subsume::{Difference, number_in};
-use crate::state::{Frame, Kept, PtrKind, Value};
+use crate::state::subsume::{Demand, Difference};
+use crate::state::{Kept, State};
 
 /// A state in a list.
 #[derive(Clone, Copy, Debug)]
@@ -30,80 +30,28 @@ impl Listed {
     }
 }
 
-/// A register or slot of the innermost frame.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Spot {
-    Reg(u8),
-    Slot(u8),
-}
-
-/// What a path must have so that a state covers it. States never change and what decisions relied on only becomes more, so
-/// this holds on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What a path must have so that a state covers it, as far as it is known. States never change and what decisions relied on only
+/// becomes more, so this holds on.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Needs {
-    spot: Spot,
-    what: What,
+    what: Option<Demand>,
     /// Only as long as paths from the state have not all ended: until then every place counts, and every number.
     while_open: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum What {
-    /// Nothing that is known.
-    Anything,
-    /// A number that lies between these.
-    Number(u64, u64),
-    /// A pointer with this offset.
-    Pointer(i32),
-}
-
 impl Needs {
-    const NOTHING: Needs = Needs { spot: Spot::Reg(0), what: What::Anything, while_open: false };
+    const NOTHING: Needs = Needs { what: None, while_open: false };
 
-    /// What a place of a stored state demands, if it is one of the innermost frame.
+    /// What a place of a stored state demands.
     pub(super) fn of(kept: &Kept, place: Option<Difference>, is_open: bool) -> Needs {
-        let current = kept.state.current();
-        let (frame, marks) = (kept.state.frame(), &kept.marks[current]);
-        let (spot, value, precise) = match place {
-            Some(Difference::Reg(of, reg)) if of == current => {
-                (u8::try_from(reg).map(Spot::Reg), &frame.regs[reg], marks.precise.has_reg(reg))
-            }
-            Some(Difference::Slot(of, slot)) if of == current && marks.slot(frame, slot).is_full_spill() => {
-                (u8::try_from(slot).map(Spot::Slot), &frame.stack.slot(slot).spill, marks.precise.has_slot(slot))
-            }
-            Some(Difference::Context | Difference::Reg(..) | Difference::Slot(..)) | None => return Needs::NOTHING,
-        };
-        let what = match value {
-            Value::Scalar(scalar) if precise || is_open => What::Number(scalar.num.umin(), scalar.num.umax()),
-            Value::Ptr(ptr) if ptr.kind != PtrKind::Arena => What::Pointer(ptr.off),
-            Value::Scalar(_) | Value::Ptr(_) | Value::Uninit => return Needs::NOTHING,
-        };
-        spot.map_or(Needs::NOTHING, |spot| Needs { spot, what, while_open: is_open })
+        Needs { what: place.and_then(|place| Demand::of(kept, place, is_open)), while_open: is_open }
     }
 
-    /// Whether a path in this frame has it, to be covered by a state from which paths have not all ended, or have.
-    pub(super) fn are_met(self, is_open: bool, frame: &Frame) -> bool {
-        let Needs { spot, what, while_open } = self;
-        if while_open && !is_open {
-            return true;
-        }
-        match what {
-            What::Anything => true,
-            What::Number(min, max) => {
-                let number = match spot {
-                    Spot::Reg(reg) => frame.regs[reg.into()].as_scalar(),
-                    Spot::Slot(slot) => number_in(frame.stack.slot(slot.into())),
-                };
-                number.is_some_and(|scalar| min <= scalar.num.umin() && scalar.num.umax() <= max)
-            }
-            What::Pointer(off) => {
-                let value = match spot {
-                    Spot::Reg(reg) => &frame.regs[reg.into()],
-                    Spot::Slot(slot) => &frame.stack.slot(slot.into()).spill,
-                };
-                value.as_ptr().is_some_and(|ptr| ptr.off == off)
-            }
-        }
+    /// Whether a path has it, to be covered by a state from which paths have not all ended, or have.
+    #[inline]
+    pub(super) fn are_met(&self, is_open: bool, path: &State) -> bool {
+        let Some(demand) = &self.what else { return true };
+        (self.while_open && !is_open) || demand.is_met(path)
     }
 }
 

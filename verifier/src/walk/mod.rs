@@ -112,6 +112,8 @@ pub struct Walk<'p> {
     has_entry: bool,
     /// Says why to stop.
     watch: &'p mut dyn FnMut() -> Option<String>,
+    /// Helpers that may be called wherever the program does: what was looked up.
+    pub helpers: Vec<(i32, &'p ring3_platform::Proto)>,
     /// Where the budget goes, where somebody wants to know.
     pub counts: Option<Box<Counts>>,
     /// Rules that it has to do without.
@@ -183,6 +185,7 @@ impl<'p> Walk<'p> {
             spare: Vec::new(),
             has_entry: false,
             watch,
+            helpers: Vec::new(),
             counts: None,
             without: Rules::default(),
             trace: None,

@@ -18,6 +18,8 @@ use crate::state::{Kept, PtrKind, Slot, State, Value};
 
 /// Entries of a trail after which a state is stored whatever else.
 const MAX_TRAIL: usize = 40;
+/// Stored states of one piece of memory.
+const PIECE: usize = 256;
 
 /// A state that was stored when a path came through.
 #[derive(Debug)]
@@ -32,8 +34,6 @@ pub struct Stored {
     retired: bool,
     /// Where it differed from the state that it was compared with last: often it does so again.
     differs: Option<Difference>,
-    /// The loop that it is in, as the chain of calls entered it.
-    pub(super) visit: Option<usize>,
 }
 
 impl Stored {
@@ -44,7 +44,7 @@ impl Stored {
     }
 
     /// The calls that led here, outermost first.
-    fn chain(&self) -> Vec<usize> {
+    fn chain(&self) -> SmallVec<[usize; 8]> {
         self.kept.state.frames.iter().skip(1).map(|frame| frame.callsite).collect()
     }
 }
@@ -56,12 +56,15 @@ struct Open {
     branches: u32,
     /// The list that it is or was in.
     list: u32,
+    /// The loop that it is in, as the chain of calls entered it: from 1, 0 for none.
+    visit: u32,
 }
 
 /// All stored states of a walk.
 #[derive(Debug)]
 pub struct Store {
-    states: Vec<Stored>,
+    /// In pieces, so that they stay where they are while there are ever more.
+    states: Vec<Vec<Stored>>,
     /// By state.
     open: Vec<Open>,
     pub(super) buckets: Buckets,
@@ -115,13 +118,24 @@ impl Store {
     }
 
     /// All states, those that were given up too.
-    pub(super) fn all(&self) -> &[Stored] {
-        &self.states
+    pub(super) fn all(&self) -> impl Iterator<Item = &Stored> {
+        self.states.iter().flatten()
+    }
+
+    /// Adds one.
+    fn push(&mut self, stored: Stored, list: u32) {
+        if self.open.len().is_multiple_of(PIECE) {
+            self.states.push(Vec::with_capacity(if self.open.is_empty() { 0 } else { PIECE }));
+        }
+        if let Some(last) = self.states.last_mut() {
+            last.push(stored);
+            self.open.push(Open { branches: 1, list, visit: 0 });
+        }
     }
 
     /// How many states there are, those that were given up too.
     pub(super) fn len(&self) -> usize {
-        self.states.len()
+        self.open.len()
     }
 
     /// Bytes of the paths that loops keep.
@@ -136,12 +150,12 @@ impl Store {
 
     /// A stored state.
     pub fn get(&self, id: StoredId) -> &Stored {
-        &self.states[id]
+        &self.states[id / PIECE][id % PIECE]
     }
 
     /// A stored state, for writing.
     pub fn get_mut(&mut self, id: StoredId) -> &mut Stored {
-        &mut self.states[id]
+        &mut self.states[id / PIECE][id % PIECE]
     }
 
     /// One more path from here.
@@ -151,12 +165,23 @@ impl Store {
 
     /// One path less. Tells whether that was the last one.
     fn end_branch(&mut self, id: StoredId) -> bool {
-        let Open { branches, list } = &mut self.open[id];
+        let Open { branches, list, .. } = &mut self.open[id];
         *branches -= 1;
         if *branches == 0 {
             self.buckets.note_closed(*list as usize);
         }
         *branches == 0
+    }
+
+    /// The loop that a state is in, as the chain of calls entered it.
+    pub(super) fn visit_of(&self, id: StoredId) -> Option<usize> {
+        self.open[id].visit.checked_sub(1).map(|index| index as usize)
+    }
+
+    /// A state is in this loop.
+    pub(super) fn set_visit(&mut self, id: StoredId, index: usize) {
+        // There are no more of them than stored states.
+        self.open[id].visit = ring3_isa::num::low32(ring3_isa::num::from_index(index + 1));
     }
 
     /// Paths from a state have not all ended.
@@ -183,14 +208,15 @@ impl Walk<'_> {
         self.clean_finished(list);
         let mut index = 0;
         let mut seen = 0;
-        while let Some(&Listed { id, at, needs, .. }) = self.store.buckets.states[list].get(index) {
+        while let Some(Listed { id, at, needs, .. }) = self.store.buckets.states[list].get(index) {
             seen += 1;
-            if at != self.at {
+            if *at != self.at {
                 index += 1;
                 continue;
             }
+            let id = *id;
             let is_open = self.store.is_open(id);
-            if needs.are_met(is_open, self.path.state.frame()) {
+            if needs.are_met(is_open, &self.path.state) {
                 let compared = if is_open { self.compare_open(id)? } else { self.compare(id) };
                 if let Compared::Covered(edge) = compared {
                     self.count_hit();
@@ -227,8 +253,9 @@ impl Walk<'_> {
     fn learn_needs(&mut self, list: usize, index: usize) {
         let fixed = self.structure.insns[self.at];
         let listed = &mut self.store.buckets.states[list][index];
-        let Stored { kept, differs, .. } = &self.store.states[listed.id];
-        let is_open = self.store.open[listed.id].branches > 0;
+        let id = listed.id;
+        let Stored { kept, differs, .. } = &self.store.states[id / PIECE][id % PIECE];
+        let is_open = self.store.open[id].branches > 0;
         // Elsewhere an open state is only looked for as it is, with every register that it has.
         let asks = fixed.asks_iterator || fixed.calls_callback || fixed.force_checkpoint;
         if if is_open { !asks } else { listed.clean } {
@@ -308,7 +335,7 @@ impl Walk<'_> {
     }
 
     /// The slots of each frame of a stored state that may still be read, as far as is known.
-    pub(super) fn live_behind(&mut self, id: StoredId) -> Vec<u64> {
+    pub(super) fn live_behind(&self, id: StoredId) -> SmallVec<[u64; 8]> {
         let stored = self.store.get(id);
         let (root, chain, at) = (stored.kept.state.frames[0].subprog, stored.chain(), stored.at);
         self.live_slots(root, &chain, at)
@@ -435,13 +462,12 @@ impl Walk<'_> {
         self.store.listed += 1;
         self.store.note_peak();
         self.store.since = (self.store.jumps, self.processed);
-        let id = self.store.states.len();
+        let id = self.store.len();
         let kept = Kept::new(self.path.state.clone());
         let trail = Trail { last: self.from, ..self.path.trail.clone() };
         self.path.trail.restart(id, self.at);
-        self.store.states.push(Stored { kept, trail, at: self.at, retired: false, differs: None, visit: None });
         let list = self.store.buckets.insert(bucket, Listed::new(id, self.at));
-        self.store.open.push(Open { branches: 1, list });
+        self.store.push(Stored { kept, trail, at: self.at, retired: false, differs: None }, list);
         self.weigh_if_due();
         self.has_entry = false;
         self.enter_loop(id);

@@ -93,7 +93,7 @@ impl Walk<'_> {
         if index == next {
             self.store.visits.push(Visit { chain, entry: None, backedges: Vec::new() });
         }
-        self.store.get_mut(id).visit = Some(index);
+        self.store.set_visit(id, index);
         let visit = &mut self.store.visits[index];
         if visit.entry.is_none() {
             visit.entry = Some(id);
@@ -105,14 +105,14 @@ impl Walk<'_> {
 
     /// The loop with back edges waiting that a state is in.
     pub(super) fn open_loop(&self, id: StoredId) -> Option<InLoop> {
-        let visit = &self.store.visits[self.store.get(id).visit?];
+        let visit = &self.store.visits[self.store.visit_of(id)?];
         let kind = if visit.chain.scc & CALLBACK_LOOP == 0 { InLoop::Flow } else { InLoop::Callback };
         (!visit.backedges.is_empty()).then_some(kind)
     }
 
     /// The current path ends inside a loop because `id` covers it.
     pub(super) fn add_backedge(&mut self, id: StoredId, loose: bool) {
-        let Some(index) = self.store.get(id).visit else {
+        let Some(index) = self.store.visit_of(id) else {
             // No loop that will be left later: nothing may be taken as imprecise.
             self.give_up_from(self.path.trail.parent);
             return;
@@ -134,7 +134,7 @@ impl Walk<'_> {
     /// All paths from a state have ended: if it was the first one inside a loop, the loop is left.
     pub(super) fn exit_loop(&mut self, id: StoredId) {
         let entered = |index: &usize| self.store.visits[*index].entry == Some(id);
-        let Some(index) = self.store.get(id).visit.filter(entered) else { return };
+        let Some(index) = self.store.visit_of(id).filter(entered) else { return };
         let scc = self.store.visits[index].chain.scc;
         if self.log.verbose() && scc & CALLBACK_LOOP == 0 {
             let chain = &self.store.visits[index].chain;

@@ -4,10 +4,11 @@
 //! Every chain of calls has marks of its own, and in it every frame: a function reads its callers' slots, too. The marks
 //! only ever grow towards "live", so a path that is walked later can take nothing back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ring3_isa::Flow;
 use ring3_platform::Program;
+use smallvec::SmallVec;
 
 use super::Walk;
 use super::stack_log::{Order, rounds};
@@ -172,20 +173,64 @@ impl Instance {
     }
 
     /// Backward data flow over the function, from where something changed.
-    fn spread(&mut self, program: &Program, behind: &Behind) {
-        // The last instruction first: most of what it changes lies in front of it.
-        let mut waiting: BTreeSet<(usize, usize)> = self.changed.drain(..).collect();
-        if self.forget_overwritten() {
-            let len = self.len;
-            waiting = self.marked_frames().flat_map(|frame| (0..len).map(move |at| (frame, at))).collect();
+    fn spread(&mut self, program: &Program, behind: &Behind, waiting: &mut Waiting) {
+        let mut changed = std::mem::take(&mut self.changed);
+        let anew = self.forget_overwritten();
+        for frame in 0..self.marks.len() {
+            if self.marks[frame].is_empty() {
+                continue;
+            }
+            if anew {
+                (0..self.len).for_each(|at| waiting.add(at));
+            } else {
+                changed.iter().filter(|(of, _)| *of == frame).for_each(|(_, at)| waiting.add(*at));
+            }
+            self.spread_frame(frame, program, behind, waiting);
         }
-        while let Some((frame, at)) = waiting.pop_last() {
+        changed.clear();
+        self.changed = changed;
+    }
+
+    /// The same for the slots of one frame. The last instruction first: most of what it changes lies in front of it.
+    fn spread_frame(&mut self, frame: usize, program: &Program, behind: &Behind, waiting: &mut Waiting) {
+        while let Some(at) = waiting.take_last() {
             let Some(here) = self.at(frame, at) else { continue };
             let now = here.before(self.after(program, frame, at));
             if (now.live, now.overwritten) != (here.live, here.overwritten) {
                 self.set(frame, at, now);
-                waiting.extend(behind.of(program, self.start, at).map(|from| (frame, from)));
+                behind.of(program, self.start, at).for_each(|from| waiting.add(from));
             }
+        }
+    }
+}
+
+/// Instructions of a function that wait to be looked at, a bit each. Empty most of the time, and then used again.
+#[derive(Debug, Default)]
+struct Waiting {
+    words: Vec<u64>,
+    /// None waits behind this word.
+    last: usize,
+}
+
+impl Waiting {
+    fn add(&mut self, at: usize) {
+        let word = at / 64;
+        if self.words.len() <= word {
+            self.words.resize(word + 1, 0);
+        }
+        self.words[word] |= 1 << (at % 64);
+        self.last = self.last.max(word);
+    }
+
+    /// The last one, which waits no more.
+    fn take_last(&mut self) -> Option<usize> {
+        loop {
+            let word = self.words.get_mut(self.last)?;
+            if let Some(bit) = word.checked_ilog2() {
+                *word &= !(1 << bit);
+                return Some(self.last * 64 + bit as usize);
+            }
+            self.last = self.last.checked_sub(1)?;
         }
     }
 }
@@ -232,6 +277,7 @@ pub struct StackLive {
     behind: BTreeMap<usize, Behind>,
     /// By start of the function, for the log.
     orders: BTreeMap<usize, Order>,
+    waiting: Waiting,
     kept: usize,
     /// Some marks changed since they were spread.
     dirty: bool,
@@ -241,7 +287,10 @@ pub struct StackLive {
     writes: Vec<(usize, u64)>,
 }
 
-fn chain_of(frames: &[std::rc::Rc<Frame>]) -> Vec<usize> {
+/// The function at the root, and the calls from there.
+type Chain = SmallVec<[usize; 8]>;
+
+fn chain_of(frames: &[std::rc::Rc<Frame>]) -> Chain {
     let root = frames.first().map(|frame| frame.subprog);
     root.into_iter().chain(frames.iter().skip(1).map(|frame| frame.callsite)).collect()
 }
@@ -338,16 +387,16 @@ impl Walk<'_> {
     }
 
     /// For each frame of a state before `at`, reached from a function by these calls, the slots that may still be read.
-    pub(super) fn live_slots(&self, root: usize, chain: &[usize], at: usize) -> Vec<u64> {
+    pub(super) fn live_slots(&self, root: usize, chain: &[usize], at: usize) -> SmallVec<[u64; 8]> {
         let current = chain.len();
-        let mut keys = vec![root];
+        let mut keys = Chain::from_slice(&[root]);
         keys.extend_from_slice(chain);
         let live = |depth: usize, slot: usize, frame: usize| {
             let Some(Some(index)) = self.stack_live.by_chain.get(&keys[..=depth]) else { return u64::MAX };
             let instance = &self.stack_live.instances[*index];
             slot.checked_sub(instance.start).and_then(|at| instance.at(frame, at)).map_or(u64::MAX, |m| m.live)
         };
-        let mut slots = Vec::with_capacity(current + 1);
+        let mut slots = SmallVec::new();
         for frame in 0..=current {
             let mut alive = live(current, at, frame);
             for (depth, callsite) in chain.iter().enumerate().skip(frame) {
@@ -376,10 +425,11 @@ impl Walk<'_> {
             if self.log.verbose() {
                 self.log_spread(index);
             } else {
-                let StackLive { instances, behind, .. } = &mut self.stack_live;
+                let StackLive { instances, behind, waiting, .. } = &mut self.stack_live;
                 let (program, instance) = (self.program, &mut instances[index]);
                 let (start, len) = (instance.start, instance.len);
-                instance.spread(program, behind.entry(start).or_insert_with(|| Behind::new(program, start, len)));
+                let behind = behind.entry(start).or_insert_with(|| Behind::new(program, start, len));
+                instance.spread(program, behind, waiting);
             }
             if let Some(outer) = depth.checked_sub(1) {
                 let subprog = &self.structure.subprogs[self.path.state.frames[outer].subprog];

@@ -13,7 +13,7 @@ const COUNTS: usize = 2 * size_of::<usize>();
 /// States that may come before it is weighed for the first time.
 const FIRST: usize = 64;
 /// So many of the stored states, at least, are looked at; where there are more than twice as many, they stand for their neighbours.
-const SAMPLE: usize = 1024;
+const SAMPLE: usize = 256;
 
 /// The most that was held, as far as it was weighed: again whenever there is twice as much to weigh, and at the end.
 #[derive(Debug, Default)]
@@ -55,11 +55,11 @@ impl Walk<'_> {
         let stored = |one: &Stored| size_of::<Stored>() + state(&one.kept.state) + trail(&one.trail);
         let waiting = |one: &Pending| size_of::<Pending>() + path(&one.path);
         // States lie all over the memory: to look at each one takes longer than to walk some instructions.
-        let states = self.store.all();
-        let stride = (states.len() / SAMPLE).max(1);
-        let looked_at = states.len().div_ceil(stride).max(1);
-        let sampled: usize = states.iter().step_by(stride).map(stored).sum();
-        let all = sampled / looked_at * states.len()
+        let count = self.store.len();
+        let stride = (count / SAMPLE).max(1);
+        let looked_at = count.div_ceil(stride).max(1);
+        let sampled: usize = self.store.all().step_by(stride).map(stored).sum();
+        let all = sampled / looked_at * count
             + self.store.held_by_loops()
             + self.pending.iter().map(waiting).sum::<usize>()
             + self.stack_live.held()
