@@ -3,8 +3,8 @@
 mod common;
 
 use ring3::btf::{Btf, Value};
-use ring3::sim::{self, Args, Sim, Task, user};
-use ring3::{Backend, Engine};
+use ring3::sim::{self, Args, Content, Sim, Task, list, user};
+use ring3::{Backend, Engine, Input, ProgType, Program};
 
 /// The examples, as messages name them.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/bpf/events/");
@@ -196,4 +196,104 @@ fn mistakes_are_named() {
          tp/sched/sched_process_exec, kprobe/do_unlinkat, kretprobe/do_unlinkat, fentry/vfs_open, fexit/vfs_open, lsm/file_open, \
          tp/syscalls/sys_enter_openat, uprobe//bin/bash:readline; did you mean 'do_unlinkat'?"
     );
+}
+
+/// The verifier knows bounds of the result so far, which stands behind the arguments of a hook: what is outside does not run.
+#[test]
+fn hooks_run_only_where_none_denied() {
+    for backend in [Backend::best(), Backend::Interpreter, Backend::Checked] {
+        let engine = Engine::new().btf(kernel()).backend(backend);
+        let mut instance = engine.load(&common::object("events/tracing.bpf.o")).unwrap();
+        let context = |ret: u64| [0, ret].map(u64::to_ne_bytes).concat();
+        assert_eq!(instance.run("guard_open", Input::Context(&context(0))).unwrap().retval, 0);
+        let refused = instance.run("guard_open", Input::Context(&context(1 << 40))).unwrap_err();
+        assert!(refused.to_string().contains("cannot run on this context"), "{refused}");
+        let long = instance.run("guard_open", Input::Context(&[0; 513])).unwrap_err();
+        assert!(long.to_string().contains("at most 512"), "{long}");
+    }
+}
+
+#[test]
+fn the_current_task_is_told_by_helpers_and_read_as_a_structure() {
+    let mut sim = simulation(kernel(), Backend::best());
+    assert_eq!(sim.task_name(), "ring3-1");
+    let task = bash(&sim);
+    let handle = sim.set_task(task).unwrap();
+    assert_eq!(sim.task_name(), "bash-42");
+    // A change is seen by both.
+    sim.set(handle, "comm", "zsh").unwrap();
+    assert_eq!((sim.task_name().as_str(), sim.text(handle, "group_leader.comm").unwrap().as_str()), ("zsh-42", "zsh"));
+    assert_eq!(sim.get(handle, "cred.uid.val").unwrap(), Value::Unsigned(501));
+    // What an event brings is given back behind it: the same room does for as many events as there are.
+    let before = sim.instance().objects().len();
+    for _ in 0..3 {
+        sim.fire("do_unlinkat", [("name.name", "/tmp/x")]).unwrap();
+    }
+    assert_eq!(sim.instance().objects().len(), before);
+    let gone = sim.add(sim.task()).unwrap();
+    assert!(sim.remove(gone) && !sim.remove(gone));
+}
+
+#[test]
+fn fields_of_all_kinds() {
+    let types = "enum state { RUNNING, ASLEEP = 7 };
+        struct inner { short a; struct { char b; union { int c; u64 d; }; }; };
+        struct thing { unsigned low:3, high:13; signed char small; enum state state; struct inner many[3]; struct inner *first;
+            u8 bytes[4]; const char *words[2]; struct thing *next; char text[8]; void *any; bool on; };
+        tracepoint sched_process_exec(struct thing *p);";
+    let mut sim = Sim::new(Engine::new().btf(sim::declare(types).unwrap()).load_program(nothing())).unwrap();
+    let thing = sim
+        .structure("thing")
+        .set("low", 5)
+        .set("high", 8191)
+        .set("small", -128)
+        .set("state", "ASLEEP")
+        .set("many[1].d", u64::MAX)
+        .set("many[2].a", -1)
+        .set("first.c", 9)
+        .set("bytes", [1, 2, 3, 4])
+        .set("words", list(["one", "two"]))
+        .set("next->next->text", "far")
+        .set("any", user("x"))
+        .set("on", true);
+    let thing = sim.add(thing).unwrap();
+    let get = |path: &str| sim.get(thing, path).unwrap();
+    assert_eq!((get("low"), get("high")), (Value::Unsigned(5), Value::Unsigned(8191)));
+    assert_eq!((get("small"), get("many[2].a")), (Value::Signed(-128), Value::Signed(-1)));
+    assert_eq!(get("state"), Value::Enum { value: 7, name: Some("ASLEEP".to_owned()) });
+    assert_eq!((get("many[1].d"), get("many[1].c")), (Value::Unsigned(u64::MAX), Value::Signed(-1)));
+    assert_eq!(
+        (get("first->c"), get("bytes[3]"), get("on")),
+        (Value::Signed(9), Value::Unsigned(4), Value::Bool(true))
+    );
+    assert_eq!(
+        (sim.text(thing, "words[1]").unwrap(), sim.text(thing, "next.next.text").unwrap()),
+        ("two".into(), "far".into())
+    );
+    let wrong = |sim: &mut Sim, path: &str, content: Content| {
+        let thing = sim.structure("thing").set(path, content);
+        sim.add(thing).unwrap_err().to_string()
+    };
+    let n = |number: i32| Content::from(number);
+    assert_eq!(wrong(&mut sim, "low", n(8)), "low: 8 does not fit 3 bits");
+    assert_eq!(wrong(&mut sim, "state", "ASLEPP".into()), "state: enum state has no 'ASLEPP'; did you mean 'ASLEEP'?");
+    assert_eq!(wrong(&mut sim, "many[3].a", n(1)), "many[3].a: element 3 of 3");
+    assert_eq!(wrong(&mut sim, "text", "too long".into()), "text: 9 bytes where char[8] has room for 8");
+    assert_eq!(wrong(&mut sim, "state.x", n(1)), "state.x: state has no fields");
+    assert_eq!(wrong(&mut sim, "many", n(1)), "many: 1 is no value of inner[3]");
+    assert_eq!(
+        wrong(&mut sim, "a..b", n(1)),
+        "'a..b' is no path: fields with . or -> between them, [3] for elements, :type for what a pointer leads to"
+    );
+    assert_eq!(
+        sim.structure("thin").check().unwrap_err().to_string(),
+        "there is no type 'thin'; did you mean 'thing'?"
+    );
+}
+
+/// A program that does nothing, at a tracepoint.
+fn nothing() -> Program {
+    let code = ring3::isa::assemble("r0 = 0\nexit").unwrap();
+    let program = Program::new("nothing", ProgType::RawTracepoint, code);
+    Program { section: "raw_tp/sched_process_exec".into(), ..program }
 }

@@ -327,7 +327,7 @@ pub fn link_checked(program: &VerifiedProgram, maps: &[Arc<dyn Map>], helpers: &
     }
     let rules = CtxRules::of(source.kind, source.attach);
     let linked = finish(lowered, (source.name.clone(), source.kind, rules), maps, helpers, None)?;
-    Ok(Linked { types: source.info.clone(), ..linked })
+    Ok(Linked { types: source.info.clone(), result_at: result_at(program), ..linked })
 }
 
 /// The same with whatever helpers and maps there are: what they give may be wrong, and special fields of values are bytes. For runs

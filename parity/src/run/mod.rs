@@ -148,7 +148,9 @@ pub fn run_program(object: &Object, name: &str, engine: &Engine, kernel: bool, g
     let depends = depends(object, &program);
     let mut backends = vec![Backend::Checked, Backend::Interpreter];
     backends.extend(ring3::jit::Jit::is_supported().then_some(Backend::Jit));
-    if kernel && depends.is_empty() {
+    // Test runs of those call functions of the kernel's own, at which the program is not attached.
+    let elsewhere = matches!(program.kind, ProgType::Tracing | ProgType::Lsm);
+    if kernel && depends.is_empty() && !elsewhere {
         backends.insert(0, Backend::Kernel);
     }
     let subject = Subject { object, name, engine, backends };

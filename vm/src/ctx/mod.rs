@@ -97,7 +97,7 @@ impl Context {
         }
     }
 
-    /// Makes it ready for a run of this program: the value of R1. `None` if the program was verified and does not suit it.
+    /// Makes it ready for a run of this program: the value of R1. `None` if it does not suit what was proved of the program.
     #[inline]
     pub(crate) fn ready(&mut self, linked: &Linked) -> Option<u64> {
         match self {
@@ -112,7 +112,7 @@ impl Context {
 
     #[inline(never)]
     fn look_ready(&mut self, linked: &Linked) -> Option<u64> {
-        if linked.is_verified() && !(self.suits(linked.kind()) && linked.expects(self)) {
+        if linked.is_verified() && !self.suits(linked.kind()) || !linked.expects(self) {
             return None;
         }
         self.refresh();
