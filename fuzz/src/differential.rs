@@ -36,6 +36,8 @@ pub const ALSO_OF: u64 = 8;
 pub const NOTED_EACH: u64 = 100_000;
 /// Statements in a row in a function, at most.
 const STATEMENTS: u32 = 64;
+/// Where programs take long, there is a note after this time.
+const NOTED_AFTER: Duration = Duration::from_secs(120);
 /// Findings after which there is no point in going on.
 const MAX_FINDINGS: usize = 32;
 
@@ -48,6 +50,8 @@ pub struct Settings {
     pub seed: u64,
     /// Number of the first program.
     pub first: u64,
+    /// Programs of thirty instructions instead of sixty, of which twice as many run in the same time.
+    pub short: bool,
     /// For how long at most.
     pub time: Duration,
     /// Where findings go, and how far it came.
@@ -141,6 +145,7 @@ pub struct Differential {
     zeroes: Vec<Vec<u8>>,
     target: Arc<Target>,
     helpers: Helpers,
+    short: bool,
     room: Option<Room>,
     ctx: Context,
     bytes: Vec<u8>,
@@ -151,7 +156,7 @@ pub struct Differential {
 
 impl Differential {
     /// Ready for the program of this number. Errors: a map cannot be created.
-    pub fn new(first: u64) -> Result<Differential, Errno> {
+    pub fn new(first: u64, short: bool) -> Result<Differential, Errno> {
         let (kit, target) = (Kit::with_statements(STATEMENTS), Arc::new(Target::default()));
         let maps = kit.maps().iter().map(|def| maps::create(def, target.cpus)).collect::<Result<Vec<_>, _>>()?;
         let zeroes =
@@ -162,6 +167,7 @@ impl Differential {
             maps,
             target,
             helpers: Helpers::new(),
+            short,
             room: None,
             ctx: XdpContext::new().map_or(Context::None, Context::Xdp),
             bytes: Vec::new(),
@@ -179,7 +185,7 @@ impl Differential {
     pub fn step(&mut self, seed: u64) -> Result<(), Box<(String, Generated)>> {
         let number = self.tally.next;
         self.tally.next += 1;
-        choices(seed, number, &mut self.bytes);
+        choices(seed, number, self.short, &mut self.bytes);
         let generated = self.kit.generate(&mut Entropy::new(&self.bytes));
         match self.judge(&generated, number) {
             Verdict::Agree => {
@@ -323,7 +329,7 @@ impl Differential {
 
 /// The bytes that a program of this number is made of: mostly few, as a program of fifty instructions has what a pair of them can do
 /// wrong, and sometimes many.
-fn choices(seed: u64, number: u64, bytes: &mut Vec<u8>) {
+fn choices(seed: u64, number: u64, short: bool, bytes: &mut Vec<u8>) {
     let mut state = seed.wrapping_mul(0xd134_2543_de82_ef95) ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut next = || {
         // SplitMix64.
@@ -335,9 +341,11 @@ fn choices(seed: u64, number: u64, bytes: &mut Vec<u8>) {
     };
     let kind = next();
     let len = match kind % 32 {
-        0..2 => 384 + (kind >> 8) % 640,
-        2..12 => 128 + (kind >> 8) % 256,
-        _ => 32 + (kind >> 8) % 96,
+        0 => 384 + (kind >> 8) % 640,
+        1 if !short => 384 + (kind >> 8) % 640,
+        2..12 if !short => 128 + (kind >> 8) % 256,
+        _ if !short => 32 + (kind >> 8) % 96,
+        _ => 16 + (kind >> 8) % 56,
     };
     bytes.clear();
     while (bytes.len() as u64) < len {
@@ -350,15 +358,20 @@ fn choices(seed: u64, number: u64, bytes: &mut Vec<u8>) {
 /// a line now and then. Errors: a map cannot be created, or the directory cannot be written.
 pub fn campaign(settings: &Settings, tell: &mut dyn FnMut(&str)) -> io::Result<Tally> {
     std::fs::create_dir_all(&settings.out)?;
-    let note = settings.out.join(format!("state-{}-{}", settings.seed, settings.first));
-    let mut fuzzer =
-        Differential::new(settings.first).map_err(|errno| io::Error::other(format!("no map: {errno:?}")))?;
+    let note = settings.out.join(format!(
+        "state-{}-{}{}",
+        settings.seed,
+        settings.first,
+        if settings.short { "-short" } else { "" }
+    ));
+    let mut fuzzer = Differential::new(settings.first, settings.short)
+        .map_err(|errno| io::Error::other(format!("no map: {errno:?}")))?;
     if let Some(before) = std::fs::read_to_string(&note).ok().and_then(|text| Tally::parse(&text)) {
         fuzzer.tally = before;
         tell(&format!("goes on: {}", before.line()));
     }
     let (begin, before) = (Instant::now(), fuzzer.tally.millis);
-    let mut findings = 0;
+    let (mut findings, mut noted) = (0, Instant::now());
     while fuzzer.tally.programs < settings.programs && findings < MAX_FINDINGS {
         let programs = fuzzer.tally.programs;
         if let Err(wrong) = fuzzer.step(settings.seed) {
@@ -366,8 +379,11 @@ pub fn campaign(settings: &Settings, tell: &mut dyn FnMut(&str)) -> io::Result<T
             tell(&wrong.0);
             keep(&settings.out, &wrong.0, &wrong.1)?;
         }
-        let stop = fuzzer.tally.next.is_multiple_of(1024) && begin.elapsed() >= settings.time;
-        if fuzzer.tally.programs != programs && fuzzer.tally.programs.is_multiple_of(NOTED_EACH) || stop {
+        let looks = fuzzer.tally.next.is_multiple_of(256);
+        let stop = looks && begin.elapsed() >= settings.time;
+        let full = fuzzer.tally.programs != programs && fuzzer.tally.programs.is_multiple_of(NOTED_EACH);
+        if full || stop || looks && noted.elapsed() >= NOTED_AFTER {
+            noted = Instant::now();
             fuzzer.tally.millis = before + begin.elapsed().as_millis() as u64;
             std::fs::write(&note, fuzzer.tally.text())?;
             tell(&fuzzer.tally.line());
@@ -405,7 +421,7 @@ mod tests {
     fn a_program_is_a_function_of_seed_and_number() {
         let made = |seed, number| {
             let mut bytes = Vec::new();
-            choices(seed, number, &mut bytes);
+            choices(seed, number, false, &mut bytes);
             bytes
         };
         assert_eq!(made(1, 2), made(1, 2));

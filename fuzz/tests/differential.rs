@@ -33,7 +33,7 @@ fn wanted() -> Option<u64> {
 #[test]
 fn engines_agree_on_many_programs() {
     let programs = wanted().unwrap_or(QUICK);
-    let mut fuzzer = Differential::new(0).unwrap();
+    let mut fuzzer = Differential::new(0, true).unwrap();
     while fuzzer.tally().programs < programs {
         if let Err(wrong) = fuzzer.step(6) {
             panic!("{}\n{}", wrong.0, listing(&wrong.1));

@@ -164,7 +164,8 @@ impl KernelSide {
                 (Some(framed.as_slice()), None)
             }
             Input::Packet(frame) | Input::Captured { data: frame, .. } => (Some(frame), None),
-            Input::Context(ctx) => (None, Some(ctx)),
+            // The kernel has no test run for types with such a context, and says so.
+            Input::Context(ctx) | Input::Parts { context: ctx, .. } => (None, Some(ctx)),
         };
         // Raw tracepoints run once; the kernel refuses any number.
         let repeat = if takes_packet(kind) { times } else { 0 };

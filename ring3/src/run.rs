@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use ring3_platform::{Errno, ProgType, ctx, return_name};
 use ring3_vm::{
-    Cloned, Context, DEFAULT_SEED, DataStart, Env, Host, MAX_PACKET, Objects, Redirect, RunError, SkbContext, Trace,
-    XdpContext, ctx as vm_ctx,
+    Cloned, Context, DEFAULT_SEED, DataStart, Env, Host, MAX_PACKET, Objects, PartsContext, Redirect, RunError,
+    SOCKET_BYTES, SkbContext, Trace, XdpContext, ctx as vm_ctx,
 };
 
 use crate::{Backend, Error, Executable};
@@ -58,6 +58,16 @@ pub enum Input<'a> {
     },
     /// The context's bytes, for types without a packet; what is missing is zero.
     Context(&'a [u8]),
+    /// The same with what its addresses lead to, for types whose context has a socket or data that are no packet (sock_addr, sockopt,
+    /// sk_msg, reuseport, sock_ops).
+    Parts {
+        /// The context's bytes.
+        context: &'a [u8],
+        /// The message, or the value of the socket option.
+        data: &'a [u8],
+        /// The bytes of `struct bpf_sock`.
+        socket: &'a [u8],
+    },
 }
 
 impl<'a> From<&'a [u8]> for Input<'a> {
@@ -83,12 +93,12 @@ impl<'a> From<&'a Vec<u8>> for Input<'a> {
 pub struct Output {
     /// The low half of R0, which is what Linux looks at.
     pub retval: u32,
-    /// The packet afterwards; empty for types without one.
+    /// The packet afterwards, or the data of the context; of a flow dissector the flow keys; empty for types without.
     pub packet: Vec<u8>,
     /// The metadata in front of the packet, of XDP programs; of runs on the kernel only if contexts are kept.
     pub meta: Vec<u8>,
-    /// What BPF_PROG_TEST_RUN gives back of `struct __sk_buff`, the rest zero; if contexts are kept
-    /// ([`Runner::keep_contexts`]), and empty for other types.
+    /// What BPF_PROG_TEST_RUN gives back of `struct __sk_buff`, the rest zero, or the numbers of a context without a packet; if contexts
+    /// are kept ([`Runner::keep_contexts`]), and empty for other types.
     pub context: Vec<u8>,
     /// Where the last redirect helper sent it, if the return value says so.
     pub redirect: Option<Redirect>,
@@ -210,7 +220,8 @@ impl<'i> Runner<'i> {
         env.ctx = match packet_kind(kind) {
             Some(PacketKind::Xdp) => Context::Xdp(XdpContext::new().ok_or_else(wrong)?),
             Some(PacketKind::Skb) => Context::Skb(SkbContext::new().ok_or_else(wrong)?),
-            None => Context::None,
+            Some(PacketKind::Flow) => Context::Skb(SkbContext::for_flow_dissector().ok_or_else(wrong)?),
+            None => PartsContext::new(kind).map_or(Context::None, Context::Parts),
         };
         Ok(Runner {
             program,
@@ -317,17 +328,26 @@ impl<'i> Runner<'i> {
         self.trace.add(&mut self.env.trace);
         let retval = result.map_err(|source| self.error(source))? as u32;
         let packet = match &self.env.ctx {
+            Context::Skb(skb) if self.kind == ProgType::FlowDissector => skb.flow_keys(),
             Context::Skb(skb) => skb.data_out(),
             other => other.packet().map_or_else(Vec::new, |packet| packet.bytes().to_vec()),
         };
         let meta = match &self.env.ctx {
             Context::Xdp(xdp) => xdp.packet().meta().to_vec(),
-            Context::None | Context::Skb(_) | Context::Raw(_) | Context::Fields(_) => Vec::new(),
+            Context::None | Context::Skb(_) | Context::Raw(_) | Context::Fields(_) | Context::Parts(_) => Vec::new(),
         };
-        let context = if let (true, Context::Skb(skb)) = (self.contexts, &mut self.env.ctx) {
-            given_back(&skb.fields().image())
-        } else {
-            Vec::new()
+        let context = match &mut self.env.ctx {
+            Context::Skb(skb) if self.contexts && self.kind != ProgType::FlowDissector => {
+                given_back(&skb.fields().image())
+            }
+            Context::Fields(slots) if self.contexts => slots.image(),
+            Context::Parts(parts) if self.contexts => parts.fields().image(),
+            Context::None
+            | Context::Skb(_)
+            | Context::Xdp(_)
+            | Context::Raw(_)
+            | Context::Fields(_)
+            | Context::Parts(_) => Vec::new(),
         };
         let (redirect, clones) = (self.env.redirect, std::mem::take(&mut self.env.clones));
         Ok(Output { retval, packet, meta, context, redirect, clones, duration, kind: self.kind })
@@ -345,7 +365,7 @@ impl<'i> Runner<'i> {
                     Context::Xdp(xdp) if self.fragments => xdp.load_in_fragments(frame),
                     Context::Xdp(xdp) => xdp.load(frame),
                     Context::Skb(skb) => skb.load(frame, data_start(self.kind)),
-                    Context::None | Context::Raw(_) | Context::Fields(_) => {
+                    Context::None | Context::Raw(_) | Context::Fields(_) | Context::Parts(_) => {
                         return Err(self.error(RunError::WrongContext { kind: self.kind }));
                     }
                 }
@@ -358,7 +378,33 @@ impl<'i> Runner<'i> {
                     skb.load(data, DataStart::Ethernet);
                     skb.cut_from(length);
                 }
-                Context::Skb(_) | Context::None | Context::Xdp(_) | Context::Raw(_) | Context::Fields(_) => {
+                Context::Skb(_)
+                | Context::None
+                | Context::Xdp(_)
+                | Context::Raw(_)
+                | Context::Fields(_)
+                | Context::Parts(_) => {
+                    return Err(self.error(RunError::WrongContext { kind: self.kind }));
+                }
+            },
+            Input::Context(context) if matches!(self.env.ctx, Context::Parts(_)) => {
+                self.load(Input::Parts { context, data: &[], socket: &[] })?;
+            }
+            Input::Parts { context, data, socket } => match &mut self.env.ctx {
+                Context::Parts(parts) => {
+                    let kind = self.kind;
+                    for (len, limit) in [(context.len(), parts.fields().image_size()), (socket.len(), SOCKET_BYTES)] {
+                        if len > limit {
+                            return Err(self.error(RunError::ContextSize { len, limit, kind }));
+                        }
+                    }
+                    if data.len() > MAX_PACKET {
+                        return Err(self.error(RunError::PacketTooLong { len: data.len(), limit: MAX_PACKET }));
+                    }
+                    parts.load(context, data);
+                    parts.set_socket(socket);
+                }
+                Context::None | Context::Xdp(_) | Context::Skb(_) | Context::Raw(_) | Context::Fields(_) => {
                     return Err(self.error(RunError::WrongContext { kind: self.kind }));
                 }
             },
@@ -417,6 +463,8 @@ const GIVEN_BACK_BYTES: usize = 160;
 enum PacketKind {
     Xdp,
     Skb,
+    /// As `Skb`, and what comes back is flow keys.
+    Flow,
 }
 
 /// What kind of packet a type runs on.
@@ -424,7 +472,10 @@ fn packet_kind(kind: ProgType) -> Option<PacketKind> {
     if kind == ProgType::Xdp {
         return Some(PacketKind::Xdp);
     }
-    let skb = ctx::layout(kind).is_some_and(|layout| layout.name == "__sk_buff") && kind != ProgType::FlowDissector;
+    if kind == ProgType::FlowDissector {
+        return Some(PacketKind::Flow);
+    }
+    let skb = ctx::layout(kind).is_some_and(|layout| layout.name == "__sk_buff");
     skb.then_some(PacketKind::Skb)
 }
 
@@ -435,5 +486,8 @@ pub fn takes_packet(kind: ProgType) -> bool {
 
 /// Socket filters see the frame as on a packet socket, which is where they are used most.
 fn data_start(kind: ProgType) -> DataStart {
-    if kind == ProgType::SocketFilter { DataStart::Ethernet } else { DataStart::of(kind) }
+    match kind {
+        ProgType::SocketFilter | ProgType::FlowDissector => DataStart::Ethernet,
+        kind => DataStart::of(kind),
+    }
 }

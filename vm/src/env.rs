@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use ring3_platform::Errno;
 
-use crate::ctx::Context;
+use crate::ctx::{Context, SOCKET_BYTES};
 use crate::guarded::Arena;
 use crate::host::{Host, Start};
 use crate::interp;
@@ -514,10 +514,18 @@ impl<'h> Env<'h> {
         match &self.ctx {
             Context::None => {}
             Context::Raw(raw) => regions.insert(ctx, raw.len() as u64, RegionKind::Mem),
-            Context::Xdp(_) | Context::Skb(_) | Context::Fields(_) => {
+            Context::Xdp(_) | Context::Skb(_) | Context::Fields(_) | Context::Parts(_) => {
                 let bytes = self.ctx.slots().map_or(0, |slots| slots.image_size().min(slots.bytes()));
                 regions.insert(ctx, bytes as u64, RegionKind::Ctx);
             }
+        }
+        if let Context::Parts(parts) = &self.ctx {
+            regions.insert(parts.socket_addr(), SOCKET_BYTES as u64, RegionKind::ReadOnly);
+        }
+        if let Context::Skb(skb) = &self.ctx
+            && let Some((keys, len)) = skb.keys_at()
+        {
+            regions.insert(keys, len, RegionKind::Mem);
         }
         if !self.stand_in.is_empty() {
             regions.insert(self.stand_in.as_mut_ptr() as u64, STAND_IN_BYTES as u64, RegionKind::Mem);

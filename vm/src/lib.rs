@@ -40,7 +40,7 @@ mod packet;
 mod regions;
 
 pub use call::Call;
-pub use ctx::{Context, DataStart, RawContext, SkbContext, Slots, XdpContext};
+pub use ctx::{Context, DataStart, PartsContext, RawContext, SOCKET_BYTES, SkbContext, Slots, XdpContext};
 pub use env::{
     CallHook, Callback, Cloned, DEFAULT_SEED, Entered, Env, MAX_CLONE_BYTES, MAX_CLONES, MAX_TAIL_CALLS,
     MAX_TRACE_BYTES, MAX_UNVERIFIED_INSNS, Redirect, Sysctl, Trace, Trap, TrapKind,

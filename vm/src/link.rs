@@ -277,7 +277,9 @@ impl Linked {
         match (self.result_at, context) {
             (None, _) => true,
             (Some(at), Context::Raw(raw)) => raw.word(at) == Some(0),
-            (Some(_), Context::None | Context::Xdp(_) | Context::Skb(_) | Context::Fields(_)) => false,
+            (Some(_), Context::None | Context::Xdp(_) | Context::Skb(_) | Context::Fields(_) | Context::Parts(_)) => {
+                false
+            }
         }
     }
 

@@ -36,7 +36,7 @@ fn ours(kind: ProgType, packet: &[u8], text: &str) -> (u32, Vec<u8>) {
     let out = match &env.ctx {
         Context::Xdp(xdp) => xdp.data_out(),
         Context::Skb(skb) => skb.data_out(),
-        Context::None | Context::Raw(_) | Context::Fields(_) => Vec::new(),
+        Context::None | Context::Raw(_) | Context::Fields(_) | Context::Parts(_) => Vec::new(),
     };
     (ret as u32, out)
 }

@@ -1,8 +1,8 @@
 //! `cargo xtask fuzz [--minutes N] [--targets a,b] [--seed N] [--out DIR]`: every fuzzing target for some time, in a release build.
 //! Says executions a second, which rules refused and what was accepted, and keeps a small reproducer of each finding.
 //!
-//! `cargo xtask differential [--programs N] [--seed N] [--first N] [--minutes N] [--out DIR]`: verified programs on the interpreter and as
-//! machine code, very many of them.
+//! `cargo xtask differential [--programs N] [--seed N] [--first N] [--minutes N] [--short yes] [--out DIR]`: verified programs on the interpreter
+//! and as machine code, very many of them.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};

@@ -4,6 +4,7 @@
 //! byte order and with host addresses; lowering converts the program's accesses. Contexts whose table is an image
 //! (registers, tracepoint records) are raw bytes.
 
+mod parts;
 mod raw;
 pub(crate) mod skb;
 mod slots;
@@ -11,6 +12,7 @@ mod xdp;
 
 use ring3_platform::{ProgType, ctx};
 
+pub use parts::{PartsContext, SOCKET_BYTES};
 pub use raw::RawContext;
 pub use skb::{DataStart, SkbContext};
 pub use slots::Slots;
@@ -34,6 +36,8 @@ pub enum Context {
     Raw(RawContext),
     /// Fields without a packet.
     Fields(Slots),
+    /// Fields with a socket, or with bytes that are no packet.
+    Parts(PartsContext),
 }
 
 impl Context {
@@ -46,6 +50,7 @@ impl Context {
             Context::Skb(skb) => skb.slots.addr(),
             Context::Raw(raw) => raw.addr(),
             Context::Fields(slots) => slots.addr(),
+            Context::Parts(parts) => parts.slots.addr(),
         }
     }
 
@@ -54,6 +59,7 @@ impl Context {
         match self {
             Context::Xdp(xdp) => Some(&xdp.packet),
             Context::Skb(skb) => Some(&skb.packet),
+            Context::Parts(parts) => Some(&parts.packet),
             Context::None | Context::Raw(_) | Context::Fields(_) => None,
         }
     }
@@ -63,6 +69,7 @@ impl Context {
         match self {
             Context::Xdp(xdp) => Some(&mut xdp.packet),
             Context::Skb(skb) => Some(&mut skb.packet),
+            Context::Parts(parts) => Some(&mut parts.packet),
             Context::None | Context::Raw(_) | Context::Fields(_) => None,
         }
     }
@@ -73,6 +80,7 @@ impl Context {
             Context::Xdp(xdp) => Some(&xdp.slots),
             Context::Skb(skb) => Some(&skb.slots),
             Context::Fields(slots) => Some(slots),
+            Context::Parts(parts) => Some(&parts.slots),
             Context::None | Context::Raw(_) => None,
         }
     }
@@ -83,6 +91,7 @@ impl Context {
             Context::Xdp(xdp) => Some(&mut xdp.slots),
             Context::Skb(skb) => Some(&mut skb.slots),
             Context::Fields(slots) => Some(slots),
+            Context::Parts(parts) => Some(&mut parts.slots),
             Context::None | Context::Raw(_) => None,
         }
     }
@@ -93,6 +102,7 @@ impl Context {
         match self {
             Context::Xdp(xdp) => xdp.refresh(),
             Context::Skb(skb) => skb.refresh(),
+            Context::Parts(parts) => parts.refresh(),
             Context::None | Context::Raw(_) | Context::Fields(_) => {}
         }
     }
@@ -115,6 +125,10 @@ impl Context {
         if linked.is_verified() && !self.suits(linked.kind()) || !linked.expects(self) {
             return None;
         }
+        // What programs fill in is as it was before the first run.
+        if let Context::Skb(skb) = self {
+            skb.begin();
+        }
         self.refresh();
         Some(self.addr())
     }
@@ -130,12 +144,15 @@ impl Context {
             // Whoever has the context may have put other slots in the place of those that it was made with.
             Context::Xdp(xdp) => kind == ProgType::Xdp && xdp.slots.is_of(layout),
             Context::Skb(skb) => {
-                layout.name == "__sk_buff" && kind != ProgType::FlowDissector && skb.slots.is_of(layout)
+                layout.name == "__sk_buff"
+                    && (kind == ProgType::FlowDissector) == skb.has_keys()
+                    && skb.slots.is_of(layout)
             }
             Context::Raw(raw) => {
                 layout.identity && raw.len() >= layout.host_size() && slots::only_numbers(layout, kind)
             }
             Context::Fields(slots) => slots.is_of(layout) && slots::only_numbers(layout, kind),
+            Context::Parts(parts) => parts.suits(kind),
         }
     }
 }

@@ -43,11 +43,19 @@ pub struct SkbContext {
     pub(crate) checked: Option<u8>,
     /// Where `bpf_skb_set_tunnel_key` sends it.
     pub(crate) tunnel: Option<Tunnel>,
+    /// `struct bpf_flow_keys` of a flow dissector, and where its address is.
+    keys: Option<(Box<[u64; KEYS_WORDS]>, SlotId)>,
     len: SlotId,
     data: SlotId,
     data_end: SlotId,
     data_meta: SlotId,
 }
+
+/// Words of `struct bpf_flow_keys`.
+const KEYS_WORDS: usize = 7;
+/// `nhoff` and `thoff` are its first half-words; `n_proto` is so many bits into the second word, and `flags` begins this one.
+const N_PROTO: u32 = 16;
+const FLAGS: usize = 6;
 
 /// Fields that programs and helpers write, which belong to one packet.
 const FRESH: [&str; 11] = [
@@ -89,11 +97,59 @@ impl SkbContext {
             encapsulated: false,
             checked: None,
             tunnel: None,
+            keys: None,
             len: id("len"),
             data: id("data"),
             data_end: id("data_end"),
             data_meta: id("data_meta"),
         })
+    }
+
+    /// The same for a flow dissector, which sees the frame from its Ethernet header on, and keys to fill in.
+    pub fn for_flow_dissector() -> Option<SkbContext> {
+        let layout = ctx::layout(ProgType::FlowDissector)?;
+        let keys = Some((Box::new([0; KEYS_WORDS]), Slots::id(layout, "flow_keys")));
+        SkbContext::new().filter(|skb| skb.slots.is_of(layout)).map(|skb| SkbContext { keys, ..skb })
+    }
+
+    /// Whether it is for a flow dissector.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// Where the flow keys are, and how many bytes.
+    pub(crate) fn keys_at(&self) -> Option<(u64, u64)> {
+        self.keys.as_ref().map(|(keys, _)| (keys.as_ptr() as u64, size_of_val(&**keys) as u64))
+    }
+
+    /// What a flow dissector is asked to do: `BPF_FLOW_DISSECTOR_F_*`.
+    pub fn set_flow_flags(&mut self, flags: u32) {
+        if let Some((keys, _)) = &mut self.keys {
+            keys[FLAGS] = flags.into();
+        }
+    }
+
+    /// Before each run: the keys are as the network stack gives them, the network header behind that of Ethernet.
+    pub(crate) fn begin(&mut self) {
+        let protocol = self.packet.bytes().get(2 * 6..ETH_HLEN).map_or([0; 2], |bytes| [bytes[0], bytes[1]]);
+        if let Some((keys, _)) = &mut self.keys {
+            let flags = keys[FLAGS] & u64::from(u32::MAX);
+            **keys = [0; KEYS_WORDS];
+            keys[0] = (ETH_HLEN as u64) << 16 | ETH_HLEN as u64;
+            keys[1] = u64::from(u16::from_le_bytes(protocol)) << N_PROTO;
+            keys[FLAGS] = flags;
+        }
+    }
+
+    /// The flow keys as Linux takes them after a run: offsets within the packet, and the transport header not in front of the network's.
+    /// Empty for other programs.
+    pub fn flow_keys(&self) -> Vec<u8> {
+        let Some((keys, _)) = &self.keys else { return Vec::new() };
+        let len = u64::try_from(self.packet.len()).unwrap_or(0).min(u64::from(u16::MAX));
+        let network = (keys[0] & 0xffff).clamp(ETH_HLEN as u64, len.max(ETH_HLEN as u64));
+        let transport = (keys[0] >> 16 & 0xffff).clamp(network, len.max(network));
+        let first = keys[0] & !0xffff_ffff | transport << 16 | network;
+        [first].iter().chain(&keys[1..]).flat_map(|word| word.to_le_bytes()).collect()
     }
 
     /// Puts another frame in: at least an Ethernet header (callers check that; a frame of a capture may have been cut shorter,
@@ -218,6 +274,9 @@ impl SkbContext {
         self.slots.set_id(self.data, self.packet.data_addr());
         self.slots.set_id(self.data_end, self.packet.end_addr());
         self.slots.set_id(self.data_meta, self.packet.meta_addr());
+        if let Some((keys, slot)) = &mut self.keys {
+            self.slots.set_id(*slot, keys.as_mut_ptr() as u64);
+        }
     }
 }
 

@@ -101,7 +101,7 @@ helper! {
         let (allowed, packet) = match &env.ctx {
             Context::Xdp(xdp) => (INDEX | CTX_LEN, xdp.packet.bytes()),
             Context::Skb(skb) => (INDEX | CTX_LEN, skb.packet.bytes()),
-            Context::None | Context::Raw(_) | Context::Fields(_) => (INDEX, &[][..]),
+            Context::None | Context::Raw(_) | Context::Fields(_) | Context::Parts(_) => (INDEX, &[][..]),
         };
         if flags & !allowed != 0 {
             return Some(Errno::EINVAL.as_ret());

@@ -218,7 +218,7 @@ helper! {
         let (len, of_skb) = match &env.ctx {
             Context::Skb(skb) => (skb.packet.len(), true),
             Context::Xdp(xdp) => (xdp.packet.len(), false),
-            Context::None | Context::Raw(_) | Context::Fields(_) => return Some(Errno::EINVAL.as_ret()),
+            Context::None | Context::Raw(_) | Context::Fields(_) | Context::Parts(_) => return Some(Errno::EINVAL.as_ret()),
         };
         let diff = i64::from(diff as i32);
         let allowed = if of_skb { SEGMENTS } else { 0 };

@@ -29,7 +29,7 @@ pub(super) fn skb<'e>(env: &'e mut Env<'_>, ctx: u64) -> Option<&'e mut SkbConte
     }
     match &mut env.ctx {
         Context::Skb(skb) => Some(skb),
-        Context::None | Context::Xdp(_) | Context::Raw(_) | Context::Fields(_) => None,
+        Context::None | Context::Xdp(_) | Context::Raw(_) | Context::Fields(_) | Context::Parts(_) => None,
     }
 }
 
@@ -70,12 +70,13 @@ unsafe fn copy_out(
 }
 
 helper! {
-    /// `bpf_skb_load_bytes(skb, offset, to, len)`.
+    /// `bpf_skb_load_bytes(skb, offset, to, len)`. There is no socket buffer around the bytes that BPF_PROG_TEST_RUN gives a flow
+    /// dissector, so that it gets none of them.
     load_bytes(env, ctx, offset, buf, len) {
         // SAFETY: by the caller, R3 is memory of R4 bytes.
         unsafe {
             copy_out(env, ctx, (buf, len), |skb, len| {
-                let start = usize::try_from(offset as u32 as i32).ok()?;
+                let start = usize::try_from(offset as u32 as i32).ok().filter(|_| !skb.has_keys())?;
                 skb.packet.bytes().get(start..start.checked_add(len)?)
             })
         }

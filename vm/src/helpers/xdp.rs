@@ -18,7 +18,7 @@ fn packet<'e>(env: &'e mut Env<'_>, ctx: u64) -> Option<&'e mut Packet> {
     }
     match &mut env.ctx {
         Context::Xdp(xdp) => Some(&mut xdp.packet),
-        Context::None | Context::Skb(_) | Context::Raw(_) | Context::Fields(_) => None,
+        Context::None | Context::Skb(_) | Context::Raw(_) | Context::Fields(_) | Context::Parts(_) => None,
     }
 }
 

@@ -1,0 +1,170 @@
+//! Contexts other than packets: what goes in, what a program reads and writes, and what comes out, on every engine.
+
+use ring3::isa::assemble;
+use ring3::platform::AttachType;
+use ring3::{Backend, Engine, Input, Output, ProgType, Program};
+
+fn backends() -> impl Iterator<Item = Backend> {
+    let jit = ring3::jit::Jit::is_supported().then_some(Backend::Jit);
+    [Backend::Checked, Backend::Interpreter].into_iter().chain(jit)
+}
+
+fn program(kind: ProgType, attach: Option<AttachType>, text: &str) -> Program {
+    let code = assemble(text).unwrap_or_else(|error| panic!("{error}"));
+    Program { attach, ..Program::new("p", kind, code) }
+}
+
+/// What all engines give, which is the same.
+fn run(program: &Program, input: Input<'_>) -> Output {
+    let mut outputs = backends().map(|backend| {
+        let mut instance = Engine::new().backend(backend).load_program(program.clone());
+        let mut runner = instance.runner("p").unwrap_or_else(|error| panic!("{backend:?}: {error}"));
+        runner.keep_contexts();
+        runner.repeat(input, 2).unwrap_or_else(|error| panic!("{backend:?}: {error}"))
+    });
+    let first = outputs.next().unwrap();
+    for other in outputs {
+        assert_eq!(
+            (first.retval, &first.packet, &first.context),
+            (other.retval, &other.packet, &other.context),
+            "{:?}",
+            program.kind
+        );
+    }
+    first
+}
+
+/// Reads the flow keys that it is given, the packet by address and by helper, and fills in keys that Linux puts right.
+const DISSECTOR: &str = "r6 = r1\nr7 = *(u64 *)(r1 +144)\nr0 = *(u16 *)(r7 +10)\nr1 = *(u16 *)(r7 +0)\nr0 <<= 16\nr0 |= r1\n\
+    r2 = *(u32 *)(r6 +76)\nr3 = *(u32 *)(r6 +80)\nr4 = r2\nr4 += 20\nif r4 > r3 goto out\nr1 = *(u8 *)(r2 +14)\n*(u8 *)(r7 +9) = r1\n\
+    *(u16 *)(r7 +4) = 8\nr1 = *(u32 *)(r7 +48)\n*(u32 *)(r7 +52) = r1\n*(u16 *)(r7 +0) = 5\n*(u16 *)(r7 +2) = 5000\nr1 = r6\n\
+    r2 = 12\nr3 = r10\nr3 += -8\nr4 = 2\n*(u64 *)(r10 -8) = 0\ncall 26\nr1 = *(u16 *)(r10 -8)\n\
+    *(u16 *)(r7 +12) = r1\nr0 = 0\nout:\nif r0 == 0 goto end\nr0 = 2\nend:\nexit";
+
+fn frame(len: usize) -> Vec<u8> {
+    let mut frame: Vec<u8> = (0..len as u8).collect();
+    frame[12..14].copy_from_slice(&[0x08, 0x00]);
+    frame
+}
+
+#[test]
+fn a_flow_dissector_fills_in_flow_keys() {
+    let program = program(ProgType::FlowDissector, None, DISSECTOR);
+    let output = run(&program, Input::Packet(&frame(40)));
+    assert_eq!(output.retval, 0);
+    let mut keys = vec![0; 56];
+    // `nhoff` and `thoff` are brought back into the packet.
+    keys[..6].copy_from_slice(&[14, 0, 40, 0, 8, 0]);
+    keys[9] = 14;
+    // The helper gives a dissector nothing, as in the kernel's test run.
+    keys[10..12].copy_from_slice(&[0x08, 0x00]);
+    assert_eq!(output.packet, keys);
+    assert_eq!(run(&program, Input::Packet(&frame(34))).packet[2], 34);
+    assert_eq!(run(&program, Input::Packet(&frame(15))).retval, 2);
+    let mut instance = Engine::new().load_program(program);
+    assert!(instance.run("p", &[0; 13]).is_err());
+    assert!(instance.run("p", Input::Context(&[])).is_err());
+}
+
+#[cfg(feature = "kernel")]
+#[test]
+fn a_flow_dissector_does_what_it_does_in_the_kernel() {
+    let program = program(ProgType::FlowDissector, None, DISSECTOR);
+    let mut kernel = Engine::new().backend(Backend::Kernel).load_program(program.clone());
+    if let Err(error) = kernel.runner("p").map(drop) {
+        println!("skipped: {error}");
+        return;
+    }
+    for len in [14, 15, 20, 33, 34, 40, 100] {
+        let ours = run(&program, Input::Packet(&frame(len)));
+        let theirs = kernel.run("p", &frame(len)).unwrap_or_else(|error| panic!("{len}: {error}"));
+        assert_eq!((ours.retval, ours.packet), (theirs.retval, theirs.packet), "{len} bytes");
+    }
+    assert!(kernel.run("p", &[0; 13]).is_err());
+}
+
+/// A socket of which programs can tell that they read it.
+fn socket() -> [u8; 80] {
+    let mut socket = [0; 80];
+    // `family` AF_INET, `protocol` TCP, `state` 7.
+    socket[4] = 2;
+    socket[12] = 6;
+    socket[72] = 7;
+    socket
+}
+
+#[test]
+fn an_address_of_a_socket_is_read_and_written() {
+    let text = "r6 = *(u64 *)(r1 +64)\nr2 = *(u32 *)(r6 +4)\nr3 = *(u32 *)(r6 +12)\nr2 <<= 8\nr2 |= r3\nr4 = *(u32 *)(r1 +4)\n\
+                r4 += r2\n*(u32 *)(r1 +4) = r4\nr5 = *(u32 *)(r1 +24)\nr5 += 1\n*(u32 *)(r1 +24) = r5\nr0 = 1\nexit";
+    let program = program(ProgType::CgroupSockAddr, Some(AttachType::CgroupInet4Connect), text);
+    let mut context = vec![0; 28];
+    context[0] = 2;
+    context[4..8].copy_from_slice(&[1, 0, 0, 127]);
+    context[24] = 80;
+    let output = run(&program, Input::Parts { context: &context, data: &[], socket: &socket() });
+    assert_eq!(output.retval, 1);
+    // Twice, each on what the run before left.
+    assert_eq!(output.context[4..8], (0x7f00_0001u32 + 2 * 0x206).to_le_bytes());
+    assert_eq!(output.context[24..26], [82, 0]);
+}
+
+#[test]
+fn a_socket_option_is_read_and_written() {
+    let text = "r6 = *(u64 *)(r1 +0)\nr0 = *(u32 *)(r6 +12)\nr2 = *(u64 *)(r1 +8)\nr3 = *(u64 *)(r1 +16)\nr4 = r2\nr4 += 4\n\
+                if r4 > r3 goto out\nr5 = *(u32 *)(r2 +0)\nr5 += r0\n*(u32 *)(r2 +0) = r5\nr5 = *(u32 *)(r1 +28)\nr5 += 1\n\
+                *(u32 *)(r1 +28) = r5\n*(u32 *)(r1 +32) = 4\nout:\nr0 = 1\nexit";
+    let program = program(ProgType::CgroupSockopt, Some(AttachType::CgroupSetsockopt), text);
+    let mut context = vec![0; 40];
+    context[28] = 9;
+    let output = run(&program, Input::Parts { context: &context, data: &[5, 0, 0, 0, 7], socket: &socket() });
+    assert_eq!((output.retval, output.packet), (1, vec![17, 0, 0, 0, 7]));
+    assert_eq!((output.context[28], output.context[32]), (11, 4));
+    let short = run(&program, Input::Parts { context: &context, data: &[5], socket: &[] });
+    assert_eq!((short.retval, short.packet, short.context[28]), (1, vec![5], 9));
+}
+
+#[test]
+fn messages_and_groups_of_sockets_have_data() {
+    let text = "r2 = *(u64 *)(r1 +0)\nr3 = *(u64 *)(r1 +8)\nr6 = *(u64 *)(r1 +72)\nr0 = *(u32 *)(r6 +4)\nr4 = r2\nr4 += 2\n\
+                if r4 > r3 goto drop\nr5 = *(u16 *)(r2 +0)\nr1 = *(u32 *)(r1 +68)\nif r5 != 513 goto drop\nif r1 != 64 goto drop\n\
+                if r0 != 2 goto drop\nr0 = 1\nexit\ndrop:\nr0 = 0\nexit";
+    let message = program(ProgType::SkMsg, None, text);
+    let mut context = vec![0; 72];
+    context[68] = 64;
+    let passed = run(&message, Input::Parts { context: &context, data: &[1, 2], socket: &socket() });
+    let dropped = run(&message, Input::Parts { context: &context, data: &[1], socket: &socket() });
+    assert_eq!((passed.retval, dropped.retval), (1, 0));
+    let text = "r2 = *(u64 *)(r1 +0)\nr3 = *(u64 *)(r1 +8)\nr6 = *(u64 *)(r1 +40)\nr0 = *(u32 *)(r6 +12)\nr4 = r2\nr4 += 1\n\
+                if r4 > r3 goto drop\nr5 = *(u8 *)(r2 +0)\nr1 = *(u32 *)(r1 +32)\nif r5 != r1 goto drop\nif r0 != 6 goto drop\n\
+                r0 = 1\nexit\ndrop:\nr0 = 0\nexit";
+    let reuseport = program(ProgType::SkReuseport, None, text);
+    let mut context = vec![0; 36];
+    context[32] = 77;
+    let passed = run(&reuseport, Input::Parts { context: &context, data: &[77], socket: &socket() });
+    let dropped = run(&reuseport, Input::Parts { context: &context, data: &[], socket: &socket() });
+    assert_eq!((passed.retval, dropped.retval), (1, 0));
+}
+
+/// The kernel has no test run for them, and says so by ENOTSUPP; numbers that are too long are refused here.
+#[test]
+fn what_does_not_fit_is_refused() {
+    let program = program(ProgType::SkMsg, None, "r0 = 1\nexit");
+    let mut instance = Engine::new().load_program(program.clone());
+    assert!(instance.run("p", Input::Context(&[0; 72])).is_ok());
+    for (context, socket) in [(&[0; 500][..], &[][..]), (&[][..], &[0; 81][..])] {
+        assert!(instance.run("p", Input::Parts { context, data: &[], socket }).is_err());
+    }
+    assert!(instance.run("p", &[0; 60]).is_err());
+    #[cfg(feature = "kernel")]
+    {
+        let mut kernel = Engine::new().backend(Backend::Kernel).load_program(program);
+        match kernel.runner("p").map(drop) {
+            Ok(()) => {
+                let error = kernel.run("p", Input::Context(&[0; 4])).unwrap_err().to_string();
+                assert!(error.contains("ENOTSUPP"), "{error}");
+            }
+            Err(error) => println!("skipped: {error}"),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Contexts with addresses in them: of a socket, and of bytes that are no packet of their own (`struct bpf_sock_addr`, `bpf_sockopt`,
+//! `sk_msg_md`, `sk_reuseport_md`, `bpf_sock_ops`).
+
+use ring3_platform::{ProgType, Yields, ctx};
+
+use super::slots::{SlotId, Slots};
+use crate::packet::Packet;
+
+/// Words of `struct bpf_sock`.
+const SOCKET_WORDS: usize = 10;
+/// Bytes of it.
+pub const SOCKET_BYTES: usize = SOCKET_WORDS * 8;
+
+/// What an address of the context leads to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Part {
+    Data,
+    DataEnd,
+    Socket,
+}
+
+/// Fields, and what the addresses among them lead to.
+#[derive(Clone, Debug)]
+pub struct PartsContext {
+    kind: ProgType,
+    pub(super) slots: Slots,
+    pub(crate) packet: Packet,
+    /// An image of `struct bpf_sock`, which programs read as it is.
+    socket: Box<[u64; SOCKET_WORDS]>,
+    addresses: Vec<(SlotId, Part)>,
+}
+
+impl PartsContext {
+    /// A context of zeroes with a socket of zeroes and no data. `None` for types whose context has no such addresses, or has others.
+    pub fn new(kind: ProgType) -> Option<PartsContext> {
+        let layout = ctx::layout(kind).filter(|layout| !layout.identity)?;
+        let mut addresses = Vec::new();
+        for field in layout.fields.iter().filter(|field| field.progs.has(kind)) {
+            let part = match field.yields {
+                // Zero is a fit value for those that may be null.
+                Yields::Scalar | Yields::SockOrNull | Yields::SockCommonOrNull => continue,
+                Yields::Packet => Part::Data,
+                Yields::PacketEnd => Part::DataEnd,
+                Yields::Sock => Part::Socket,
+                Yields::PacketMeta | Yields::FlowKeys | Yields::TpBuffer | Yields::Btf(_) => return None,
+            };
+            addresses.push((Slots::id(layout, field.name), part));
+        }
+        if addresses.is_empty() {
+            return None;
+        }
+        let socket = Box::new([0; SOCKET_WORDS]);
+        let mut made = PartsContext { kind, slots: Slots::new(layout), packet: Packet::default(), socket, addresses };
+        made.load(&[], &[]);
+        Some(made)
+    }
+
+    /// Takes the numbers of an image of the UAPI struct, all others being zero, and these bytes as the data (of a message, or the value
+    /// of a socket option).
+    pub fn load(&mut self, image: &[u8], data: &[u8]) {
+        self.slots = Slots::new(self.slots.layout());
+        self.slots.load_image(image);
+        self.packet.load(data);
+        self.refresh();
+    }
+
+    /// Takes an image of `struct bpf_sock` as the socket; what is missing is zero.
+    pub fn set_socket(&mut self, image: &[u8]) {
+        let mut bytes = [0; SOCKET_BYTES];
+        let len = image.len().min(SOCKET_BYTES);
+        bytes[..len].copy_from_slice(&image[..len]);
+        for (word, bytes) in self.socket.iter_mut().zip(bytes.chunks_exact(8)) {
+            *word = bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        }
+    }
+
+    /// The data.
+    pub fn data(&self) -> &[u8] {
+        self.packet.bytes()
+    }
+
+    /// The fields.
+    pub fn fields(&mut self) -> &mut Slots {
+        &mut self.slots
+    }
+
+    /// Whether it has what a program of this type may reach.
+    pub(super) fn suits(&self, kind: ProgType) -> bool {
+        self.kind == kind && ctx::layout(kind).is_some_and(|layout| self.slots.is_of(layout))
+    }
+
+    /// Where the socket is.
+    pub(crate) fn socket_addr(&self) -> u64 {
+        self.socket.as_ptr() as u64
+    }
+
+    pub(crate) fn refresh(&mut self) {
+        for (slot, part) in &self.addresses {
+            let address = match part {
+                Part::Data => self.packet.data_addr(),
+                Part::DataEnd => self.packet.end_addr(),
+                Part::Socket => self.socket.as_ptr() as u64,
+            };
+            self.slots.set_id(*slot, address);
+        }
+    }
+}
