@@ -13,8 +13,8 @@ const CALLER_SAVED: u16 = 0b11_1111;
 /// Fills in `Static::live` and `Structure::goes_back`.
 pub fn compute(program: &Program, judge: &Target, structure: &mut Structure) {
     let code = &program.code;
-    let effects: Vec<(u16, u16)> =
-        (0..code.len()).map(|slot| effect(program, judge, &structure.kfuncs, slot)).collect();
+    // What instructions do, once they are looked at again.
+    let mut effects: Vec<(u16, u16)> = Vec::new();
     loop {
         let mut changed = false;
         for slot in (0..code.len()).rev().filter(|slot| !code.is_tail(*slot)) {
@@ -23,7 +23,8 @@ pub fn compute(program: &Program, judge: &Target, structure: &mut Structure) {
                 after |= structure.insns[to].live;
                 structure.goes_back |= to <= slot;
             }
-            let (uses, defs) = effects[slot];
+            let known = effects.get(slot).copied();
+            let (uses, defs) = known.unwrap_or_else(|| effect(program, judge, &structure.kfuncs, slot));
             let live = (after & !defs) | uses;
             if structure.insns[slot].live != live {
                 structure.insns[slot].live = live;
@@ -33,6 +34,9 @@ pub fn compute(program: &Program, judge: &Target, structure: &mut Structure) {
         // Where every way leads forwards, once is enough.
         if !changed || !structure.goes_back {
             break;
+        }
+        if effects.is_empty() {
+            effects.extend((0..code.len()).map(|slot| effect(program, judge, &structure.kfuncs, slot)));
         }
     }
 }

@@ -13,7 +13,7 @@ use ring3_isa::Reg;
 use smallvec::SmallVec;
 
 pub use marks::{Kept, Marks, Places};
-pub use regs::Regs;
+pub use regs::{MAX_FRAMES, Regs};
 pub use stack::{Byte, Dynptr, Iter, IterTrust, Object, SLOT, STACK_LIMIT, Slot, Stack, locate};
 pub use typed::{BtfPtr, Trust};
 pub use value::{Delta, DynptrKind, Link, Ptr, PtrKind, ScalarValue, Slice, Value, plain_name, type_name};

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use super::value::{DynptrKind, Value};
 
 /// The deepest byte of a frame is at -512.
@@ -202,6 +204,8 @@ impl Slot {
 
 /// So many slots are copied together when one of them is written.
 const CHUNK: usize = 4;
+/// So many chunks need no memory of their own: the upper half of the deepest stack.
+const INLINE: usize = 8;
 
 type Chunk = [Slot; CHUNK];
 
@@ -212,7 +216,7 @@ pub struct Stack(Rc<Slots>);
 
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Slots {
-    chunks: Vec<Rc<Chunk>>,
+    chunks: SmallVec<[Rc<Chunk>; INLINE]>,
     /// Slots in use.
     len: usize,
 }
@@ -249,7 +253,8 @@ impl Stack {
         let counts = 2 * size_of::<usize>();
         let share = |chunk: &Rc<Chunk>| (size_of::<Chunk>() + counts) / Rc::strong_count(chunk);
         let chunks: usize = self.0.chunks.iter().map(share).sum();
-        let own = self.0.chunks.capacity() * size_of::<Rc<Chunk>>() + size_of::<Slots>() + counts;
+        let spilled = if self.0.chunks.spilled() { self.0.chunks.capacity() * size_of::<Rc<Chunk>>() } else { 0 };
+        let own = spilled + size_of::<Slots>() + counts;
         (chunks + own) / Rc::strong_count(&self.0)
     }
 

@@ -10,11 +10,11 @@ use crate::cfg::back;
 use crate::diag::reject::Reject;
 use crate::diag::render;
 use crate::planted::Bug;
-use crate::state::{Place, Places};
+use crate::state::{MAX_FRAMES, Place, Places};
 
 /// What is asked for by frame, and the frame that the walk back is in.
 struct Request {
-    frames: SmallVec<[Places; 8]>,
+    frames: SmallVec<[Places; MAX_FRAMES]>,
     current: usize,
 }
 
@@ -44,7 +44,13 @@ struct GiveUp;
 impl Request {
     /// Nothing, in so many frames.
     fn new(depth: usize) -> Request {
-        Request { frames: SmallVec::from_elem(Places::NONE, depth), current: depth - 1 }
+        let none = [Places::NONE; MAX_FRAMES];
+        let frames = if depth <= MAX_FRAMES {
+            SmallVec::from_buf_and_len(none, depth)
+        } else {
+            SmallVec::from_elem(Places::NONE, depth)
+        };
+        Request { frames, current: depth - 1 }
     }
 
     fn is_empty(&self) -> bool {

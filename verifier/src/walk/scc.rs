@@ -88,11 +88,15 @@ impl Walk<'_> {
         let Some(chain) = self.chain(&stored.kept.state, stored.at) else { return };
         let called = if self.log.verbose() { chain.to_string() } else { String::new() };
         let scc = chain.scc;
-        let next = self.store.visits.len();
-        let index = *self.store.by_chain.entry(chain.clone()).or_insert(next);
-        if index == next {
-            self.store.visits.push(Visit { chain, entry: None, backedges: Vec::new() });
-        }
+        let index = match self.store.by_chain.get(&chain) {
+            Some(index) => *index,
+            None => {
+                let next = self.store.visits.len();
+                self.store.by_chain.insert(chain.clone(), next);
+                self.store.visits.push(Visit { chain, entry: None, backedges: Vec::new() });
+                next
+            }
+        };
         self.store.set_visit(id, index);
         let visit = &mut self.store.visits[index];
         if visit.entry.is_none() {
