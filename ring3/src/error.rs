@@ -63,6 +63,9 @@ pub enum Error {
     /// A packet that the kernel's own test run does not take either.
     #[error("program '{program}': a packet of {len} bytes: {why} ({errno})")]
     Packet { program: String, len: usize, why: &'static str, errno: Errno },
+    /// A context that the kernel's own test run does not take either.
+    #[error("program '{program}': a context that cannot be: {why} ({errno})")]
+    Context { program: String, why: &'static str, errno: Errno },
     /// The running kernel refused a program, a map or a run.
     #[cfg(feature = "kernel")]
     #[error("{source}")]

@@ -410,12 +410,42 @@ impl<'i> Runner<'i> {
             },
             Input::Context(image) => match packet_kind(self.kind) {
                 Some(_) => return Err(self.error(RunError::WrongContext { kind: self.kind })),
+                None if self.kind == ProgType::SkLookup => {
+                    let image = self.checked_lookup(image)?;
+                    self.env.ctx = vm_ctx::from_image(self.kind, &image).map_err(|source| self.error(source))?;
+                }
                 None => {
                     self.env.ctx = vm_ctx::from_image(self.kind, image).map_err(|source| self.error(source))?;
                 }
             },
         }
         Ok(())
+    }
+
+    /// What the kernel's test run looks at in a `struct bpf_sk_lookup`, and what is left of it: a lookup has addresses of one family.
+    fn checked_lookup(&self, image: &[u8]) -> Result<Vec<u8>, Error> {
+        let mut image = image.to_vec();
+        if image.len() < lookup::BYTES {
+            image.resize(lookup::BYTES, 0);
+        }
+        let refuse = |why, errno| {
+            let program = self.program.program().name.clone();
+            Err(Error::Context { program, why, errno })
+        };
+        let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| image[at + i]));
+        if image[..lookup::FAMILY].iter().any(|byte| *byte != 0) {
+            return refuse("the socket is not zero", Errno::EINVAL);
+        }
+        if word(lookup::LOCAL_PORT) > u32::from(u16::MAX) {
+            return refuse("the local port has more than 16 bits", Errno::ERANGE);
+        }
+        let other: &[std::ops::Range<usize>] = match word(lookup::FAMILY) as u16 {
+            lookup::AF_INET => &lookup::ADDRESSES_6,
+            lookup::AF_INET6 => &lookup::ADDRESSES_4,
+            _ => return refuse("the family is neither AF_INET nor AF_INET6", Errno::EAFNOSUPPORT),
+        };
+        other.iter().for_each(|range| image[range.clone()].fill(0));
+        Ok(image)
     }
 
     fn check(&self, frame: &[u8]) -> Result<(), Error> {
@@ -440,6 +470,17 @@ impl<'i> Runner<'i> {
         }
         Ok(())
     }
+}
+
+/// `struct bpf_sk_lookup`.
+mod lookup {
+    pub(super) const BYTES: usize = 68;
+    pub(super) const FAMILY: usize = 8;
+    pub(super) const LOCAL_PORT: usize = 60;
+    pub(super) const AF_INET: u16 = 2;
+    pub(super) const AF_INET6: u16 = 10;
+    pub(super) const ADDRESSES_4: [std::ops::Range<usize>; 2] = [16..20, 40..44];
+    pub(super) const ADDRESSES_6: [std::ops::Range<usize>; 2] = [20..36, 44..60];
 }
 
 /// Fields of `struct __sk_buff` that BPF_PROG_TEST_RUN gives back and programs can change: offset and bytes.

@@ -77,10 +77,65 @@ fn a_flow_dissector_does_what_it_does_in_the_kernel() {
     }
     for len in [14, 15, 20, 33, 34, 40, 100] {
         let ours = run(&program, Input::Packet(&frame(len)));
-        let theirs = kernel.run("p", &frame(len)).unwrap_or_else(|error| panic!("{len}: {error}"));
+        let mut runner = kernel.runner("p").unwrap();
+        runner.keep_contexts();
+        let theirs = runner.run(&frame(len)).unwrap_or_else(|error| panic!("{len}: {error}"));
+        drop(runner);
         assert_eq!((ours.retval, ours.packet), (theirs.retval, theirs.packet), "{len} bytes");
     }
     assert!(kernel.run("p", &[0; 13]).is_err());
+}
+
+/// A lookup of a socket, by what it is asked for: passes if the fields are what they are compared with.
+fn lookup_program(family: u32, ip: (u32, u32), ports: (u32, u32)) -> Program {
+    let text = format!(
+        "r2 = *(u32 *)(r1 +8)\nif r2 != {family} goto drop\nr2 = *(u32 *)(r1 +12)\nif r2 != 6 goto drop\n\
+         r2 = *(u32 *)(r1 +16)\nif w2 != {} goto drop\nr2 = *(u32 *)(r1 +56)\nif w2 != {} goto drop\n\
+         r2 = *(u32 *)(r1 +36)\nif r2 != {} goto drop\nr2 = *(u32 *)(r1 +60)\nif r2 != {} goto drop\nr2 = *(u64 *)(r1 +0)\n\
+         if r2 != 0 goto drop\nr0 = 1\nexit\ndrop:\nr0 = 0\nexit",
+        ip.0, ip.1, ports.0, ports.1
+    );
+    program(ProgType::SkLookup, Some(AttachType::SkLookup), &text)
+}
+
+fn lookup_context(family: u32, local_port: u32) -> Vec<u8> {
+    let mut words = [0u32; 17];
+    (words[2], words[3], words[4], words[8]) = (family, 6, 0x0100_007f, 0x55);
+    (words[9], words[10], words[14], words[15]) = (0x5000, 0x0200_007f, 0x66, local_port);
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// Addresses of the other family read as zero, as in the kernel's test run, whose checks these are.
+#[test]
+fn a_lookup_of_a_socket_is_checked_as_in_the_kernel() {
+    // Family, local port, what the program sees of the two addresses, and whether it can be.
+    let rows: [(u32, u32, (u32, u32), Option<&str>); 4] = [
+        (2, 443, (0x0100_007f, 0), None),
+        (10, 443, (0, 0x66), None),
+        (2, 0x1_0000, (0, 0), Some("ERANGE")),
+        (1, 443, (0, 0), Some("EAFNOSUPPORT")),
+    ];
+    for (family, port, ip, refused) in rows {
+        let program = lookup_program(family, ip, (0x5000, port));
+        let context = lookup_context(family, port);
+        let mut instances: Vec<_> =
+            backends().map(|backend| Engine::new().backend(backend).load_program(program.clone())).collect();
+        #[cfg(feature = "kernel")]
+        {
+            let mut kernel = Engine::new().backend(Backend::Kernel).load_program(program.clone());
+            match kernel.runner("p").map(drop) {
+                Ok(()) => instances.push(kernel),
+                Err(error) => println!("skipped beside the kernel: {error}"),
+            }
+        }
+        for mut instance in instances {
+            match (instance.run("p", Input::Context(&context)), refused) {
+                (Ok(output), None) => assert_eq!(output.retval, 1, "family {family}"),
+                (Err(error), Some(errno)) => assert!(error.to_string().contains(errno), "{error} is not {errno}"),
+                (result, _) => panic!("family {family}, port {port}: {result:?}"),
+            }
+        }
+    }
 }
 
 /// A socket of which programs can tell that they read it.
