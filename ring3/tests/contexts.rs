@@ -109,7 +109,7 @@ fn lookup_context(family: u32, local_port: u32) -> Vec<u8> {
 #[test]
 fn a_lookup_of_a_socket_is_checked_as_in_the_kernel() {
     // Family, local port, what the program sees of the two addresses, and whether it can be.
-    let rows: [(u32, u32, (u32, u32), Option<&str>); 4] = [
+    let rows = [
         (2, 443, (0x0100_007f, 0), None),
         (10, 443, (0, 0x66), None),
         (2, 0x1_0000, (0, 0), Some("ERANGE")),
