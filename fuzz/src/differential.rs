@@ -67,7 +67,7 @@ pub struct Tally {
     pub programs: u64,
     /// Of those: programs that also ran in the checked interpreter and with all guards.
     pub also: u64,
-    /// Programs that the verifier refused, or did not judge in [`MAX_WALK`].
+    /// Programs that the verifier refused, or did not judge in a few thousand steps.
     pub refused: u64,
     /// Programs that run for too long.
     pub long: u64,
