@@ -235,6 +235,23 @@ pub fn lsm_hook(name: &str) -> LsmHook {
     }
 }
 
+/// Functions whose result programs may change as their own sets in the kernel say, and whether programs may sleep there.
+/// What else may be changed is a matter of how a kernel is built (functions in which errors may be injected).
+const MODIFIABLE: &[(&str, bool)] = &[
+    ("bpf_fentry_test1", true),
+    ("bpf_modify_return_test", false),
+    ("bpf_modify_return_test2", false),
+    ("bpf_modify_return_test_tp", false),
+    ("update_socket_protocol", false),
+];
+
+/// Whether programs may change the result of a function of the kernel whatever the kernel is built with, and then whether they may
+/// sleep at it. Nothing is known of functions that are not in the table.
+pub fn modifiable(function: &str) -> Option<bool> {
+    let row = MODIFIABLE.iter().find(|(name, _)| *name == function)?;
+    Some(row.1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

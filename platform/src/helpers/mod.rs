@@ -128,6 +128,8 @@ pub enum Condition {
         ops: &'static str,
         but: &'static str,
     },
+    /// LSM programs of a control group, at these hooks.
+    LsmCgroup(&'static [&'static str]),
     /// Offered to all, but what a program is attached to can forbid it: see [`Proto::allowed`].
     Hook(Hook),
     /// Never offered: the kernels whose rules ring3 has are built without the option that is named.
@@ -265,6 +267,9 @@ impl Condition {
             }
             Condition::Ops { ops, but } => {
                 program.ops.as_ref().is_some_and(|member| member.ops == ops && member.member != but)
+            }
+            Condition::LsmCgroup(of) => {
+                attach == AttachType::LsmCgroup && program.attach_name().is_some_and(|name| of.contains(&name))
             }
             Condition::Hook(_) => true,
             Condition::Config(_) | Condition::Unmodelled(_) => false,

@@ -182,6 +182,10 @@ const SK15: ProgSet =
 
 const CONNECT_HOOKS: &[AttachType] = &[AttachType::CgroupInet4Connect, AttachType::CgroupInet6Connect];
 
+/// Hooks of security modules that know the socket and whether it is locked: in the last two it is not, and the helper locks it.
+const SOCKET_HOOKS: &[&str] =
+    &["inet_conn_established", "inet_csk_clone", "sock_graft", "socket_post_create", "socket_socketpair"];
+
 /// Socket address hooks in which the socket is locked.
 const SOCKOPT_HOOKS: &[AttachType] = &[
     AttachType::CgroupInet4Bind,
@@ -288,8 +292,7 @@ pub(super) const PROTOS: &[Proto] = &[
     row(id::SETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.rdonly(), SIZE], INTEGER, of(&[StructOps])).when(Condition::Ops { ops: TCP, but: "release" }),
     row(id::SETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.rdonly(), SIZE], INTEGER, of(&[Tracing])).when(Condition::Iterator(&["tcp", "unix"])),
     row(id::SETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.rdonly(), SIZE], INTEGER, of(&[CgroupSockopt])).when(Condition::Attach(&[AttachType::CgroupSetsockopt])),
-    row(id::SETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.rdonly(), SIZE], INTEGER, of(&[Lsm])).when(Condition::Unmodelled("a control group LSM hook that holds the socket lock")),
-    row(id::SETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.rdonly(), SIZE], INTEGER, of(&[Lsm])).when(Condition::Unmodelled("a control group LSM hook that does not hold the socket lock")),
+    row(id::SETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.rdonly(), SIZE], INTEGER, of(&[Lsm])).when(Condition::LsmCgroup(SOCKET_HOOKS)),
     row(id::SKB_ADJUST_ROOM, &[CTX, ANY, ANY, ANY], INTEGER, TC.or(of(&[SkSkb]))),
     row(id::REDIRECT_MAP, &[MAP, ANY, ANY], INTEGER, of(&[Xdp])),
     row(id::SK_REDIRECT_MAP, &[CTX, MAP, ANY, ANY], INTEGER, of(&[SkSkb])),
@@ -302,8 +305,7 @@ pub(super) const PROTOS: &[Proto] = &[
     row(id::GETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.uninit(), SIZE], INTEGER, of(&[StructOps])).when(Condition::Ops { ops: TCP, but: "release" }),
     row(id::GETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.uninit(), SIZE], INTEGER, of(&[Tracing])).when(Condition::Iterator(&["tcp", "unix"])),
     row(id::GETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.uninit(), SIZE], INTEGER, of(&[CgroupSockopt])).when(Condition::Attach(&[AttachType::CgroupSetsockopt])),
-    row(id::GETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.uninit(), SIZE], INTEGER, of(&[Lsm])).when(Condition::Unmodelled("a control group LSM hook that holds the socket lock")),
-    row(id::GETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.uninit(), SIZE], INTEGER, of(&[Lsm])).when(Condition::Unmodelled("a control group LSM hook that does not hold the socket lock")),
+    row(id::GETSOCKOPT, &[BTF_SOCK_COMMON, ANY, ANY, MEM.uninit(), SIZE], INTEGER, of(&[Lsm])).when(Condition::LsmCgroup(SOCKET_HOOKS)),
     row(id::OVERRIDE_RETURN, &[CTX, ANY], INTEGER, of(&[Kprobe])).gpl().when(Condition::Config("CONFIG_BPF_KPROBE_OVERRIDE")),
     row(id::SOCK_OPS_CB_FLAGS_SET, &[CTX, ANY], INTEGER, of(&[SockOps])),
     row(id::MSG_REDIRECT_MAP, &[CTX, MAP, ANY, ANY], INTEGER, of(&[SkMsg])),

@@ -117,6 +117,20 @@ fn what_cannot_be_told_is_not_denied() {
 }
 
 #[test]
+fn sockets_at_hooks_of_security_modules() {
+    let target = Target::default();
+    let at = |attach, section: &str| {
+        let mut program = program(ProgType::Lsm, Some(attach));
+        program.section = section.to_owned();
+        matches!(target.helper(&program, id::SETSOCKOPT), Lookup::Found(_))
+    };
+    assert!(at(AttachType::LsmCgroup, "lsm_cgroup/socket_post_create"));
+    assert!(at(AttachType::LsmCgroup, "lsm_cgroup/inet_csk_clone"));
+    assert!(!at(AttachType::LsmCgroup, "lsm_cgroup/socket_bind"));
+    assert!(!at(AttachType::LsmMac, "lsm/socket_post_create"));
+}
+
+#[test]
 fn helpers_of_an_embedder() {
     let id = Target::FIRST_CUSTOM_HELPER + 7;
     let own = Proto { id, name: "own", progs: ProgSet::of(&[ProgType::Xdp]), ..protos()[0] };

@@ -382,9 +382,10 @@ impl Reject {
             Reject::SpillToCaller {} => Code::SpillToCaller,
             Reject::NoTarget { .. } => Code::NoAttachTarget,
             Reject::NoBtfId {} => Code::NoAttachTarget,
-            Reject::TargetNotSleepable { .. } | Reject::TargetDenied { .. } | Reject::TargetNoReturn { .. } => {
-                Code::NoAttachTarget
-            }
+            Reject::TargetNotSleepable { .. }
+            | Reject::TargetDenied { .. }
+            | Reject::TargetNoReturn { .. }
+            | Reject::HookDisabled { .. } => Code::NoAttachTarget,
             Reject::OpsNoStub { .. } | Reject::OpsMember { .. } => Code::NoAttachTarget,
             Reject::OpsNoWrite { .. }
             | Reject::ConnectionNoWrite { .. }

@@ -137,6 +137,7 @@ rejects! {
     TargetNotSleepable { name: String } EINVAL "{name} is not sleepable";
     TargetDenied { name: String } EINVAL "Attaching tracing programs to function '{name}' is rejected.";
     TargetNoReturn { name: String } EINVAL "Attaching fexit/fmod_ret to __noreturn function '{name}' is rejected.";
+    HookDisabled { id: u32, name: String } EINVAL "attach_btf_id {id} points to disabled hook {name}";
     LsmNotGpl {} EINVAL "LSM programs must have a GPL compatible license";
     OpsNotGpl {} EINVAL "struct ops programs must have a GPL compatible license";
     OpsNoStub { member: String, ops: String } ENOTSUPP "attach to unsupported member {member} of struct {ops}";

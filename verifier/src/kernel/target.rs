@@ -1,7 +1,7 @@
 //! What a program is attached to by the kernel's types, and what its context holds then: the arguments of a function.
 
 use ring3_btf::{Btf, Kind, Type, TypeId};
-use ring3_platform::attach::{LsmHook, lsm_hook, tracepoint_arg};
+use ring3_platform::attach::{LsmHook, lsm_hook, modifiable, tracepoint_arg};
 use ring3_platform::{AttachType, OpsMember, ProgType, Program};
 
 use super::members;
@@ -172,7 +172,7 @@ pub fn find(program: &Program, btf: Option<&Btf>) -> Result<Option<Attach>, Reje
         (kind, _) => return unsupported(format!("what {} programs are attached to", kind.name())),
     };
     let attach = function(btf, name, role)?;
-    attach.check(program)?;
+    attach.check(program, btf)?;
     Ok(Some(attach))
 }
 
@@ -264,12 +264,13 @@ impl Attach {
     }
 
     /// Whether a program may be attached there, and may sleep there.
-    fn check(&self, program: &Program) -> Result<(), Reject> {
+    fn check(&self, program: &Program, btf: &Btf) -> Result<(), Reject> {
         let name = || self.name.clone();
         // Functions whose errors may be injected are not told by their types; those of system calls all are.
         let is_syscall = ["__x64_sys_", "__arm64_sys_", "__ia32_sys_"].iter().any(|start| self.name.starts_with(start));
         let traced = matches!(self.role, Role::Entry | Role::Exit | Role::Modify);
-        if traced && program.sleepable && !is_syscall {
+        let known = modifiable(&self.name);
+        if traced && program.sleepable && !is_syscall && known != Some(true) {
             return unsupported(format!("whether a program may sleep at {}", self.name));
         }
         match self.role {
@@ -281,10 +282,11 @@ impl Attach {
                     return Err(Reject::LsmNotGpl {});
                 }
                 if hook.disabled {
-                    return unsupported(format!("the hook {}, which is disabled", self.name));
+                    let id = btf.find(&self.name, Kind::Func).map_or(0, |id| id.0);
+                    return Err(Reject::HookDisabled { id, name: name() });
                 }
             }
-            Role::Modify if !is_syscall && !self.name.starts_with("security_") => {
+            Role::Modify if !is_syscall && known.is_none() && !self.name.starts_with("security_") => {
                 return unsupported(format!("whether the result of {} may be modified", self.name));
             }
             Role::Entry | Role::Exit | Role::Modify | Role::Tracepoint | Role::Iterator(_) | Role::Member(_) => {}
