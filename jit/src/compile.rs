@@ -7,6 +7,7 @@ use ring3_vm::{Guarded, Op};
 use crate::JitError;
 use crate::code::Label;
 use crate::guards::{Blinder, Budget, Guards};
+use crate::inline::Inlined;
 use crate::opt::{self, Step};
 use crate::symbols::Unwind;
 use crate::target::{Callee, Frame, Shortcut, Target};
@@ -74,7 +75,7 @@ impl Unit<'_> {
     }
 
     /// How the operation looks up.
-    fn lookup(&self, op: u32) -> Option<Shortcut> {
+    pub(crate) fn lookup(&self, op: u32) -> Option<Shortcut> {
         if self.runtime.guards.blind.is_some() {
             // Sizes of maps are the program's, too.
             return None;
@@ -97,6 +98,8 @@ pub(crate) struct Assembled {
     pub(crate) unwinds: Vec<Unwind>,
     /// That of the trampoline.
     pub(crate) trampoline_unwind: Unwind,
+    /// What the operations are, where they are not those of the program.
+    pub(crate) inlined: Option<Inlined>,
 }
 
 /// Emits the code of a program.
@@ -136,6 +139,7 @@ pub(crate) fn assemble<T: Target>(unit: &Unit<'_>, mut target: T) -> Result<Asse
         trampoline,
         unwinds: walk.unwinds,
         trampoline_unwind: T::trampoline_unwind(),
+        inlined: None,
     })
 }
 

@@ -14,7 +14,7 @@ use crate::guards::{Guards, Options};
 use crate::symbols::Unwind;
 use crate::target::{Array, Callee, Shortcut};
 use crate::x64::X64;
-use crate::{JitError, aarch64, x64};
+use crate::{JitError, aarch64, inline, x64};
 
 /// The main function of a compiled program: gives R0.
 ///
@@ -123,11 +123,14 @@ fn emit(linked: &Linked, arch: Arch, options: Options) -> Result<Assembled, JitE
         runtime,
         joined: true,
     };
-    match arch {
+    let inlined = inline::inlined(&unit);
+    let unit = inlined.as_ref().map_or(unit, |inlined| inlined.unit(&unit));
+    let assembled = match arch {
         Arch::X64 if options.retpolines => assemble(&unit, X64::with_retpolines(x64::Features::detect())),
         Arch::X64 => assemble(&unit, X64::new(x64::Features::detect())),
         Arch::Arm64 => aarch64::assemble(&unit, aarch64::Features::detect()),
-    }
+    }?;
+    Ok(Assembled { inlined, ..assembled })
 }
 
 /// Calls that are done in another way, in the order of operations.
@@ -318,7 +321,8 @@ impl Compiled {
 }
 
 fn listing(linked: &Linked, assembled: &Assembled, len: usize) -> Vec<Piece> {
-    let Assembled { op_offsets, function_offsets, trampoline, .. } = assembled;
+    let Assembled { op_offsets, function_offsets, trampoline, inlined, .. } = assembled;
+    let slots = inlined.as_ref().map_or(linked.slots(), |inlined| &inlined.slots);
     let mut pieces: Vec<Piece> = Vec::with_capacity(op_offsets.len() + function_offsets.len());
     let mut add = |end: u32, origin| {
         let start = pieces.last().map_or(0, |piece| piece.code.end);
@@ -327,14 +331,16 @@ fn listing(linked: &Linked, assembled: &Assembled, len: usize) -> Vec<Piece> {
         }
     };
     for (function, subprog) in linked.subprogs().iter().enumerate() {
-        let ops = subprog.entry as usize..subprog.end as usize;
+        let own = inlined.as_ref().and_then(|inlined| inlined.functions.get(function));
+        let (start, last) = own.map_or((subprog.entry, subprog.end), |own| (own.start, own.end));
+        let ops = start as usize..last as usize;
         let after = function_offsets.get(function + 1).copied().unwrap_or(*trampoline);
         add(op_offsets.get(ops.start).copied().map_or(after, |at| at.min(after)), Origin::Prologue { function });
         for op in ops {
             // What follows the last operation of a function is its guard, if there is one.
             let end = op_offsets.get(op + 1).copied().unwrap_or(after);
-            let end = if op + 1 == subprog.end as usize { after } else { end };
-            add(end, Origin::Slot(linked.slots().get(op).copied().unwrap_or(0)));
+            let end = if op + 1 == last as usize { after } else { end };
+            add(end, Origin::Slot(slots.get(op).copied().unwrap_or(0)));
         }
     }
     add(len as u32, Origin::Trampoline);

@@ -16,6 +16,7 @@ mod compiled;
 mod error;
 mod exec_mem;
 mod guards;
+mod inline;
 mod magic;
 mod opt;
 pub mod symbols;

@@ -185,8 +185,9 @@ fn compiled(text: &str) -> Compiled {
 /// Listings cover all of the code, and name each instruction once.
 #[test]
 fn listing() {
-    let code =
-        compiled("r1 = 5\ncall f\nr0 += 1\nexit\nf: r0 = 0x1122334455667788\nif r1 > 3 goto out\nr0 = 1\nout: exit");
+    let code = compiled(
+        "r1 = 5\ncall f\nr0 += 1\nexit\nf: r6 = r1\ncall bpf_get_prandom_u32#7\nif r6 > 3 goto out\nr0 = 1\nout: exit",
+    );
     let pieces = code.listing();
     let mut at = 0;
     for piece in &pieces {
@@ -278,5 +279,88 @@ fn stack_that_was_never_written_is_zero() {
             exit"
         );
         both(ProgType::SocketFilter, &[&text], &[0; 64], 0);
+    }
+}
+
+/// Programs whose functions are small and call nothing, with what they give, and whether their calls can go.
+const LEAVES: [(&str, u64, bool); 8] = [
+    // What the caller has in R6 to R9 stays, whatever the function does with them.
+    (
+        "r6 = 1\nr7 = 20\nr8 = 300\nr9 = 4000\nr1 = 5\ncall f\nr0 += r6\nr0 += r7\nr0 += r8\nr0 += r9\nexit
+        f: r6 = r1\nr7 = 10\nr8 = 100\nr9 = 1000\nr0 = r6\nr0 += r7\nr0 += r8\nr0 += r9\nexit",
+        1115 + 4321,
+        true,
+    ),
+    // There is nothing to use instead.
+    (
+        "r6 = 1\nr7 = 2\nr8 = 3\nr9 = 4\nr1 = 5\ncall f\nr0 += r6\nr0 += r7\nr0 += r8\nr0 += r9\nexit
+        f: r6 = r1\nr2 = 1\nr3 = 2\nr4 = 3\nr5 = 4\nr0 = r6\nr0 += r2\nr0 += r3\nr0 += r4\nr0 += r5\nr6 = 77\nexit",
+        15 + 10,
+        false,
+    ),
+    // Registers of R6 to R9 that only the function uses, in two calls of two functions.
+    (
+        "r6 = 5\nr1 = r6\ncall f\nr7 = r0\nr1 = r6\ncall g\nr0 += r7\nexit
+        f: r8 = r1\nr9 = 3\nr0 = r8\nr0 *= r9\nexit
+        g: r9 = r1\nr8 = 4\nr0 = r9\nr0 *= r8\nexit",
+        35,
+        true,
+    ),
+    // Several ways out, one of them from a loop, and a call that is jumped to.
+    (
+        "r6 = 0\nr7 = 0\nagain: r1 = r6\ncall f\nr7 += r0\nr6 += 1\nif r6 < 5 goto again\nr0 = r7\nexit
+        f: if r1 == 2 goto two\nr0 = 0\nr2 = 0\nmore: if r2 >= r1 goto out\nr0 += r1\nr2 += 1\nif r2 < 8 goto more\nexit
+        two: r0 = 100\nout: exit",
+        100 + 1 + 9 + 16,
+        true,
+    ),
+    // A stack of its own below that of the caller, zeroed each time, reached by R10 and by copies of it.
+    (
+        "*(u64 *)(r10 -8) = 7\nr6 = 0\nr7 = 0\nagain: r1 = r6\ncall f\nr7 += r0\nr6 += 1\nif r6 < 3 goto again
+        r0 = *(u64 *)(r10 -8)\nr0 += r7\nexit
+        f: r2 = r10\nr2 += -16\nr0 = *(u64 *)(r10 -8)\nr3 = *(u64 *)(r2 +0)\nr0 += r3\n*(u64 *)(r10 -8) = 1000\n*(u64 *)(r2 +0) = r1
+        r4 = *(u64 *)(r10 -16)\nr0 += r4\nexit",
+        3 + 7,
+        true,
+    ),
+    // The stack of the caller through an argument, beside its own.
+    (
+        "*(u32 *)(r10 -4) = 11\nr1 = r10\nr1 += -4\ncall f\nr1 = *(u32 *)(r10 -4)\nr0 += r1\nexit
+        f: *(u32 *)(r10 -4) = 500\nr0 = *(u32 *)(r1 +0)\nr0 += 1\n*(u32 *)(r1 +0) = r0\nr2 = *(u32 *)(r10 -4)\nr0 += r2\nexit",
+        12 + 500 + 12,
+        true,
+    ),
+    // Functions that call nothing any more once what they called is gone.
+    (
+        "r6 = 3\nr1 = 2\ncall f\nr0 += r6\nexit
+        f: r6 = r1\ncall g\nr7 = r0\nr1 = r6\nr1 += 1\ncall g\nr0 += r7\nexit
+        g: r0 = r1\nr0 *= r1\nexit",
+        3 + 4 + 9,
+        true,
+    ),
+    // An exchange that means R0.
+    (
+        "*(u64 *)(r10 -8) = 5\nr6 = 6\nr1 = r10\nr1 += -8\ncall f\nr2 = *(u64 *)(r10 -8)\nr0 += r2\nr0 += r6\nexit
+        f: r6 = 9\nr0 = 5\nr0 = atomic64_cmpxchg((u64 *)(r1 +0), r0, r6)\nexit",
+        5 + 9 + 6,
+        true,
+    ),
+];
+
+#[test]
+fn small_functions_stand_where_they_are_called() {
+    for (text, want, gone) in LEAVES {
+        both(ProgType::Xdp, &[text], &[0; 64], want);
+        let maps = fresh_maps();
+        let linked = linked(ProgType::Xdp, text, &maps);
+        let first = linked.slots()[linked.subprogs()[1].entry as usize];
+        let code = Jit::compile(linked).unwrap();
+        let main = code.functions()[1] as usize;
+        let pieces = code.listing();
+        assert!(pieces.iter().zip(pieces.iter().skip(1)).all(|(one, next)| one.code.end == next.code.start), "{text}");
+        // What stands in the main function says where it came from.
+        let elsewhere = |piece: &ring3_jit::Piece| matches!(piece.origin, Origin::Slot(slot) if slot >= first);
+        let found = pieces.iter().any(|piece| piece.code.end <= main && elsewhere(piece));
+        assert_eq!(found, gone, "{text}");
     }
 }
