@@ -36,7 +36,7 @@ pub use info::{
     BtfId, BtfInfo, LinkId, LinkInfo, LinkKind, MapId, MapInfo, ProgCode, ProgId, ProgInfo, Stats, btf_ids, link_ids,
     map_ids, prog_ids,
 };
-pub use load::{LoadOptions, Loaded, Log, LogLevel, Prog, Types, load, load_with};
+pub use load::{LoadOptions, Loaded, Log, LogLevel, Prog, Types, load, load_types, load_variant, load_with};
 pub use map::{Cursor, Element, Elements, Map, RingReader, UpdateFlag, possible_cpus};
 pub use object::{BPF_FS, LoadedObject, LoadedProgram, ObjectOptions, load_object};
 pub use probe::{Feature, has_helper, has_map_type, has_program_type};

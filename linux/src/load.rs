@@ -156,6 +156,28 @@ pub fn load_with(program: &Program, maps: &[&Map], options: &LoadOptions) -> Res
     Ok(Loaded { prog, maps: Vec::new(), types: info.types, log })
 }
 
+/// Loads the types of a program into the kernel, for [`load_variant`].
+///
+/// Errors: [`Error::Btf`].
+pub fn load_types(program: &Program) -> Result<Option<Arc<Types>>, Error> {
+    Ok(Info::new(program, &LoadOptions::default(), None)?.types)
+}
+
+/// Loads a program onto maps and types that are there, without its lines: for many variants of one program. Calls of kernel functions
+/// have their numbers in the running kernel already.
+///
+/// Errors: as [`load_with`].
+pub fn load_variant(
+    program: &Program,
+    maps: &[&Map],
+    types: Option<&Arc<Types>>,
+    options: &LoadOptions,
+) -> Result<(Prog, Log), Error> {
+    let funcs = program.info.iter().filter(|_| types.is_some()).flat_map(|info| &info.funcs);
+    let funcs = funcs.map(|f| FuncInfo { insn_off: f.slot, type_id: f.type_id.0 }).collect();
+    load_code(program, maps, &Info { types: types.cloned(), funcs, ..Info::default() }, options)
+}
+
 /// Types in the kernel, and the bytes that they were loaded from.
 #[derive(Debug)]
 pub struct Types {

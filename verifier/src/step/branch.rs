@@ -121,10 +121,12 @@ impl Walk<'_> {
 
     fn collect_links(&mut self, lhs: Reg, rhs: Option<Reg>) -> Linked {
         let mut linked = Linked::NONE;
-        let link_of = |reg: Reg| self.path.state.reg(reg).as_scalar().and_then(|s| s.link).map(|l| l.id);
-        let (left, right) = (link_of(lhs), rhs.and_then(link_of));
-        for id in [right, left].into_iter().flatten() {
-            self.collect_link(id, &mut linked);
+        // The right operand's link is collected first, and may drop the left operand's. Where both have the same, each member takes two
+        // places.
+        for reg in [rhs, Some(lhs)].into_iter().flatten() {
+            if let Some(link) = self.path.state.reg(reg).as_scalar().and_then(|s| s.link) {
+                self.collect_link(link.id, &mut linked);
+            }
         }
         linked
     }
