@@ -258,6 +258,12 @@ impl<'i> Runner<'i> {
         self.fragments = true;
     }
 
+    /// From now on the stack of runs with checks ([`Backend::Checked`]) holds this byte wherever the program did not write, instead of
+    /// zeroes: two runs that differ by it read stack that nobody wrote.
+    pub fn fill_stack(&mut self, byte: u8) {
+        self.env.stack_fill = byte;
+    }
+
     /// Where the kernel runs the program: brings the content of its maps to those of the instance, which dropping the runner
     /// does as well, but silently. With other backends there is nothing to do.
     ///

@@ -203,6 +203,9 @@ pub struct Env<'h> {
     pub retval: i32,
     /// The setting that a sysctl program is asked about.
     pub sysctl: Sysctl,
+    /// What each byte of a frame holds before a program with checks writes there. Nobody may rely on it: runs that differ by it read
+    /// stack that they did not write.
+    pub stack_fill: u8,
     /// CPU of this run, asked of the host once at its start.
     pub(crate) cpu: u32,
     /// The program that is running now, or ran last.
@@ -272,6 +275,7 @@ impl<'h> Env<'h> {
             budget: None,
             retval: 0,
             sysctl: Sysctl::default(),
+            stack_fill: 0,
             cpu: 0,
             linked: None,
             hook: None,

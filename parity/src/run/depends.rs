@@ -26,8 +26,10 @@ pub enum Depends {
     Readers,
     /// Storage of control groups, which each test run of the kernel has anew, and which stays as long as a map here.
     Storage,
-    /// Addresses, which the program gives away, or stack that nobody wrote: two runs on one engine differ. No helper tells this.
+    /// Addresses, which the program gives away, or memory that nobody wrote: two runs on one engine differ. No helper tells this.
     Addresses,
+    /// Stack that the program did not write: two runs with checks differ by what was there before. No helper tells this.
+    Stack,
 }
 
 impl Depends {
@@ -42,7 +44,8 @@ impl Depends {
             Depends::Network => "network",
             Depends::Readers => "readers of perf events",
             Depends::Storage => "storage of control groups",
-            Depends::Addresses => "addresses, or stack that nobody wrote",
+            Depends::Addresses => "addresses",
+            Depends::Stack => "stack that nobody wrote",
         }
     }
 }

@@ -69,8 +69,8 @@ pub struct Comparison {
     pub only_here: usize,
     /// Inputs whose end was in fragments, as the kernel's test run has long packets of XDP.
     pub fragments: usize,
-    /// What results depend on beside the input. Then the kernel is not one of the engines, and where they depend on addresses,
-    /// nothing is compared any more.
+    /// What results depend on beside the input. Then the kernel is not one of the engines, and where they depend on addresses or on
+    /// stack that nobody wrote, nothing is compared any more.
     pub depends: Vec<Depends>,
     /// What differs.
     pub differences: Vec<RunDifference>,
@@ -168,13 +168,28 @@ struct Subject<'a> {
 impl Subject<'_> {
     /// An instance for each engine, ready to run.
     fn start(&self) -> Result<Vec<Instance>, Error> {
-        let one = |backend: &Backend| {
-            let mut instance = self.engine.clone().backend(*backend).load(self.object)?;
-            instance.set_host(ring3::vm::TestHost::default());
-            instance.runner(self.name)?;
-            Ok(instance)
+        self.backends.iter().map(|backend| self.start_on(*backend)).collect()
+    }
+
+    fn start_on(&self, backend: Backend) -> Result<Instance, Error> {
+        let mut instance = self.engine.clone().backend(backend).load(self.object)?;
+        instance.set_host(ring3::vm::TestHost::default());
+        instance.runner(self.name)?;
+        Ok(instance)
+    }
+
+    /// Does what the program does depend on stack that it did not write? The checked interpreter tells, where that holds what one wants.
+    fn reads_unwritten_stack(&self, inputs: &[Vec<u8>], packets: bool) -> Result<bool, Error> {
+        let run = |fill: u8| -> Result<Vec<Seen>, Error> {
+            let mut instance = self.start_on(Backend::Checked)?;
+            let seen = |bytes: &Vec<u8>| {
+                let input = if packets { Input::Packet(bytes) } else { Input::Context(bytes) };
+                seen::run_on_stack(&mut instance, self.name, input, fill)
+            };
+            inputs.iter().map(seen).collect()
         };
-        self.backends.iter().map(one).collect()
+        let (zero, other) = (run(0)?, run(0x5a)?);
+        Ok(zero.iter().zip(&other).any(|(this, that)| !this.differences(that).is_empty()))
     }
 
     /// Do two runs on one engine differ, that begin with the same?
@@ -206,7 +221,10 @@ impl Subject<'_> {
         let mut comparison = Comparison { engines, depends, ..Comparison::default() };
         let mut instances = self.start()?;
         let packets = takes_packet(program.kind);
+        // Inputs since all started.
+        let mut since: Vec<Vec<u8>> = Vec::new();
         for bytes in inputs(program.kind, given) {
+            since.push(bytes.clone());
             let input = if packets { Input::Packet(&bytes) } else { Input::Context(&bytes) };
             let in_fragments = program.kind == ProgType::Xdp && bytes.len() > ring3::vm::LINEAR;
             let seen = instances.iter_mut().map(|instance| seen::run(instance, self.name, input));
@@ -222,6 +240,7 @@ impl Subject<'_> {
                 comparison.only_here += usize::from(taken);
                 if taken {
                     instances = self.start()?;
+                    since.clear();
                 }
                 continue;
             }
@@ -229,15 +248,24 @@ impl Subject<'_> {
             comparison.fragments += usize::from(in_fragments);
             let known = comparison.differences.len();
             if comparison.add(&seen, &bytes) {
-                if comparison.differences.len() > known && self.is_erratic(input)? {
+                let new = comparison.differences.len() > known;
+                let why = if !new {
+                    None
+                } else if self.reads_unwritten_stack(&since, packets)? {
+                    Some(Depends::Stack)
+                } else {
+                    self.is_erratic(input)?.then_some(Depends::Addresses)
+                };
+                if let Some(why) = why {
                     comparison.differences.clear();
-                    comparison.depends.push(Depends::Addresses);
+                    comparison.depends.push(why);
                     break;
                 }
                 if comparison.differences.len() >= MAX_DIFFERENCES {
                     break;
                 }
                 instances = self.start()?;
+                since.clear();
             }
         }
         Ok(Outcome::Ran(comparison))

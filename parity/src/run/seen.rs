@@ -48,8 +48,14 @@ pub struct Seen {
 ///
 /// Errors: those of maps, and of a kernel that does not know the program any more.
 pub fn run(instance: &mut Instance, name: &str, input: Input<'_>) -> Result<Seen, Error> {
+    run_on_stack(instance, name, input, 0)
+}
+
+/// The same where each byte of the stack holds this until the program writes there; only the checked interpreter is asked.
+pub fn run_on_stack(instance: &mut Instance, name: &str, input: Input<'_>, fill: u8) -> Result<Seen, Error> {
     clear_by_cpu(instance)?;
     let mut runner = instance.runner(name)?;
+    runner.fill_stack(fill);
     runner.keep_contexts();
     runner.in_fragments();
     let output = runner.run(input);

@@ -162,7 +162,8 @@ impl<'m, 'h> Machine<'m, 'h> {
             // SAFETY: the frame is within the stack, and the bytes within the frame.
             unsafe {
                 let end = self.stack.start.add((self.depth as usize + 1) * FRAME_BYTES as usize);
-                end.sub(bytes as usize).write_bytes(0, bytes as usize);
+                let fill = if M::CHECKED { self.env.stack_fill } else { 0 };
+                end.sub(bytes as usize).write_bytes(fill, bytes as usize);
             }
         }
         if M::CHECKED {
