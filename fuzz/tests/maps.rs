@@ -268,7 +268,8 @@ impl Writer<'_> {
             }
             Step::Reserve => {
                 let size = self.random.pick(&[8, 16, 1000, 4000, 4081, 4089, 5000]);
-                let (flags, submit, label) = (self.random.pick(&[0, 0, 0, 1]), self.random.pick(&[132, 133]), self.labels);
+                let (flags, submit, label) =
+                    (self.random.pick(&[0, 0, 0, 1]), self.random.pick(&[132, 133]), self.labels);
                 self.labels += 1;
                 self.map();
                 self.line(format_args!("r2 = {size}\nr3 = {flags}\ncall 131\nif r0 == 0 goto l{label}"));
@@ -312,7 +313,9 @@ fn program(subject: &Subject, random: &mut Random) -> (Program, String) {
     for at in (-72..0).step_by(8) {
         writer.line(format_args!("*(u64 *)(r10 {at:+}) = 0"));
     }
-    writer.line(format_args!("*(u32 *)(r10 -80) = 0\nr1 = map[fd:0]\nr2 = r10\nr2 += -80\ncall 1\nif r0 == 0 goto out\nr8 = r0"));
+    writer.line(format_args!(
+        "*(u32 *)(r10 -80) = 0\nr1 = map[fd:0]\nr2 = r10\nr2 += -80\ncall 1\nif r0 == 0 goto out\nr8 = r0"
+    ));
     let takes_all = matches!(subject.def.kind, MapType::Queue | MapType::Stack);
     for at in 0..STEPS {
         let step = if takes_all && at > STEPS - 5 { Step::Pop } else { writer.random.pick(subject.steps) };
@@ -393,7 +396,11 @@ fn programs_find_in_maps_what_they_find_in_those_of_linux() {
                 let seen = seen.as_ref().unwrap_or_else(|error| panic!("{text}\n{}: {error}", backend.name()));
                 if let Some(why) = difference(first, seen) {
                     let (kind, flags) = (subject.def.kind, subject.def.flags);
-                    wrong.push(format!("{kind:?} {flags:?} seed {seed}: {} and {}: {why}", backends[0].name(), backend.name()));
+                    wrong.push(format!(
+                        "{kind:?} {flags:?} seed {seed}: {} and {}: {why}",
+                        backends[0].name(),
+                        backend.name()
+                    ));
                 }
             }
         }

@@ -10,7 +10,7 @@ use ring3_platform::{Errno, MapDef, MapFlags, MapType};
 
 use super::direct::{Direct, DirectCalls};
 use super::mem::{REGION_ALIGN, Region, round8};
-use super::{BPF_ANY, Base, Map, SharedMemory, Visit, check_update, index_of, next_index, split_lock};
+use super::{BPF_ANY, BPF_F_LOCK, Base, Map, SharedMemory, Visit, check_update, index_of, next_index, split_lock};
 
 /// Where the values of an array are: value `i` for CPU `cpu` is at `base + cpu * plane + i * stride` for `i < entries`.
 #[derive(Clone, Copy, Debug)]
@@ -146,8 +146,9 @@ unsafe impl Map for Array {
 
     fn update(&self, key: &[u8], value: &[u8], flags: u64, cpu: u32) -> Result<(), Errno> {
         let _writing = self.base.writing()?;
-        let (flags, lock) = split_lock(&self.base, flags)?;
-        let index = self.updated(key, flags)?;
+        // That the value has no lock is found last.
+        let index = self.updated(key, flags & !BPF_F_LOCK)?;
+        let (_, lock) = split_lock(&self.base, flags)?;
         if value.len() != self.value_size() {
             return Err(Errno::EINVAL);
         }
