@@ -95,9 +95,23 @@ impl<R: Relocation> Code<R> {
     /// The first bytes of a word, the lowest first: at most eight.
     #[inline(always)]
     pub(crate) fn put(&mut self, word: u64, len: usize) {
-        let end = self.bytes.len() + len;
-        self.bytes.extend_from_slice(&word.to_le_bytes());
-        self.bytes.truncate(end);
+        let start = self.bytes.len();
+        let spare = self.bytes.spare_capacity_mut();
+        if spare.len() < 8 {
+            return self.put_last(word, len);
+        }
+        // SAFETY: there is room for eight bytes behind what was there, all of which are written.
+        unsafe {
+            spare.as_mut_ptr().cast::<[u8; 8]>().write(word.to_le_bytes());
+            self.bytes.set_len(start + len.min(8));
+        }
+    }
+
+    /// Where there is no room for a whole word.
+    #[cold]
+    #[inline(never)]
+    fn put_last(&mut self, word: u64, len: usize) {
+        self.bytes.extend_from_slice(&word.to_le_bytes()[..len.min(8)]);
     }
 
     /// The code, and where each operation starts. `patch` writes the distance from the place of a jump to that of its label into the
@@ -161,7 +175,7 @@ impl<R: Relocation> DynasmApi for Code<R> {
 
     #[inline(always)]
     fn push_u32(&mut self, value: u32) {
-        self.bytes.extend_from_slice(&value.to_le_bytes());
+        self.put(value.into(), 4);
     }
 
     #[inline(always)]

@@ -55,6 +55,10 @@ fn alone(rounds: usize, nth: usize) -> ExitCode {
         let time = best(rounds, *size, || drop(black_box(Jit::emit(Arc::clone(&linked), arch))));
         println!("{arch:?}: {time:.1}");
     }
+    if Jit::is_supported() {
+        let time = best(rounds, *size, || drop(black_box(Jit::compile(Arc::clone(&linked)))));
+        println!("with executable memory: {time:.1}");
+    }
     ExitCode::SUCCESS
 }
 

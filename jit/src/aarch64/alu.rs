@@ -63,9 +63,59 @@ impl Imm12 {
     }
 }
 
+/// The bit of an instruction on all 64 bits.
+const fn sf(width: Width) -> u32 {
+    match width {
+        Width::W64 => 1 << 31,
+        Width::W32 => 0,
+    }
+}
+
+/// Operations on registers that are one instruction, of 32 bits: `op d, n, m`. 0 for the others.
+const ON_REGISTERS: [u32; AluOp::ALL.len()] = {
+    let mut words = [0; AluOp::ALL.len()];
+    let mut at = 0;
+    while at < words.len() {
+        let op = AluOp::ALL[at];
+        words[op as usize] = match op {
+            AluOp::Add => 0x0b00_0000,
+            AluOp::Sub => 0x4b00_0000,
+            AluOp::Or => 0x2a00_0000,
+            AluOp::And => 0x0a00_0000,
+            AluOp::Xor => 0x4a00_0000,
+            // The product is added to zero.
+            AluOp::Mul => 0x1b00_7c00,
+            AluOp::Lsh => 0x1ac0_2000,
+            AluOp::Rsh => 0x1ac0_2400,
+            AluOp::Arsh => 0x1ac0_2800,
+            AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod => 0,
+        };
+        at += 1;
+    }
+    words
+};
+
+/// `orr d, zr, m` of 32 bits.
+const MOVE: u32 = 0x2a00_03e0;
+/// `movz` and `movk` of 64 bits; the second sets the next 16.
+const MOVZ: u32 = 0xd280_0000;
+const MOVZ_HIGH: u32 = MOVZ | 1 << 21;
+const MOVK_HIGH: u32 = 0xf2a0_0000;
+
 impl A64 {
+    #[inline(always)]
     pub(super) fn emit_alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand) {
-        let d = regs::of(dst);
+        let (d, word) = (u32::from(regs::of(dst)), ON_REGISTERS[op as usize]);
+        match src {
+            Operand::Reg(src) if word != 0 => {
+                self.asm.push_u32(word | sf(width) | d | d << 5 | u32::from(regs::of(src)) << 16);
+            }
+            _ => self.other_alu(width, op, regs::of(dst), src),
+        }
+    }
+
+    #[inline(never)]
+    fn other_alu(&mut self, width: Width, op: AluOp, d: u8, src: Operand) {
         match op {
             AluOp::Add => self.add_sub(width, d, src, false),
             AluOp::Sub => self.add_sub(width, d, src, true),
@@ -170,16 +220,12 @@ impl A64 {
     }
 
     fn add_imm(&mut self, width: Width, d: u8, n: u8, value: Imm12, subtract: bool) {
-        match (width, value, subtract) {
-            (Width::W64, Imm12::Low(imm), false) => emit!(self, add XSP(d), XSP(n), imm),
-            (Width::W64, Imm12::Low(imm), true) => emit!(self, sub XSP(d), XSP(n), imm),
-            (Width::W64, Imm12::High(imm), false) => emit!(self, add XSP(d), XSP(n), imm, lsl 12),
-            (Width::W64, Imm12::High(imm), true) => emit!(self, sub XSP(d), XSP(n), imm, lsl 12),
-            (Width::W32, Imm12::Low(imm), false) => emit!(self, add WSP(d), WSP(n), imm),
-            (Width::W32, Imm12::Low(imm), true) => emit!(self, sub WSP(d), WSP(n), imm),
-            (Width::W32, Imm12::High(imm), false) => emit!(self, add WSP(d), WSP(n), imm, lsl 12),
-            (Width::W32, Imm12::High(imm), true) => emit!(self, sub WSP(d), WSP(n), imm, lsl 12),
-        }
+        let (imm, high) = match value {
+            Imm12::Low(imm) => (imm, 0),
+            Imm12::High(imm) => (imm, 1 << 22),
+        };
+        let word = 0x1100_0000 | sf(width) | u32::from(subtract) << 30 | high | imm << 10;
+        self.asm.push_u32(word | u32::from(n) << 5 | u32::from(d));
     }
 
     /// `d = base + off`, by way of X17 if the offset is large. `base` may be the frame pointer.
@@ -215,21 +261,18 @@ impl A64 {
 
     /// False if the value is no repeated run of ones: nothing is emitted then. `value` is as [`immediate`] gives it.
     fn logic_imm(&mut self, width: Width, op: Logic, d: u8, value: u64) -> bool {
-        match width {
-            Width::W64 if encode_logical_immediate_64bit(value).is_some() => match op {
-                Logic::And => emit!(self, and XSP(d), X(d), value),
-                Logic::Or => emit!(self, orr XSP(d), X(d), value),
-                Logic::Xor => emit!(self, eor XSP(d), X(d), value),
-                Logic::Test => emit!(self, tst X(d), value),
-            },
-            Width::W32 if encode_logical_immediate_32bit(value as u32).is_some() => match op {
-                Logic::And => emit!(self, and WSP(d), W(d), value as u32),
-                Logic::Or => emit!(self, orr WSP(d), W(d), value as u32),
-                Logic::Xor => emit!(self, eor WSP(d), W(d), value as u32),
-                Logic::Test => emit!(self, tst W(d), value as u32),
-            },
-            Width::W64 | Width::W32 => return false,
-        }
+        let pattern = match width {
+            Width::W64 => encode_logical_immediate_64bit(value),
+            Width::W32 => encode_logical_immediate_32bit(value as u32),
+        };
+        let Some(pattern) = pattern else { return false };
+        let (word, to) = match op {
+            Logic::And => (0x1200_0000, d),
+            Logic::Or => (0x3200_0000, d),
+            Logic::Xor => (0x5200_0000, d),
+            Logic::Test => (0x7200_0000, XZR),
+        };
+        self.asm.push_u32(word | sf(width) | u32::from(pattern) << 10 | u32::from(d) << 5 | u32::from(to));
         true
     }
 
@@ -396,7 +439,9 @@ impl A64 {
         let d = regs::of(dst);
         match (width, src) {
             (Width::W64, Operand::Reg(src)) if src == dst => {}
-            (_, Operand::Reg(src)) => sized!(self, mov, width, d, regs::of(src)),
+            (_, Operand::Reg(src)) => {
+                self.asm.push_u32(MOVE | sf(width) | u32::from(regs::of(src)) << 16 | u32::from(d));
+            }
             (_, Operand::Imm(imm)) => self.emit_load_imm(d, immediate(width, imm)),
         }
     }
@@ -404,6 +449,24 @@ impl A64 {
     /// The fewest instructions for the value: one if it is a repeated run of ones, else one for each 16 bits that are neither
     /// what all the others can be set to at once.
     pub(super) fn emit_load_imm(&mut self, d: u8, value: u64) {
+        if let Ok(value) = u32::try_from(value) {
+            let (low, high, d) = (value & 0xffff, value >> 16, u32::from(d));
+            // Of numbers without an upper half those with ones in a row, and no others, are such a run.
+            let ones = value >> (value.trailing_zeros() & 31);
+            if high == 0 {
+                return self.asm.push_u32(MOVZ | low << 5 | d);
+            } else if low == 0 {
+                return self.asm.push_u32(MOVZ_HIGH | high << 5 | d);
+            } else if ones & ones.wrapping_add(1) != 0 {
+                let second = u64::from(MOVK_HIGH | high << 5 | d);
+                return self.asm.put(u64::from(MOVZ | low << 5 | d) | second << 32, 8);
+            }
+        }
+        self.load_large(d, value);
+    }
+
+    #[inline(never)]
+    fn load_large(&mut self, d: u8, value: u64) {
         let halves = [0, 16, 32, 48].map(|shift| (value >> shift) as u16);
         let other_than = |filler: u16| halves.iter().filter(|half| **half != filler).count();
         let inverted = other_than(u16::MAX) < other_than(0);

@@ -75,36 +75,61 @@ struct Division {
 /// How an operation on a register is encoded, where that is one instruction: read from a table, as nobody can guess which comes next.
 #[derive(Clone, Copy)]
 struct Form {
-    /// One of the group of eight that have the same forms.
-    group1: bool,
-    /// A shift, if the other operand is a number.
-    shift: bool,
-    /// Its number among its kind.
+    /// The opcode, its first byte lowest.
+    code: u32,
+    /// Its bytes with the one that names the operands; 0 for what is more than one instruction.
+    len: u8,
+    /// What is in the middle of that byte in the place of a register.
     field: u8,
+    /// The registers change places.
+    swap: bool,
+    /// Bytes of the number behind it: of any, and of one that fits into a byte.
+    number: [u8; 2],
+    /// What is added to the opcode for such a one.
+    short: u8,
+    /// It is how far to shift, of which only the low bits count.
+    count: bool,
+    /// It leaves the flags of its result.
+    flags: bool,
 }
 
-/// By operation.
-const FORMS: [Form; AluOp::ALL.len()] = {
-    let mut forms = [Form { group1: false, shift: false, field: 0 }; AluOp::ALL.len()];
+const MANY: Form =
+    Form { code: 0, len: 0, field: 0, swap: false, number: [0; 2], short: 0, count: false, flags: false };
+
+/// By operation, of a register and of a number.
+const FORMS: [[Form; 2]; AluOp::ALL.len()] = {
+    let mut forms = [[MANY; 2]; AluOp::ALL.len()];
     let mut at = 0;
     while at < forms.len() {
         let op = AluOp::ALL[at];
-        let (group1, shift, field) = match op {
-            AluOp::Add => (true, false, 0),
-            AluOp::Or => (true, false, 1),
-            AluOp::And => (true, false, 4),
-            AluOp::Sub => (true, false, 5),
-            AluOp::Xor => (true, false, 6),
-            AluOp::Lsh => (false, true, 4),
-            AluOp::Rsh => (false, true, 5),
-            AluOp::Arsh => (false, true, 7),
-            AluOp::Mul | AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod => (false, false, 0),
+        forms[op as usize] = match op {
+            AluOp::Add => group1(0),
+            AluOp::Or => group1(1),
+            AluOp::And => group1(4),
+            AluOp::Sub => group1(5),
+            AluOp::Xor => group1(6),
+            AluOp::Lsh => [MANY, by_constant(4)],
+            AluOp::Rsh => [MANY, by_constant(5)],
+            AluOp::Arsh => [MANY, by_constant(7)],
+            AluOp::Mul => [Form { code: 0xaf0f, len: 3, swap: true, ..MANY }, MANY],
+            AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod => [MANY, MANY],
         };
-        forms[op as usize] = Form { group1, shift, field };
         at += 1;
     }
     forms
 };
+
+/// One of the eight that have the same forms.
+const fn group1(field: u8) -> [Form; 2] {
+    let form = Form { len: 2, flags: true, ..MANY };
+    let by_imm = Form { code: 0x81, field: field << 3, number: [4, 1], short: 2, ..form };
+    [Form { code: (field << 3 | 1) as u32, ..form }, by_imm]
+}
+
+/// A shift by a number.
+const fn by_constant(field: u8) -> Form {
+    Form { code: 0xc1, len: 2, field: field << 3, number: [1, 1], count: true, ..MANY }
+}
 
 /// The prefix of an instruction with these registers in the middle and at the end of its last byte.
 #[inline(always)]
@@ -120,14 +145,27 @@ impl X64 {
     #[inline(always)]
     pub(super) fn emit_alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand) {
         let d = regs::of(dst);
-        let form = FORMS[op as usize];
-        if form.group1 {
-            self.group1_register(width, form.field, d, src);
-            return self.set_flags(d, width);
+        let (by_imm, src, imm) = match src {
+            Operand::Reg(src) => (false, src, 0),
+            Operand::Imm(imm) => (true, Reg::R0, imm),
+        };
+        let form = &FORMS[op as usize][usize::from(by_imm)];
+        if form.len == 0 {
+            return self.other_alu(width, op, d, if by_imm { Operand::Imm(imm) } else { Operand::Reg(src) });
         }
-        match src {
-            Operand::Imm(count) if form.shift => self.shift_register(width, form.field, d, count),
-            _ => self.other_alu(width, op, d, src),
+        let imm = if form.count { imm & (width.bits() as i32 - 1) } else { imm };
+        // R0 has number 0, as what says nothing has.
+        let s = regs::of(src);
+        let (reg, rm) = if form.swap { (d, s) } else { (s, d) };
+        let short = imm == i32::from(imm as i8);
+        let code = form.code | u32::from(form.short) * u32::from(short);
+        let named = 0xc0 | form.field | (reg & 7) << 3 | rm & 7;
+        let before = u32::from(form.len) - 1;
+        let word = u64::from(named) | u64::from(imm as u32) << 8;
+        let len = usize::from(form.len + form.number[usize::from(short)]);
+        self.with_rex(rex(width, reg, rm), u64::from(code) | word << (8 * before), len);
+        if form.flags {
+            self.set_flags(d, width);
         }
     }
 
@@ -170,14 +208,6 @@ impl X64 {
     pub(super) fn two_registers(&mut self, width: Width, code: u8, reg: u8, rm: u8) {
         let word = u64::from(code) | u64::from(0xc0 | (reg & 7) << 3 | rm & 7) << 8;
         self.with_rex(rex(width, reg, rm), word, 2);
-    }
-
-    /// A shift by a constant.
-    #[inline(always)]
-    fn shift_register(&mut self, width: Width, field: u8, d: u8, count: i32) {
-        let count = count as u32 & (width.bits() - 1);
-        let word = 0xc1 | u64::from(0xc0 | field << 3 | d & 7) << 8 | u64::from(count) << 16;
-        self.with_rex(rex(width, 0, d), word, 3);
     }
 
     /// An instruction of at most seven bytes with its prefix, which goes if it says nothing.

@@ -5,7 +5,7 @@ use ring3_isa::{CmpOp, Operand, Reg, Width};
 
 use super::abi::BUDGET_SLOT;
 use super::regs::{self, R11};
-use super::{Flags, X64, emit};
+use super::{Flags, NEVER, X64, emit};
 use crate::code::Label;
 use crate::opt::Chosen;
 use crate::target::Frame;
@@ -88,7 +88,7 @@ impl X64 {
         let lhs = regs::of(lhs);
         let here = Flags { offset: self.asm.offset().0, reg: lhs, width };
         let by_result = matches!(op, CmpOp::Eq | CmpOp::Ne | CmpOp::Slt | CmpOp::Sge) && rhs == Operand::Imm(0);
-        if by_result && self.flags == Some(here) {
+        if by_result && self.flags == here {
             return true;
         }
         if op == CmpOp::Set {
@@ -101,16 +101,13 @@ impl X64 {
 
     /// The flags are those of this result now.
     pub(super) fn set_flags(&mut self, reg: u8, width: Width) {
-        self.flags = Some(Flags { offset: self.asm.offset().0, reg, width });
+        self.flags = Flags { offset: self.asm.offset().0, reg, width };
     }
 
     /// What was emitted since `before` changed this register, and no flags.
     pub(super) fn keep_flags(&mut self, before: usize, changed: u8) {
-        let offset = self.asm.offset().0;
-        self.flags = self.flags.filter(|flags| flags.offset == before && flags.reg != changed);
-        if let Some(flags) = &mut self.flags {
-            flags.offset = offset;
-        }
+        let kept = self.flags.offset == before && self.flags.reg != changed;
+        self.flags.offset = if kept { self.asm.offset().0 } else { NEVER };
     }
 
     #[inline(always)]

@@ -61,25 +61,34 @@ pub(crate) struct X64 {
     retpolines: bool,
     /// It.
     thunk: Option<Label>,
-    /// What the flags tell of, if anything.
-    flags: Option<Flags>,
+    /// What the flags tell of.
+    flags: Flags,
 }
 
 /// The flags are those of a result, and OF tells nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Flags {
-    /// Behind which byte of code that holds.
+    /// Behind which byte of code that holds, or `NEVER`.
     offset: usize,
     /// The register of the machine that has the result.
     reg: u8,
     width: Width,
 }
 
+/// More bytes of code than there can be.
+const NEVER: usize = usize::MAX;
+
 impl X64 {
     /// An empty assembler.
     pub(crate) fn new(features: Features) -> X64 {
         // Displacements are relative, so the code does not care where it ends up.
-        X64 { asm: Code::new(), features, retpolines: false, thunk: None, flags: None }
+        X64 {
+            asm: Code::new(),
+            features,
+            retpolines: false,
+            thunk: None,
+            flags: Flags { offset: NEVER, reg: 0, width: Width::W64 },
+        }
     }
 
     /// The same, whose indirect calls go through a thunk.
@@ -117,7 +126,7 @@ impl Target for X64 {
 
     fn place(&mut self, label: Label) {
         // Whoever comes here from elsewhere has other flags.
-        self.flags = None;
+        self.flags.offset = NEVER;
         self.asm.place(label);
     }
 
