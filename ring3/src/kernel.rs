@@ -164,12 +164,17 @@ impl KernelSide {
                 (Some(framed.as_slice()), None)
             }
             Input::Packet(frame) | Input::Captured { data: frame, .. } => (Some(frame), None),
+            Input::Parts { context, data, socket: _ } if kind == ProgType::Netfilter => {
+                (Some(data), Some(context).filter(|context| !context.is_empty()))
+            }
             // The kernel has no test run for types with such a context, and says so.
-            Input::Context(ctx) | Input::Parts { context: ctx, .. } => (None, Some(ctx)),
+            Input::Context(ctx) | Input::Parts { context: ctx, .. } | Input::Setting { context: ctx, .. } => {
+                (None, Some(ctx))
+            }
         };
         // Raw tracepoints run once; the kernel refuses any number.
         let repeat = if takes_packet(kind) { times } else { 0 };
-        let wants_ctx = contexts && takes_packet(kind);
+        let wants_ctx = contexts && (takes_packet(kind) && kind != ProgType::Netfilter || kind == ProgType::Syscall);
         let md = data.filter(|_| wants_ctx && kind == ProgType::Xdp).map(xdp_md);
         let ctx = ctx.or(md.as_ref().map(<[u8; XDP_MD]>::as_slice));
         let run = TestRun { data, ctx, wants_ctx, repeat, ..TestRun::default() };
@@ -185,7 +190,11 @@ impl KernelSide {
             Some(_) | None => 0,
         };
         let meta = packet.drain(..meta).collect();
-        let context = if kind == ProgType::Xdp { Vec::new() } else { crate::run::given_back(&context) };
+        let context = match kind {
+            ProgType::Xdp => Vec::new(),
+            ProgType::Syscall => context,
+            _ => crate::run::given_back(&context),
+        };
         Ok(Output::of_kernel(kind, output.retval, (meta, packet, context), duration))
     }
 }

@@ -56,6 +56,7 @@ mod instance;
 #[cfg(feature = "kernel")]
 mod kernel;
 mod map;
+mod netfilter;
 pub mod pin;
 mod reader;
 mod run;

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use ring3_platform::{Errno, ProgType, ctx, return_name};
 use ring3_vm::{
     Cloned, Context, DEFAULT_SEED, DataStart, Env, Host, MAX_PACKET, Objects, PartsContext, Redirect, RunError,
-    SOCKET_BYTES, SkbContext, Trace, XdpContext, ctx as vm_ctx,
+    SOCKET_BYTES, SkbContext, Sysctl, Trace, XdpContext, ctx as vm_ctx,
 };
 
+use crate::netfilter::{Hook, Laid};
 use crate::{Backend, Error, Executable};
 
 /// Bytes of an Ethernet header.
@@ -59,7 +60,8 @@ pub enum Input<'a> {
     /// The context's bytes, for types without a packet; what is missing is zero.
     Context(&'a [u8]),
     /// The same with what its addresses lead to, for types whose context has a socket or data that are no packet (sock_addr, sockopt,
-    /// sk_msg, reuseport, sock_ops).
+    /// sk_msg, reuseport, sock_ops). Of netfilter programs the data are a frame, and the context is a `struct nf_hook_state` that says
+    /// `hook` and `pf`.
     Parts {
         /// The context's bytes.
         context: &'a [u8],
@@ -67,6 +69,17 @@ pub enum Input<'a> {
         data: &'a [u8],
         /// The bytes of `struct bpf_sock`.
         socket: &'a [u8],
+    },
+    /// A setting that is read or written, for sysctl programs.
+    Setting {
+        /// The context's bytes (`struct bpf_sysctl`).
+        context: &'a [u8],
+        /// Its name, as `net/ipv4/tcp_mem`.
+        name: &'a str,
+        /// Its value.
+        current: &'a [u8],
+        /// What is to be written; `None` where it is read.
+        new: Option<&'a [u8]>,
     },
 }
 
@@ -93,12 +106,13 @@ impl<'a> From<&'a Vec<u8>> for Input<'a> {
 pub struct Output {
     /// The low half of R0, which is what Linux looks at.
     pub retval: u32,
-    /// The packet afterwards, or the data of the context; of a flow dissector the flow keys; empty for types without.
+    /// The packet afterwards, or the data of the context; of a flow dissector the flow keys, of a sysctl program the value that is to be
+    /// written; empty for types without, and for netfilter, whose packets stay as they are.
     pub packet: Vec<u8>,
     /// The metadata in front of the packet, of XDP programs; of runs on the kernel only if contexts are kept.
     pub meta: Vec<u8>,
-    /// What BPF_PROG_TEST_RUN gives back of `struct __sk_buff`, the rest zero, or the numbers of a context without a packet; if contexts
-    /// are kept ([`Runner::keep_contexts`]), and empty for other types.
+    /// What BPF_PROG_TEST_RUN gives back of `struct __sk_buff`, the rest zero, or the numbers of a context without a packet, or of a
+    /// syscall program the bytes that it was given; if contexts are kept ([`Runner::keep_contexts`]), and empty for other types.
     pub context: Vec<u8>,
     /// Where the last redirect helper sent it, if the return value says so.
     pub redirect: Option<Redirect>,
@@ -173,6 +187,10 @@ pub struct Runner<'i> {
     kind: ProgType,
     contexts: bool,
     fragments: bool,
+    /// Structures of the kernel that the context leads to.
+    laid: Option<Laid>,
+    /// Bytes of the context that were given.
+    given: usize,
     #[cfg(feature = "kernel")]
     kernel: Option<OnKernel<'i>>,
 }
@@ -230,6 +248,8 @@ impl<'i> Runner<'i> {
             kind,
             contexts: false,
             fragments: false,
+            laid: None,
+            given: 0,
             #[cfg(feature = "kernel")]
             kernel: None,
         })
@@ -336,6 +356,10 @@ impl<'i> Runner<'i> {
         let packet = match &self.env.ctx {
             Context::Skb(skb) if self.kind == ProgType::FlowDissector => skb.flow_keys(),
             Context::Skb(skb) => skb.data_out(),
+            Context::Parts(_) if self.kind == ProgType::Netfilter => Vec::new(),
+            Context::Fields(_) if self.kind == ProgType::CgroupSysctl => {
+                self.env.sysctl.new.clone().unwrap_or_default()
+            }
             other => other.packet().map_or_else(Vec::new, |packet| packet.bytes().to_vec()),
         };
         let meta = match &self.env.ctx {
@@ -347,7 +371,13 @@ impl<'i> Runner<'i> {
                 given_back(&skb.fields().image())
             }
             Context::Fields(slots) if self.contexts => slots.image(),
-            Context::Parts(parts) if self.contexts => parts.fields().image(),
+            // Of netfilter it is addresses alone.
+            Context::Parts(parts) if self.contexts && self.kind != ProgType::Netfilter => parts.fields().image(),
+            Context::Raw(raw) if self.contexts && self.kind == ProgType::Syscall => {
+                let mut bytes = raw.to_vec();
+                bytes.truncate(self.given);
+                bytes
+            }
             Context::None
             | Context::Skb(_)
             | Context::Xdp(_)
@@ -365,6 +395,7 @@ impl<'i> Runner<'i> {
 
     fn load(&mut self, input: Input<'_>) -> Result<(), Error> {
         match input {
+            Input::Packet(frame) if self.kind == ProgType::Netfilter => self.load_netfilter(frame, &[])?,
             Input::Packet(frame) => {
                 self.check(frame)?;
                 match &mut self.env.ctx {
@@ -393,6 +424,17 @@ impl<'i> Runner<'i> {
                     return Err(self.error(RunError::WrongContext { kind: self.kind }));
                 }
             },
+            Input::Setting { context, name, current, new } => {
+                if self.kind != ProgType::CgroupSysctl {
+                    return Err(self.error(RunError::WrongContext { kind: self.kind }));
+                }
+                self.load(Input::Context(context))?;
+                let new = new.map(<[u8]>::to_vec);
+                self.env.sysctl = Sysctl { name: name.to_owned(), current: current.to_vec(), new };
+            }
+            Input::Parts { context, data, socket: _ } if self.kind == ProgType::Netfilter => {
+                self.load_netfilter(data, context)?;
+            }
             Input::Context(context) if matches!(self.env.ctx, Context::Parts(_)) => {
                 self.load(Input::Parts { context, data: &[], socket: &[] })?;
             }
@@ -421,11 +463,48 @@ impl<'i> Runner<'i> {
                     self.env.ctx = vm_ctx::from_image(self.kind, &image).map_err(|source| self.error(source))?;
                 }
                 None => {
+                    self.check_arguments(image)?;
+                    self.given = image.len();
                     self.env.ctx = vm_ctx::from_image(self.kind, image).map_err(|source| self.error(source))?;
                 }
             },
         }
         Ok(())
+    }
+
+    /// Puts a frame and where it is into the context, as the kernel's test run of netfilter programs does.
+    fn load_netfilter(&mut self, frame: &[u8], state: &[u8]) -> Result<(), Error> {
+        let refuse = |(why, errno)| {
+            let program = self.program.program().name.clone();
+            Error::Context { program, why, errno }
+        };
+        if frame.len() > MAX_PACKET {
+            return Err(self.error(RunError::PacketTooLong { len: frame.len(), limit: MAX_PACKET }));
+        }
+        let hook = Hook::of(state).map_err(refuse)?;
+        // What the run before had is given back first.
+        self.laid = None;
+        let objects = Arc::clone(self.env.objects());
+        let Context::Parts(parts) = &mut self.env.ctx else {
+            return Err(self.error(RunError::WrongContext { kind: self.kind }));
+        };
+        let types = self.program.verified().target().btf.clone();
+        self.laid = Some(Laid::load(parts, (types.as_ref(), &objects), hook, frame).map_err(refuse)?);
+        Ok(())
+    }
+
+    /// What the kernel's test run looks at in arguments of raw tracepoints and system calls.
+    fn check_arguments(&self, image: &[u8]) -> Result<(), Error> {
+        let limit = match self.kind {
+            ProgType::RawTracepoint | ProgType::RawTracepointWritable => RAW_TRACEPOINT_BYTES,
+            ProgType::Syscall => usize::from(u16::MAX),
+            _ => return Ok(()),
+        };
+        if image.len() <= limit {
+            return Ok(());
+        }
+        let program = self.program.program().name.clone();
+        Err(Error::Context { program, why: "more than arguments can be", errno: Errno::EINVAL })
     }
 
     /// What the kernel's test run looks at in a `struct bpf_sk_lookup`, and what is left of it: a lookup has addresses of one family.
@@ -478,6 +557,9 @@ impl<'i> Runner<'i> {
     }
 }
 
+/// Bytes of the arguments of a raw tracepoint, at most.
+const RAW_TRACEPOINT_BYTES: usize = 12 * 8;
+
 /// `struct bpf_sk_lookup`.
 mod lookup {
     pub(super) const BYTES: usize = 68;
@@ -528,7 +610,7 @@ fn packet_kind(kind: ProgType) -> Option<PacketKind> {
 
 /// Whether programs of this type run on a packet; else on a context alone.
 pub fn takes_packet(kind: ProgType) -> bool {
-    packet_kind(kind).is_some()
+    packet_kind(kind).is_some() || kind == ProgType::Netfilter
 }
 
 /// Socket filters see the frame as on a packet socket, which is where they are used most.

@@ -223,3 +223,195 @@ fn what_does_not_fit_is_refused() {
         }
     }
 }
+
+/// What every engine gives of an input: result, context and data, or that it is refused; the kernel first if it is there.
+fn everywhere(
+    program: &Program,
+    engine: &Engine,
+    input: Input<'_>,
+) -> Vec<(String, Result<(u32, Vec<u8>, Vec<u8>), String>)> {
+    #[cfg_attr(not(feature = "kernel"), allow(unused_mut))]
+    let mut all: Vec<Backend> = backends().collect();
+    #[cfg(feature = "kernel")]
+    {
+        let mut kernel = engine.clone().backend(Backend::Kernel).load_program(program.clone());
+        match kernel.runner("p").map(drop) {
+            Ok(()) => all.insert(0, Backend::Kernel),
+            Err(error) => println!("skipped beside the kernel: {error}"),
+        }
+    }
+    let one = |backend: Backend| {
+        let mut instance = engine.clone().backend(backend).load_program(program.clone());
+        let mut runner = instance.runner("p").unwrap_or_else(|error| panic!("{backend:?}: {error}"));
+        runner.keep_contexts();
+        let result = runner.run(input);
+        (
+            backend.name().to_owned(),
+            result.map(|output| (output.retval, output.context, output.packet)).map_err(|e| e.to_string()),
+        )
+    };
+    all.into_iter().map(one).collect()
+}
+
+/// The result, which is the same everywhere. An error has the same number in its words.
+fn same(program: &Program, engine: &Engine, input: Input<'_>) -> Result<(u32, Vec<u8>, Vec<u8>), String> {
+    let all = everywhere(program, engine, input);
+    let number = |text: &str| {
+        ["EINVAL", "E2BIG", "EPROTO", "ENOTSUPP"].into_iter().find(|name| text.contains(name)).unwrap_or("?").to_owned()
+    };
+    let plain = |result: &Result<(u32, Vec<u8>, Vec<u8>), String>| result.clone().map_err(|error| number(&error));
+    for (name, result) in &all[1..] {
+        assert_eq!(
+            plain(&all[0].1),
+            plain(result),
+            "{} and {name}: {:?} and {result:?}; {input:02x?}",
+            all[0].0,
+            all[0].1
+        );
+    }
+    all[0].1.clone()
+}
+
+/// A program that user space calls changes what it is given; bytes behind what it may reach come back as they were.
+#[test]
+fn arguments_of_a_syscall_program_come_back_changed() {
+    let text = "r2 = *(u64 *)(r1 +0)\nr3 = *(u32 *)(r1 +8)\nr2 += r3\n*(u64 *)(r1 +0) = r2\n*(u8 *)(r1 +15) = 7\nr0 = r2\nexit";
+    let program = Program { sleepable: true, ..program(ProgType::Syscall, None, text) };
+    let engine = Engine::new();
+    for len in [16, 17, 24, 100, 4096, 65535] {
+        let mut given: Vec<u8> = (0..len).map(|at| at as u8).collect();
+        given[..8].copy_from_slice(&40u64.to_le_bytes());
+        given[8..12].copy_from_slice(&2u32.to_le_bytes());
+        let (retval, context, data) = same(&program, &engine, Input::Context(&given)).unwrap();
+        let mut wanted = given.clone();
+        (wanted[0], wanted[15]) = (42, 7);
+        assert_eq!((retval, &context, data.len()), (42, &wanted, 0), "{len} bytes");
+    }
+    assert!(same(&program, &engine, Input::Context(&vec![0; 65536])).is_err());
+}
+
+#[test]
+fn arguments_of_raw_tracepoints_are_twelve_words_at_most() {
+    let text = "r2 = *(u64 *)(r1 +0)\nr0 = *(u32 *)(r1 +16)\nr0 += r2\nexit";
+    let program = program(ProgType::RawTracepoint, None, text);
+    let engine = Engine::new();
+    for len in [24, 32, 96] {
+        let given: Vec<u8> = (0..len).map(|at| at as u8).collect();
+        assert_eq!(same(&program, &engine, Input::Context(&given)).unwrap().0, 0x0302_0100 + 0x1312_1110);
+    }
+    for len in [97, 104, 4096] {
+        assert!(same(&program, &engine, Input::Context(&vec![0; len])).unwrap_err().contains("EINVAL"));
+    }
+}
+
+/// `struct nf_hook_state` with these.
+fn hook_state(hook: u8, family: u8) -> Vec<u8> {
+    let mut state = vec![0; 48];
+    (state[0], state[1]) = (hook, family);
+    state
+}
+
+/// Which hook, which protocol, and what the packet is, as the kernel's test run of netfilter programs has it, and its errors.
+#[test]
+fn a_packet_comes_to_a_netfilter_hook() {
+    let kinds = std::path::Path::new(ring3::sim::RUNNING_KERNEL);
+    let Ok(types) = ring3::sim::types(kinds) else {
+        println!("skipped: there are no types of a kernel");
+        return;
+    };
+    let engine = Engine::new().btf(types.clone());
+    let member = |structure: &str, name: &str| {
+        let id = types.find(structure, ring3::btf::Kind::Struct).unwrap();
+        types.member(id, name).map(|member| member.bit_offset / 8).unwrap()
+    };
+    // What is read: a byte of the state, or words of the packet's structure and of the interface's.
+    let (len, ifindex) = (member("sk_buff", "len"), member("net_device", "ifindex"));
+    let device = |at: u32| {
+        format!(
+            "r2 = *(u64 *)(r1 +0)\nr2 = *(u64 *)(r2 +{at})\nr0 = 9\nif r2 == 0 goto out\nr0 = *(u32 *)(r2 +{ifindex})\n"
+        )
+    };
+    // Results must be 0 or 1: what is read is shown bit by bit.
+    let reads = [
+        "r2 = *(u64 *)(r1 +0)\nr0 = *(u8 *)(r2 +0)\n".to_owned(),
+        "r2 = *(u64 *)(r1 +0)\nr0 = *(u8 *)(r2 +1)\n".to_owned(),
+        format!("r2 = *(u64 *)(r1 +8)\nr0 = *(u32 *)(r2 +{len})\n"),
+        device(8),
+        device(16),
+    ];
+    let frames = [frame(60), {
+        let mut six = frame(60);
+        six[12..14].copy_from_slice(&[0x86, 0xdd]);
+        six
+    }];
+    let mut inputs: Vec<_> =
+        [60, 34, 33, 20, 16, 15, 14, 13].into_iter().map(|len| (frame(60)[..len].to_vec(), Vec::new())).collect();
+    for frame in &frames {
+        for hook in 0..7 {
+            for family in [0, 2, 3, 10] {
+                inputs.push((frame.clone(), hook_state(hook, family)));
+            }
+        }
+        for len in [14, 20, 33, 34, 53, 54] {
+            inputs.push((frame[..len].to_vec(), hook_state(1, if frame[12] == 8 { 2 } else { 10 })));
+        }
+    }
+    for (at, len) in [(8, 48), (24, 48), (47, 48), (50, 56)] {
+        let mut state = hook_state(3, 2);
+        state.resize(len, 0);
+        state[at] = 1;
+        inputs.push((frame(60), state));
+    }
+    inputs.push((frame(60), hook_state(0, 2)[..2].to_vec()));
+    inputs.push((frame(60), vec![0; 64]));
+    let mut arp = frame(60);
+    arp[13] = 6;
+    inputs.push((arp, hook_state(0, 2)));
+    for len in [14, 20, 33, 34, 53, 54] {
+        inputs.push((frame(60)[..len].to_vec(), hook_state(3, 10)));
+    }
+    let mut taken = 0;
+    for read in &reads {
+        for bit in [0, 1, 3] {
+            let text = format!("{read}r0 >>= {bit}\nr0 &= 1\ngoto end\nout:\nr0 = 0\nend:\nexit");
+            let text = if read.contains("out") { text } else { text.replace("goto end\nout:\nr0 = 0\nend:\n", "") };
+            let program = program(ProgType::Netfilter, Some(AttachType::Netfilter), &text);
+            for (data, context) in &inputs {
+                let input = Input::Parts { context, data, socket: &[] };
+                taken += usize::from(same(&program, &engine, input).is_ok());
+            }
+            let (frame, state) = (frame(60), Vec::new());
+            let by_packet = same(&program, &engine, Input::Packet(&frame));
+            assert_eq!(by_packet, same(&program, &engine, Input::Parts { context: &state, data: &frame, socket: &[] }));
+        }
+    }
+    assert!(taken > 150, "{taken}");
+}
+
+#[test]
+fn a_setting_is_read_and_written() {
+    let text = "r6 = r1\nr7 = *(u32 *)(r1 +0)\nr2 = r10\nr2 += -16\nr3 = 16\nr4 = 1\n*(u64 *)(r10 -16) = 0\n*(u64 *)(r10 -8) = 0\ncall 101\n\
+                r8 = r0\nr1 = r6\nr2 = r10\nr2 += -16\nr3 = 16\ncall 102\nr8 <<= 8\nr8 += r0\nif r7 == 0 goto out\n\
+                *(u32 *)(r10 -16) = 0x35393939\nr1 = r6\nr2 = r10\nr2 += -16\nr3 = 4\ncall 104\nif r0 == 0 goto out\nr8 = 0\n\
+                out:\nr0 = 1\nif r8 == 2052 goto +1\nr0 = 0\nexit";
+    let program = program(ProgType::CgroupSysctl, Some(AttachType::CgroupSysctl), text);
+    let setting = |write: u32, new| {
+        let context = [write.to_le_bytes(), [0; 4]].concat();
+        run(&program, Input::Setting { context: &context, name: "net/ipv4/tcp_wmem", current: b"4096", new })
+    };
+    let (read, written) = (setting(0, None), setting(1, Some(b"1")));
+    assert_eq!((read.retval, read.packet.len()), (1, 0));
+    assert_eq!((written.retval, written.packet.as_slice()), (1, &b"9995"[..]));
+}
+
+/// Registers, period and address of a sample.
+#[test]
+fn a_sample_has_registers_and_an_address() {
+    let text = "r0 = *(u64 *)(r1 +128)\nr2 = *(u64 *)(r1 +168)\nr3 = *(u64 *)(r1 +176)\nr0 += r2\nr0 += r3\nexit";
+    let program = program(ProgType::PerfEvent, None, text);
+    let mut context = vec![0; 184];
+    (context[128], context[168], context[176]) = (1, 20, 100);
+    assert_eq!(run(&program, Input::Context(&context)).retval, 121);
+    let mut instance = Engine::new().load_program(program);
+    assert!(instance.run("p", Input::Context(&vec![0; 1 << 16])).is_err());
+}

@@ -115,6 +115,25 @@ pub fn types(path: impl AsRef<FilePath>) -> Result<Btf, Error> {
     Btf::parse(&bytes).map_err(|error| SimError::Btf(error).into())
 }
 
+/// Lays a structure of the kernel out among these objects, with all that belongs to it: where it is, and the objects that were made.
+pub(crate) fn lay_out(
+    types: &Arc<Btf>,
+    objects: &Arc<ring3_vm::Objects>,
+    structure: &Struct,
+) -> Result<(u64, Vec<u64>), SimError> {
+    let mut memory = Memory::new(Arc::clone(types), Arc::clone(objects));
+    memory.note();
+    let laid = memory.lay_out(structure, Space::Kernel);
+    let made: Vec<(Space, u64)> = memory.noted();
+    match laid {
+        Ok(handle) => Ok((handle.addr, made.into_iter().map(|(_, addr)| addr).collect())),
+        Err(error) => {
+            memory.forget(&made);
+            Err(error)
+        }
+    }
+}
+
 /// A few types for those who have none of a kernel: `pt_regs` of x86-64, a `task_struct` with what helpers tell of it, and the records
 /// of system calls.
 pub fn small_kernel() -> Btf {

@@ -1,5 +1,5 @@
-//! Contexts with addresses in them: of a socket, and of bytes that are no packet of their own (`struct bpf_sock_addr`, `bpf_sockopt`,
-//! `sk_msg_md`, `sk_reuseport_md`, `bpf_sock_ops`).
+//! Contexts with addresses in them: of a socket, of bytes that are no packet of their own (`struct bpf_sock_addr`, `bpf_sockopt`,
+//! `sk_msg_md`, `sk_reuseport_md`, `bpf_sock_ops`), and of the kernel's structures (`struct bpf_nf_ctx`).
 
 use ring3_platform::{ProgType, Yields, ctx};
 
@@ -17,6 +17,8 @@ enum Part {
     Data,
     DataEnd,
     Socket,
+    /// A structure of the kernel, which [`PartsContext::set_object`] says.
+    Object(u64),
 }
 
 /// Fields, and what the addresses among them lead to.
@@ -42,7 +44,9 @@ impl PartsContext {
                 Yields::Packet => Part::Data,
                 Yields::PacketEnd => Part::DataEnd,
                 Yields::Sock => Part::Socket,
-                Yields::PacketMeta | Yields::FlowKeys | Yields::TpBuffer | Yields::Btf(_) => return None,
+                // What a program reads there is looked up.
+                Yields::Btf(_) => Part::Object(0),
+                Yields::PacketMeta | Yields::FlowKeys | Yields::TpBuffer => return None,
             };
             addresses.push((Slots::id(layout, field.name), part));
         }
@@ -74,6 +78,33 @@ impl PartsContext {
         }
     }
 
+    /// Says where the structure of the kernel is that this field leads to, one of [`Env::objects`](crate::Env::objects). False if there
+    /// is no such field.
+    pub fn set_object(&mut self, field: &str, addr: u64) -> bool {
+        let layout = self.slots.layout();
+        if layout.by_name(field).is_none() {
+            return false;
+        }
+        let slot = Slots::id(layout, field);
+        let mut found = false;
+        for (at, part) in &mut self.addresses {
+            if let Part::Object(object) = part
+                && *at == slot
+            {
+                *object = addr;
+                found = true;
+            }
+        }
+        self.refresh();
+        found
+    }
+
+    /// Whether the structure of the kernel at this address stands for the packet.
+    pub(crate) fn is_packet(&self, addr: u64) -> bool {
+        let skb = self.slots.layout().by_name("skb").map(|_| Slots::id(self.slots.layout(), "skb"));
+        self.addresses.iter().any(|(at, part)| Some(*at) == skb && *part == Part::Object(addr))
+    }
+
     /// The data.
     pub fn data(&self) -> &[u8] {
         self.packet.bytes()
@@ -100,6 +131,7 @@ impl PartsContext {
                 Part::Data => self.packet.data_addr(),
                 Part::DataEnd => self.packet.end_addr(),
                 Part::Socket => self.socket.as_ptr() as u64,
+                Part::Object(addr) => *addr,
             };
             self.slots.set_id(*slot, address);
         }

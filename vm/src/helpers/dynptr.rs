@@ -322,7 +322,8 @@ helper! {
     /// `bpf_dynptr_from_skb(skb, flags, ptr)` and `bpf_dynptr_from_xdp`.
     from_packet(env, ctx, flags, ptr) {
         // Of a packet that a tracing program holds nothing is known here.
-        if env.ctx.packet().is_some() && !env.check_ctx(ctx) {
+        let stands_for_it = matches!(&env.ctx, Context::Parts(parts) if parts.is_packet(ctx));
+        if env.ctx.packet().is_some() && !stands_for_it && !env.check_ctx(ctx) {
             return None;
         }
         // SAFETY: by the caller, R3 is a dynptr.
