@@ -277,10 +277,14 @@ impl Condition {
     }
 }
 
+/// Functions of this structure, which is for tests of the kernel, are offered no helper at all.
+const WITHOUT_HELPERS: &str = "bpf_dummy_ops";
+
 impl Target {
     /// The prototype of helper `id` for calls from `program`. All capabilities are assumed, as for root.
     pub fn helper<'a>(&'a self, program: &Program, id: u32) -> Lookup<'a> {
-        let offered = |proto: &&Proto| proto.progs.has(program.kind) && proto.condition.holds(program);
+        let has_any = program.ops.as_ref().is_none_or(|member| member.ops != WITHOUT_HELPERS);
+        let offered = |proto: &&Proto| has_any && proto.progs.has(program.kind) && proto.condition.holds(program);
         let mut known = false;
         if id >= Target::FIRST_CUSTOM_HELPER {
             let mut rows = self.helpers.iter().filter(|proto| proto.id == id).inspect(|_| known = true);

@@ -419,6 +419,7 @@ pub(super) const PROTOS: &[Proto] = &[
     row(id::GET_CURRENT_TASK_BTF, &[], ret_trusted("task_struct"), ALL_BUT_LIRC).gpl(),
     row(id::BPRM_OPTS_SET, &[btf("linux_binprm"), ANY], INTEGER, of(&[Lsm])),
     row(id::KTIME_GET_COARSE_NS, &[], INTEGER, SK15.or(of(&[CgroupSock, SkReuseport, CgroupSysctl]))),
+    row(id::KTIME_GET_COARSE_NS, &[], INTEGER, of(&[StructOps])).when(TCP_OPS),
     row(id::IMA_INODE_HASH, &[btf("inode"), MEM.uninit(), SIZE], INTEGER, of(&[Lsm])).sleeps().when(Condition::Hook(Hook::SleepableLsm)),
     row(id::SOCK_FROM_FILE, &[btf("file")], ret_btf("socket").or_null(), BTF3),
     row(id::CHECK_MTU, &[CTX, ANY, fixed_mem(4).write().aligned(), ANY, ANY], INTEGER, TC.or(of(&[Xdp]))).gpl(),

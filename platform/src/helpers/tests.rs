@@ -150,3 +150,15 @@ fn the_list_is_given_to_macros() {
     let counted: usize = crate::for_each_helper!(count 0);
     assert_eq!(counted, ALL.len());
 }
+
+#[test]
+fn what_functions_of_structures_are_offered() {
+    let of = |ops: &str, member: &str, id: u32| {
+        let ops = Some(crate::OpsMember { ops: ops.to_owned(), member: member.to_owned() });
+        Target::default().helper(&Program { ops, ..program(ProgType::StructOps, None) }, id) == Lookup::NotForProgram
+    };
+    // The one that is for tests of the kernel has no helper at all: seen on Linux 6.18.
+    for id in [id::KTIME_GET_NS, id::MAP_LOOKUP_ELEM, id::GET_CURRENT_TASK, id::TAIL_CALL, id::KTIME_GET_COARSE_NS] {
+        assert!(of("bpf_dummy_ops", "test_1", id) && !of("tcp_congestion_ops", "init", id), "{id}");
+    }
+}
