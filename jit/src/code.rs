@@ -20,12 +20,26 @@ const BYTES_AROUND: usize = 1 << 10;
 
 /// A place in the code that jumps can name before it is there. Those of operations have their numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Label(u32);
+pub(crate) struct Label {
+    number: u32,
+    /// It is further down, but not far: see [`Label::nearby`].
+    near: bool,
+}
 
 impl Label {
     /// The place of an operation.
     pub(crate) const fn of_op(op: u32) -> Label {
-        Label(op)
+        Label { number: op, near: false }
+    }
+
+    /// The same if it is known to be so few bytes further down that a jump of the shortest form reaches it.
+    pub(crate) const fn nearby(self, near: bool) -> Label {
+        Label { near, ..self }
+    }
+
+    /// Whether it is.
+    pub(crate) const fn is_near(self) -> bool {
+        self.near
     }
 }
 
@@ -34,7 +48,8 @@ impl Label {
 struct Jump {
     /// Where its instruction or the field of its distance starts, as the machine wants it.
     at: u32,
-    to: Label,
+    /// Number of its label.
+    to: u32,
 }
 
 /// Bytes, labels and jumps.
@@ -45,6 +60,8 @@ pub(crate) struct Code<R: Relocation> {
     /// How many operations there are.
     ops: usize,
     jumps: Vec<Jump>,
+    /// Those whose distance is one byte, from behind it.
+    short: Vec<Jump>,
     /// References to a local label (`>name`) that stands further down, if it does.
     ahead: Vec<(&'static str, PatchLoc<R>)>,
     /// Local labels, each where it was last.
@@ -56,7 +73,16 @@ pub(crate) struct Code<R: Relocation> {
 impl<R: Relocation> Code<R> {
     pub(crate) fn new() -> Code<R> {
         let (ahead, behind) = (Vec::new(), Vec::new());
-        Code { bytes: Vec::new(), places: Vec::new(), ops: 0, jumps: Vec::new(), ahead, behind, failed: false }
+        Code {
+            bytes: Vec::new(),
+            places: Vec::new(),
+            ops: 0,
+            jumps: Vec::new(),
+            short: Vec::new(),
+            ahead,
+            behind,
+            failed: false,
+        }
     }
 
     /// Makes room for so many operations, whose labels come first. Before anything else.
@@ -69,13 +95,13 @@ impl<R: Relocation> Code<R> {
     /// A label that is nowhere yet. Only after `start`.
     pub(crate) fn label(&mut self) -> Label {
         self.places.push(NOWHERE);
-        Label(self.places.len() as u32 - 1)
+        Label::of_op(self.places.len() as u32 - 1)
     }
 
     /// Puts the label here.
     #[inline(always)]
     pub(crate) fn place(&mut self, label: Label) {
-        if let Some(place) = self.places.get_mut(label.0 as usize) {
+        if let Some(place) = self.places.get_mut(label.number as usize) {
             *place = self.bytes.len() as u32;
         }
     }
@@ -83,13 +109,19 @@ impl<R: Relocation> Code<R> {
     /// Where the label is; `None` if it is further down.
     #[inline(always)]
     pub(crate) fn placed(&self, label: Label) -> Option<u32> {
-        self.places.get(label.0 as usize).copied().filter(|place| *place != NOWHERE)
+        self.places.get(label.number as usize).copied().filter(|place| *place != NOWHERE)
     }
 
     /// Notes that the distance of what starts so many bytes before the end is that to the label.
     #[inline(always)]
     pub(crate) fn jumps_to(&mut self, back: usize, to: Label) {
-        self.jumps.push(Jump { at: (self.bytes.len() - back) as u32, to });
+        self.jumps.push(Jump { at: (self.bytes.len() - back) as u32, to: to.number });
+    }
+
+    /// Notes that the last byte is the distance to the label.
+    #[inline(always)]
+    pub(crate) fn jumps_near(&mut self, to: Label) {
+        self.short.push(Jump { at: self.bytes.len() as u32 - 1, to: to.number });
     }
 
     /// The first bytes of a word, the lowest first: at most eight.
@@ -122,12 +154,20 @@ impl<R: Relocation> Code<R> {
             return Err(lost("a reference to a label that is not there"));
         }
         for Jump { at, to } in &self.jumps {
-            let place = self.places.get(to.0 as usize).copied().filter(|place| *place != NOWHERE);
+            let place = self.places.get(*to as usize).copied().filter(|place| *place != NOWHERE);
             let place = place.ok_or_else(|| lost("a jump to a label that is nowhere"))?;
             let field = self.bytes.get_mut(*at as usize..).and_then(|rest| rest.first_chunk_mut());
             let done = field.is_some_and(|field| patch(field, i64::from(place) - i64::from(*at)));
             if !done {
                 return Err(lost("a jump does not reach its label"));
+            }
+        }
+        for Jump { at, to } in &self.short {
+            let place = self.places.get(*to as usize).filter(|place| **place != NOWHERE);
+            let distance = place.and_then(|place| i8::try_from(i64::from(*place) - i64::from(*at) - 1).ok());
+            match (self.bytes.get_mut(*at as usize), distance) {
+                (Some(field), Some(distance)) => *field = distance as u8,
+                _ => return Err(lost("a short jump does not reach its label")),
             }
         }
         self.places.truncate(self.ops);

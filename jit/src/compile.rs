@@ -10,7 +10,7 @@ use crate::guards::{Blinder, Budget, Guards};
 use crate::inline::Inlined;
 use crate::opt::{self, Step};
 use crate::symbols::Unwind;
-use crate::target::{Callee, Frame, Shortcut, Target};
+use crate::target::{Callee, FAR, Frame, Shortcut, Target};
 
 /// Operations that a program may have: 1,000,000 instructions of the verifier's limit, with room for what lowering adds.
 const MAX_OPS: usize = 1 << 22;
@@ -27,6 +27,12 @@ const MAX_STACK: u32 = 512;
 /// From so many operations on a function that is emitted as it is saves all registers and has a stack, without a look at which of them
 /// it uses: that look is a third of the time that the rest takes.
 const LONG: u32 = 8192;
+
+/// Operations that a jump may lead over to be looked at whether it is a short one.
+const NEARBY: u32 = 24;
+
+/// Bytes that a short jump leads over at most.
+const SHORT: u32 = i8::MAX as u32;
 
 /// One function: a range of operations, entered at its first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -567,7 +573,27 @@ impl<T: Target> Walk<'_, T> {
     #[inline(always)]
     fn op_label(&self, at: u32, target: u32, function: &Function) -> Result<Label, JitError> {
         let inside = (function.start..function.end).contains(&target);
-        if inside { Ok(Label::of_op(target)) } else { Err(JitError::JumpOutOfRange { at, target }) }
+        let label = Label::of_op(target).nearby(self.is_near(at, target));
+        if inside { Ok(label) } else { Err(JitError::JumpOutOfRange { at, target }) }
+    }
+
+    /// Whether what a jump leads over is known to be short.
+    #[inline(always)]
+    fn is_near(&self, at: u32, target: u32) -> bool {
+        // What is counted, or hidden, stands between operations.
+        if target <= at || target - at > NEARBY || self.counted.is_some() || self.blinder.is_some() {
+            return false;
+        }
+        let mut bytes = 0;
+        for at in at as usize + 1..target as usize {
+            let (Some(op), Some(entry)) = (self.unit.ops.get(at), self.entries.get(at)) else { return false };
+            let step = self.steps.get(at).copied().unwrap_or(Step::Plain);
+            bytes += self.target.most_bytes(op, step) + if *entry == Entry::Below { FAR } else { 0 };
+            if bytes > SHORT {
+                return false;
+            }
+        }
+        self.entries.get(target as usize) != Some(&Entry::Below)
     }
 }
 

@@ -8,12 +8,11 @@ use ring3_vm::{
     CallHook, Callback, Env, Execute, HelperRef, Linked, MAY_GOTO_BUDGET, MapLookup, Op, RegionKind, Simple,
 };
 
-use crate::compile::{Assembled, Function, Runtime, Unit, assemble};
+use crate::compile::{Assembled, Function, Runtime, Unit};
 use crate::exec_mem::ExecMem;
 use crate::guards::{Guards, Options};
 use crate::symbols::Unwind;
 use crate::target::{Array, Callee, Shortcut};
-use crate::x64::X64;
 use crate::{JitError, aarch64, inline, x64};
 
 /// The main function of a compiled program: gives R0.
@@ -126,8 +125,7 @@ fn emit(linked: &Linked, arch: Arch, options: Options) -> Result<Assembled, JitE
     let inlined = inline::inlined(&unit);
     let unit = inlined.as_ref().map_or(unit, |inlined| inlined.unit(&unit));
     let assembled = match arch {
-        Arch::X64 if options.retpolines => assemble(&unit, X64::with_retpolines(x64::Features::detect())),
-        Arch::X64 => assemble(&unit, X64::new(x64::Features::detect())),
+        Arch::X64 => x64::assemble(&unit, x64::Features::detect(), options.retpolines),
         Arch::Arm64 => aarch64::assemble(&unit, aarch64::Features::detect()),
     }?;
     Ok(Assembled { inlined, ..assembled })

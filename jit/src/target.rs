@@ -4,11 +4,12 @@
 //! their function, R10 is never written, callees exist, and read-modify-write operations are 32 or 64 bits wide.
 
 use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, RegSet, Size, Width};
+use ring3_vm::Op;
 
 use crate::JitError;
 use crate::code::Label;
 use crate::guards::Budget;
-use crate::opt::Chosen;
+use crate::opt::{Chosen, Step};
 use crate::symbols::Unwind;
 
 /// What a function needs of its frame: the prologue builds it, and each exit takes it down.
@@ -75,6 +76,9 @@ pub(crate) struct Address {
     pub(crate) off: i32,
 }
 
+/// More bytes than a jump of the shortest form reaches.
+pub(crate) const FAR: u32 = 1 << 10;
+
 /// Emits machine code.
 pub(crate) trait Target: Sized {
     /// Makes room for so many operations. Before anything else.
@@ -89,6 +93,9 @@ pub(crate) trait Target: Sized {
     fn align_loop(&mut self);
     /// Bytes emitted so far.
     fn offset(&self) -> usize;
+
+    /// Bytes that the operation becomes at most, or [`FAR`] where nobody knows or it does not matter.
+    fn most_bytes(&self, op: &Op, step: Step) -> u32;
 
     /// Start of a function.
     fn prologue(&mut self, frame: &Frame);

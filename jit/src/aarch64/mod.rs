@@ -16,14 +16,15 @@ use branch::{B, BL};
 use dynasmrt::DynasmApi;
 use dynasmrt::aarch64::Aarch64Relocation;
 use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
+use ring3_vm::Op;
 
 use crate::JitError;
 use crate::code::{Code, Label};
 use crate::compile::{Assembled, Unit};
 use crate::guards::Budget;
-use crate::opt::Chosen;
+use crate::opt::{Chosen, Step};
 use crate::symbols::Unwind;
-use crate::target::{Address, Array, Callee, Frame, Target};
+use crate::target::{Address, Array, Callee, FAR, Frame, Target};
 
 /// One instruction or several, in Arm's syntax.
 macro_rules! emit {
@@ -123,6 +124,12 @@ impl Target for A64 {
 
     fn offset(&self) -> usize {
         self.asm.offset().0
+    }
+
+    /// All jumps are as long as each other.
+    #[inline(always)]
+    fn most_bytes(&self, _op: &Op, _step: Step) -> u32 {
+        FAR
     }
 
     fn prologue(&mut self, frame: &Frame) {

@@ -12,7 +12,7 @@ use ring3_verifier::Region;
 use ring3_vm::Op;
 
 use crate::JitError;
-use crate::compile::{Assembled, Function, Runtime, Unit, assemble};
+use crate::compile::{Assembled, Function, Runtime, Unit};
 use crate::guards::Guards;
 use crate::target::Callee;
 use crate::{aarch64, x64};
@@ -49,7 +49,7 @@ fn no_runtime(helpers: &[Callee]) -> Runtime<'_> {
 /// Assembles a program.
 fn assemble_for(unit: &Unit<'_>, cpu: Cpu) -> Result<Assembled, JitError> {
     match cpu {
-        Cpu::X64(features) => assemble(unit, x64::X64::new(features)),
+        Cpu::X64(features) => x64::assemble(unit, features, false),
         Cpu::Arm64(features) => aarch64::assemble(unit, features),
     }
 }

@@ -5,7 +5,7 @@ use ring3_isa::{CmpOp, Operand, Reg, Width};
 
 use super::abi::BUDGET_SLOT;
 use super::regs::{self, R11};
-use super::{Flags, NEVER, X64, emit};
+use super::{Flags, NEVER, Reach, X64, emit};
 use crate::code::Label;
 use crate::opt::Chosen;
 use crate::target::Frame;
@@ -23,6 +23,10 @@ impl X64 {
         let condition = condition(op, result);
         match self.short(target) {
             Some(distance) => self.asm.put(u64::from(0x70 | condition) | u64::from(distance as u8) << 8, 2),
+            None if self.is_near(target) => {
+                self.asm.put((0x70 | condition).into(), 2);
+                self.asm.jumps_near(target);
+            }
             None => {
                 self.asm.put(0x0f | u64::from(0x80 | condition) << 8, 6);
                 self.asm.jumps_to(4, target);
@@ -33,6 +37,10 @@ impl X64 {
     pub(super) fn jump_to(&mut self, target: Label) {
         match self.short(target) {
             Some(distance) => self.asm.put(0xeb | u64::from(distance as u8) << 8, 2),
+            None if self.is_near(target) => {
+                self.asm.put(0xeb, 2);
+                self.asm.jumps_near(target);
+            }
             None => {
                 self.asm.put(0xe9, 5);
                 self.asm.jumps_to(4, target);
@@ -49,6 +57,11 @@ impl X64 {
     fn short(&self, target: Label) -> Option<i8> {
         let place = self.asm.placed(target)?;
         i8::try_from(i64::from(place) - self.asm.offset().0 as i64 - 2).ok()
+    }
+
+    /// Whether an instruction of two bytes is to do for a label that is further down.
+    fn is_near(&self, target: Label) -> bool {
+        target.is_near() && self.reach == Reach::Near
     }
 
     pub(super) fn emit_select_unless(

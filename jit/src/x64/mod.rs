@@ -10,15 +10,18 @@ mod call;
 mod guards;
 mod mem;
 mod regs;
+mod size;
 
 use dynasmrt::DynasmApi;
 use dynasmrt::x64::X64Relocation;
 use ring3_isa::{AluOp, AtomicOp, CmpOp, EndianOp, Operand, Reg, Size, Width};
+use ring3_vm::Op;
 
 use crate::JitError;
 use crate::code::{Code, Label};
+use crate::compile::{Assembled, Unit};
 use crate::guards::Budget;
-use crate::opt::Chosen;
+use crate::opt::{Chosen, Step};
 use crate::symbols::Unwind;
 use crate::target::{Address, Array, Callee, Frame, Target};
 
@@ -61,6 +64,7 @@ pub(crate) struct X64 {
     retpolines: bool,
     /// It.
     thunk: Option<Label>,
+    reach: Reach,
     /// What the flags tell of.
     flags: Flags,
 }
@@ -87,13 +91,32 @@ impl X64 {
             features,
             retpolines: false,
             thunk: None,
+            reach: Reach::Near,
             flags: Flags { offset: NEVER, reg: 0, width: Width::W64 },
         }
     }
 
     /// The same, whose indirect calls go through a thunk.
-    pub(crate) fn with_retpolines(features: Features) -> X64 {
-        X64 { retpolines: true, ..X64::new(features) }
+    pub(crate) fn with_retpolines(self, retpolines: bool) -> X64 {
+        X64 { retpolines, ..self }
+    }
+}
+
+/// How jumps to what is further down are encoded, if it is not far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reach {
+    /// As short as they are known to be.
+    Near,
+    /// As all others are.
+    Far,
+}
+
+/// Emits the code of a program: where something turned out to be longer than is known here, all jumps ahead are long.
+pub(crate) fn assemble(unit: &Unit<'_>, features: Features, retpolines: bool) -> Result<Assembled, JitError> {
+    let x64 = |reach| X64 { reach, ..X64::new(features).with_retpolines(retpolines) };
+    match crate::compile::assemble(unit, x64(Reach::Near)) {
+        Err(JitError::Assembler(_)) => crate::compile::assemble(unit, x64(Reach::Far)),
+        done => done,
     }
 }
 
@@ -146,6 +169,10 @@ impl Target for X64 {
 
     fn offset(&self) -> usize {
         self.asm.offset().0
+    }
+
+    fn most_bytes(&self, op: &Op, step: Step) -> u32 {
+        self.at_most(op, step)
     }
 
     fn prologue(&mut self, frame: &Frame) {
