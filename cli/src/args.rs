@@ -70,6 +70,9 @@ Examples:
   ring3 run lb.bpf.o --packet 'ff ff ff ff ff ff 02 00 00 00 00 0a 08 06 ...'
   ring3 run maps.bpf.o --program route --pcap mixed.pcap --map routes:10.0.0.0/8=1
   ring3 run openat.bpf.o --ctx record.bin --repeat 1000000 -o json
+  ring3 run sockets.bpf.o --program to_proxy --field user_ip4=1.2.3.4 --field sk.protocol=6
+  ring3 run sockets.bpf.o --program tos_limit --field level=0 --field optname=1 --data 60
+  ring3 run sockets.bpf.o --program settings --field name=net/ipv4/tcp_wmem --field new=8192
   ring3 run openat.bpf.o --event 'syscalls:sys_enter_openat filename=/etc/passwd @task.comm=cat @task.pid=42'
   ring3 run tenant.bpf.o --pcap mixed.pcap --jit-blind --jit-retpolines --budget 100000
   perf record -k mono ring3 run lb.bpf.o --packet '...' --repeat 10000000 --perf=.
@@ -81,6 +84,9 @@ Values of --set and --map, by the type of the variable, key or value:
   struct      {port=53, address=10.0.0.1} or {53, 10.0.0.1}; an array {1, 2, 3}
   LPM key     10.0.0.0/8
   any         hex:0a000001, the bytes in memory
+
+Values of --field: 42, -1, 0x2a, 10.0.0.1, ::1; be:80 for a port in the order of the network; an
+element by its index, as user_ip6[3]=1
 
 Events: WHERE PATH=VALUE... with WHERE a section's name (kprobe/do_unlinkat), sched:sched_switch or do_unlinkat for all programs there.
   PATH        an argument or what it leads to: prev.comm, name->name, args[2]; of a record, a field
@@ -279,7 +285,10 @@ pub struct FeatureArgs {
 /// `ring3 run`.
 #[derive(Args, Debug)]
 #[command(after_help = RUN_EXAMPLES)]
-#[command(group = ArgGroup::new("input").required(true).args(["packet", "pcap", "ctx", "event"]))]
+#[command(
+    override_usage = "ring3 run [OPTIONS] OBJ --packet HEX|--pcap FILE|--ctx FILE|--field NAME=VALUE|--event EVENT"
+)]
+#[command(group = ArgGroup::new("input").required(true).args(["packet", "pcap", "ctx", "field", "event"]))]
 pub struct RunArgs {
     /// A BPF object
     #[arg(value_name = "OBJ")]
@@ -296,6 +305,13 @@ pub struct RunArgs {
     /// The context's bytes, for types without a packet (tracepoint, kprobe, ...); what is missing is zero
     #[arg(long, value_name = "FILE")]
     pub ctx: Option<PathBuf>,
+    /// A field of the context by its name in linux/bpf.h, for types without a packet; others are zero. Fields of the socket begin with
+    /// sk., those of a setting are name, current and new; may be given several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub field: Vec<String>,
+    /// Beside --field: the message, or the value of the socket option, in hexadecimal digits
+    #[arg(long, value_name = "HEX", requires = "field")]
+    pub data: Option<String>,
     /// An event that all programs run on that are attached there: where, arguments as PATH=VALUE, and behind @ the task and more; may be
     /// given several times
     #[arg(long, value_name = "EVENT", conflicts_with_all = ["program", "write_pcap", "perf", "check_states", "kind", "pin"])]

@@ -13,6 +13,7 @@ mod dump;
 mod error;
 mod explain;
 mod feature;
+mod fields;
 mod filter;
 mod input;
 mod link;

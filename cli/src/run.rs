@@ -22,6 +22,7 @@ use crate::args::{EngineArg, RunArgs, RunFormat};
 use crate::capture::{self, Capture};
 use crate::diff::diff;
 use crate::error::CliError;
+use crate::fields::Fields;
 use crate::input;
 use crate::output::{Ink, Out, hex, printable};
 use crate::table::{Column, line};
@@ -76,11 +77,19 @@ pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
         check_input(args, kind, &name)?;
         let _named = name_code(args, &program)?;
         session.begin(&name, &program)?;
+        let fields = (!args.field.is_empty()).then(|| Fields::of(kind, &args.field)).transpose()?;
+        if fields.is_some() {
+            runner.keep_contexts();
+        }
         while let Some(piece) = feed.next()? {
-            let input = if args.ctx.is_some() { Input::Context(&piece.data) } else { Input::Packet(&piece.data) };
+            let input = match &fields {
+                Some(fields) => fields.input(&piece.data),
+                None if args.ctx.is_some() => Input::Context(&piece.data),
+                None => Input::Packet(&piece.data),
+            };
             let result = runner.repeat(input, args.repeat);
             events.collect();
-            session.packet(&piece.data, &result)?;
+            session.packet(&piece.data, fields.as_ref(), &result)?;
             if let (Some((path, writer)), Ok(output)) = (&mut writer, &result)
                 && ring3::passes(kind, output.retval)
             {
@@ -277,9 +286,9 @@ fn fill_maps(args: &RunArgs, instance: &mut Instance) -> Result<(), CliError> {
 }
 
 fn check_input(args: &RunArgs, kind: ProgType, name: &str) -> Result<(), CliError> {
-    let advice = match (ring3::takes_packet(kind), args.ctx.is_some()) {
-        (true, true) => "runs on packets: give --packet or --pcap instead of --ctx",
-        (false, false) => "has no packet: give --ctx instead of --packet or --pcap",
+    let advice = match (ring3::takes_packet(kind), args.ctx.is_some() || !args.field.is_empty()) {
+        (true, true) => "runs on packets: give --packet or --pcap instead of --ctx or --field",
+        (false, false) => "has no packet: give --ctx instead of --packet or --pcap, or --field",
         (true, false) | (false, true) => return Ok(()),
     };
     Err(CliError::Input(format!("{}: program '{name}' of type {} {advice}", args.object.display(), kind.name())))
@@ -304,9 +313,10 @@ impl Feed {
         } else if let Some(path) = &args.ctx {
             one(ring3::read(path, MAX_CTX)?)
         } else {
-            let text = args.packet.as_deref().unwrap_or_default();
+            let option = if args.field.is_empty() { "--packet" } else { "--data" };
+            let text = args.packet.as_deref().or(args.data.as_deref()).unwrap_or_default();
             let bytes = ring3::text::hex_bytes(text).filter(|bytes| bytes.len() <= capture::MAX_PACKET);
-            one(bytes.ok_or_else(|| CliError::Input(format!("--packet {text}: not pairs of hexadecimal digits")))?)
+            one(bytes.ok_or_else(|| CliError::Input(format!("{option} {text}: not pairs of hexadecimal digits")))?)
         };
         Ok(Feed { source, bar: None })
     }
@@ -501,7 +511,13 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn packet(&mut self, before: &[u8], result: &Result<Output, Error>) -> Result<(), CliError> {
+    fn packet(
+        &mut self,
+        before: &[u8],
+        fields: Option<&Fields>,
+        result: &Result<Output, Error>,
+    ) -> Result<(), CliError> {
+        let before = fields.map_or(before, |fields| fields.data(before));
         self.packets += 1;
         match result {
             Ok(output) => {
@@ -511,12 +527,12 @@ impl<'a> Session<'a> {
             Err(_) => self.refused += 1,
         }
         match (self.args.output, result) {
-            (RunFormat::Json, Ok(output)) => self.json(output),
+            (RunFormat::Json, Ok(output)) => self.json(fields, output),
             (RunFormat::Json, Err(error)) => {
                 let object = json!({ "packet": self.packets, "engine": self.engine, "error": error.to_string() });
                 Ok(writeln!(self.out, "{object}")?)
             }
-            (RunFormat::Table, Ok(output)) => self.table(before, output),
+            (RunFormat::Table, Ok(output)) => self.table(before, fields, output),
             (RunFormat::Table, Err(error)) => {
                 let number = self.packets.to_string();
                 let texts = [&number, &before.len().to_string(), "-", ""];
@@ -526,7 +542,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn json(&mut self, output: &Output) -> Result<(), CliError> {
+    fn json(&mut self, fields: Option<&Fields>, output: &Output) -> Result<(), CliError> {
         let mut object = json!({
             "packet": self.packets,
             "retval": output.retval,
@@ -535,6 +551,11 @@ impl<'a> Session<'a> {
             "duration_ns": nanoseconds(output.duration),
             "engine": self.engine,
         });
+        if let Some(fields) = fields {
+            let changes = fields.changes(&output.context);
+            object["fields_changed"] =
+                changes.into_iter().map(|(name, _, new)| (name.to_owned(), Json::from(new))).collect();
+        }
         if !output.clones.is_empty() {
             let clone =
                 |c: &ring3::vm::Cloned| json!({ "ifindex": c.ifindex, "ingress": c.ingress, "data": hex(&c.frame) });
@@ -549,12 +570,13 @@ impl<'a> Session<'a> {
         Ok(writeln!(self.out, "{object}")?)
     }
 
-    fn table(&mut self, before: &[u8], output: &Output) -> Result<(), CliError> {
+    fn table(&mut self, before: &[u8], fields: Option<&Fields>, output: &Output) -> Result<(), CliError> {
         let number = self.packets.to_string();
         let texts =
             [&number[..], &before.len().to_string(), &returned(self.kind, output.retval), &duration(output.duration)];
         let row = line(&self.columns, &texts, |_, text| text.to_owned());
-        let has_packet = ring3::takes_packet(self.kind);
+        // Packets of netfilter stay as they are, and do not come back.
+        let has_packet = fields.is_some() || ring3::takes_packet(self.kind) && self.kind != ProgType::Netfilter;
         let changes = if has_packet { diff(before, &output.packet) } else { crate::diff::Diff::default() };
         let summary = changes.summary();
         writeln!(self.out, "{}", if summary.is_empty() { row } else { format!("{row}  {summary}") })?;
@@ -563,6 +585,9 @@ impl<'a> Session<'a> {
                 let text = format!("{:#06x}  {} -> {}", run.offset + at * HEX_LINE, hex(old), hex(new));
                 writeln!(self.out, "{:18}{}", "", self.out.ink(Ink::Faint, &text))?;
             }
+        }
+        for (name, old, new) in fields.map_or_else(Vec::new, |fields| fields.changes(&output.context)) {
+            writeln!(self.out, "{:18}{}", "", self.out.ink(Ink::Faint, &format!("{name}  {old} -> {new}")))?;
         }
         for clone in &output.clones {
             let way = if clone.ingress { "received on" } else { "sent to" };

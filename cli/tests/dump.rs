@@ -140,7 +140,7 @@ fn usage_errors_have_status_2_and_say_what_is_possible() {
         ("verify --kernel 4.15 drop_icmp.bpf.o", "Linux 4.15 is not known, only 5.4 to 7.3 are"),
         ("verify --type xpd drop_icmp.bpf.o", "socket_filter, kprobe"),
         ("verify --log-level 9 drop_icmp.bpf.o", "0..=7"),
-        ("run drop_icmp.bpf.o", "--packet <HEX>|--pcap <FILE>|--ctx <FILE>"),
+        ("run drop_icmp.bpf.o", "--packet <HEX>|--pcap <FILE>|--ctx <FILE>|--field <NAME=VALUE>"),
         ("run drop_icmp.bpf.o --packet 00 --ctx x", "cannot be used with"),
         ("run tail.bpf.o --packet 00", "which program? --program with one of count_icmp, count_tcp"),
         ("run tail.bpf.o --program none --packet 00", "there is no program 'none'"),

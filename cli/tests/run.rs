@@ -109,6 +109,31 @@ fn contexts_of_types_without_packets() {
 }
 
 #[test]
+fn contexts_by_the_names_of_their_fields() {
+    let run = |rest: &str| words(&format!("run events/sockets.bpf.o {rest}"));
+    let proxy = "--program to_proxy --field user_ip4=93.184.215.14 --field user_port=be:80 --field sk.protocol";
+    let ran = run(&format!("{proxy}=6"));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("user_ip4  0xed7b85d -> 0x100007f"), "{ran:?}");
+    assert!(ran.stdout.contains("user_port  0x5000 -> 0x380c"), "{ran:?}");
+    assert!(ran.stdout.contains("redirected = 1"), "{ran:?}");
+    let json = run(&format!("{proxy}=6 -o json"));
+    let row: Value = serde_json::from_str(json.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!(row["fields_changed"], serde_json::json!({ "user_ip4": "0x100007f", "user_port": "0x380c" }));
+    assert!(!run(&format!("{proxy}=17")).stdout.contains("->"));
+    let option = run("--program tos_limit --field level=0 --field optname=1 --data 60");
+    assert!(option.stdout.contains("60 -> 20"), "{option:?}");
+    for (name, allowed) in [("net/ipv4/tcp_wmem", 1), ("net/ipv4/ip_forward", 0)] {
+        let ran = run(&format!("--program settings --field name={name} --field current=0 --field new=1 -o json"));
+        let row: Value = serde_json::from_str(ran.stdout.lines().next().unwrap()).unwrap();
+        assert_eq!(row["retval"], allowed, "{ran:?}");
+    }
+    let wrong = run("--program to_proxy --field user_ipv4=10.0.0.1");
+    assert_eq!(wrong.code, Some(2));
+    assert!(wrong.stderr.contains("bpf_sock_addr has no number 'user_ipv4', but user_family, user_ip4"), "{wrong:?}");
+}
+
+#[test]
 fn a_rejected_program_does_not_run_and_its_log_is_shown() {
     let ran = words(&format!("run errors/data_end_moved.bpf.o --packet {PING}"));
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));

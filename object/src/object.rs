@@ -205,6 +205,13 @@ impl Object {
         self.btf.as_ref()
     }
 
+    /// Gives a map another number of elements, as `bpf_map__set_max_entries` of libbpf does: for maps whose size is decided where they are
+    /// loaded. For instances loaded afterwards. False if there is no such map.
+    pub fn resize_map(&mut self, name: &str, entries: u32) -> bool {
+        let found = self.maps.iter_mut().find(|def| def.name == name);
+        found.map(|def| Arc::make_mut(def).max_entries = entries).is_some()
+    }
+
     /// All maps: those of the user first, then one for each section of global data.
     pub fn maps(&self) -> &[Arc<MapDef>] {
         &self.maps

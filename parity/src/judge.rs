@@ -116,7 +116,7 @@ impl Guess {
 }
 
 /// Whether a map cannot be without elements, and takes any number of them.
-const fn needs_entries(kind: MapType) -> bool {
+pub(crate) const fn needs_entries(kind: MapType) -> bool {
     use MapType as M;
     matches!(
         kind,

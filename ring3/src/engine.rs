@@ -184,7 +184,7 @@ impl Engine {
     }
 
     /// These options, with the engine's types for CO-RE where they name none.
-    pub(crate) fn options(&self, given: &Options) -> Options {
+    pub fn options(&self, given: &Options) -> Options {
         Options { core: given.core.clone().or_else(|| self.core.clone()), ..given.clone() }
     }
 

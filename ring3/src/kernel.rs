@@ -191,7 +191,7 @@ impl KernelSide {
         };
         let meta = packet.drain(..meta).collect();
         let context = match kind {
-            ProgType::Xdp => Vec::new(),
+            ProgType::Xdp | ProgType::FlowDissector => Vec::new(),
             ProgType::Syscall => context,
             _ => crate::run::given_back(&context),
         };

@@ -284,6 +284,12 @@ impl<'i> Runner<'i> {
         self.env.stack_fill = byte;
     }
 
+    /// Whether a run with checks ([`Backend::Checked`]) did arithmetic on an address in memory as if it were a number, so that what it
+    /// does depends on where memory lies.
+    pub fn counted_with_addresses(&self) -> bool {
+        self.env.counts_with_addresses
+    }
+
     /// Where the kernel runs the program: brings the content of its maps to those of the instance, which dropping the runner
     /// does as well, but silently. With other backends there is nothing to do.
     ///

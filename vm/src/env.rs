@@ -206,6 +206,9 @@ pub struct Env<'h> {
     /// What each byte of a frame holds before a program with checks writes there. Nobody may rely on it: runs that differ by it read
     /// stack that they did not write.
     pub stack_fill: u8,
+    /// A program with checks counted with the bits of an address as if it were a number, which makes what it does depend on where memory
+    /// lies. Nobody takes that back but who asks.
+    pub counts_with_addresses: bool,
     /// CPU of this run, asked of the host once at its start.
     pub(crate) cpu: u32,
     /// The program that is running now, or ran last.
@@ -276,6 +279,7 @@ impl<'h> Env<'h> {
             retval: 0,
             sysctl: Sysctl::default(),
             stack_fill: 0,
+            counts_with_addresses: false,
             cpu: 0,
             linked: None,
             hook: None,

@@ -26,7 +26,8 @@ pub enum Depends {
     Readers,
     /// Storage of control groups, which each test run of the kernel has anew, and which stays as long as a map here.
     Storage,
-    /// Addresses, which the program gives away, or memory that nobody wrote: two runs on one engine differ. No helper tells this.
+    /// Addresses, which the program gives away or counts with: two runs on one engine differ, or a run with checks told. No helper tells
+    /// this.
     Addresses,
     /// Stack that the program did not write: two runs with checks differ by what was there before. No helper tells this.
     Stack,

@@ -24,6 +24,9 @@ pub use single::{Results, Single};
 /// Bytes of stack of a thread that verifies and runs.
 const STACK: usize = 64 << 20;
 
+/// Elements of maps whose loader is to say how many.
+const ENTRIES: u32 = 16;
+
 /// Differences of a program that are told; then it is not run any more.
 const MAX_DIFFERENCES: usize = 16;
 
@@ -131,6 +134,8 @@ pub fn run_object(
     given: &[Vec<u8>],
     wanted: impl Fn(&str) -> bool,
 ) -> Vec<RunRow> {
+    let sized = with_sizes(object);
+    let object = &sized;
     let row = |entry: &ring3_object::ProgramEntry| RunRow {
         file: object.file().to_owned(),
         program: entry.name.clone(),
@@ -139,9 +144,22 @@ pub fn run_object(
     object.programs().iter().filter(|entry| wanted(&entry.name)).map(row).collect()
 }
 
+/// The object with a size for maps that their loader is to give one.
+fn with_sizes(object: &Object) -> Object {
+    let mut object = object.clone();
+    let unsized_maps = |object: &Object| -> Vec<String> {
+        let maps = object.maps().iter().filter(|def| def.max_entries == 0 && crate::judge::needs_entries(def.kind));
+        maps.map(|def| def.name.clone()).collect()
+    };
+    for name in unsized_maps(&object) {
+        object.resize_map(&name, ENTRIES);
+    }
+    object
+}
+
 /// Runs one program of an object.
 pub fn run_program(object: &Object, name: &str, engine: &Engine, kernel: bool, given: &[Vec<u8>]) -> Outcome {
-    let program = match object.program(name, &Options::default()) {
+    let program = match object.program(name, &engine.options(&Options::default())) {
         Ok(program) => program,
         Err(error) => return Outcome::NotRun(error.to_string()),
     };
@@ -178,18 +196,22 @@ impl Subject<'_> {
         Ok(instance)
     }
 
-    /// Does what the program does depend on stack that it did not write? The checked interpreter tells, where that holds what one wants.
-    fn reads_unwritten_stack(&self, inputs: &[Vec<u8>], packets: bool) -> Result<bool, Error> {
-        let run = |fill: u8| -> Result<Vec<Seen>, Error> {
+    /// What the program's doing depends on beside these inputs, of which it did something else with the last. The checked interpreter
+    /// tells of stack that nobody wrote, where that holds what one wants, and of addresses that are taken for numbers; runs at other
+    /// addresses tell the rest.
+    fn why_erratic(&self, inputs: &[Vec<u8>], packets: bool) -> Result<Option<Depends>, Error> {
+        let of = |bytes| if packets { Input::Packet(bytes) } else { Input::Context(bytes) };
+        let run = |fill: u8| -> Result<Vec<(Seen, bool)>, Error> {
             let mut instance = self.start_on(Backend::Checked)?;
-            let seen = |bytes: &Vec<u8>| {
-                let input = if packets { Input::Packet(bytes) } else { Input::Context(bytes) };
-                seen::run_on_stack(&mut instance, self.name, input, fill)
-            };
-            inputs.iter().map(seen).collect()
+            inputs.iter().map(|bytes| seen::run_on_stack(&mut instance, self.name, of(bytes), fill)).collect()
         };
         let (zero, other) = (run(0)?, run(0x5a)?);
-        Ok(zero.iter().zip(&other).any(|(this, that)| !this.differences(that).is_empty()))
+        if zero.iter().zip(&other).any(|((this, _), (that, _))| !this.differences(that).is_empty()) {
+            return Ok(Some(Depends::Stack));
+        }
+        let counted = zero.iter().any(|(_, counted)| *counted);
+        let Some(last) = inputs.last() else { return Ok(None) };
+        Ok((counted || self.is_erratic(of(last))?).then_some(Depends::Addresses))
     }
 
     /// Do two runs on one engine differ, that begin with the same?
@@ -249,13 +271,7 @@ impl Subject<'_> {
             let known = comparison.differences.len();
             if comparison.add(&seen, &bytes) {
                 let new = comparison.differences.len() > known;
-                let why = if !new {
-                    None
-                } else if self.reads_unwritten_stack(&since, packets)? {
-                    Some(Depends::Stack)
-                } else {
-                    self.is_erratic(input)?.then_some(Depends::Addresses)
-                };
+                let why = if new { self.why_erratic(&since, packets)? } else { None };
                 if let Some(why) = why {
                     comparison.differences.clear();
                     comparison.depends.push(why);

@@ -48,17 +48,19 @@ pub struct Seen {
 ///
 /// Errors: those of maps, and of a kernel that does not know the program any more.
 pub fn run(instance: &mut Instance, name: &str, input: Input<'_>) -> Result<Seen, Error> {
-    run_on_stack(instance, name, input, 0)
+    run_on_stack(instance, name, input, 0).map(|(seen, _)| seen)
 }
 
-/// The same where each byte of the stack holds this until the program writes there; only the checked interpreter is asked.
-pub fn run_on_stack(instance: &mut Instance, name: &str, input: Input<'_>, fill: u8) -> Result<Seen, Error> {
+/// The same where each byte of the stack holds this until the program writes there, and whether the program counted with addresses; only
+/// the checked interpreter is asked.
+pub fn run_on_stack(instance: &mut Instance, name: &str, input: Input<'_>, fill: u8) -> Result<(Seen, bool), Error> {
     clear_by_cpu(instance)?;
     let mut runner = instance.runner(name)?;
     runner.fill_stack(fill);
     runner.keep_contexts();
     runner.in_fragments();
     let output = runner.run(input);
+    let counted = runner.counted_with_addresses();
     runner.finish()?;
     let result = match output {
         Ok(output) => {
@@ -71,7 +73,7 @@ pub fn run_on_stack(instance: &mut Instance, name: &str, input: Input<'_>, fill:
             Err(if cannot_run { Refusal::CannotRun(text) } else { Refusal::Error(text) })
         }
     };
-    Ok(Seen { result, maps: content(instance) })
+    Ok((Seen { result, maps: content(instance) }, counted))
 }
 
 const fn is_by_cpu(kind: MapType) -> bool {

@@ -80,6 +80,12 @@ impl Memory for Checked {
             Some(_) => Some(Place::new(addr, size)),
             None => None,
         };
+        if let (Access::Atomic, Size::Dw, Some(place)) = (access, size, &found) {
+            // SAFETY: the bytes are live, as was looked up.
+            let word = unsafe { load(*place) };
+            let is_address = env.regions.as_ref().is_some_and(|regions| regions.find(word, 1, false).is_some());
+            env.counts_with_addresses |= is_address;
+        }
         found.unwrap_or_else(|| {
             env.set_trap(TrapKind::BadAccess { addr, len, write });
             Place::NOWHERE
