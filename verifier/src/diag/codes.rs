@@ -446,7 +446,10 @@ impl Reject {
             Reject::DynptrFrom { .. } => Code::ArgumentType,
             Reject::SliceWrite {} => Code::ForbiddenAccess,
             Reject::WorkMap { .. } | Reject::TaskWorkMap { .. } | Reject::TimerMap { .. } => Code::MapForHelper,
-            Reject::LaterTailCall {} => Code::CallbackForm,
+            Reject::LaterTailCall {}
+            | Reject::ThrowInLoop { .. }
+            | Reject::LoopOfPointer {}
+            | Reject::DeadFunction { .. } => Code::CallbackForm,
             Reject::ManyReferences { .. } => Code::ManyReferences,
             Reject::SizeNegative { .. } => Code::NegativeSize,
             Reject::SizeZero { .. } | Reject::ZeroRead {} => Code::ZeroSize,

@@ -258,6 +258,9 @@ rejects! {
     StackDepthTailCall { size: u32 } EACCES "tail_calls are not allowed when call stack of previous frames is {size} bytes. Too large";
     GlobalArgs { subprog: usize, name: String, why: String } EINVAL "Caller passes invalid args into func#{subprog} ('{name}'){why:.0}";
     CallbackNotStatic {} EINVAL "callback function not static";
+    ThrowInLoop { chain: String } EFAULT "verifier bug: scc exit: no visit info for call chain {chain}";
+    LoopOfPointer {} EFAULT "verifier bug: backtracking misuse";
+    DeadFunction { at: usize } EFAULT "verifier bug: No program to jit at insn {at} (subprog < 0)";
     LaterTailCall {} EFAULT "verifier bug: subprog has tail_call and async cb";
     CallbackNotScalar {} EACCES "R0 not a scalar value";
     FuncInfoFirst { slot: u32 } EINVAL "nonzero insn_off {slot} for the first func info record";

@@ -403,8 +403,11 @@ impl Walk<'_> {
             self.mark_precise(Reg::R4)?;
         }
         self.note_loop(args.callback.map(|callback| callback as usize), no_flags);
+        // Linux takes for granted that the number of rounds is one.
+        let Some(rounds) = self.path.state.reg(Reg::R1).as_scalar().map(|s| s.num.umax()) else {
+            return Err(Reject::LoopOfPointer {});
+        };
         self.mark_precise(Reg::R1)?;
-        let rounds = self.path.state.reg(Reg::R1).as_scalar().map_or(u64::MAX, |s| s.num.umax());
         let done = u64::from(self.path.state.frame().callback_depth);
         if done < rounds && !self.has_bug(crate::planted::Bug::CallbackNever) {
             let context = *self.path.state.reg(Reg::R3);

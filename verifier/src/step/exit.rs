@@ -30,7 +30,7 @@ impl Walk<'_> {
         }
         self.check_references("bpf_throw")?;
         self.check_regions("bpf_throw")?;
-        Ok(Next::End)
+        self.unknown_loop().map_or(Ok(Next::End), |chain| Err(Reject::ThrowInLoop { chain }))
     }
 
     /// Nothing may be held here, and no region may be open.

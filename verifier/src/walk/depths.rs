@@ -63,6 +63,11 @@ impl Walk<'_> {
         depths
     }
 
+    /// Whether the program throws somewhere that it can come to.
+    pub(super) fn throws_anywhere(&self) -> bool {
+        (0..self.program.code.len()).any(|slot| self.facts.insns[slot].seen && self.throws(slot))
+    }
+
     fn throws(&self, slot: usize) -> bool {
         self.structure.kfuncs.at(self.program, slot).is_some_and(|proto| proto.row.name == "bpf_throw")
     }

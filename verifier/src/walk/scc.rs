@@ -82,6 +82,14 @@ impl Walk<'_> {
         None
     }
 
+    /// The loop that the current path is in, if no state was stored inside it yet: Linux does not know it then, and is lost where the path
+    /// ends.
+    pub(crate) fn unknown_loop(&self) -> Option<String> {
+        let chain = self.chain(&self.path.state, self.at)?;
+        let is_known = self.plain || chain.scc & CALLBACK_LOOP != 0 || self.store.by_chain.contains_key(&chain);
+        (!is_known).then(|| chain.to_string())
+    }
+
     /// A state was stored: it may be the first one inside a loop.
     pub(super) fn enter_loop(&mut self, id: StoredId) {
         let stored = self.store.get(id);

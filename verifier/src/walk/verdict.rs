@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ring3_isa::{Callee, Insn};
+use ring3_isa::{Callee, Insn, Mention};
 use ring3_platform::{KernelVersion, LoadFlags, Program, Target};
 
 use super::{Counts, Walk};
@@ -247,7 +247,45 @@ fn passes(walk: &mut Walk<'_>, structure: &Structure) -> Result<(), Reject> {
         walk.at = slot;
         return Err(Reject::NoKfunc {});
     }
-    Ok(())
+    match addressed_in_vain(walk) {
+        Some(at) => Err(Reject::DeadFunction { at }),
+        None => Ok(()),
+    }
+}
+
+/// Where a function is looked for that nothing runs, because something takes its address. Linux removes what is never reached, and then finds no function
+/// there, unless the next one has come to lie in its place, or none but the main one is left.
+fn addressed_in_vain(walk: &Walk<'_>) -> Option<usize> {
+    let (code, insns) = (&walk.program.code, &walk.facts.insns);
+    let is_seen = |slot: usize| insns[if code.is_tail(slot) { slot - 1 } else { slot }].seen;
+    let starts: Vec<usize> = walk.structure.subprogs.iter().map(|s| s.start).filter(|start| is_seen(*start)).collect();
+    let target = |slot: usize| match code.raw(slot)?.mention()? {
+        Mention::Address(off) if !code.is_tail(slot) && is_seen(slot) => {
+            usize::try_from(i64::try_from(slot).ok()? + 1 + i64::from(off)).ok()
+        }
+        Mention::Address(_) | Mention::Helper(_) | Mention::Function(_) | Mention::Kfunc { .. } => None,
+    };
+    let addressed: Vec<usize> = (0..code.len()).filter_map(target).collect();
+    let throws = walk.structure.exception_callback.is_none() && walk.throws_anywhere();
+    if starts.len() + usize::from(throws) < 2 || addressed.iter().all(|to| starts.contains(to)) {
+        return None;
+    }
+    // Where something is, run by run of what is removed, the first one first.
+    let removed: Vec<usize> = (0..code.len()).filter(|slot| !is_seen(*slot)).collect();
+    let runs: Vec<&[usize]> = removed.chunk_by(|a, b| a + 1 == *b).collect();
+    let settle = |mut at: usize| {
+        let mut gone = 0;
+        for run in &runs {
+            let end = run[0] - gone + run.len();
+            if at >= end {
+                at -= run.len();
+            }
+            gone += run.len();
+        }
+        at
+    };
+    let settled: Vec<usize> = starts.iter().map(|start| settle(*start)).collect();
+    addressed.iter().map(|to| settle(*to)).find(|to| !settled.contains(to))
 }
 
 fn finish(log: &mut Log, mut stats: Stats, start: Instant, depths: &[u32]) -> Stats {
