@@ -164,7 +164,7 @@ pub enum Command {
     /// Explain a code such as R3-3001: what the rule is for, and what to do; without one, list all
     Explain(ExplainArgs),
     /// Run a program on packets, and show what it returns, changes, counts and prints
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Show what is in an object: instructions, machine code, maps, types
     Dump(DumpArgs),
     /// Write source code that has an object's programs, maps and global variables by name and type

@@ -77,7 +77,7 @@ impl Hook {
     }
 
     /// The part of a frame that the program sees, and its protocol: where a packet arrives it is looked at first, as in the kernel.
-    fn packet<'f>(self, frame: &'f [u8]) -> Result<(&'f [u8], u16), Refused> {
+    fn packet(self, frame: &[u8]) -> Result<(&[u8], u16), Refused> {
         if frame.len() < IPV4_HLEN {
             return Err(("shorter than an IPv4 header", Errno::EINVAL));
         }
