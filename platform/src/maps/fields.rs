@@ -181,6 +181,27 @@ impl Fields {
         Some(Fields { typed: true, list: list.into() })
     }
 
+    /// Whether Linux takes types with these structs (`btf_parse_struct_metas`): the fields of all that programs could make objects of can be
+    /// made out, and nothing that is owned owns what owns something itself, so that giving an object back comes to an end.
+    pub fn are_sound(btf: &Btf) -> bool {
+        let is_special = |ty: TypeId| {
+            matches!(btf.get(ty), Some(Type::Struct(_))) && FieldKind::named_in_object(btf.name(ty)).is_some()
+        };
+        let is_owner = |fields: &Fields| fields.has(FieldKind::ListHead) || fields.has(FieldKind::RbRoot);
+        let is_owned = |fields: &Fields| fields.has(FieldKind::ListNode) || fields.has(FieldKind::RbNode);
+        (0..btf.types().len()).filter_map(|id| u32::try_from(id).ok().map(TypeId)).all(|id| {
+            let Some(Type::Struct(composite)) = btf.get(id) else { return true };
+            if !composite.members.iter().any(|member| is_special(member.ty)) {
+                return true;
+            }
+            let Some(fields) = Fields::of_object(btf, id) else { return false };
+            let roots =
+                fields.list.iter().filter(|field| matches!(field.kind, FieldKind::ListHead | FieldKind::RbRoot));
+            let mut targets = roots.filter_map(|field| Fields::of_object(btf, field.target));
+            !is_owned(&fields) || !targets.any(|target| is_owner(&target))
+        })
+    }
+
     /// Whether there is one of this kind.
     pub fn has(&self, kind: FieldKind) -> bool {
         self.find(kind).is_some()

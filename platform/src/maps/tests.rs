@@ -134,3 +134,39 @@ fn interfaces_of_a_devmap_are_read_only() {
         assert!(def.is_read_only_to_programs());
     }
 }
+
+/// Types of an object that is in a list and has a list: of `contained`.
+fn objects_with_lists(contained: &str) -> ring3_btf::Btf {
+    let mut strings = vec![0u8];
+    let mut name = |text: &str| {
+        let at = strings.len() as u32;
+        strings.extend(text.bytes().chain([0]));
+        at
+    };
+    let kind = |kind: u32, count: u32| kind << 24 | count;
+    let (structure, tag) = (4, 17);
+    let [head, node, lock] = ["bpf_list_head", "bpf_list_node", "bpf_spin_lock"].map(&mut name);
+    let [owner, leaf, member, list] = ["owner", "leaf", "node", "list"].map(&mut name);
+    let contains = name(&format!("contains:{contained}:node"));
+    let words = [
+        &[head, kind(structure, 0), 16][..],
+        &[node, kind(structure, 0), 24],
+        &[lock, kind(structure, 0), 4],
+        &[owner, kind(structure, 3), 48, member, 2, 0, list, 1, 24 * 8, 0, 3, 40 * 8],
+        &[leaf, kind(structure, 1), 24, member, 2, 0],
+        &[contains, kind(tag, 0), 4, 1],
+    ];
+    let types: Vec<u8> = words.concat().iter().flat_map(|word| word.to_le_bytes()).collect();
+    let header = [0x1_eb9f, 24, 0, types.len() as u32, types.len() as u32, strings.len() as u32];
+    let header: Vec<u8> = header.iter().flat_map(|word| word.to_le_bytes()).collect();
+    ring3_btf::Btf::parse(&[header, types, strings].concat()).unwrap()
+}
+
+#[test]
+fn what_is_owned_does_not_own_owners() {
+    use super::fields::Fields;
+    assert!(Fields::are_sound(&objects_with_lists("leaf")));
+    // Linux 6.18 does not take these types (ELOOP), nor ones whose fields it cannot make out.
+    assert!(!Fields::are_sound(&objects_with_lists("owner")));
+    assert!(!Fields::are_sound(&objects_with_lists("nobody")));
+}

@@ -32,7 +32,7 @@ impl Walk<'_> {
             return unsupported("an object of one of the kernel's types");
         }
         let known = self.objects.borrow().get(&to.id).cloned();
-        let fields = known.unwrap_or_else(|| Fields::of_object(btf, TypeId(to.id)));
+        let fields = known.unwrap_or_else(|| Fields::of_object(btf, TypeId(to.id)).filter(|_| Fields::are_sound(btf)));
         self.objects.borrow_mut().insert(to.id, fields.clone());
         match fields {
             Some(fields) => Ok(fields),
