@@ -115,7 +115,8 @@ impl RawInsn {
         match self.code & bits::OP_MASK {
             bits::EXIT => Flow::Exit,
             bits::CALL => Flow::Next,
-            bits::JA if class == class::JMP32 => Flow::Goto(self.imm),
+            // With a register as operand it is none, but jumps are looked at before opcodes.
+            bits::JA if self.code == class::JMP32 | bits::JA => Flow::Goto(self.imm),
             bits::JA => Flow::Goto(self.off as i32),
             _ => Flow::Branch(self.off as i32),
         }

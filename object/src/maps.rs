@@ -19,6 +19,8 @@ const SLOT_LEN: u64 = 8;
 const LEGACY_LEN: u64 = 20;
 /// Bytes of iproute2's `struct bpf_elf_map`: those fields, then `id`, `pinning`, `inner_id` and `inner_idx`.
 const IPROUTE2_LEN: u64 = 36;
+/// Bytes of that before maps were in maps.
+const IPROUTE2_OLD_LEN: u64 = 28;
 /// The section of variables in address space 1, which an arena is.
 pub(crate) const ARENA_SECTION: &str = ".addr_space.1";
 /// Bytes of a map's name that reach the kernel.
@@ -65,7 +67,7 @@ impl Maps {
 pub(crate) fn find_maps(elf: &Elf<'_>, stem: &str, btf: Option<&Btf>) -> Result<Maps, ObjectError> {
     let mut maps = Maps::default();
     for (index, section) in elf.sections.iter().enumerate() {
-        if &*section.name == "maps" && section.is_bits() {
+        if is_legacy(&section.name) && section.is_bits() {
             legacy_maps(elf, index, btf, &mut maps);
         }
     }
@@ -271,6 +273,12 @@ fn pinning(number: u64) -> Result<Pinning, MapProblem> {
 }
 
 /// Reads a section of `struct bpf_map_def`: each symbol is a map, and all have the same size.
+/// Whether maps of old are in a section: all in `maps`; each in `maps/NAME`, as gobpf has it; or in `TYPE/maps` beside programs of that
+/// type, as ir-keytable has it.
+fn is_legacy(section: &str) -> bool {
+    section == "maps" || section.starts_with("maps/") || section.ends_with("/maps")
+}
+
 fn legacy_maps(elf: &Elf<'_>, index: usize, btf: Option<&Btf>, maps: &mut Maps) {
     let section = &elf.sections[index];
     let mut symbols: Vec<_> = elf.symbols_of(index).filter(|s| !s.is_section && !s.name.is_empty()).collect();
@@ -306,6 +314,8 @@ fn legacy_map(name: &str, bytes: &[u8], order: Endianness, btf: Option<&Btf>) ->
     let pinning = match bytes.len() as u64 {
         // Maps that share inner ones by number are filled by iproute2 alone.
         IPROUTE2_LEN if word(5) == 0 && word(7) == 0 && word(8) == 0 && word(6) <= 2 => word(6),
+        // In the same place others have the number of a node.
+        IPROUTE2_OLD_LEN if word(5) == 0 && word(6) <= 2 && word(4) & MapFlags::NUMA_NODE.0 == 0 => word(6),
         _ if bytes.iter().skip(LEGACY_LEN as usize).any(|b| *b != 0) => return Err(MapProblem::LegacyOptions),
         _ => 0,
     };

@@ -248,6 +248,20 @@ fn what_libbpf_takes_no_more() {
 }
 
 #[test]
+fn maps_of_other_loaders_are_in_sections_of_their_own() {
+    for object in both!("loaders") {
+        let names = |program| link(&object, program).maps.iter().map(|map| map.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names("gobpf"), ["events", "args"]);
+        assert_eq!(names("keytable"), ["state"]);
+        assert_eq!(names("iproute2"), ["server"]);
+        let args = object.map("args").unwrap();
+        assert_eq!((args.kind, args.key_size, args.value_size, args.max_entries), (MapType::Hash, 8, 16, 100));
+        let pinned = ["args", "state", "server"].map(|name| object.map(name).unwrap().pinning);
+        assert_eq!(pinned, [Pinning::None, Pinning::None, Pinning::ByName]);
+    }
+}
+
+#[test]
 fn functions_of_the_kernel_are_called_by_name() {
     for object in both!("refused") {
         let program = link(&object, "kfunc");

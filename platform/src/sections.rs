@@ -150,7 +150,8 @@ const SECTIONS: &[Section] = &[
     exact("sk_skb/verdict", ProgType::SkSkb, Some(AttachType::SkSkbVerdict)),
     exact("sk_skb", ProgType::SkSkb, None),
     exact("sk_msg", ProgType::SkMsg, Some(AttachType::SkMsgVerdict)),
-    exact("lirc_mode2", ProgType::LircMode2, Some(AttachType::LircMode2)),
+    // libbpf knows the bare name; the decoders of ir-keytable have theirs behind it.
+    plus("lirc_mode2", ProgType::LircMode2, Some(AttachType::LircMode2)),
     exact("flow_dissector", ProgType::FlowDissector, Some(AttachType::FlowDissector)),
     exact("cgroup_skb/ingress", ProgType::CgroupSkb, Some(AttachType::CgroupInetIngress)),
     exact("cgroup_skb/egress", ProgType::CgroupSkb, Some(AttachType::CgroupInetEgress)),

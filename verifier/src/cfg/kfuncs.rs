@@ -380,31 +380,10 @@ impl Reader<'_> {
             id: to.0,
             kind: ty.kind(),
             size: self.btf.size_of(to).ok(),
-            plain: self.is_plain(to, 0),
+            plain: is_plain(self.btf, to),
             len,
             optional: name.ends_with("__opt"),
         }))
-    }
-
-    /// Numbers, and structures and arrays of them.
-    fn is_plain(&self, id: TypeId, depth: u32) -> bool {
-        match self.btf.resolved(id) {
-            Ok(Type::Int(_) | Type::Enum(_) | Type::Enum64(_)) => true,
-            Ok(Type::Struct(composite) | Type::Union(composite)) => {
-                depth < MAX_NESTING && composite.members.iter().all(|member| self.is_plain_member(member.ty, depth))
-            }
-            Ok(_) | Err(_) => false,
-        }
-    }
-
-    fn is_plain_member(&self, id: TypeId, depth: u32) -> bool {
-        match self.btf.resolved(id) {
-            Ok(Type::Array { len: 0, .. }) => false,
-            Ok(Type::Array { elem, .. }) => {
-                matches!(self.btf.resolved(*elem), Ok(Type::Int(_) | Type::Enum(_) | Type::Enum64(_)))
-            }
-            Ok(_) | Err(_) => self.is_plain(id, depth + 1),
-        }
     }
 
     fn ret(&self, id: TypeId) -> Option<Ret> {
@@ -434,6 +413,31 @@ impl Reader<'_> {
         };
         let Some(Type::FuncProto { params, .. }) = self.btf.get(*proto) else { return false };
         params.iter().any(|param| matches!(scalar(self.btf.string(param.name)), Param::BufSize { .. }))
+    }
+}
+
+/// Numbers, and structures and arrays of them.
+pub fn is_plain(btf: &Btf, id: TypeId) -> bool {
+    is_plain_within(btf, id, 0)
+}
+
+fn is_plain_within(btf: &Btf, id: TypeId, depth: u32) -> bool {
+    match btf.resolved(id) {
+        Ok(Type::Int(_) | Type::Enum(_) | Type::Enum64(_)) => true,
+        Ok(Type::Struct(composite) | Type::Union(composite)) => {
+            depth < MAX_NESTING && composite.members.iter().all(|member| is_plain_member(btf, member.ty, depth))
+        }
+        Ok(_) | Err(_) => false,
+    }
+}
+
+fn is_plain_member(btf: &Btf, id: TypeId, depth: u32) -> bool {
+    match btf.resolved(id) {
+        Ok(Type::Array { len: 0, .. }) => false,
+        Ok(Type::Array { elem, .. }) => {
+            matches!(btf.resolved(*elem), Ok(Type::Int(_) | Type::Enum(_) | Type::Enum64(_)))
+        }
+        Ok(_) | Err(_) => is_plain_within(btf, id, depth + 1),
     }
 }
 

@@ -294,6 +294,10 @@ impl Reject {
             | Reject::ObjectTypeRange {}
             | Reject::ObjectNoBtf {}
             | Reject::ObjectNotStruct {}
+            | Reject::PercpuSize { .. }
+            | Reject::PercpuNotPlain {}
+            | Reject::PercpuFields {}
+            | Reject::HelperNotPercpu {}
             | Reject::ObjectExpected { .. }
             | Reject::ObjectForDrop { .. }
             | Reject::ObjectNotReferenced {}
@@ -407,6 +411,7 @@ impl Reject {
             | Reject::KptrStore {}
             | Reject::UptrStore {}
             | Reject::KptrImm { .. }
+            | Reject::KptrNotPercpu { .. }
             | Reject::KptrType { .. } => Code::ForbiddenAccess,
             Reject::KptrNoBtf { .. }
             | Reject::KptrNotConst { .. }

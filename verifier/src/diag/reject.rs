@@ -97,6 +97,7 @@ rejects! {
     UptrStore {} EACCES "store to uptr disallowed";
     KptrImm { off: u32 } EACCES "BPF_ST imm must be 0 when storing to kptr at off={off}";
     KptrType { reg: u8, ty: String, has: String, want: String, other: String } EACCES "invalid kptr access, R{reg} type={ty}{has} expected=ptr_{want}{other}";
+    KptrNotPercpu { reg: u8, has: String, want: String } EACCES "invalid kptr access, R{reg} type=ptr_{has} expected=percpu_ptr_{want}";
     KptrNoBtf { name: String } EINVAL "map '{name}' has to have BTF in order to use bpf_kptr_xchg";
     KptrNotConst { reg: u8 } EINVAL "R{reg} doesn't have constant offset. kptr has to be at the constant offset";
     KptrNone { reg: u8 } EINVAL "R{reg} has no valid kptr";
@@ -304,9 +305,13 @@ rejects! {
     ObjectGone {} EFAULT "verifier bug: ref_obj_id for allocated object must be non-zero";
     ObjectTypeRange {} EINVAL "local type ID argument must be in range [0, U32_MAX]";
     ObjectNoBtf {} EINVAL "bpf_obj_new/bpf_percpu_obj_new requires prog BTF";
+    PercpuSize { size: u32, max: u32 } EINVAL "bpf_percpu_obj_new type size ({size}) is greater than {max}";
+    PercpuNotPlain {} EINVAL "bpf_percpu_obj_new type ID argument must be of a struct of scalars";
+    PercpuFields {} EINVAL "bpf_percpu_obj_new type ID argument must not contain special fields";
+    HelperNotPercpu {} EFAULT "Helper has invalid btf/btf_id in R1";
     ObjectNotStruct {} EINVAL "bpf_obj_new/bpf_percpu_obj_new type ID argument must be of a struct";
     ObjectExpected { index: usize } EINVAL "arg#{index} expected pointer to allocated object";
-    ObjectForDrop { index: usize } EINVAL "arg#{index} expected for bpf_obj_drop_impl()";
+    ObjectForDrop { index: usize, drop: &'static str } EINVAL "arg#{index} expected for {drop}()";
     ObjectNotReferenced {} EINVAL "allocated object must be referenced";
     ObjectNoOwner { index: usize } EINVAL "arg#{index} is neither owning or non-owning ref";
     ObjectNotCounted { index: usize } EINVAL "arg#{index} doesn't point to a type with bpf_refcount field";

@@ -9,7 +9,7 @@ use super::subprog::Later;
 use crate::diag::reject::{Reject, unsupported};
 use crate::facts::MapUse;
 use crate::planted::Bug;
-use crate::state::{BtfPtr, Dynptr, Held, PtrKind, Slice, Value, type_name};
+use crate::state::{BtfPtr, Dynptr, Held, Ptr, PtrKind, Slice, Trust, Value, type_name};
 use crate::walk::{Next, Walk};
 
 /// What the arguments of one call say.
@@ -142,7 +142,7 @@ impl<'p> Walk<'p> {
 
     fn release_arg(&mut self, args: &Args, number: i32) -> Result<(), Reject> {
         let Some(reg) = args.release else { return Ok(()) };
-        if args.ref_id != 0 && self.release_reference(args.ref_id) {
+        if args.ref_id != 0 && self.give_back(args) {
             if args.dynptr.is_some() {
                 self.drop_dynptrs(args.ref_id);
             }
@@ -154,12 +154,39 @@ impl<'p> Walk<'p> {
         Err(Reject::NotAcquired { name: display_name(number), id: number })
     }
 
-    /// Gives a reference back: every pointer that needs it is a number from now on.
-    pub(super) fn release_reference(&mut self, ref_id: u32) -> bool {
+    /// What an argument owned is given back. What a map was given for each CPU stays where it is while RCU protects it.
+    fn give_back(&mut self, args: &Args) -> bool {
+        const OWNED: Trust = Trust::ALLOC.with(Trust::PERCPU);
+        if args.kptr.is_none() || !self.in_rcu_section() {
+            return self.release_reference(args.ref_id);
+        }
+        if !self.drop_reference(args.ref_id) {
+            return false;
+        }
+        self.path.state.map_values(|value| match value {
+            Value::Ptr(ptr) if ptr.ref_id == args.ref_id => Some(match ptr.kind {
+                PtrKind::Btf(to) if to.trust.has(OWNED) => {
+                    let to = BtfPtr { trust: to.trust.without(Trust::ALLOC).with(Trust::RCU), ..to };
+                    Value::Ptr(Ptr { kind: PtrKind::Btf(to), ref_id: 0, ..*ptr })
+                }
+                _ => Value::unknown(),
+            }),
+            Value::Ptr(_) | Value::Scalar(_) | Value::Uninit => None,
+        });
+        true
+    }
+
+    /// Forgets that something has to be given back; tells whether it was known.
+    fn drop_reference(&mut self, ref_id: u32) -> bool {
         let refs = &mut self.path.state.refs;
         let before = refs.len();
         refs.retain(|reference| reference.id != ref_id || reference.held != Held::Object);
-        if refs.len() == before {
+        refs.len() != before
+    }
+
+    /// Gives a reference back: every pointer that needs it is a number from now on.
+    pub(super) fn release_reference(&mut self, ref_id: u32) -> bool {
+        if !self.drop_reference(ref_id) {
             return false;
         }
         self.path.state.map_values(|value| match value {

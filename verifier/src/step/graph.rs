@@ -1,6 +1,6 @@
 //! Objects that the program makes, and lists and trees of them: who owns what, and which lock is held.
 
-use ring3_btf::{Kind, TypeId};
+use ring3_btf::{Btf, Kind, TypeId};
 use ring3_isa::Reg;
 use ring3_platform::kfuncs::KfuncFlags;
 use ring3_platform::maps::{Field, FieldKind, Fields};
@@ -8,13 +8,17 @@ use ring3_platform::maps::{Field, FieldKind, Fields};
 use super::call::Args;
 use super::kfunc::Said;
 use crate::cfg::graph::RBTREE_ADD;
-use crate::cfg::kfuncs::Proto;
+use crate::cfg::kfuncs::{Proto, is_plain};
 use crate::diag::reject::{Reject, unsupported};
 use crate::state::{BtfPtr, Frame, Held, LockHome, Ptr, PtrKind, Reference, Trust, Value};
 use crate::walk::Walk;
 
 /// What programs make.
 const OWN: Trust = Trust::ALLOC.with(Trust::LOCAL);
+/// What programs make for each CPU.
+const OWN_PERCPU: Trust = OWN.with(Trust::PERCPU);
+/// The most bytes of an object for each CPU (BPF_GLOBAL_PERCPU_MA_MAX_SIZE).
+const MAX_PERCPU: u32 = 512;
 
 /// Whether a pointer leads to an object of the program and nothing else is known of it.
 fn is_own(value: &Value) -> Option<(&Ptr, BtfPtr)> {
@@ -49,24 +53,54 @@ impl Walk<'_> {
         }
     }
 
-    /// `bpf_obj_new`.
-    pub(super) fn new_object(&mut self, proto: &Proto, said: &Said) -> Result<(), Reject> {
+    /// The type of the program that an object shall have.
+    fn object_type(&self, said: &Said) -> Result<(u32, &Btf), Reject> {
         let id = said.constant.unwrap_or(u64::MAX);
         let Ok(id) = u32::try_from(id) else { return Err(Reject::ObjectTypeRange {}) };
         let Some(info) = &self.program.info else { return Err(Reject::ObjectNoBtf {}) };
         if info.btf.get(TypeId(id)).is_none_or(|ty| ty.kind() != Kind::Struct) {
             return Err(Reject::ObjectNotStruct {});
         }
+        Ok((id, &info.btf))
+    }
+
+    /// `bpf_obj_new`.
+    pub(super) fn new_object(&mut self, proto: &Proto, said: &Said) -> Result<(), Reject> {
+        let (id, _) = self.object_type(said)?;
         let to = BtfPtr { id, trust: OWN };
         self.object_fields(to)?;
         self.give_object(proto, Ptr::new(PtrKind::Btf(to)), true)
     }
 
-    /// An object of the program that is given back: `bpf_obj_drop`.
+    /// `bpf_percpu_obj_new`: numbers alone, as nobody gives anything back that lies in them.
+    pub(super) fn new_percpu(&mut self, proto: &Proto, said: &Said) -> Result<(), Reject> {
+        let (id, btf) = self.object_type(said)?;
+        let size = btf.size_of(TypeId(id)).unwrap_or(u32::MAX);
+        if size > MAX_PERCPU {
+            return Err(Reject::PercpuSize { size, max: MAX_PERCPU });
+        }
+        if !is_plain(btf, TypeId(id)) {
+            return Err(Reject::PercpuNotPlain {});
+        }
+        let to = BtfPtr { id, trust: OWN_PERCPU };
+        if !self.object_fields(to)?.list.is_empty() {
+            return Err(Reject::PercpuFields {});
+        }
+        self.give_object(proto, Ptr::new(PtrKind::Btf(to)), true)
+    }
+
+    /// An object of the program that is given back: `bpf_obj_drop`, `bpf_percpu_obj_drop`.
     pub(super) fn check_owned(&self, proto: &Proto, index: usize, value: &Value) -> Result<(), Reject> {
-        let Some((ptr, _)) = is_own(value) else { return Err(Reject::ObjectExpected { index }) };
-        if proto.row.name != "bpf_obj_drop_impl" {
-            return Err(Reject::ObjectForDrop { index });
+        let Value::Ptr(ptr @ Ptr { kind: PtrKind::Btf(to), nullable: false, .. }) = value else {
+            return Err(Reject::ObjectExpected { index });
+        };
+        let for_drop = match to.trust {
+            OWN => "bpf_obj_drop_impl",
+            OWN_PERCPU => "bpf_percpu_obj_drop_impl",
+            _ => return Err(Reject::ObjectExpected { index }),
+        };
+        if proto.row.name != for_drop {
+            return Err(Reject::ObjectForDrop { index, drop: for_drop });
         }
         if ptr.ref_id == 0 { Err(Reject::ObjectNotReferenced {}) } else { Ok(()) }
     }

@@ -64,6 +64,8 @@ pub(super) enum Own {
     },
     /// Makes an object.
     NewObject,
+    /// Makes one for each CPU.
+    NewPercpu,
     /// Counts one more who has an object.
     Share,
     /// Puts a node into a list or a tree.
@@ -91,7 +93,6 @@ const UNMODELLED: &[&str] = &[
     "bpf_get_fsverity_digest",
     "bpf_get_kmem_cache",
     "bpf_kfree_skb",
-    "bpf_percpu_obj_new_impl",
     "bpf_qdisc_bstats_update",
     "bpf_qdisc_init_prologue",
     "bpf_qdisc_reset_destroy_epilogue",
@@ -129,6 +130,7 @@ impl Own {
             "bpf_dynptr_slice" => Own::Slice { rdonly: true },
             "bpf_dynptr_slice_rdwr" => Own::Slice { rdonly: false },
             "bpf_obj_new_impl" => Own::NewObject,
+            "bpf_percpu_obj_new_impl" => Own::NewPercpu,
             "bpf_refcount_acquire_impl" => Own::Share,
             "bpf_list_push_back_impl" | "bpf_list_push_front_impl" | "bpf_rbtree_add_impl" => Own::Insert,
             "bpf_list_back" | "bpf_list_front" | "bpf_list_pop_back" | "bpf_list_pop_front" | "bpf_rbtree_first"
@@ -215,6 +217,7 @@ impl Walk<'_> {
         match own {
             Own::Slice { rdonly } => self.set_slice(proto, rdonly, &said)?,
             Own::NewObject => self.new_object(proto, &said)?,
+            Own::NewPercpu => self.new_percpu(proto, &said)?,
             Own::Share => self.share_object(proto, &said)?,
             Own::GiveNode => self.give_node(proto, &said)?,
             Own::KernelContext => self.set_kernel_context()?,

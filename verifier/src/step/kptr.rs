@@ -91,30 +91,33 @@ impl Walk<'_> {
         let (to, name) = self.kptr_target(field)?;
         let value = *self.path.state.reg(reg);
         let unref = field.kind == FieldKind::KptrUnref;
-        let wrong = || {
-            let has = match value.as_ptr().map(|ptr| ptr.kind) {
-                Some(PtrKind::Btf(own)) => self.names().structure(own),
-                Some(_) | None => String::new(),
-            };
+        // Linux asks for the structure's name only when nothing else is wrong.
+        let wrong = |own: Option<BtfPtr>| {
+            let has = own.map_or_else(String::new, |own| self.names().structure(own));
             let other = if unref { format!(" or untrusted_ptr_{name}") } else { String::new() };
             Reject::KptrType { reg: reg.number(), ty: type_name(&value), has, want: name.clone(), other }
         };
-        let Value::Ptr(ptr @ Ptr { kind: PtrKind::Btf(own), .. }) = value else { return Err(wrong()) };
+        let Value::Ptr(ptr @ Ptr { kind: PtrKind::Btf(own), .. }) = value else { return Err(wrong(None)) };
         let allowed = match () {
             () if !own.is_kernel() && field.kind == FieldKind::KptrPercpu => Trust::ALLOC.with(Trust::PERCPU),
             () if !own.is_kernel() => Trust::ALLOC,
             () if unref => Trust::TRUSTED.with(Trust::RCU).with(Trust::UNTRUSTED),
             () => Trust::TRUSTED.with(Trust::RCU),
         };
-        if own.is_kernel() != to.is_kernel() || own.trust.flags().without(allowed) != Trust::PLAIN {
-            return Err(wrong());
+        if own.trust.flags().without(allowed) != Trust::PLAIN {
+            return Err(wrong(None));
+        }
+        // Linux 6.18 takes an object that is there once, and adds the distances between processors to its address afterwards.
+        if field.kind == FieldKind::KptrPercpu && !own.trust.has(Trust::PERCPU) {
+            return Err(Reject::KptrNotPercpu { reg: reg.number(), has: self.names().structure(own), want: name });
         }
         self.check_plain_pointer(reg, &Ptr { off: ptr.off.min(0), ..ptr })?;
         let off = u32::try_from(ptr.off).unwrap_or(u32::MAX);
-        if members::is_a(self.types_of(own)?, TypeId(own.id), off, TypeId(to.id), !unref) {
+        let same_types = own.is_kernel() == to.is_kernel();
+        if same_types && members::is_a(self.types_of(own)?, TypeId(own.id), off, TypeId(to.id), !unref) {
             return Ok(());
         }
-        Err(wrong())
+        Err(wrong(Some(own)))
     }
 
     /// The field that `bpf_kptr_xchg` exchanges.

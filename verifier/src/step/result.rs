@@ -1,5 +1,6 @@
 //! What a helper returns.
 
+use ring3_btf::{Kind, TypeId};
 use ring3_isa::Reg;
 use ring3_platform::helpers::id;
 use ring3_platform::maps::FieldKind;
@@ -44,7 +45,23 @@ impl Walk<'_> {
             RetKind::BtfId(name) => PtrKind::Btf(BtfPtr::kernel(self.kernel_struct(name)?, Trust::PLAIN)),
             RetKind::BtfIdTrusted(name) => PtrKind::Btf(BtfPtr::kernel(self.kernel_struct(name)?, Trust::TRUSTED)),
             RetKind::MemOrBtfId => match args.percpu {
-                Some(to) if to.is_kernel() && !to.trust.any(Trust::ALLOC.with(Trust::RCU)) => {
+                // One of an object that a map has for each CPU: it is always there.
+                Some(to) if to.trust.has(Trust::RCU) => {
+                    let trust = Trust::ALLOC.with(Trust::RCU);
+                    if self.types_of(to)?.get(TypeId(to.id)).is_none_or(|ty| ty.kind() != Kind::Struct) {
+                        return Err(Reject::HelperNotPercpu {});
+                    }
+                    if to.is_kernel() {
+                        return unsupported(format!(
+                            "the result of helper bpf_{} for one of the kernel's types",
+                            proto.name
+                        ));
+                    }
+                    let kind = PtrKind::Btf(BtfPtr { trust: trust.with(Trust::LOCAL), ..to });
+                    self.write(Reg::R0, Value::ptr(kind));
+                    return Ok(());
+                }
+                Some(to) if to.is_kernel() && !to.trust.has(Trust::ALLOC) => {
                     symbol::of_one_cpu(self.types_of(to)?, to)?
                 }
                 Some(_) | None => return unsupported(format!("the result of helper bpf_{}", proto.name)),
