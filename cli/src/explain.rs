@@ -37,11 +37,7 @@ pub fn explain(args: &ExplainArgs, out: &mut Out) -> Result<Outcome, CliError> {
 }
 
 fn as_json(code: Code) -> serde_json::Value {
-    let example = code.example().map(|example| {
-        let language = language(example.language);
-        json!({"language": language, "wrong": example.wrong, "right": example.right})
-    });
-    let no_example = code.example().err();
+    let example = code.example();
     json!({
         "code": code.to_string(),
         "rule": code.slug(),
@@ -49,8 +45,7 @@ fn as_json(code: Code) -> serde_json::Value {
         "title": code.title(),
         "why": code.why(),
         "fix": code.fix(),
-        "example": example.ok(),
-        "no_example": no_example,
+        "example": {"language": language(example.language), "wrong": example.wrong, "right": example.right},
     })
 }
 
@@ -64,18 +59,11 @@ fn one(code: Code, out: &mut Out) -> Result<(), CliError> {
     paragraph(code.why(), out)?;
     writeln!(out, "\n{}", out.ink(Ink::Strong, "What to do"))?;
     paragraph(code.fix(), out)?;
-    match code.example() {
-        Ok(example) => {
-            for (heading, text) in [("Rejected", example.wrong), ("Accepted", example.right)] {
-                writeln!(out, "\n{}", out.ink(Ink::Strong, heading))?;
-                for line in text.lines() {
-                    writeln!(out, "{}", format!("    {line}").trim_end())?;
-                }
-            }
-        }
-        Err(why) => {
-            writeln!(out, "\n{}", out.ink(Ink::Strong, "No example"))?;
-            paragraph(why, out)?;
+    let example = code.example();
+    for (heading, text) in [("Rejected", example.wrong), ("Accepted", example.right)] {
+        writeln!(out, "\n{}", out.ink(Ink::Strong, heading))?;
+        for line in text.lines() {
+            writeln!(out, "{}", format!("    {line}").trim_end())?;
         }
     }
     Ok(())

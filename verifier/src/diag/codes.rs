@@ -159,7 +159,7 @@ codes! {
     ConstantArgument = 4011 Call "an argument that must be a constant";
     MapForHelper = 4012 Call "a helper that does not work on maps of this type";
     ConstantString = 4013 Call "a format or string that is not constant";
-    InnerMapNull = 4014 Call "an inner map that may be NULL";
+    // 4014 was an inner map that may be NULL: the type of the argument is looked at before (4019).
     CallbackForm = 4015 Call "a callback that is not of the form that is needed";
     StorageFlags = 4016 Call "flags that must be zero";
     GlobalFunction = 4017 Call "a call of a global function that does not fit its prototype";
@@ -468,7 +468,7 @@ impl Reject {
             | Reject::ConstStrEnd {}
             | Reject::FormatData {}
             | Reject::Format {} => Code::ConstantString,
-            Reject::MapInnerNull { .. } => Code::InnerMapNull,
+            Reject::MapInnerNull { .. } => Code::NullableArgument,
             Reject::ReturnStackPtr {} => Code::ReturnedStack,
             Reject::CallDepth { .. } | Reject::CallDepthStatic { .. } => Code::CallDepth,
             Reject::StackDepth { .. } | Reject::StackSubprog { .. } => Code::StackDepth,

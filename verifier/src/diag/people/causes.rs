@@ -123,7 +123,7 @@ const fn kind(code: Code) -> Kind {
         | Code::ReturnRange
         | Code::ReturnType
         | Code::StructBounds => Kind::Origin,
-        Code::NullableArithmetic | Code::NullablePointer | Code::NullableArgument | Code::InnerMapNull => Kind::Null,
+        Code::NullableArithmetic | Code::NullablePointer | Code::NullableArgument => Kind::Null,
         Code::PointerOffset
         | Code::UnboundedArithmetic
         | Code::NegativeIndex

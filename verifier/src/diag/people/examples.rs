@@ -10,7 +10,9 @@ pub enum Language {
     /// C, without includes and licence.
     C,
     /// Lines about the program (`type NAME`, `attach NAME`, `section NAME`, `sleepable`, `license none`, `map NAME TYPE KEY VALUE
-    /// ENTRIES`, `functions` if BTF describes them, `kernel-types` if it needs those), an empty line, and instructions.
+    /// ENTRIES`, `functions` if BTF describes them, `kernel-types` if it needs those, `kernel RELEASE` if it is judged for another than
+    /// 6.18, `stopped` if the judge has no time), an empty line, and instructions. `repeat COUNT:` in front of a line stands for so many
+    /// of it, numbered from 0 where there is a `#`.
     Text,
 }
 
@@ -33,23 +35,23 @@ impl Example {
 }
 
 macro_rules! examples {
-    ($($code:ident = $kind:ident $what:literal;)*) => {
+    ($($code:ident = $language:ident $file:literal;)*) => {
         impl Code {
-            /// A program that breaks the rule, and the same one put right; or why there is none.
-            pub fn example(self) -> Result<Example, &'static str> {
-                match self { $(Code::$code => examples!(@ $kind $what)),* }
+            /// A program that breaks the rule, and the same one put right.
+            pub fn example(self) -> Example {
+                let (language, both) = match self {
+                    $(Code::$code => (Language::$language, include_str!(concat!("programs/", $file)))),*
+                };
+                Example::new(language, both)
             }
         }
     };
-    (@ C $file:literal) => { Ok(Example::new(Language::C, include_str!(concat!("programs/", $file)))) };
-    (@ Text $file:literal) => { Ok(Example::new(Language::Text, include_str!(concat!("programs/", $file)))) };
-    (@ None $why:literal) => { Err($why) };
 }
 
 examples! {
     EmptyProgram = Text "empty-program.txt";
-    ProgramTooLong = None "A program that breaks it has more than a million instructions.";
-    TooManyFunctions = None "A program that breaks it has more than 256 functions.";
+    ProgramTooLong = Text "program-too-long.txt";
+    TooManyFunctions = Text "too-many-functions.txt";
     BadInstruction = Text "bad-instruction.txt";
     JumpOutOfRange = Text "jump-out-of-range.txt";
     FallsOffTheEnd = Text "falls-off-the-end.txt";
@@ -108,7 +110,6 @@ examples! {
     ConstantArgument = Text "constant-argument.txt";
     MapForHelper = Text "map-for-helper.txt";
     ConstantString = Text "constant-string.txt";
-    InnerMapNull = None "Linux looks at the type of the argument first: such a program has R3-4019 (nullable-argument).";
     CallbackForm = Text "callback-form.txt";
     StorageFlags = Text "storage-flags.txt";
     GlobalFunction = C "global-function.c";
@@ -133,7 +134,7 @@ examples! {
     NoAttachTarget = Text "no-attach-target.txt";
     TargetArgument = Text "target-argument.txt";
     StructBounds = Text "struct-bounds.txt";
-    KernelRelease = None "Which programs break it depends on the release that is judged for: `ring3 verify --kernel all` tells.";
-    Stopped = None "It says how long ring3 was allowed to take, and nothing of the program.";
-    Unsupported = None "Linux may accept what ring3 cannot judge: no program is wrong by it.";
+    KernelRelease = Text "kernel-release.txt";
+    Stopped = Text "stopped.txt";
+    Unsupported = Text "unsupported.txt";
 }

@@ -275,9 +275,6 @@ const fn texts(code: Code) -> (&'static str, &'static str) {
             "Formats and strings are read when the program is loaded, so they must be constants that end with a zero byte.",
             "Use a `static const char fmt[] = \"...\";`.",
         ),
-        Code::InnerMapNull => {
-            ("A look-up in a map of maps may find nothing.", "Compare its result with NULL before you use it as a map.")
-        }
         Code::CallbackForm => (
             "A callback is a static function that returns a number.",
             "Declare it as `static int callback(...)`, and let it return 0 or 1.",
