@@ -9,7 +9,7 @@ use ring3_fuzz::case::Case;
 use ring3_isa::{Code as Insns, Symbols};
 use ring3_parity::Kernel;
 use ring3_platform::{AttachType, KernelVersion, KfuncRef, License, Program, Target};
-use ring3_verifier::{Code, Language, LogLevel, verify_watched};
+use ring3_verifier::{Code, Language, LogLevel, verify, verify_watched};
 
 /// Names that stand in a text.
 struct Named<'a> {
@@ -136,4 +136,36 @@ fn every_code_has_an_example() {
     for example in Code::ALL.iter().map(|code| code.example()) {
         assert!(!example.wrong.is_empty() && !example.right.is_empty() && example.wrong != example.right);
     }
+}
+
+/// What the rows of `DIAGNOSES.md` say: the codes, and whether a path leads there.
+fn classes() -> Vec<(Vec<Code>, bool)> {
+    let rows = include_str!("../../verifier/DIAGNOSES.md").lines().filter(|line| line.contains("Safety: "));
+    let row = |line: &str| {
+        let [_, _, codes, path, _] = *line.split('|').map(str::trim).collect::<Vec<_>>() else { panic!("{line}") };
+        (codes.split(", ").map(|code| code.parse().unwrap()).collect(), path == "yes")
+    };
+    rows.map(row).collect()
+}
+
+#[test]
+fn diagnoses_have_the_parts_that_they_are_said_to_have() {
+    let kernel = Kernel::open();
+    let mut seen = 0;
+    for (codes, has_path) in classes() {
+        for code in codes {
+            let example = code.example();
+            if example.language != Language::Text || (example.wrong.contains("\nkernel-types\n") && kernel.is_err()) {
+                continue;
+            }
+            let program = Arc::new(program(example.wrong));
+            let rejection = verify(program, target(example.wrong), LogLevel(0)).unwrap_err();
+            let said = rejection.diagnosis();
+            assert_eq!(said.code, code);
+            assert!(said.at.is_some() && !said.reason.is_empty() && !said.suggestion.is_empty(), "{code}: {said:?}");
+            assert!(!has_path || !said.path.is_empty(), "{code}: {said:?}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 8, "{seen}");
 }
