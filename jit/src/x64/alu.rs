@@ -158,7 +158,7 @@ impl X64 {
         let s = regs::of(src);
         let (reg, rm) = if form.swap { (d, s) } else { (s, d) };
         let short = imm == i32::from(imm as i8);
-        let code = form.code | u32::from(form.short) * u32::from(short);
+        let code = form.code | (u32::from(form.short) * u32::from(short));
         let named = 0xc0 | form.field | (reg & 7) << 3 | rm & 7;
         let before = u32::from(form.len) - 1;
         let word = u64::from(named) | u64::from(imm as u32) << 8;
