@@ -43,3 +43,28 @@ fn linux_and_ring3_say_the_same() {
         }
     }
 }
+
+/// What a function does that is called back by a global function is done where the global one is called: here the packet moves.
+#[test]
+fn what_is_called_back_counts_as_called() {
+    let text = "r6 = *(u32 *)(r1 +76); r7 = *(u32 *)(r1 +80); r8 = r6; r8 += 4; if r8 > r7 goto +2; call pc+3; r0 = *(u8 *)(r6 +0); \
+                r0 = 0; exit; r1 = 1; r2 = subprog[+6]; r3 = 0; r4 = 0; call loop#181; r0 = 0; exit; \
+                r1 = 0; r2 = 0; call skb_pull_data#39; r0 = 0; exit";
+    let program = || {
+        let mut program = built(ProgType::SchedCls, &[], text);
+        let mut info = program.info.as_deref().cloned().unwrap();
+        let mut btf = ring3_btf::Btf::clone(&info.btf);
+        btf.set_linkage(info.funcs[1].type_id, ring3_btf::Linkage::Global);
+        info.funcs[1].linkage = ring3_btf::Linkage::Global;
+        info.btf = Arc::new(btf);
+        program.info = Some(Arc::new(info));
+        program
+    };
+    let says = "R6 invalid mem access 'scalar'";
+    if let Some(kernel) = Kernel::open().ok().filter(|_| Referee::open(Vec::new()).is_some()) {
+        let (answer, _) = kernel.judge_logged(&program(), ring3_linux::LogLevel::STATS);
+        let Answer::Judged(verdict) = answer else { panic!("{answer:?}") };
+        assert_eq!(verdict.message, says, "Linux");
+    }
+    assert_eq!(said(program(), &Arc::default()), says);
+}

@@ -27,7 +27,7 @@ pub fn walk(program: &Program, judge: &Target, structure: &mut Structure) -> Res
     for start in &work {
         seen[*start] = true;
     }
-    // Edges from calls to the functions that are called, to hand packet changes upwards.
+    // Edges to the functions that are called, or called back, to hand upwards what they do.
     let mut calls: Vec<(usize, usize)> = Vec::new();
     while let Some(slot) = work.pop() {
         let mut edge = |to: usize, work: &mut Vec<usize>| {
@@ -64,9 +64,8 @@ pub fn walk(program: &Program, judge: &Target, structure: &mut Structure) -> Res
         if let Some(to) = called.and_then(|off| target(code, slot, off)) {
             structure.insns[slot].prune_point = true;
             mark_target(structure, to);
-            if matches!(raw.mention(), Some(Mention::Function(_))) {
-                calls.push((slot, to));
-            }
+            // What is called back counts as called.
+            calls.push((slot, to));
             edge(to, &mut work);
         }
     }
