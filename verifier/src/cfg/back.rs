@@ -1,6 +1,6 @@
 //! What the walk back over the instructions that made a number has to look at: most instructions made another one.
 
-use ring3_isa::{Insn, Operand, Reg};
+use ring3_isa::{Callee, Insn, Operand, Reg};
 use ring3_platform::Program;
 
 use super::Structure;
@@ -38,9 +38,20 @@ fn matters(insn: Insn) -> u16 {
     }
 }
 
-/// Fills in `Static::back`.
+fn may_write_stack(insn: Insn) -> bool {
+    match insn {
+        Insn::Store { .. } | Insn::StoreRelease { .. } | Insn::Atomic { .. } => true,
+        Insn::Call(callee) => !matches!(callee, Callee::Local(_)),
+        _ => false,
+    }
+}
+
+/// Fills in what instructions say of themselves: `back`, `may_write_stack` and `wide`.
 pub fn compute(program: &Program, structure: &mut Structure) {
-    for (insn, known) in program.code.insns().iter().zip(&mut structure.insns) {
+    let code = &program.code;
+    for (slot, (insn, known)) in code.insns().iter().zip(&mut structure.insns).enumerate() {
         known.back = insn.map_or(ALWAYS, matters);
+        known.may_write_stack = insn.is_ok_and(may_write_stack);
+        known.wide = code.next(slot) - slot > 1;
     }
 }

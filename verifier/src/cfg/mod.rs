@@ -41,6 +41,10 @@ pub struct Static {
     pub calls_callback: bool,
     /// Asks an iterator for more.
     pub asks_iterator: bool,
+    /// May overwrite slots of the stack. What a function of the program does is found out in its own walk.
+    pub may_write_stack: bool,
+    /// Takes two slots.
+    pub wide: bool,
     /// Registers that may be read from here on before they are written: bit per register.
     pub live: u16,
     /// What a walk back that finds a number's origin must ask for so that it has to look at the instruction: see [`back`].

@@ -70,8 +70,8 @@ impl Marks {
     /// Nothing reads any slot but these.
     pub fn keep(&mut self, frame: &Frame, live: u64) {
         self.live = live;
-        let demanding = frame.stack.iter().enumerate().filter(|(_, slot)| !slot.is_data());
-        self.demands = live & demanding.fold(0, |all, (slot, _)| all | 1 << slot);
+        let demanding = bits(live & touched(frame)).filter(|slot| !frame.stack.slot(*slot).is_data());
+        self.demands = demanding.fold(0, |all, slot| all | 1 << slot);
     }
 
     /// A slot, as it counts.
@@ -93,10 +93,7 @@ impl Marks {
         for reg in bits((of.regs & ((1 << Reg::COUNT) - 1)).into()) {
             found.regs |= u16::from(number(&frame.regs[reg])) << reg;
         }
-        // No bit for what is below the stack.
-        let touched =
-            u64::MAX.checked_shr(64u32.saturating_sub(u32::try_from(frame.stack.len()).unwrap_or(64))).unwrap_or(0);
-        for slot in bits(of.slots & self.live & touched) {
+        for slot in bits(of.slots & self.live & touched(frame)) {
             let held = frame.stack.slot(slot);
             found.slots |= u64::from(held.is_spill() && number(&held.spill)) << slot;
         }
@@ -129,6 +126,11 @@ impl Kept {
     pub fn frames_mut(&mut self) -> impl ExactSizeIterator<Item = (&Frame, &mut Marks)> {
         self.state.frames.iter().map(|frame| &**frame).zip(&mut self.marks)
     }
+}
+
+/// The slots that a frame's stack has.
+fn touched(frame: &Frame) -> u64 {
+    u64::MAX.checked_shr(64u32.saturating_sub(u32::try_from(frame.stack.len()).unwrap_or(64))).unwrap_or(0)
 }
 
 /// The numbers of the bits that are set, the lowest first.

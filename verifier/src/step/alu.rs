@@ -93,8 +93,12 @@ impl Walk<'_> {
             other.set(dst, Value::Scalar(again));
             target = ScalarValue { num: ones, link: None };
         }
-        let num = domain::alu(op, width, &target.num, &src);
-        let num = self.spoilt_alu(width, op, &target.num, &src, num);
+        let num = self.memo.recall(self.at, (&target.num, &src)).unwrap_or_else(|| {
+            let num = domain::alu(op, width, &target.num, &src);
+            let num = sane(self.spoilt_alu(width, op, &target.num, &src, num));
+            self.memo.note((self.at, self.program.code.len()), (target.num, src), num);
+            num
+        });
         let link = keep_link(width, op, &old, target.link, &src, operand == Operand::Reg(dst));
         let link = match link {
             Some(link) if self.has_bug(Bug::LostDistance) => Some(Link { delta: Delta::Same, ..link }),
@@ -106,7 +110,6 @@ impl Walk<'_> {
             Delta::Add64(0..) => self.relies(Rule::LinkedDelta),
             Delta::Add64(_) | Delta::Add32(_) => self.relies(Rule::LinkedAny),
         });
-        let num = sane(num);
         self.write(dst, Value::Scalar(ScalarValue { num, link }));
         Ok(())
     }

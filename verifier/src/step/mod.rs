@@ -16,6 +16,7 @@ mod kfunc;
 mod kfunc_args;
 mod kptr;
 mod lock;
+mod memo;
 mod memory;
 mod pointer;
 mod region;
@@ -24,6 +25,7 @@ mod stack;
 pub mod subprog;
 
 pub use kernel::SafeLists;
+pub use memo::Memo;
 pub use memory::Deref;
 
 use ring3_isa::{Insn, Malformed, Reg, Wide};

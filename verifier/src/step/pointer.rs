@@ -25,7 +25,6 @@ impl Walk<'_> {
             scalar.num = near_enough(scalar.num);
         }
         let reg = dst.number();
-        let ty = type_name(&Value::Ptr(ptr));
         let known = scalar.num.const_value();
         if scalar.num.smin() > scalar.num.smax() || scalar.num.umin() > scalar.num.umax() || contradicts(&scalar.num) {
             self.write(dst, Value::unknown());
@@ -39,7 +38,7 @@ impl Walk<'_> {
             return Ok(());
         }
         if ptr.nullable && !self.has_bug(Bug::NullArithmetic) {
-            return Err(Reject::PtrArithNullable { reg, ty });
+            return Err(Reject::PtrArithNullable { reg, ty: type_name(&Value::Ptr(ptr)) });
         }
         if ptr.kind == PtrKind::AnyMem {
             // Nothing is known of what it leads to, wherever it is moved.
@@ -47,9 +46,9 @@ impl Walk<'_> {
             return Ok(());
         }
         let known_kind = if self.has_bug(Bug::FlowKeysVariable) { Some(0) } else { known };
-        check_kind(reg, ptr.kind, op, known_kind, &ty)?;
-        check_offset(scalar.link.map_or(0, |l| l.delta.off()), &scalar.num, &ty)?;
-        check_offset(ptr.off, &ptr.var, &ty)?;
+        check_kind(reg, &ptr, op, known_kind)?;
+        check_offset(scalar.link.map_or(0, |l| l.delta.off()), &scalar.num, &ptr)?;
+        check_offset(ptr.off, &ptr.var, &ptr)?;
         let moved = match op {
             AluOp::Add => self.forward(ptr, &scalar.num, known),
             AluOp::Sub if !ptr_first => return Err(Reject::SubFromScalar { reg }),
@@ -66,7 +65,7 @@ impl Walk<'_> {
             | AluOp::Arsh => return Err(Reject::PtrOperator { reg, op: symbol(op) }),
         };
         let moved = if self.far { Ptr { var: near_enough(moved.var), ..moved } } else { moved };
-        check_offset(moved.off, &moved.var, &ty)?;
+        check_offset(moved.off, &moved.var, &ptr)?;
         self.write(dst, Value::Ptr(moved));
         Ok(())
     }
@@ -135,8 +134,8 @@ fn contradicts(num: &Scalar) -> bool {
     num.const_value().is_some() && (num.smin() != num.smax() || num.umin() != num.umax())
 }
 
-fn check_kind(reg: u8, kind: PtrKind, op: AluOp, known: Option<u64>, ty: &str) -> Result<(), Reject> {
-    let allowed = match kind {
+fn check_kind(reg: u8, ptr: &Ptr, op: AluOp, known: Option<u64>) -> Result<(), Reject> {
+    let allowed = match ptr.kind {
         PtrKind::Ctx
         | PtrKind::MapValue(_)
         | PtrKind::MapKey(_)
@@ -159,16 +158,16 @@ fn check_kind(reg: u8, kind: PtrKind, op: AluOp, known: Option<u64>, ty: &str) -
         | PtrKind::TcpSock
         | PtrKind::XdpSock => false,
     };
-    if allowed { Ok(()) } else { Err(Reject::PtrArithType { reg, ty: ty.to_owned() }) }
+    if allowed { Ok(()) } else { Err(Reject::PtrArithType { reg, ty: type_name(&Value::Ptr(*ptr)) }) }
 }
 
 fn is_far(off: i64) -> bool {
     off >= MAX_OFF || off <= -MAX_OFF
 }
 
-/// Offsets stay far away from where they could wrap.
-fn check_offset(off: i32, var: &Scalar, ty: &str) -> Result<(), Reject> {
-    let ty = || ty.to_owned();
+/// Offsets stay far away from where they could wrap. `ptr` is the pointer as it was before.
+fn check_offset(off: i32, var: &Scalar, ptr: &Ptr) -> Result<(), Reject> {
+    let ty = || type_name(&Value::Ptr(*ptr));
     if let Some(value) = var.const_value().map(num::s64).filter(|value| is_far(*value)) {
         Err(Reject::PtrConstTooBig { ty: ty(), value })
     } else if is_far(off.into()) {

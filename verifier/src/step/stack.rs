@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ring3_isa::Reg;
+use ring3_isa::{Reg, num};
 
 use super::MAX_OFF;
 use super::memory::{Access, At, Source};
@@ -34,7 +34,7 @@ impl Walk<'_> {
         let (what, reg) = (words(access), reg.number());
         let (first, last) = match ptr.var.const_value() {
             Some(var) => {
-                let at = ring3_isa::num::s64(var).wrapping_add(off);
+                let at = num::s64(var).wrapping_add(off);
                 (at, at)
             }
             None if ptr.var.smax() >= MAX_OFF || ptr.var.smin() <= -MAX_OFF => {
@@ -124,7 +124,7 @@ impl Walk<'_> {
         }
         if !is_spill {
             if let Some(i) = bytes().position(Byte::is_object) {
-                let (i, size) = (ring3_isa::num::signed_index(i), i64::from(size));
+                let (i, size) = (num::signed_index(i), i64::from(size));
                 return Err(Reject::StackRead { off, i, size });
             }
             return Ok(if bytes().all(|b| b == Byte::Zero) { Value::constant(0) } else { Value::unknown() });
@@ -342,10 +342,17 @@ impl Walk<'_> {
     /// A helper is going to fill these bytes: they may not be those of a dynptr, which it could use at the same time.
     pub(super) fn check_no_dynptr(&self, frame: u32, range: Range<i64>) -> Result<(), Reject> {
         let stack = &self.path.state.frames[frame as usize].stack;
-        match range.into_iter().find(|off| stack.byte(*off) == Byte::Dynptr) {
-            Some(off) => Err(Reject::DynptrHelperWrite { off }),
-            None => Ok(()),
+        let mut off = range.start;
+        while off < range.end {
+            let (index, byte) = locate(off);
+            match &stack.slot(index).object {
+                Object::Dynptr(_) if stack.byte(off) == Byte::Dynptr => return Err(Reject::DynptrHelperWrite { off }),
+                Object::Dynptr(_) => off += 1,
+                // On to the next slot.
+                Object::None | Object::Iter(_) | Object::IrqFlag { .. } => off += num::signed_index(byte) + 1,
+            }
         }
+        Ok(())
     }
 
     /// A helper fills these bytes.

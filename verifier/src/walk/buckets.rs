@@ -60,7 +60,7 @@ impl Needs {
 pub(super) struct Buckets {
     /// By bucket: its list. Few buckets have one: the rest of this memory is not even touched.
     lists: Vec<u32>,
-    /// The first one stays empty. Newest first.
+    /// The first one stays empty. Oldest first.
     pub(super) states: Vec<Vec<Listed>>,
     /// By list: some state in it may have no open path any more, and is not clean yet.
     closed: Vec<bool>,
@@ -97,7 +97,7 @@ impl Buckets {
             self.closed.push(false);
         }
         let list = self.list(bucket);
-        self.states[list].insert(0, listed);
+        self.states[list].push(listed);
         self.lists[bucket]
     }
 

@@ -16,7 +16,7 @@ mod weigh;
 
 use std::borrow::Cow;
 
-use ring3_isa::{Callee, Insn, Malformed, Names, Reg, Reserved, Wide};
+use ring3_isa::{Insn, Malformed, Names, Reg, Reserved, Wide};
 use ring3_platform::{Program, Target, helper_name};
 
 pub use path::{Linked, Past, Path, Pending, Trail};
@@ -86,6 +86,8 @@ pub struct Walk<'p> {
     pub store: Store,
     /// Types of pointers that instructions dereferenced: one instruction may not mix some of them.
     pub deref: Vec<Option<crate::step::Deref>>,
+    /// What arithmetic gave the last time.
+    pub memo: crate::step::Memo,
     /// The kernel's lists of members that keep a pointer's trust, once they were asked for.
     pub safe: std::cell::OnceCell<crate::step::SafeLists>,
     /// Special fields of the program's types, as far as they were asked for. `None`: Linux cannot make them out.
@@ -171,6 +173,7 @@ impl<'p> Walk<'p> {
             processed: 0,
             store: Store::new(len),
             deref: vec![None; len],
+            memo: crate::step::Memo::default(),
             safe: std::cell::OnceCell::new(),
             objects: std::cell::RefCell::default(),
             called: vec![false; structure.subprogs.len()],
@@ -236,7 +239,7 @@ impl<'p> Walk<'p> {
                 }
             };
             match next {
-                Next::Fall => self.go(self.program.code.next(self.at)),
+                Next::Fall => self.go(self.at + 1 + usize::from(self.structure.insns[self.at].wide)),
                 Next::Goto(slot) => self.go(slot),
                 Next::Enter(slot) => {
                     self.go(slot);
@@ -261,6 +264,7 @@ impl<'p> Walk<'p> {
     }
 
     /// One instruction.
+    #[inline]
     fn step(&mut self, full: &mut bool) -> Result<Next, Reject> {
         self.has_entry = false;
         if self.processed.is_multiple_of(WATCHED)
@@ -295,6 +299,7 @@ impl<'p> Walk<'p> {
     }
 
     /// What the current instruction does to the state.
+    #[inline]
     fn execute(&mut self) -> Result<Next, Reject> {
         if self.forgets.is_some() {
             self.note_pointer_read();
@@ -303,7 +308,7 @@ impl<'p> Walk<'p> {
         match self.program.code.insns()[self.at] {
             Ok(insn) => {
                 let next = self.insn(insn)?;
-                if next == Next::Fall && may_write_stack(insn) {
+                if self.structure.insns[self.at].may_write_stack && next == Next::Fall {
                     self.commit_slots();
                 }
                 Ok(next)
@@ -567,15 +572,6 @@ impl<'p> Walk<'p> {
     /// The instruction at a slot, if it can be decoded.
     pub fn decoded(&self, slot: usize) -> Option<Insn> {
         self.program.code.insns().get(slot).and_then(|insn| insn.ok())
-    }
-}
-
-/// Instructions that may overwrite slots of the stack. What a function of the program does is found out in its own walk.
-fn may_write_stack(insn: Insn) -> bool {
-    match insn {
-        Insn::Store { .. } | Insn::StoreRelease { .. } | Insn::Atomic { .. } => true,
-        Insn::Call(callee) => !matches!(callee, Callee::Local(_)),
-        _ => false,
     }
 }
 

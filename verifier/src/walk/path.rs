@@ -195,23 +195,22 @@ impl Trail {
         left.checked_sub(1).map_or(self.first, |newest| self.past[newest].at as usize)
     }
 
-    /// The instruction before `at`, where `left` counts the entries that are not used up; `None` at the start.
-    pub fn before(&self, at: usize, left: &mut usize) -> Option<usize> {
-        if at == self.first && (*left == 0 || (*left == 1 && self.past[0].is_at(at))) {
-            return None;
-        }
-        match left.checked_sub(1).map(|i| &self.past[i]) {
-            Some(entry) if entry.is_at(at) => {
-                *left -= 1;
-                entry.before()
-            }
-            Some(_) | None => at.checked_sub(1),
-        }
+    /// The newest of `left` entries, if it is that of `at`.
+    pub fn entry(&self, at: usize, left: usize) -> Option<&Past> {
+        self.past.get(left.wrapping_sub(1)).filter(|entry| entry.is_at(at))
     }
 
-    /// Index of the entry of `at`, if the newest that is not used up is its.
-    pub fn entry(&self, at: usize, left: usize) -> Option<usize> {
-        left.checked_sub(1).filter(|i| self.past[*i].is_at(at))
+    /// The instruction before `at`, where `left` counts the entries that are not used up, the newest of which may be its;
+    /// `None` at the start.
+    pub fn before(&self, at: usize, has_entry: bool, left: &mut usize) -> Option<usize> {
+        if at == self.first && *left == usize::from(has_entry) {
+            return None;
+        }
+        if !has_entry {
+            return at.checked_sub(1);
+        }
+        *left -= 1;
+        self.past[*left].before()
     }
 }
 

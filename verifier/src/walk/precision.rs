@@ -1,7 +1,5 @@
 //! Precision: which scalars a decision relied on, found by walking back over the instructions that made them.
 
-use smallvec::SmallVec;
-
 use ring3_isa::{Callee, Insn, Operand, Reg};
 
 use super::path::{StoredId, Trail};
@@ -14,7 +12,10 @@ use crate::state::{MAX_FRAMES, Place, Places};
 
 /// What is asked for by frame, and the frame that the walk back is in.
 struct Request {
-    frames: SmallVec<[Places; MAX_FRAMES]>,
+    /// No path has more frames.
+    frames: [Places; MAX_FRAMES],
+    /// So many of them there are.
+    depth: usize,
     current: usize,
 }
 
@@ -44,17 +45,16 @@ struct GiveUp;
 impl Request {
     /// Nothing, in so many frames.
     fn new(depth: usize) -> Request {
-        let none = [Places::NONE; MAX_FRAMES];
-        let frames = if depth <= MAX_FRAMES {
-            SmallVec::from_buf_and_len(none, depth)
-        } else {
-            SmallVec::from_elem(Places::NONE, depth)
-        };
-        Request { frames, current: depth - 1 }
+        Request { frames: [Places::NONE; MAX_FRAMES], depth, current: depth - 1 }
+    }
+
+    /// The frames that there are.
+    fn frames(&self) -> &[Places] {
+        &self.frames[..self.depth]
     }
 
     fn is_empty(&self) -> bool {
-        self.frames.iter().all(|frame| frame.is_empty())
+        self.frames().iter().all(|frame| frame.is_empty())
     }
 
     fn has(&self, reg: Reg) -> bool {
@@ -75,14 +75,14 @@ impl Request {
 
     fn place(&self, place: Place) -> bool {
         match place {
-            Place::Reg { frame, reg } => self.frames.get(frame).is_some_and(|f| f.has_reg(reg)),
-            Place::Slot { frame, slot } => self.frames.get(frame).is_some_and(|f| f.has_slot(slot)),
+            Place::Reg { frame, reg } => self.frames().get(frame).is_some_and(|f| f.has_reg(reg)),
+            Place::Slot { frame, slot } => self.frames().get(frame).is_some_and(|f| f.has_slot(slot)),
         }
     }
 
     fn add_place(&mut self, place: Place) -> Result<(), GiveUp> {
         let (Place::Reg { frame, .. } | Place::Slot { frame, .. }) = place;
-        let wanted = self.frames.get_mut(frame).ok_or(GiveUp)?;
+        let wanted = self.frames[..self.depth].get_mut(frame).ok_or(GiveUp)?;
         match place {
             Place::Reg { reg, .. } => wanted.regs |= 1 << reg,
             Place::Slot { slot, .. } => wanted.slots |= 1 << slot,
@@ -94,7 +94,7 @@ impl Request {
     fn is_traced(&self, entry: &mut Past) -> bool {
         let now = self.now();
         !entry.trace(now.regs, now.slots)
-            && !self.frames.iter().enumerate().any(|(i, f)| i != self.current && *f != Places::NONE)
+            && !self.frames().iter().enumerate().any(|(i, f)| i != self.current && *f != Places::NONE)
     }
 
     fn spread(&mut self, linked: Option<&Linked>) -> Result<(), GiveUp> {
@@ -108,11 +108,13 @@ impl Request {
     }
 
     /// Back into the function that an exit left.
-    fn enter(&mut self) {
-        self.current += 1;
-        if self.frames.len() <= self.current {
-            self.frames.push(Places::NONE);
+    fn enter(&mut self) -> Result<(), GiveUp> {
+        if self.current + 1 >= MAX_FRAMES {
+            return Err(GiveUp);
         }
+        self.current += 1;
+        self.depth = self.depth.max(self.current + 1);
+        Ok(())
     }
 
     /// Back out of a function through its call: nothing of its frame may be left but arguments.
@@ -172,7 +174,7 @@ impl Walk<'_> {
             return false;
         }
         if self.log.verbose() {
-            for (index, wanted) in request.frames.iter().enumerate().rev().filter(|(_, w)| **w != Places::NONE) {
+            for (index, wanted) in request.frames().iter().enumerate().rev().filter(|(_, w)| **w != Places::NONE) {
                 let regs = (0..16).filter(|i| wanted.regs >> i & 1 != 0).map(|i| format!("r{i}"));
                 let slots = (0..64).filter(|i| wanted.slots >> i & 1 != 0).map(|i: i32| format!("fp-{}", (i + 1) * 8));
                 let places: Vec<String> = regs.chain(slots).collect();
@@ -231,42 +233,39 @@ impl Walk<'_> {
         }
         // The very beginning: what is left are arguments of the function.
         let Some(mut slot) = last else { return Back::Done };
+        let (structure, verbose) = (self.structure, self.log.verbose());
         let mut left = trail.past.len();
-        let verbose = self.log.verbose();
+        let mut is_done = !std::mem::take(&mut cursor.skip);
+        if !is_done && request.is_empty() {
+            return Back::Done;
+        }
         // Registers that are asked for where the walk is.
         let mut wanted = request.now().regs | back::ALWAYS;
         loop {
-            let index = trail.entry(slot, left);
-            if std::mem::take(&mut cursor.skip) {
-                if request.is_empty() {
+            let entry = trail.entry(slot, left);
+            let (is_plain, has_entry) = (entry.is_none_or(Past::is_plain), entry.is_some());
+            let matters = structure.insns[slot].back & wanted != 0 || !is_plain || verbose;
+            if matters && is_done {
+                let linked = entry.and_then(|entry| trail.linked(entry));
+                if self.back_over(request, slot, cursor.after, (entry, linked)).is_err() {
+                    return Back::GaveUp;
+                }
+                wanted = request.now().regs | back::ALWAYS;
+                if wanted == back::ALWAYS && request.is_empty() {
                     return Back::Done;
                 }
-            } else {
-                let entry = index.map(|i| &trail.past[i]);
-                let plain = entry.is_none_or(Past::is_plain);
-                let matters = self.structure.insns[slot].back & wanted != 0;
-                if matters || !plain || verbose {
-                    let linked = entry.and_then(|entry| trail.linked(entry));
-                    if self.back_over(request, slot, cursor.after, (entry, linked)).is_err() {
-                        return Back::GaveUp;
-                    }
-                    wanted = request.now().regs | back::ALWAYS;
-                    if wanted == back::ALWAYS && request.is_empty() {
-                        return Back::Done;
-                    }
+            }
+            is_done = true;
+            // Whoever reads the log wants to see all of it.
+            if !verbose {
+                if !has_entry {
+                    slot = self.pass_over(wanted, slot, trail.plain_from(left));
+                } else if request.is_traced(&mut trail.past[left - 1]) {
+                    return Back::Done;
                 }
             }
-            // Whoever reads the log wants to see all of it.
-            if let Some(i) = index.filter(|_| !verbose)
-                && request.is_traced(&mut trail.past[i])
-            {
-                return Back::Done;
-            }
-            if index.is_none() && !verbose {
-                slot = self.pass_over(wanted, slot, trail.plain_from(left));
-            }
             cursor.after = Some(slot);
-            match trail.before(slot, &mut left) {
+            match trail.before(slot, has_entry, &mut left) {
                 Some(before) => slot = before,
                 None => return Back::Start,
             }
@@ -436,7 +435,7 @@ impl Walk<'_> {
         let is_call = matches!(called, Some(Insn::Call(Callee::Local(_))));
         let wants_r0 = is_call && request.has(Reg::R0);
         request.remove(Reg::R0);
-        request.enter();
+        request.enter()?;
         if wants_r0 {
             request.add(Reg::R0);
         }

@@ -99,7 +99,15 @@ impl Walk<'_> {
     }
 
     /// The current state was compared with a stored one in vain.
+    #[inline]
     pub(super) fn count_miss(&mut self, id: StoredId) {
+        if self.counts.is_some() {
+            self.note_miss(id);
+        }
+    }
+
+    #[cold]
+    fn note_miss(&mut self, id: StoredId) {
         let Some(mut counts) = self.counts.take() else { return };
         let stored = self.store.get(id);
         let (kept, cur) = (&stored.kept, &self.path.state);

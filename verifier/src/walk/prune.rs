@@ -206,15 +206,15 @@ impl Walk<'_> {
         let bucket = self.bucket();
         let list = self.store.buckets.list(bucket);
         self.clean_finished(list);
-        let mut index = 0;
+        // Inside a loop that is being walked states are stored sparingly: otherwise every iteration adds some.
+        let sparing = !force && jumps < 20 && insns < 100;
+        let mut left = self.store.buckets.states[list].len();
         let mut seen = 0;
-        while let Some(Listed { id, at, needs, .. }) = self.store.buckets.states[list].get(index) {
-            seen += 1;
-            if *at != self.at {
-                index += 1;
-                continue;
-            }
-            let id = *id;
+        loop {
+            (left, seen) = self.pass_over_misses((list, left), seen, &mut add, sparing);
+            let Some(index) = left.checked_sub(1) else { break };
+            (left, seen) = (index, seen + 1);
+            let Listed { id, ref needs, .. } = self.store.buckets.states[list][index];
             let is_open = self.store.is_open(id);
             if needs.are_met(is_open, &self.path.state) {
                 let compared = if is_open { self.compare_open(id)? } else { self.compare(id) };
@@ -226,20 +226,42 @@ impl Walk<'_> {
                 }
                 self.learn_needs(list, index);
             }
-            if is_open && !force && jumps < 20 && insns < 100 {
-                // Inside a loop that is being walked states are stored sparingly: otherwise every iteration adds some.
-                add = false;
-            }
+            add &= !(is_open && sparing);
             self.count_miss(id);
-            if !self.miss(list, index, add) {
-                index += 1;
-            }
+            self.miss(list, index, add);
         }
         self.store.max_per_insn = self.store.max_per_insn.max(seen);
         if add {
             self.store_current(bucket);
         }
         Ok(false)
+    }
+
+    /// Goes on over the `left` oldest states of a list, the newest of them first, as long as they are of other instructions, or
+    /// known not to cover the path by what stands in the list, and stay in it. Gives how many are left then, and how many were
+    /// `seen` before.
+    fn pass_over_misses(
+        &mut self,
+        (list, mut left): (usize, usize),
+        mut seen: u32,
+        add: &mut bool,
+        sparing: bool,
+    ) -> (usize, u32) {
+        let Store { buckets, open, .. } = &mut self.store;
+        for listed in buckets.states[list][..left].iter_mut().rev() {
+            if listed.at == self.at {
+                let is_open = open[listed.id].branches > 0;
+                let stored = *add && !(is_open && sparing);
+                let misses = listed.misses + u32::from(stored);
+                let may_go = is_useless(listed.hits, misses) || self.counts.is_some();
+                if may_go || listed.needs.are_met(is_open, &self.path.state) {
+                    break;
+                }
+                (*add, listed.misses) = (stored, misses);
+            }
+            (left, seen) = (left - 1, seen + 1);
+        }
+        (left, seen)
     }
 
     fn bucket(&self) -> usize {
@@ -432,17 +454,17 @@ impl Walk<'_> {
         }
     }
 
-    /// Counts a comparison in vain. States that hardly ever help are taken out: tells whether this one was.
-    fn miss(&mut self, list: usize, index: usize, add: bool) -> bool {
+    /// Counts a comparison in vain. States that hardly ever help are taken out.
+    fn miss(&mut self, list: usize, index: usize, add: bool) {
         let listed = &mut self.store.buckets.states[list][index];
         listed.misses += u32::from(add);
         let Listed { id, hits, misses, .. } = *listed;
-        if misses <= 3 * hits + 3 {
-            return false;
+        if !is_useless(hits, misses) {
+            return;
         }
         let is_open = self.store.is_open(id);
         if is_open && self.structure.insns[self.at].force_checkpoint && misses <= 64 * hits + 64 {
-            return false;
+            return;
         }
         self.store.buckets.states[list].remove(index);
         self.store.listed -= 1;
@@ -453,7 +475,6 @@ impl Walk<'_> {
         } else if self.open_loop(id).is_none() {
             self.store.get_mut(id).free();
         }
-        true
     }
 
     fn store_current(&mut self, bucket: usize) {
@@ -496,6 +517,11 @@ impl Walk<'_> {
     pub(super) fn distrust(&mut self, path: &Path) {
         self.give_up_from(path.trail.parent);
     }
+}
+
+/// Whether a state that covered so many paths, and so many not, is hardly ever of use.
+fn is_useless(hits: u32, misses: u32) -> bool {
+    misses > 3 * hits + 3
 }
 
 /// What a comparison gave.

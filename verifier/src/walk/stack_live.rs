@@ -240,21 +240,26 @@ impl Waiting {
 struct Behind {
     /// Jumps, as where to and where from, in order.
     jumps: Vec<(u32, u32)>,
+    /// Where some jump leads, a bit each.
+    targets: Vec<u64>,
 }
 
 impl Behind {
     fn new(program: &Program, start: usize, len: usize) -> Behind {
         let code = &program.code;
         let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        let mut jumps = Vec::new();
+        let (mut jumps, mut targets) = (Vec::new(), vec![0; len.div_ceil(64)]);
         for at in (start..start + len).filter(|at| !code.is_tail(*at)) {
             if let Flow::Goto(off) | Flow::Branch(off) = code.raw_slice()[at].flow() {
                 let to = crate::cfg::target(code, at, off).and_then(|to| to.checked_sub(start));
-                jumps.extend(to.filter(|to| *to < len).map(|to| (narrow(to), narrow(at - start))));
+                if let Some(to) = to.filter(|to| *to < len) {
+                    jumps.push((narrow(to), narrow(at - start)));
+                    targets[to / 64] |= 1 << (to % 64);
+                }
             }
         }
         jumps.sort_unstable();
-        Behind { jumps }
+        Behind { jumps, targets }
     }
 
     /// Those that lead to `at` of the function that begins at `start`.
@@ -262,7 +267,9 @@ impl Behind {
         let code = &program.code;
         let before = at.checked_sub(1).map(|before| before - usize::from(code.is_tail(start + before)));
         let falls = |slot: &usize| matches!(code.raw_slice()[start + slot].flow(), Flow::Next | Flow::Branch(_));
-        let first = self.jumps.partition_point(|(to, _)| (*to as usize) < at);
+        let is_target = self.targets[at / 64] >> (at % 64) & 1 != 0;
+        let first =
+            if is_target { self.jumps.partition_point(|(to, _)| (*to as usize) < at) } else { self.jumps.len() };
         let jumps = self.jumps[first..].iter().take_while(move |(to, _)| *to as usize == at);
         before.filter(falls).into_iter().chain(jumps.map(|(_, from)| *from as usize))
     }

@@ -1,5 +1,5 @@
-//! How much memory a walk holds: states that are stored or wait, the histories of their paths, marks of what is live, and the
-//! log. Frames and stacks that several states share count once.
+//! How much memory a walk holds: states that are stored or wait, the histories of their paths, marks of what is live, results
+//! of arithmetic, and the log. Frames and stacks that several states share count once.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ const COUNTS: usize = 2 * size_of::<usize>();
 /// States that may come before it is weighed for the first time.
 const FIRST: usize = 64;
 /// So many of the stored states, at least, are looked at; where there are more than twice as many, they stand for their neighbours.
-const SAMPLE: usize = 256;
+const SAMPLE: usize = 64;
 
 /// The most that was held, as far as it was weighed: again whenever there is twice as much to weigh, and at the end.
 #[derive(Debug, Default)]
@@ -63,6 +63,7 @@ impl Walk<'_> {
             + self.store.held_by_loops()
             + self.pending.iter().map(waiting).sum::<usize>()
             + self.stack_live.held()
+            + self.memo.held()
             + self.log.position();
         self.scales.most = self.scales.most.max(ring3_isa::num::from_index(all));
     }

@@ -324,7 +324,7 @@ impl Scalar {
 
     /// Whether they are the same, part by part: compared as memory, what was just written there would be waited for.
     #[inline(always)]
-    fn is(&self, other: &Scalar) -> bool {
+    pub fn is(&self, other: &Scalar) -> bool {
         let Scalar { bits, u64, s64, u32, s32 } = *other;
         let whole = (self.u64.min ^ u64.min) | (self.u64.max ^ u64.max);
         let signed = (self.s64.min ^ s64.min) | (self.s64.max ^ s64.max);
