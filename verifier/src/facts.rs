@@ -18,6 +18,8 @@ pub enum Region {
     Packet,
     /// Other memory of known size.
     Mem,
+    /// The kernel's structure of a map, which is no memory elsewhere.
+    Map,
     /// Structures and other memory of the kernel: a load that faults gives 0 there.
     Kernel,
     /// Pages of an arena: a load of one that is not there gives 0, a store is dropped.

@@ -49,7 +49,13 @@ impl Kinds {
             Region::Packet => Kinds(2),
             Region::MapValue => Kinds(4),
             Region::Ctx => Kinds(8),
-            Region::None | Region::MapKey | Region::Mem | Region::Kernel | Region::Arena | Region::Mixed => Kinds::ANY,
+            Region::None
+            | Region::MapKey
+            | Region::Mem
+            | Region::Map
+            | Region::Kernel
+            | Region::Arena
+            | Region::Mixed => Kinds::ANY,
         }
     }
 

@@ -338,9 +338,10 @@ fn covers(all: &InsnFacts, some: &InsnFacts) -> bool {
         // Lowering converts accesses of the context by this alone.
         Region::Ctx => all.region == Region::Ctx,
         // And whether it may fault.
-        Region::Kernel | Region::Arena => all.region == region,
+        Region::Kernel => matches!(all.region, Region::Kernel | Region::Map),
+        Region::Map | Region::Arena => all.region == region,
         Region::Stack | Region::MapValue | Region::MapKey | Region::Packet | Region::Mem | Region::Mixed => {
-            all.region == region || matches!(all.region, Region::Mixed | Region::Kernel)
+            all.region == region || matches!(all.region, Region::Mixed | Region::Kernel | Region::Map)
         }
     };
     let direction = match direction {

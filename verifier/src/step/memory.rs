@@ -325,7 +325,8 @@ impl Walk<'_> {
             PtrKind::AnyMem => (Region::Kernel, Deref::Mem),
             PtrKind::Arena => (Region::Arena, Deref::Arena),
             PtrKind::Btf(to) => (Region::Kernel, Deref::Struct(to.trust.flags())),
-            PtrKind::Buf { .. } | PtrKind::ConstMap(_) => (Region::Kernel, Deref::Plain),
+            PtrKind::Buf { .. } => (Region::Kernel, Deref::Plain),
+            PtrKind::ConstMap(_) => (Region::Map, Deref::Plain),
             PtrKind::FlowKeys | PtrKind::TpBuffer | PtrKind::PacketEnd | PtrKind::Func(_) | PtrKind::Dynptr(_) => {
                 (Region::Mem, Deref::Plain)
             }
@@ -334,7 +335,9 @@ impl Walk<'_> {
         facts.region = match facts.region {
             Region::None => region,
             before if before == region => region,
-            // What may fault stays that.
+            // What may be no memory at all stays that, and so does what may fault.
+            Region::Map => Region::Map,
+            _ if region == Region::Map => Region::Map,
             Region::Kernel => Region::Kernel,
             _ if region == Region::Kernel => Region::Kernel,
             _ => Region::Mixed,

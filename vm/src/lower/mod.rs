@@ -285,6 +285,9 @@ impl<'a> Lowering<'a> {
             if insn.defs().contains(Reg::FP) {
                 return Err(LowerError::WritesFramePointer { slot });
             }
+            if self.guarded.is_some_and(|facts| facts.insns[slot].region == Region::Map) {
+                return Err(LowerError::Unsupported { slot, what: "a field of the kernel's structure of a map" });
+            }
             if let Some(op) = self.op(slot, insn)? {
                 self.out.ops.push(op);
                 self.out.slots.push(slot as u32);
@@ -382,6 +385,7 @@ impl<'a> Lowering<'a> {
             | Region::MapKey
             | Region::Packet
             | Region::Mem
+            | Region::Map
             | Region::Mixed => None,
         }
     }

@@ -67,6 +67,16 @@ fn fields_move_to_their_slots() {
 }
 
 #[test]
+fn fields_of_maps_of_the_kernel_are_not_read_as_nothing() {
+    let code = assemble("r0 = *(u32 *)(r2 +36)\nexit").unwrap();
+    let mut facts = facts(&code);
+    facts.insns[0].region = Region::Map;
+    let error = lower_trusted(&code, ProgType::SchedCls, &facts, 0).unwrap_err();
+    let what = "a field of the kernel's structure of a map";
+    assert_eq!(error, LowerError::Unsupported { slot: 0, what });
+}
+
+#[test]
 fn queue_numbers_that_do_not_fit_are_ignored() {
     let run = |text: &str| {
         let mut host = TestHost::default();
