@@ -224,12 +224,11 @@ fn what_does_not_fit_is_refused() {
     }
 }
 
+/// Result, context and data, or why there are none.
+type Outcome = Result<(u32, Vec<u8>, Vec<u8>), String>;
+
 /// What every engine gives of an input: result, context and data, or that it is refused; the kernel first if it is there.
-fn everywhere(
-    program: &Program,
-    engine: &Engine,
-    input: Input<'_>,
-) -> Vec<(String, Result<(u32, Vec<u8>, Vec<u8>), String>)> {
+fn everywhere(program: &Program, engine: &Engine, input: Input<'_>) -> Vec<(String, Outcome)> {
     #[cfg_attr(not(feature = "kernel"), allow(unused_mut))]
     let mut all: Vec<Backend> = backends().collect();
     #[cfg(feature = "kernel")]
@@ -254,12 +253,12 @@ fn everywhere(
 }
 
 /// The result, which is the same everywhere. An error has the same number in its words.
-fn same(program: &Program, engine: &Engine, input: Input<'_>) -> Result<(u32, Vec<u8>, Vec<u8>), String> {
+fn same(program: &Program, engine: &Engine, input: Input<'_>) -> Outcome {
     let all = everywhere(program, engine, input);
     let number = |text: &str| {
         ["EINVAL", "E2BIG", "EPROTO", "ENOTSUPP"].into_iter().find(|name| text.contains(name)).unwrap_or("?").to_owned()
     };
-    let plain = |result: &Result<(u32, Vec<u8>, Vec<u8>), String>| result.clone().map_err(|error| number(&error));
+    let plain = |result: &Outcome| result.clone().map_err(|error| number(&error));
     for (name, result) in &all[1..] {
         assert_eq!(
             plain(&all[0].1),
