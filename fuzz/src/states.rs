@@ -123,7 +123,7 @@ pub fn run_states(proof: &Arc<VerifiedProgram>, inputs: &[Vec<u8>], effort: Effo
                     None
                 }
                 // Engines refuse such programs; nothing stands for what is there.
-                Err(RunError::Trap(trap)) if effort.stubs && is_kernel_read(proof, trap) => {
+                Err(RunError::Trap(trap)) if object.is_some_and(|object| is_kernels(proof, trap, object)) => {
                     runs.ended += 1;
                     None
                 }
@@ -154,10 +154,13 @@ impl StateRuns {
     }
 }
 
-/// Whether a run was stopped at an access that engines refuse, of memory of the kernel.
-fn is_kernel_read(proof: &VerifiedProgram, trap: Trap) -> bool {
+/// Whether a run was stopped at an access that engines refuse, of memory of the kernel, or where an object of the kernel is a map,
+/// as the one that an iterator is at: `object` stands for all of them.
+fn is_kernels(proof: &VerifiedProgram, trap: Trap, object: u64) -> bool {
     let facts = proof.facts().insns.get(trap.slot as usize);
-    matches!(trap.kind, TrapKind::BadAccess { .. }) && facts.is_some_and(|facts| facts.region == Region::Kernel)
+    let reaches_kernel = facts.is_some_and(|facts| matches!(facts.region, Region::Kernel | Region::Map));
+    matches!(trap.kind, TrapKind::BadAccess { .. }) && reaches_kernel
+        || matches!(trap.kind, TrapKind::BadHelperArgument { value, .. } if value == object)
 }
 
 /// The hooks of security modules have the result so far behind their arguments, a number that is not above 0.
