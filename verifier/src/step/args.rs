@@ -13,7 +13,8 @@ use super::memory::{Access, At};
 use crate::diag::reject::{Reject, unsupported};
 use crate::kernel::members;
 use crate::state::{
-    BtfPtr, Byte, DynptrKind, LockKind, Ptr, PtrKind, ScalarValue, Slice, Trust, Value, locate, plain_name, type_name,
+    BtfPtr, Byte, DynptrKind, LockKind, Ptr, PtrKind, SLOT, ScalarValue, Slice, Trust, Value, locate, plain_name,
+    type_name,
 };
 use crate::walk::Walk;
 
@@ -264,10 +265,13 @@ impl Walk<'_> {
             return Ok(Some(0));
         }
         let Value::Scalar(ScalarValue { num, .. }) = slot.spill else { return Ok(None) };
-        if !slot.is_spill() || run(Byte::Spill) != size {
+        // Linux has no key in part of a register, though a stored state with the part alone covers one with all of it.
+        let is_part = self.forgets.is_some() && byte + 1 == SLOT && run(Byte::Spill) > size;
+        if !slot.is_spill() || run(Byte::Spill) != size && !is_part {
             return Ok(None);
         }
         let Some(value) = num.const_value() else { return Ok(None) };
+        let value = if is_part { value & u64::MAX >> (64 - 8 * size.clamp(1, 8)) } else { value };
         self.mark_slot_precise(frame as usize, index);
         Ok(Some(value))
     }

@@ -58,7 +58,8 @@ pub fn judge_plain(
 pub enum Lenient {
     /// Nothing.
     No,
-    /// What a wider state would pass: pointers that are read back from the stack may count as numbers, constants as ranges.
+    /// What a wider state would pass: pointers that are read back from the stack may count as numbers, constants as ranges, and part of a
+    /// constant on the stack as a key.
     Wider,
     /// Of comparisons of a register with itself, only the way that there is.
     Itself,
