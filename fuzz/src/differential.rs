@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ring3_jit::{Jit, Options, Room};
+use ring3_jit::{Compiled, Jit, JitError, Options, Room};
 use ring3_platform::{Errno, Target};
 use ring3_verifier::{LogLevel, VerifiedProgram, verify_watched};
 use ring3_vm::maps::{self, Map};
-use ring3_vm::{Context, Env, Execute, Helpers, Interp, RunError, TestHost, TrapKind, XdpContext};
+use ring3_vm::{Context, Env, Execute, Helpers, Interp, Linked, RunError, TestHost, TrapKind, XdpContext};
 use ring3_vm::{link, link_unverified, run};
 
 use crate::case::{Case, Expect};
@@ -137,6 +137,9 @@ enum Verdict {
     Wrong(String),
 }
 
+/// How programs become machine code.
+pub type Compiler = dyn Fn(Option<Room>, Arc<Linked>, Options) -> Result<Compiled, JitError>;
+
 /// What stays from one program to the next.
 pub struct Differential {
     kit: Kit,
@@ -146,6 +149,7 @@ pub struct Differential {
     target: Arc<Target>,
     helpers: Helpers,
     short: bool,
+    compiler: Box<Compiler>,
     room: Option<Room>,
     ctx: Context,
     bytes: Vec<u8>,
@@ -168,12 +172,19 @@ impl Differential {
             target,
             helpers: Helpers::new(),
             short,
+            compiler: Box::new(Jit::compile_into),
             room: None,
             ctx: XdpContext::new().map_or(Context::None, Context::Xdp),
             bytes: Vec::new(),
             seen: Default::default(),
             tally: Tally { next: first, ..Tally::default() },
         })
+    }
+
+    /// With another compiler than ring3's own: one that has a mistake in it.
+    #[must_use]
+    pub fn with_compiler(self, compiler: Box<Compiler>) -> Differential {
+        Differential { compiler, ..self }
     }
 
     /// What was done so far.
@@ -254,13 +265,8 @@ impl Differential {
     }
 
     /// Whether machine code does something else.
-    fn on_jit(
-        &mut self,
-        linked: &Arc<ring3_vm::Linked>,
-        generated: &Generated,
-        options: Options,
-    ) -> Result<bool, Failure> {
-        let compiled = Jit::compile_into(self.room.take(), Arc::clone(linked), options)?;
+    fn on_jit(&mut self, linked: &Arc<Linked>, generated: &Generated, options: Options) -> Result<bool, Failure> {
+        let compiled = (self.compiler)(self.room.take(), Arc::clone(linked), options)?;
         self.run(&compiled, generated, 1, options.budget.then_some(MAX_INSNS))?;
         self.room = Some(compiled.into_room());
         Ok(self.seen[0] != self.seen[1])

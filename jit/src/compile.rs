@@ -8,7 +8,7 @@ use crate::JitError;
 use crate::code::Label;
 use crate::guards::{Blinder, Budget, Guards};
 use crate::inline::Inlined;
-use crate::opt::{self, Step};
+use crate::opt::{self, KEPT, Keeps, Plan, Step};
 use crate::symbols::Unwind;
 use crate::target::{Callee, FAR, Frame, Shortcut, Target};
 
@@ -115,13 +115,15 @@ pub(crate) fn assemble<T: Target>(unit: &Unit<'_>, mut target: T) -> Result<Asse
     let function_labels = unit.functions.iter().map(|_| target.label()).collect();
     let surveys = Survey::of(unit);
     let (blind, budget) = (unit.runtime.guards.blind, unit.runtime.guards.budget);
-    let steps = if unit.joined && blind.is_none() { opt::steps(unit, &surveys.functions) } else { Vec::new() };
+    let plan = if unit.joined && blind.is_none() { opt::plan(unit, &surveys.functions) } else { Plan::default() };
+    let Plan { steps, keeps } = plan;
     let mut walk = Walk {
         unit,
         target,
         entries: surveys.entries,
         plain: steps.is_empty() && blind.is_none() && budget.is_none(),
         steps,
+        keeps,
         blinder: blind.map(Blinder::new),
         counted: budget.map(|budget| Counted { budget, pending: 0 }),
         function_labels,
@@ -259,6 +261,7 @@ struct Walk<'a, T: Target> {
     entries: Vec<Entry>,
     /// What is behind its end is emitted as it is.
     steps: Vec<Step>,
+    keeps: Vec<Keeps>,
     /// All of it is, and nothing is added.
     plain: bool,
     function_labels: Vec<Label>,
@@ -281,7 +284,7 @@ impl<T: Target> Walk<'_, T> {
 
     fn function(&mut self, index: usize, function: &Function, found: Found) -> Result<(), JitError> {
         let ops = &self.unit.ops[function.start as usize..function.end as usize];
-        let frame = self.frame_of(index == 0, function, found)?;
+        let frame = self.frame_of(index, function, found)?;
         self.target.place(self.function_labels[index]);
         let start = self.here()?;
         self.target.prologue(&frame);
@@ -312,14 +315,13 @@ impl<T: Target> Walk<'_, T> {
     }
 
     /// What the operations of the function need of its frame.
-    fn frame_of(&self, entry: bool, function: &Function, found: Found) -> Result<Frame, JitError> {
+    fn frame_of(&self, index: usize, function: &Function, found: Found) -> Result<Frame, JitError> {
         // Whoever counts calls when there is nothing left.
         let calls = found.calls || self.counted.is_some();
         let may_goto = found.may_goto.then_some(self.unit.runtime.may_goto_budget);
-        let frame = Frame { entry, stack: function.stack, calls, may_goto, ..Frame::default() };
-        let kept = RegSet::ALL.difference(RegSet::CALLER_SAVED.with(Reg::FP));
+        let frame = Frame { entry: index == 0, stack: function.stack, calls, may_goto, ..Frame::default() };
         if self.plain && function.end - function.start >= LONG {
-            return Ok(Frame { uses_stack: true, saved: kept, ..frame });
+            return Ok(Frame { uses_stack: true, saved: KEPT, ..frame });
         }
         let (mut reads, mut writes) = (RegSet::EMPTY, RegSet::EMPTY);
         for op in &self.unit.ops[function.start as usize..function.end as usize] {
@@ -329,7 +331,8 @@ impl<T: Target> Walk<'_, T> {
         if writes.contains(Reg::FP) {
             return Err(writes_frame_pointer(self.unit, function));
         }
-        Ok(Frame { uses_stack: reads.contains(Reg::FP), saved: writes.intersection(kept), ..frame })
+        let saved = self.keeps.get(index).map_or(writes.intersection(KEPT), |keeps| keeps.saved);
+        Ok(Frame { uses_stack: reads.contains(Reg::FP), saved, ..frame })
     }
 
     /// All operations as they are, with nothing between.

@@ -69,13 +69,33 @@ impl Jit {
     /// The same into memory of a program that is no more, which saves half of what compiling a short one takes: most of that is asking
     /// the system for memory. It is never writable and executable at a time, here neither.
     pub fn compile_into(room: Option<Room>, linked: Arc<Linked>, options: Options) -> Result<Compiled, JitError> {
+        Jit::compile_guarded(room, linked, options, Guards::new(options))
+    }
+
+    /// The same with a mistake in it, for tests that are to find it.
+    #[cfg(feature = "planted")]
+    pub fn compile_planted(
+        room: Option<Room>,
+        linked: Arc<Linked>,
+        options: Options,
+        bug: crate::planted::Bug,
+    ) -> Result<Compiled, JitError> {
+        Jit::compile_guarded(room, linked, options, Guards { planted: Some(bug), ..Guards::new(options) })
+    }
+
+    fn compile_guarded(
+        room: Option<Room>,
+        linked: Arc<Linked>,
+        options: Options,
+        guards: Guards,
+    ) -> Result<Compiled, JitError> {
         if !linked.is_verified() {
             return Err(JitError::NotVerified);
         }
         let Some(arch) = Arch::HOST else {
             return Err(JitError::UnsupportedHost { arch: std::env::consts::ARCH, os: std::env::consts::OS });
         };
-        let mut assembled = emit(&linked, arch, options)?;
+        let mut assembled = emit(&linked, arch, options, guards)?;
         let code = std::mem::take(&mut assembled.code);
         let code = match room {
             Some(Room(memory)) => memory.replace(&code)?,
@@ -96,12 +116,12 @@ impl Jit {
         if !linked.is_verified() {
             return Err(JitError::NotVerified);
         }
-        let assembled = emit(&linked, arch, options)?;
+        let assembled = emit(&linked, arch, options, Guards::new(options))?;
         Ok(Emitted { linked, assembled })
     }
 }
 
-fn emit(linked: &Linked, arch: Arch, options: Options) -> Result<Assembled, JitError> {
+fn emit(linked: &Linked, arch: Arch, options: Options, guards: Guards) -> Result<Assembled, JitError> {
     let helpers: Vec<Callee> = linked.helpers().iter().map(callee).collect();
     let functions: Vec<Function> = linked.subprogs().iter().map(function).collect();
     let lookups = shortcuts(linked);
@@ -111,7 +131,7 @@ fn emit(linked: &Linked, arch: Arch, options: Options) -> Result<Assembled, JitE
         legacy_packet: Callee(ring3_vm::legacy_packet as *const () as usize),
         guarded: Callee(ring3_vm::guarded as *const () as usize),
         may_goto_budget: MAY_GOTO_BUDGET,
-        guards: Guards::new(options),
+        guards,
     };
     let unit = Unit {
         ops: linked.ops(),

@@ -40,6 +40,9 @@ pub(crate) struct Guards {
     /// The random numbers that constants are blinded with come from this.
     pub(crate) blind: Option<u64>,
     pub(crate) budget: Option<Budget>,
+    /// The mistake that is planted.
+    #[cfg(feature = "planted")]
+    pub(crate) planted: Option<crate::planted::Bug>,
 }
 
 /// How the budget is kept.
@@ -61,7 +64,7 @@ impl Guards {
             step: ring3_vm::Env::STEP,
             used_up: Callee(ring3_vm::budget_used_up as *const () as usize),
         };
-        Guards { blind: options.blind.then(seed), budget: options.budget.then_some(budget) }
+        Guards { blind: options.blind.then(seed), budget: options.budget.then_some(budget), ..Guards::default() }
     }
 }
 

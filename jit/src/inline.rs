@@ -1,4 +1,4 @@
-//! Small functions that call nothing stand where they are called.
+//! Small functions that call nothing stand where they are called; larger ones, and callbacks, use registers that need not be saved.
 //!
 //! What becomes of a call: the operations of the function, with its exits as jumps behind them. Nothing of what a call is can be seen
 //! from inside: such a function asks for nothing that knows of frames (helpers, tail calls, budgets). What it may rely on is kept:
@@ -8,14 +8,16 @@
 //! - its stack: below that of the caller, zeroed at every entry as that of a frame is.
 //! - the origin of each operation: the slot that it came from.
 //!
-//! The function stays there, for callbacks and for calls that stay.
+//! The function stays there, for callbacks and for calls that stay. Where it calls nothing it takes registers of R1 to R5 that it has no
+//! use for in the place of R6 to R9: nobody reads them behind a call, as every call leaves them unreadable, so there is nothing to save.
 
 use ring3_isa::{AluOp, Operand, Reg, RegSet, Size, Width};
 use ring3_verifier::Region;
 use ring3_vm::Op;
 
 use crate::compile::{Function, Unit};
-use crate::opt::{self, Effects};
+use crate::opt::{self, Effects, KEPT};
+use crate::planted::Bug;
 use crate::target::Shortcut;
 
 /// Operations of a function that is put elsewhere, at most.
@@ -33,9 +35,6 @@ const MAX_GROWTH: usize = 1 << 10;
 /// How often functions whose calls are gone are put elsewhere themselves.
 const ROUNDS: usize = 3;
 
-/// Registers that functions keep for their callers.
-const KEPT: [Reg; 4] = [Reg::R6, Reg::R7, Reg::R8, Reg::R9];
-
 /// What a program has become.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Inlined {
@@ -46,10 +45,33 @@ pub(crate) struct Inlined {
     regions: Vec<Region>,
 }
 
-/// `None` if no call of the program can go, or nobody wants any to.
+/// `None` if no call of the program can go and no register has a better place, or nobody wants that.
 pub(crate) fn inlined(unit: &Unit<'_>) -> Option<Inlined> {
     let guards = &unit.runtime.guards;
-    if unit.functions.len() < 2 || !unit.joined || guards.blind.is_some() || guards.budget.is_some() {
+    if !unit.joined || guards.blind.is_some() || guards.budget.is_some() {
+        return None;
+    }
+    let done = without_calls(unit);
+    match done {
+        Some(mut done) => {
+            let better = better_names(&done.unit(unit));
+            done.rename(&better);
+            Some(done)
+        }
+        None => {
+            let better = better_names(unit);
+            (!better.is_empty()).then(|| {
+                let mut done = Inlined::whole(unit);
+                done.rename(&better);
+                done
+            })
+        }
+    }
+}
+
+/// `None` if no call can go.
+fn without_calls(unit: &Unit<'_>) -> Option<Inlined> {
+    if unit.functions.len() < 2 {
         return None;
     }
     let limit = 2 * unit.ops.len() + MAX_GROWTH;
@@ -185,6 +207,22 @@ struct Making<'a> {
 /// What stands in for a register.
 type Names = [Reg; Reg::COUNT];
 
+/// Each for itself.
+const OWN_NAMES: Names = {
+    let mut names = [Reg::R0; Reg::COUNT];
+    let mut index = 0;
+    while index < Reg::COUNT {
+        if let Some(reg) = Reg::new(index as u8) {
+            names[index] = reg;
+        }
+        index += 1;
+    }
+    names
+};
+
+/// What carries arguments.
+const ARGS: [Reg; 5] = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
+
 impl Making<'_> {
     /// The operation as it is.
     fn keep(&mut self, at: usize) {
@@ -209,12 +247,13 @@ impl Making<'_> {
 
     /// The operations of a function in the place of its call; false if there is no room for them.
     fn put(&mut self, leaf: &Leaf, call: usize, caller: &mut Caller) -> bool {
-        let below = caller.stack.next_multiple_of(8);
+        let below = if self.unit.has_bug(Bug::SameStack) { 0 } else { caller.stack.next_multiple_of(8) };
         let stack = if leaf.uses.contains(Reg::FP) { leaf.stack.next_multiple_of(8) } else { 0 };
         if below + stack > MAX_STACK || self.out.ops.len() + leaf.ops + self.left > self.limit {
             return false;
         }
-        let Some(names) = names(leaf.uses, caller.uses) else { return false };
+        let taken = if self.unit.has_bug(Bug::SameRegisters) { RegSet::EMPTY } else { caller.uses };
+        let Some(names) = names(leaf.uses, taken) else { return false };
         if stack > 0 {
             caller.grown = caller.grown.max(below + stack);
         }
@@ -286,7 +325,47 @@ impl Making<'_> {
     }
 }
 
+/// The functions, by their places, that have no need of R6 to R9, and what stands in for these.
+fn better_names(unit: &Unit<'_>) -> Vec<(usize, Names)> {
+    // Of what is emitted as it is nobody looks at each operation.
+    if unit.ops.len() >= opt::LONG {
+        return Vec::new();
+    }
+    let better = |(index, function): (usize, &Function)| {
+        let uses = uses_of(unit.ops.get(function.start as usize..function.end as usize)?);
+        let taken = if unit.has_bug(Bug::SpareInUse) { RegSet::EMPTY } else { uses };
+        let mut names = OWN_NAMES;
+        // Whatever calls uses all of them.
+        let spare = ARGS.into_iter().filter(|reg| !taken.contains(*reg));
+        let kept = uses.intersection(KEPT);
+        kept.iter().zip(spare).for_each(|(reg, spare)| names[reg.index()] = spare);
+        (names != OWN_NAMES).then_some((index, names))
+    };
+    unit.functions.iter().enumerate().filter_map(better).collect()
+}
+
 impl Inlined {
+    /// The program as it is.
+    fn whole(unit: &Unit<'_>) -> Inlined {
+        Inlined {
+            ops: unit.ops.to_vec(),
+            slots: unit.slots.to_vec(),
+            functions: unit.functions.to_vec(),
+            lookups: unit.lookups.to_vec(),
+            regions: unit.regions.to_vec(),
+        }
+    }
+
+    /// Other registers in these functions.
+    fn rename(&mut self, better: &[(usize, Names)]) {
+        for (function, names) in better {
+            let Some(Function { start, end, .. }) = self.functions.get(*function) else { continue };
+            for op in self.ops.get_mut(*start as usize..*end as usize).into_iter().flatten() {
+                *op = renamed(*op, names);
+            }
+        }
+    }
+
     fn room(unit: &Unit<'_>) -> Inlined {
         let room = unit.ops.len() + unit.ops.len() / 4;
         Inlined {
@@ -302,13 +381,10 @@ impl Inlined {
 /// Which registers stand in for those of R6 to R9 that both use; `None` if there are too few. What the function leaves in any of them
 /// nobody reads.
 fn names(leaf: RegSet, caller: RegSet) -> Option<Names> {
-    let mut names: Names = std::array::from_fn(|index| Reg::new(index as u8).unwrap_or(Reg::R0));
+    let mut names = OWN_NAMES;
     // R1 to R5 change by a call anyway, and those of R6 to R9 that the caller does not use it saves for its own caller then.
-    let mut free = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5]
-        .into_iter()
-        .chain(KEPT.into_iter().filter(|reg| !caller.contains(*reg)))
-        .filter(|reg| !leaf.contains(*reg));
-    for reg in KEPT.into_iter().filter(|reg| leaf.contains(*reg) && caller.contains(*reg)) {
+    let mut free = ARGS.into_iter().chain(KEPT.difference(caller).iter()).filter(|reg| !leaf.contains(*reg));
+    for reg in KEPT.intersection(leaf).intersection(caller).iter() {
         names[reg.index()] = free.next()?;
     }
     Some(names)
@@ -349,9 +425,9 @@ fn renamed(op: Op, names: &Names) -> Op {
         Op::Branch { width, op, lhs, rhs, target } => {
             Op::Branch { width, op, lhs: reg(lhs), rhs: operand(rhs), target }
         }
-        // No function with these is put elsewhere, or they name no register.
-        Op::Guarded { .. }
-        | Op::Jump { .. }
+        Op::Guarded { access, base, off, value } => Op::Guarded { access, base: reg(base), off, value: operand(value) },
+        // No function with these is put elsewhere or gets other registers, or they name none.
+        Op::Jump { .. }
         | Op::MayGoto { .. }
         | Op::CallHelper { .. }
         | Op::TailCall

@@ -19,6 +19,10 @@ mod guards;
 mod inline;
 mod magic;
 mod opt;
+#[cfg(feature = "planted")]
+pub mod planted;
+#[cfg(not(feature = "planted"))]
+mod planted;
 pub mod symbols;
 mod target;
 // dynasm's macro converts registers that are numbers already.

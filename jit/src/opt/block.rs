@@ -62,8 +62,7 @@ pub(super) struct Rewriter<'a> {
 }
 
 impl<'a> Rewriter<'a> {
-    pub(super) fn new(unit: &'a Unit<'a>) -> Rewriter<'a> {
-        let effects = (0..).zip(unit.ops).map(|(at, op)| Effects::of(*op, unit.is_lookup(at))).collect();
+    pub(super) fn new(unit: &'a Unit<'a>, effects: Vec<Effects>) -> Rewriter<'a> {
         Rewriter { unit, effects, nodes: Vec::new(), window: Window::default() }
     }
 
@@ -393,9 +392,11 @@ impl Block<'_> {
         }
         let node = self.nodes[by];
         let value = if width == Width::W64 { node.values[0] } else { node.low };
+        // In place, the register has what it had before.
+        let from = if src == reg { node.inputs[0] } else { self.held[src.index()].by };
         match op {
-            AluOp::Lsh => Some(Shift { by, src, left: count, value }),
-            AluOp::Rsh => Some(Shift { by, src, left: -count, value }),
+            AluOp::Lsh => Some(Shift { by, src, from, left: count, value }),
+            AluOp::Rsh => Some(Shift { by, src, from, left: -count, value }),
             _ => None,
         }
     }
@@ -428,7 +429,7 @@ impl Block<'_> {
             (AluOp::Arsh, true, 32) => Step::Other(Op::MovSx { width, from: Size::W, dst, src }),
             _ => return false,
         };
-        self.read_of(at, [self.nodes[shift.by].inputs[0], NOBODY]);
+        self.read_of(at, [shift.from, NOBODY]);
         true
     }
 
@@ -447,7 +448,7 @@ impl Block<'_> {
         // What is above the width is 0.
         let bits = bits.min(shifted.bits() as i32 - from);
         self.steps[at] = Step::Field { width: shifted, dst, src: shift.src, from: from as u8, bits: bits as u8 };
-        self.read_of(at, [self.nodes[shift.by].inputs[0], NOBODY]);
+        self.read_of(at, [shift.from, NOBODY]);
         true
     }
 
@@ -516,10 +517,13 @@ impl Block<'_> {
             _ => return None,
         };
         let plain = |block: &Self, reg: Reg| (reg, block.held[reg.index()].by);
-        let (base, (index, shift)) = match (self.scaled(index), self.scaled(base)) {
-            (Some(scaled), _) => (plain(self, base), scaled),
-            (None, Some(scaled)) => (plain(self, index), scaled),
-            (None, None) => (plain(self, base), (plain(self, index), 0)),
+        // One of them only: what is scaled here has no shift any more.
+        let (base, (index, shift)) = if let Some(scaled) = self.scaled(index) {
+            (plain(self, base), scaled)
+        } else if let Some(scaled) = self.scaled(base) {
+            (plain(self, index), scaled)
+        } else {
+            (plain(self, base), (plain(self, index), 0))
         };
         let address = Address { base: base.0, index: Some((index.0, shift)), off };
         Some((address, [base.1, index.1]))
@@ -678,6 +682,8 @@ struct Shift {
     /// The register that is shifted, and which value that was: of 32 bits, its low half.
     src: Reg,
     value: u32,
+    /// Who made what that register has now: if the value went elsewhere and came back, somebody else than the shift read.
+    from: u32,
     /// How far; to the right if negative.
     left: i32,
 }

@@ -8,6 +8,7 @@
 mod block;
 mod bytes;
 mod effects;
+mod kept;
 mod live;
 mod stores;
 mod upper;
@@ -19,6 +20,7 @@ use crate::compile::{Found, Unit};
 use crate::target::Address;
 use block::Rewriter;
 pub(crate) use effects::{Effects, reads, writes};
+pub(crate) use kept::{KEPT, Keeps};
 
 /// What is emitted for one operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,19 +68,37 @@ pub(crate) enum Chosen {
 
 /// From so many operations on, what a program saves by joining them is less than what it costs to look for them, where they are
 /// executed once in a run at most: only loops are worth it.
-const LONG: usize = 8192;
+pub(crate) const LONG: usize = 8192;
 
-/// One step for each operation; none if nothing can be done about any.
-pub(crate) fn steps(unit: &Unit<'_>, found: &[Found]) -> Vec<Step> {
+/// What is emitted.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Plan {
+    /// One for each operation; none if nothing can be done about any.
+    pub(crate) steps: Vec<Step>,
+    /// What calls of each function keep; if there are none, each function saves all that it changes.
+    pub(crate) keeps: Vec<Keeps>,
+}
+
+/// What is emitted for a program.
+pub(crate) fn plan(unit: &Unit<'_>, found: &[Found]) -> Plan {
     let long = unit.ops.len() >= LONG;
     let worth = |(function, found): (_, &Found)| (!long || found.loops).then_some(function);
     let mut functions = unit.functions.iter().zip(found).filter_map(worth).peekable();
     if functions.peek().is_none() {
-        return Vec::new();
+        return Plan::default();
     }
     let mut steps = vec![Step::Plain; unit.ops.len()];
     let leaders = live::leaders(unit);
-    let mut rewriter = Rewriter::new(unit);
+    let mut effects: Vec<Effects> = (0..).zip(unit.ops).map(|(at, op)| Effects::of(*op, unit.is_lookup(at))).collect();
+    let keeps = if long { Vec::new() } else { kept::find(unit, &effects, &leaders) };
+    for (op, effects) in unit.ops.iter().zip(&mut effects).filter(|_| !keeps.is_empty()) {
+        if let Op::CallLocal { subprog } = op
+            && let Some(keeps) = keeps.get(usize::from(*subprog))
+        {
+            effects.writes = effects.writes.union(keeps.lost);
+        }
+    }
+    let mut rewriter = Rewriter::new(unit, effects);
     for function in functions {
         let blocks = live::blocks(unit, rewriter.effects(), function, &leaders);
         let loops = if long { live::loops(unit, function) } else { Vec::new() };
@@ -93,7 +113,7 @@ pub(crate) fn steps(unit: &Unit<'_>, found: &[Found]) -> Vec<Step> {
     if unit.runtime.guards.budget.is_none() {
         select::find(unit, &mut steps);
     }
-    steps
+    Plan { steps, keeps }
 }
 
 mod select;

@@ -152,6 +152,16 @@ const fn add(dst: Reg, src: Reg) -> Op {
 
 /// Functions one after another, with this much stack each.
 fn run_functions(functions: &[&[Op]], stack: u32, ctx: u64, log: &mut Log) -> u64 {
+    let done = assemble_functions(functions, stack);
+    let code = Code::new(&done);
+    let at = |offset: u32| code.0.address(offset as usize).unwrap().expose_provenance() as u64;
+    log.trampoline = at(done.trampoline);
+    log.entry = done.function_offsets.last().map_or(0, |offset| at(*offset));
+    // SAFETY: the code passes its environment to helpers, which expect a log; it does not access its context.
+    unsafe { code.call(std::ptr::with_exposed_provenance_mut(ctx as usize), (&raw mut *log).cast()) }
+}
+
+fn assemble_functions(functions: &[&[Op]], stack: u32) -> Assembled {
     let ops = functions.concat();
     let mut next = 0;
     let ranges: Vec<Function> = functions
@@ -171,17 +181,11 @@ fn run_functions(functions: &[&[Op]], stack: u32, ctx: u64, log: &mut Log) -> u6
         guarded: address(ring3_vm::guarded as *const ()),
         may_goto_budget: 10,
     };
-    let done = assemble_for(
+    assemble_for(
         &Unit { slots: &[], ops: &ops, functions: &ranges, lookups: &[], regions: &[], runtime, joined: true },
         this_cpu(),
     )
-    .unwrap();
-    let code = Code::new(&done);
-    let at = |offset: u32| code.0.address(offset as usize).unwrap().expose_provenance() as u64;
-    log.trampoline = at(done.trampoline);
-    log.entry = done.function_offsets.last().map_or(0, |offset| at(*offset));
-    // SAFETY: the code passes its environment to helpers, which expect a log; it does not access its context.
-    unsafe { code.call(std::ptr::with_exposed_provenance_mut(ctx as usize), (&raw mut *log).cast()) }
+    .unwrap()
 }
 
 #[test]
@@ -247,6 +251,37 @@ fn functions_keep_what_is_the_callers() {
     called.push(Op::Exit);
     let sum = run_functions(&[&main, &called], 8, 300_000, &mut Log::default());
     assert_eq!(sum, 322_111);
+}
+
+/// Of R6 to R9 a function saves what it changes and somebody above it reads later.
+#[test]
+fn functions_save_what_is_needed() {
+    let all = [Reg::R6, Reg::R7, Reg::R8, Reg::R9];
+    let called: Vec<Op> = all.map(|reg| imm(reg, u64::MAX)).into_iter().chain([imm(Reg::R0, 5), Op::Exit]).collect();
+    let main = |read: &[Reg], more: &[Op]| {
+        let mut ops: Vec<Op> = all.iter().zip([1, 10, 100, 1000]).map(|(reg, value)| imm(*reg, value)).collect();
+        ops.extend_from_slice(more);
+        ops.push(Op::CallLocal { subprog: 1 });
+        ops.extend(read.iter().map(|reg| add(Reg::R0, *reg)));
+        // What was overwritten before it is read is not needed.
+        ops.extend([imm(Reg::R9, 7), add(Reg::R0, Reg::R9), Op::Exit]);
+        ops
+    };
+    let saved = |functions: &[&[Op]], function: usize| assemble_functions(functions, 0).unwinds[function].saved.len();
+    let run = |functions: &[&[Op]]| run_functions(functions, 0, 0, &mut Log::default());
+    let [few, many, none] = [&[Reg::R7, Reg::R8][..], &[Reg::R6, Reg::R7, Reg::R8], &[]].map(|read| main(read, &[]));
+    assert_eq!((run(&[&few, &called]), run(&[&many, &called]), run(&[&none, &called])), (122, 123, 12));
+    assert_eq!(saved(&[&none, &called], 1) + 3, saved(&[&many, &called], 1));
+    assert_eq!(saved(&[&none, &called], 0), saved(&[&many, &called], 0), "the main function is called from outside");
+
+    // By way of a function that changes R7 only, so that it saves that and the last one the others.
+    let between = [imm(Reg::R7, 3), Op::CallLocal { subprog: 2 }, Op::Exit];
+    assert_eq!(run(&[&many, &between, &called]), 123);
+    assert_eq!(saved(&[&many, &between, &called], 2), saved(&[&few, &called], 1));
+
+    // A callback is called from outside, too.
+    let token = main(&[], &[imm(Reg::R3, ring3_vm::Callback(1).token())]);
+    assert_eq!(saved(&[&token, &called], 1), saved(&[&none, &called], 1) + 4);
 }
 
 /// Each frame has a stack of its own, eight deep.

@@ -314,6 +314,17 @@ fn choice(random: &mut Random) -> Vec<Op> {
     ops
 }
 
+/// Puts a number aside somewhere, something else in its place, and brings it back later: the value is that of before, but somebody else
+/// made it.
+fn put_aside(random: &mut Random, ops: &mut Vec<Op>) {
+    let (number, aside) = (random.of(&NUMBERS), random.of(&NUMBERS));
+    let back = random.below(ops.len() as u64 + 1) as usize;
+    let away = back - random.below(back.min(6) as u64 + 1) as usize;
+    ops.insert(back, copy(Width::W64, number, aside));
+    let other = Op::Mov { width: Width::W64, dst: number, src: Operand::Imm(random.of(&IMMS)) };
+    ops.splice(away..away, [copy(Width::W64, aside, number), other]);
+}
+
 /// Idioms on numbers and accesses, whose operations are mixed.
 fn sequence(random: &mut Random) -> Vec<Op> {
     let mut numbers: Vec<Op> = Vec::new();
@@ -342,6 +353,9 @@ fn sequence(random: &mut Random) -> Vec<Op> {
         if random.chance(12) {
             ops.extend(choice(random));
         }
+    }
+    while random.chance(2) {
+        put_aside(random, &mut ops);
     }
     // What makes an address is not jumped over.
     let skippable: Vec<bool> = ops.iter().map(|op| opt::writes(*op).is_none_or(|reg| NUMBERS.contains(&reg))).collect();
@@ -425,7 +439,7 @@ fn count(ops: &[Op], seen: &mut [u32; 13]) {
         runtime: no_runtime(&[]),
         joined: true,
     };
-    for step in opt::steps(&unit, &[Found::default()]) {
+    for step in opt::plan(&unit, &[Found::default()]).steps {
         let kind = match step {
             Step::Plain => continue,
             Step::Nothing => 0,
@@ -443,6 +457,28 @@ fn count(ops: &[Op], seen: &mut [u32; 13]) {
             Step::ByBit { .. } => 12,
         };
         seen[kind] += 1;
+    }
+}
+
+/// A register that was put aside and brought back holds what a shift before took, but what brought it back is needed then.
+#[test]
+fn what_comes_back_was_made_again() {
+    let (a, b, aside) = (Reg::R1, Reg::R2, Reg::R3);
+    let away = [copy(Width::W64, aside, b), Op::Mov { width: Width::W64, dst: b, src: Operand::Imm(0) }];
+    let seen = Op::Store { size: Size::Dw, base: MEMORY, off: 0, src: Operand::Reg(b) };
+    let shift = |op, by| alu(Width::W64, op, a, Operand::Imm(by));
+    let (mut random, last) = (Random(77), Op::Mov { width: Width::W64, dst: b, src: Operand::Imm(1) });
+    for (first, second) in [
+        (shift(AluOp::Rsh, 8), shift(AluOp::And, 0xff)),
+        (shift(AluOp::Lsh, 48), shift(AluOp::Arsh, 48)),
+        (shift(AluOp::Lsh, 8), shift(AluOp::Rsh, 16)),
+    ] {
+        let mut ops = vec![copy(Width::W64, a, b), first];
+        ops.extend(away);
+        ops.extend([seen, copy(Width::W64, b, aside), second, last]);
+        for cpu in cpus() {
+            check(&ops, cpu, &mut random);
+        }
     }
 }
 
