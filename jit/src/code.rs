@@ -8,6 +8,7 @@ use dynasmrt::relocations::Relocation;
 use dynasmrt::{AssemblyOffset, DynamicLabel, DynasmApi, DynasmLabelApi};
 
 use crate::JitError;
+use crate::words::Word;
 
 /// No code stands there yet.
 const NOWHERE: u32 = u32::MAX;
@@ -122,6 +123,12 @@ impl<R: Relocation> Code<R> {
     #[inline(always)]
     pub(crate) fn jumps_near(&mut self, to: Label) {
         self.short.push(Jump { at: self.bytes.len() as u32 - 1, to: to.number });
+    }
+
+    /// Code that was put together before.
+    #[inline(always)]
+    pub(crate) fn put_word(&mut self, word: Word) {
+        self.put(word.code, word.len.into());
     }
 
     /// The first bytes of a word, the lowest first: at most eight.

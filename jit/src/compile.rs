@@ -11,6 +11,7 @@ use crate::inline::Inlined;
 use crate::opt::{self, KEPT, Keeps, Plan, Step};
 use crate::symbols::Unwind;
 use crate::target::{Callee, FAR, Frame, Shortcut, Target};
+use crate::words::{RUN, Words};
 
 /// Operations that a program may have: 1,000,000 instructions of the verifier's limit, with room for what lowering adds.
 const MAX_OPS: usize = 1 << 22;
@@ -337,12 +338,41 @@ impl<T: Target> Walk<'_, T> {
 
     /// All operations as they are, with nothing between.
     fn plainly(&mut self, function: &Function, ops: &[Op], frame: &Frame) -> Result<(), JitError> {
-        for (at, op) in (function.start..).zip(ops) {
-            self.enter(at);
-            self.target.mark(at);
-            self.op(at, *op, function, frame)?;
+        let mut words = Words::new();
+        let mut at = function.start;
+        for run in ops.chunks(RUN) {
+            let (words, written) = words.of(&self.target, run);
+            self.written = self.written.union(written);
+            let mut before: Option<&Op> = None;
+            for (op, word) in run.iter().zip(words) {
+                self.enter(at);
+                self.target.mark(at);
+                if word.len == 0 {
+                    self.long_op(at, *op, before, function, frame)?;
+                    before = None;
+                } else {
+                    self.target.put_word(*word);
+                    before = Some(op);
+                }
+                at += 1;
+            }
         }
         Ok(())
+    }
+
+    /// An operation that is no word, behind one that is.
+    fn long_op(
+        &mut self,
+        at: u32,
+        op: Op,
+        before: Option<&Op>,
+        function: &Function,
+        frame: &Frame,
+    ) -> Result<(), JitError> {
+        if let (Op::Branch { .. }, Some(before), Entry::Nowhere) = (op, before, self.entries[at as usize]) {
+            self.target.note(before);
+        }
+        self.op(at, op, function, frame)
     }
 
     /// An operation starts here, and if jumps come to it all that belongs to those before it is done.

@@ -25,6 +25,7 @@ pub mod planted;
 mod planted;
 pub mod symbols;
 mod target;
+mod words;
 // dynasm's macro converts registers that are numbers already.
 #[allow(clippy::useless_conversion)]
 mod x64;

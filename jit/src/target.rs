@@ -11,6 +11,7 @@ use crate::code::Label;
 use crate::guards::Budget;
 use crate::opt::{Chosen, Step};
 use crate::symbols::Unwind;
+use crate::words::Word;
 
 /// What a function needs of its frame: the prologue builds it, and each exit takes it down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -109,6 +110,19 @@ pub(crate) trait Target: Sized {
     fn guard(&mut self);
     /// `extern "C" fn(entry, args: *const [u64; 5], env) -> u64`, which calls a function that is not an entry from outside.
     fn callback_trampoline(&mut self);
+
+    /// What `alu` emits, if it is a word: see `crate::words`.
+    fn alu_word(&self, width: Width, op: AluOp, dst: Reg, src: Operand) -> Word;
+    /// The same of `mov`.
+    fn mov_word(&self, width: Width, dst: Reg, src: Operand) -> Word;
+    /// The same of `load`.
+    fn load_word(&self, size: Size, signed: bool, dst: Reg, base: Reg, off: i32) -> Word;
+    /// The same of `store`.
+    fn store_word(&self, size: Size, base: Reg, off: i32, src: Operand) -> Word;
+    /// Such a word.
+    fn put_word(&mut self, word: Word);
+    /// What was emitted last was this operation, as a word: what the machine knows of its result can be used.
+    fn note(&mut self, op: &Op);
 
     /// `dst = dst op src`.
     fn alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand);

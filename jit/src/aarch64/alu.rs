@@ -8,6 +8,7 @@ use ring3_isa::{AluOp, EndianOp, Operand, Reg, Size, Width};
 use super::regs::{self, X16, X17, XZR};
 use super::{A64, emit, sized};
 use crate::magic::{Magic, Signed};
+use crate::words::Word;
 
 /// The three operations whose immediates are patterns of bits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,6 +96,116 @@ const ON_REGISTERS: [u32; AluOp::ALL.len()] = {
     words
 };
 
+/// How an operation with a number is encoded: `op d, n, number`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnNumber {
+    /// With one of 12 bits.
+    Sum,
+    /// How far to the left.
+    Left,
+    /// How far to the right.
+    Right,
+    /// In another way.
+    Other,
+}
+
+/// The instruction of 32 bits, and how the number stands in it.
+const ON_NUMBERS: [(u32, OnNumber); AluOp::ALL.len()] = {
+    let mut words = [(0, OnNumber::Other); AluOp::ALL.len()];
+    let mut at = 0;
+    while at < words.len() {
+        let op = AluOp::ALL[at];
+        words[op as usize] = match op {
+            AluOp::Add => (0x1100_0000, OnNumber::Sum),
+            AluOp::Sub => (0x1100_0000 | SUBTRACT, OnNumber::Sum),
+            // `ubfm` and `sbfm`.
+            AluOp::Lsh => (0x5300_0000, OnNumber::Left),
+            AluOp::Rsh => (0x5300_0000, OnNumber::Right),
+            AluOp::Arsh => (0x1300_0000, OnNumber::Right),
+            AluOp::Or | AluOp::And | AluOp::Xor | AluOp::Mul | AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod => {
+                (0, OnNumber::Other)
+            }
+        };
+        at += 1;
+    }
+    words
+};
+
+/// What makes a subtraction of an addition.
+const SUBTRACT: u32 = 1 << 30;
+
+/// One instruction.
+#[inline(always)]
+fn one(code: u32) -> Word {
+    Word { code: code.into(), len: 4 }
+}
+
+/// The operation as one instruction, if it is one.
+#[inline(always)]
+pub(super) fn word(width: Width, op: AluOp, dst: Reg, src: Operand) -> Word {
+    let d = u32::from(regs::of(dst));
+    match src {
+        Operand::Reg(src) => {
+            let code = ON_REGISTERS[op as usize];
+            let word = one(code | sf(width) | d | d << 5 | u32::from(regs::of(src)) << 16);
+            if code == 0 { Word::NONE } else { word }
+        }
+        Operand::Imm(imm) => by_number(width, op, d, imm),
+    }
+}
+
+/// Without branches, as nobody can guess which operation it is.
+#[inline(always)]
+fn by_number(width: Width, op: AluOp, d: u32, imm: i32) -> Word {
+    let (code, form) = ON_NUMBERS[op as usize];
+    let size = imm.unsigned_abs();
+    // One that ends in zeros is shifted.
+    let high = u32::from(size & 0xfff == 0 && size != 0);
+    let sum = (size >> (12 * high)) << 10 | high << 22 | (if imm < 0 { SUBTRACT } else { 0 });
+    // Of bits in a row the lowest, how far it is rotated, and the highest; and whether they are of 64.
+    let bits = width.bits();
+    let count = imm as u32 & (bits - 1);
+    let left = form == OnNumber::Left;
+    let rotated = if left { bits - count } else { count };
+    let last = if left { bits - 1 - count } else { bits - 1 };
+    let shift = (rotated & (bits - 1)) << 16 | last << 10 | (bits >> 6) << 22;
+    let summed = form == OnNumber::Sum;
+    let fits = if summed { size >> (12 * high) < 1 << 12 } else { form != OnNumber::Other && count != 0 };
+    let word = one((code ^ if summed { sum } else { shift }) | sf(width) | d << 5 | d);
+    if fits { word } else { Word::NONE }
+}
+
+/// A move as one instruction or two.
+#[inline(always)]
+pub(super) fn move_word(width: Width, dst: Reg, src: Operand) -> Word {
+    let d = regs::of(dst);
+    match src {
+        Operand::Reg(src) if width == Width::W64 && src == dst => Word::NONE,
+        Operand::Reg(src) => one(MOVE | sf(width) | u32::from(regs::of(src)) << 16 | u32::from(d)),
+        Operand::Imm(imm) => number(d, immediate(width, imm)),
+    }
+}
+
+/// What loads a number that has no upper half and is no run of ones.
+#[inline(always)]
+fn number(d: u8, value: u64) -> Word {
+    let (low, high, d) = (value as u32 & 0xffff, value as u32 >> 16, u32::from(d));
+    // Of numbers without an upper half those with ones in a row, and no others, are such a run.
+    let ones = (value as u32) >> ((value as u32).trailing_zeros() & 31);
+    if value >> 32 != 0 {
+        Word::NONE
+    } else if high == 0 {
+        one(MOVZ | low << 5 | d)
+    } else if low == 0 {
+        one(MOVZ_HIGH | high << 5 | d)
+    } else if ones & ones.wrapping_add(1) != 0 {
+        let second = u64::from(MOVK_HIGH | high << 5 | d);
+        Word { code: u64::from(MOVZ | low << 5 | d) | second << 32, len: 8 }
+    } else {
+        Word::NONE
+    }
+}
+
 /// `orr d, zr, m` of 32 bits.
 const MOVE: u32 = 0x2a00_03e0;
 /// `movz` and `movk` of 64 bits; the second sets the next 16.
@@ -105,13 +216,11 @@ const MOVK_HIGH: u32 = 0xf2a0_0000;
 impl A64 {
     #[inline(always)]
     pub(super) fn emit_alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand) {
-        let (d, word) = (u32::from(regs::of(dst)), ON_REGISTERS[op as usize]);
-        match src {
-            Operand::Reg(src) if word != 0 => {
-                self.asm.push_u32(word | sf(width) | d | d << 5 | u32::from(regs::of(src)) << 16);
-            }
-            _ => self.other_alu(width, op, regs::of(dst), src),
+        let word = word(width, op, dst, src);
+        if word.len == 0 {
+            return self.other_alu(width, op, regs::of(dst), src);
         }
+        self.asm.put_word(word);
     }
 
     #[inline(never)]
@@ -449,20 +558,11 @@ impl A64 {
     /// The fewest instructions for the value: one if it is a repeated run of ones, else one for each 16 bits that are neither
     /// what all the others can be set to at once.
     pub(super) fn emit_load_imm(&mut self, d: u8, value: u64) {
-        if let Ok(value) = u32::try_from(value) {
-            let (low, high, d) = (value & 0xffff, value >> 16, u32::from(d));
-            // Of numbers without an upper half those with ones in a row, and no others, are such a run.
-            let ones = value >> (value.trailing_zeros() & 31);
-            if high == 0 {
-                return self.asm.push_u32(MOVZ | low << 5 | d);
-            } else if low == 0 {
-                return self.asm.push_u32(MOVZ_HIGH | high << 5 | d);
-            } else if ones & ones.wrapping_add(1) != 0 {
-                let second = u64::from(MOVK_HIGH | high << 5 | d);
-                return self.asm.put(u64::from(MOVZ | low << 5 | d) | second << 32, 8);
-            }
+        let word = number(d, value);
+        if word.len == 0 {
+            return self.load_large(d, value);
         }
-        self.load_large(d, value);
+        self.asm.put_word(word);
     }
 
     #[inline(never)]

@@ -6,54 +6,77 @@ use ring3_isa::{AluOp, Operand, Reg, Size, Width};
 use super::regs::{self, X14, X15, X16, XZR};
 use super::{A64, emit};
 use crate::target::Address;
+use crate::words::Word;
 
-/// How an instruction reaches its address.
-#[derive(Clone, Copy)]
-enum Place {
-    /// Not negative and a multiple of the size, less than 4096 of them.
-    Scaled(u32),
-    /// From -256 to 255.
-    Near(i32),
-    /// The offset is in X16.
-    Indexed,
+/// The instructions for bytes: with an offset that counts accesses, with one that counts bytes, and with one in a register.
+const SCALED: u32 = 0x3900_0000;
+const NEAR: u32 = 0x3800_0000;
+const BY_REGISTER: u32 = 0x3820_6800;
+
+/// What an access does, as its instruction has it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Store = 0,
+    Load = 1,
+    /// Extends the sign to 64 bits.
+    LoadSigned = 2,
 }
 
-/// An instruction in the form that suits the place: scaled, unscaled, indexed.
-macro_rules! at {
-    ($a64:ident, $base:expr, $place:expr, $scaled:ident, $unscaled:ident, $family:ident, $reg:expr) => {
-        match $place {
-            Place::Scaled(off) => emit!($a64, $scaled $family($reg), [XSP($base), off]),
-            Place::Near(off) => emit!($a64, $unscaled $family($reg), [XSP($base), off]),
-            Place::Indexed => emit!($a64, $scaled $family($reg), [XSP($base), x16]),
-        }
+impl Access {
+    /// Of all 64 bits there is no sign to extend.
+    #[inline(always)]
+    pub(super) fn load(size: Size, signed: bool) -> Access {
+        if signed && size != Size::Dw { Access::LoadSigned } else { Access::Load }
+    }
+}
+
+/// An access of this size without its offset; `t` and `b` are registers of the machine.
+#[inline(always)]
+fn access(size: Size, access: Access, t: u8, b: u8) -> u32 {
+    size.bytes().trailing_zeros() << 30 | (access as u32) << 22 | u32::from(b) << 5 | u32::from(t)
+}
+
+/// The same with its offset, if there is an instruction that holds it.
+#[inline(always)]
+pub(super) fn with_offset(size: Size, kind: Access, t: u8, b: u8, off: i32) -> Word {
+    let (code, shift) = (access(size, kind, t, b), size.bytes().trailing_zeros());
+    let count = off as u32 >> shift;
+    let scaled = off as u32 == count << shift && count < 1 << 12;
+    let near = (-256..256).contains(&off);
+    let offset = if scaled { SCALED | count << 10 } else { NEAR | (off as u32 & 0x1ff) << 12 };
+    if scaled || near { Word { code: (code | offset).into(), len: 4 } } else { Word::NONE }
+}
+
+#[inline(always)]
+pub(super) fn load_word(size: Size, signed: bool, dst: Reg, base: Reg, off: i32) -> Word {
+    with_offset(size, Access::load(size, signed), regs::of(dst), regs::of(base), off)
+}
+
+/// Of a register or of 0.
+#[inline(always)]
+pub(super) fn store_word(size: Size, base: Reg, off: i32, src: Operand) -> Word {
+    let (s, one) = match src {
+        Operand::Reg(src) => (regs::of(src), true),
+        Operand::Imm(imm) => (XZR, imm == 0),
     };
+    let word = with_offset(size, Access::Store, s, regs::of(base), off);
+    if one { word } else { Word::NONE }
 }
 
 impl A64 {
-    fn access(&mut self, size: Size, off: i32) -> Place {
-        let bytes = size.bytes() as u32;
-        match u32::try_from(off) {
-            Ok(off) if off.is_multiple_of(bytes) && off / bytes < 4096 => Place::Scaled(off),
-            _ if (-256..256).contains(&off) => Place::Near(off),
-            _ => {
-                self.emit_load_imm(X16, i64::from(off) as u64);
-                Place::Indexed
-            }
+    /// `t` and `b` are registers of the machine, and `b` is not X16.
+    fn access(&mut self, size: Size, kind: Access, t: u8, b: u8, off: i32) {
+        let word = with_offset(size, kind, t, b, off);
+        if word.len == 0 {
+            self.emit_load_imm(X16, i64::from(off) as u64);
+            return self.asm.push_u32(BY_REGISTER | u32::from(X16) << 16 | access(size, kind, t, b));
         }
+        self.asm.put_word(word);
     }
 
     /// `d` and `b` are registers of the machine, and `b` is not X16.
     pub(super) fn emit_load(&mut self, size: Size, signed: bool, d: u8, b: u8, off: i32) {
-        let place = self.access(size, off);
-        match (size, signed) {
-            (Size::B, false) => at!(self, b, place, ldrb, ldurb, W, d),
-            (Size::H, false) => at!(self, b, place, ldrh, ldurh, W, d),
-            (Size::W, false) => at!(self, b, place, ldr, ldur, W, d),
-            (Size::B, true) => at!(self, b, place, ldrsb, ldursb, X, d),
-            (Size::H, true) => at!(self, b, place, ldrsh, ldursh, X, d),
-            (Size::W, true) => at!(self, b, place, ldrsw, ldursw, X, d),
-            (Size::Dw, _) => at!(self, b, place, ldr, ldur, X, d),
-        }
+        self.access(size, Access::load(size, signed), d, b, off);
     }
 
     /// `b` as of `emit_load`.
@@ -64,13 +87,7 @@ impl A64 {
     }
 
     pub(super) fn store_register(&mut self, size: Size, b: u8, off: i32, s: u8) {
-        let place = self.access(size, off);
-        match size {
-            Size::B => at!(self, b, place, strb, sturb, W, s),
-            Size::H => at!(self, b, place, strh, sturh, W, s),
-            Size::W => at!(self, b, place, str, stur, W, s),
-            Size::Dw => at!(self, b, place, str, stur, X, s),
-        }
+        self.access(size, Access::Store, s, b, off);
     }
 
     /// A load from the sum of two registers, the second shifted by nothing or as far as the size. False if that is not what the address

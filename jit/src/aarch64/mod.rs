@@ -25,6 +25,7 @@ use crate::guards::Budget;
 use crate::opt::{Chosen, Step};
 use crate::symbols::Unwind;
 use crate::target::{Address, Array, Callee, FAR, Frame, Target};
+use crate::words::Word;
 
 /// One instruction or several, in Arm's syntax.
 macro_rules! emit {
@@ -155,6 +156,34 @@ impl Target for A64 {
     fn callback_trampoline(&mut self) {
         self.emit_callback_trampoline();
     }
+
+    #[inline(always)]
+    fn alu_word(&self, width: Width, op: AluOp, dst: Reg, src: Operand) -> Word {
+        alu::word(width, op, dst, src)
+    }
+
+    #[inline(always)]
+    fn mov_word(&self, width: Width, dst: Reg, src: Operand) -> Word {
+        alu::move_word(width, dst, src)
+    }
+
+    #[inline(always)]
+    fn load_word(&self, size: Size, signed: bool, dst: Reg, base: Reg, off: i32) -> Word {
+        mem::load_word(size, signed, dst, base, off)
+    }
+
+    #[inline(always)]
+    fn store_word(&self, size: Size, base: Reg, off: i32, src: Operand) -> Word {
+        mem::store_word(size, base, off, src)
+    }
+
+    #[inline(always)]
+    fn put_word(&mut self, word: Word) {
+        self.asm.put_word(word);
+    }
+
+    /// Nothing is known: results have no flags.
+    fn note(&mut self, _op: &Op) {}
 
     fn alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand) {
         self.emit_alu(width, op, dst, src);

@@ -6,6 +6,7 @@ use ring3_isa::{AluOp, EndianOp, Operand, Reg, Size, Width};
 use super::regs::{self, R10, R11, RAX, RCX, RDX};
 use super::{X64, emit};
 use crate::magic::{Magic, Signed};
+use crate::words::Word;
 
 /// A shift by a constant, by CL, and by any register (BMI2).
 macro_rules! shift {
@@ -141,31 +142,84 @@ const fn rex(width: Width, reg: u8, rm: u8) -> u8 {
     0x40 | wide | (reg >> 3) << 2 | rm >> 3
 }
 
+/// An instruction of at most seven bytes with its prefix, which goes if it says nothing.
+#[inline(always)]
+fn prefixed(rex: u8, code: u64, len: u8) -> Word {
+    let some = u8::from(rex != 0x40);
+    let prefix = u64::from(rex) * u64::from(some);
+    Word { code: code << (8 * some) | prefix, len: len + some }
+}
+
+/// An instruction of one byte on two registers: `reg` is the one in the middle of its last byte.
+#[inline(always)]
+fn on_registers(width: Width, code: u8, reg: u8, rm: u8) -> Word {
+    prefixed(rex(width, reg, rm), u64::from(code) | u64::from(0xc0 | (reg & 7) << 3 | rm & 7) << 8, 2)
+}
+
+/// The operation as one instruction, if it is one.
+#[inline(always)]
+pub(super) fn word(width: Width, op: AluOp, dst: Reg, src: Operand) -> Word {
+    let d = regs::of(dst);
+    let (by_imm, src, imm) = match src {
+        Operand::Reg(src) => (false, src, 0),
+        Operand::Imm(imm) => (true, Reg::R0, imm),
+    };
+    let form = &FORMS[op as usize][usize::from(by_imm)];
+    let imm = if form.count { imm & (width.bits() as i32 - 1) } else { imm };
+    // R0 has number 0, as what says nothing has.
+    let s = regs::of(src);
+    let (reg, rm) = if form.swap { (d, s) } else { (s, d) };
+    let short = imm == i32::from(imm as i8);
+    let code = form.code | (u32::from(form.short) * u32::from(short));
+    let named = 0xc0 | form.field | (reg & 7) << 3 | rm & 7;
+    let named = u64::from(named) | u64::from(imm as u32) << 8;
+    let word = u64::from(code) | named << (8 * u32::from(form.len.saturating_sub(1)));
+    let word = prefixed(rex(width, reg, rm), word, form.len + form.number[usize::from(short)]);
+    if form.len == 0 { Word::NONE } else { word }
+}
+
+/// A move as one instruction, if it is one.
+#[inline(always)]
+pub(super) fn move_word(width: Width, dst: Reg, src: Operand) -> Word {
+    let d = regs::of(dst);
+    match src {
+        Operand::Reg(src) if width == Width::W64 && src == dst => Word::NONE,
+        Operand::Reg(src) => on_registers(width, 0x89, regs::of(src), d),
+        Operand::Imm(imm) => number(d, if width == Width::W64 { i64::from(imm) as u64 } else { u64::from(imm as u32) }),
+    }
+}
+
+/// What loads a number, if it is at most eight bytes: the shortest.
+#[inline(always)]
+fn number(d: u8, value: u64) -> Word {
+    let low = value as u32;
+    if value == 0 {
+        on_registers(Width::W32, 0x31, d, d)
+    } else if value == u64::from(low) {
+        prefixed(rex(Width::W32, 0, d), u64::from(0xb8 | d & 7) | u64::from(low) << 8, 5)
+    } else if value as i64 == i64::from(low as i32) {
+        prefixed(rex(Width::W64, 0, d), 0xc7 | u64::from(0xc0 | d & 7) << 8 | u64::from(low) << 16, 6)
+    } else {
+        Word::NONE
+    }
+}
+
 impl X64 {
     #[inline(always)]
     pub(super) fn emit_alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand) {
-        let d = regs::of(dst);
-        let (by_imm, src, imm) = match src {
-            Operand::Reg(src) => (false, src, 0),
-            Operand::Imm(imm) => (true, Reg::R0, imm),
-        };
-        let form = &FORMS[op as usize][usize::from(by_imm)];
-        if form.len == 0 {
-            return self.other_alu(width, op, d, if by_imm { Operand::Imm(imm) } else { Operand::Reg(src) });
+        let word = word(width, op, dst, src);
+        if word.len == 0 {
+            return self.other_alu(width, op, regs::of(dst), src);
         }
-        let imm = if form.count { imm & (width.bits() as i32 - 1) } else { imm };
-        // R0 has number 0, as what says nothing has.
-        let s = regs::of(src);
-        let (reg, rm) = if form.swap { (d, s) } else { (s, d) };
-        let short = imm == i32::from(imm as i8);
-        let code = form.code | (u32::from(form.short) * u32::from(short));
-        let named = 0xc0 | form.field | (reg & 7) << 3 | rm & 7;
-        let before = u32::from(form.len) - 1;
-        let word = u64::from(named) | u64::from(imm as u32) << 8;
-        let len = usize::from(form.len + form.number[usize::from(short)]);
-        self.with_rex(rex(width, reg, rm), u64::from(code) | word << (8 * before), len);
-        if form.flags {
-            self.set_flags(d, width);
+        self.asm.put_word(word);
+        self.note_result(op, width, dst);
+    }
+
+    /// What was emitted last was this operation.
+    #[inline(always)]
+    pub(super) fn note_result(&mut self, op: AluOp, width: Width, dst: Reg) {
+        if FORMS[op as usize][0].flags {
+            self.set_flags(regs::of(dst), width);
         }
     }
 
@@ -200,22 +254,13 @@ impl X64 {
         let bytes = if byte { 1 } else { 4 };
         let (code, reg) = if by_imm { (if byte { 0x83 } else { 0x81 }, field) } else { (field << 3 | 1, s & 7) };
         let word = u64::from(code) | u64::from(0xc0 | reg << 3 | d & 7) << 8 | u64::from(imm as u32) << 16;
-        self.with_rex(rex(width, s, d), word, 2 + if by_imm { bytes } else { 0 });
+        self.asm.put_word(prefixed(rex(width, s, d), word, 2 + if by_imm { bytes } else { 0 }));
     }
 
     /// An instruction of one byte on two registers: `reg` is the one in the middle of its last byte.
     #[inline(always)]
     pub(super) fn two_registers(&mut self, width: Width, code: u8, reg: u8, rm: u8) {
-        let word = u64::from(code) | u64::from(0xc0 | (reg & 7) << 3 | rm & 7) << 8;
-        self.with_rex(rex(width, reg, rm), word, 2);
-    }
-
-    /// An instruction of at most seven bytes with its prefix, which goes if it says nothing.
-    #[inline(always)]
-    fn with_rex(&mut self, rex: u8, word: u64, len: usize) {
-        let some = usize::from(rex != 0x40);
-        let prefix = if some == 1 { u64::from(rex) } else { 0 };
-        self.asm.put(word << (8 * some) | prefix, len + some);
+        self.asm.put_word(on_registers(width, code, reg, rm));
     }
 
     /// `lea` and `imul` have a destination of their own; the others get a copy first, which costs the processor nothing.
@@ -643,17 +688,16 @@ impl X64 {
     /// The shortest instruction for the value.
     pub(super) fn emit_load_imm(&mut self, dst: u8, value: u64) {
         let before = self.asm.offset().0;
-        if value == 0 {
-            return self.two_registers(Width::W32, 0x31, dst, dst);
-        }
-        if let Ok(value) = u32::try_from(value) {
-            self.with_rex(rex(Width::W32, 0, dst), u64::from(0xb8 | dst & 7) | u64::from(value) << 8, 5);
-        } else if let Ok(value) = i32::try_from(value as i64) {
-            emit!(self, mov Rq(dst), DWORD value);
-        } else {
+        let word = number(dst, value);
+        if word.len == 0 {
             emit!(self, mov Rq(dst), QWORD value as i64);
+        } else {
+            self.asm.put_word(word);
         }
-        self.keep_flags(before, dst);
+        // What makes a zero changes them.
+        if value != 0 {
+            self.keep_flags(before, dst);
+        }
     }
 
     pub(super) fn emit_mov_sx(&mut self, width: Width, from: Size, dst: Reg, src: Reg) {

@@ -7,6 +7,7 @@ use ring3_isa::{AluOp, CmpOp, Operand, Reg, Size};
 use super::regs;
 use super::{X64, emit};
 use crate::target::Address;
+use crate::words::Word;
 
 /// An opcode with what must stand before it. The first byte of two is 0x0f.
 #[derive(Clone, Copy)]
@@ -58,13 +59,84 @@ const fn plain(base: Reg, off: i32) -> Address {
     Address { base, index: None, off }
 }
 
+/// An instruction with `reg`, or a field of its opcode, and memory at an offset from a base that has not the number which means an index.
+/// Without branches, as nobody can guess which it is.
+#[inline(always)]
+fn with_base(opcode: Opcode, reg: u8, base: u8, off: i32) -> Word {
+    let wide = u8::from(opcode.size == Size::Dw);
+    let rex = 0x40 | wide << 3 | (reg >> 3) << 2 | base >> 3;
+    let near = off == i32::from(off as i8);
+    // No displacement with RBP or R13 means another address.
+    let none = off == 0 && base & 7 != 5;
+    let (form, bytes) = if none { (0, 0) } else { (2 - u8::from(near), 4 - 3 * u8::from(near)) };
+    let two = u8::from(opcode.two);
+    // Without a prefix four to seven are the second bytes of the first four registers.
+    let some = u8::from(rex != 0x40 || (opcode.byte && reg >= 4));
+    let half = u8::from(opcode.size == Size::H);
+    let code = u64::from(opcode.code) | u64::from(form << 6 | (reg & 7) << 3 | base & 7) << 8;
+    let code = code | u64::from(off as u32) << 16;
+    let code = (code << (8 * two)) | u64::from(0x0f * two);
+    let code = (code << (8 * some)) | (u64::from(rex) * u64::from(some));
+    Word { code: (code << (8 * half)) | u64::from(0x66 * half), len: 2 + bytes + two + some + half }
+}
+
+/// The instruction of a load.
+const fn load(size: Size, signed: bool) -> Opcode {
+    match (size, signed) {
+        (Size::B, false) => Opcode::extending(Size::W, 0xb6),
+        (Size::H, false) => Opcode::extending(Size::W, 0xb7),
+        (Size::B, true) => Opcode::extending(Size::Dw, 0xbe),
+        (Size::H, true) => Opcode::extending(Size::Dw, 0xbf),
+        (Size::W, true) => Opcode::sized(Size::Dw, 0x63),
+        (Size::W | Size::Dw, _) => Opcode::sized(size, 0x8b),
+    }
+}
+
+/// By size, and whether it extends a sign.
+const LOADS: [[Opcode; 2]; Size::ALL.len()] = {
+    let mut loads = [[Opcode::sized(Size::Dw, 0x8b); 2]; Size::ALL.len()];
+    let mut at = 0;
+    while at < loads.len() {
+        let size = Size::ALL[at];
+        loads[size as usize] = [load(size, false), load(size, true)];
+        at += 1;
+    }
+    loads
+};
+
+/// Of a register, by size.
+const STORES: [Opcode; Size::ALL.len()] = {
+    let mut stores = [Opcode::sized(Size::Dw, 0x89); Size::ALL.len()];
+    let mut at = 0;
+    while at < stores.len() {
+        let size = Size::ALL[at];
+        stores[size as usize] = Opcode::sized(size, 0x89);
+        at += 1;
+    }
+    stores
+};
+
+#[inline(always)]
+pub(super) fn load_word(size: Size, signed: bool, dst: Reg, base: Reg, off: i32) -> Word {
+    with_base(LOADS[size as usize][usize::from(signed)], regs::of(dst), regs::of(base), off)
+}
+
+/// Of a register: with a number they may be longer.
+#[inline(always)]
+pub(super) fn store_word(size: Size, base: Reg, off: i32, src: Operand) -> Word {
+    match src {
+        Operand::Reg(src) => with_base(STORES[size as usize], regs::of(src), regs::of(base), off),
+        Operand::Imm(_) => Word::NONE,
+    }
+}
+
 impl X64 {
     /// An instruction with `reg`, or a field of its opcode, and a place in memory. An immediate is to be put behind it.
     #[inline(always)]
     fn with_memory(&mut self, opcode: Opcode, reg: u8, place: Place) {
         let Place { base, index, off } = place;
         if index.is_none() && base & 7 != 4 {
-            return self.with_base(opcode, reg, base, off);
+            return self.asm.put_word(with_base(opcode, reg, base, off));
         }
         self.with_index(opcode, reg, place);
     }
@@ -106,29 +178,6 @@ impl X64 {
         }
     }
 
-    /// The same without an index, and without the base that has the number which means one. Nearly all are: without branches.
-    #[inline(always)]
-    fn with_base(&mut self, opcode: Opcode, reg: u8, base: u8, off: i32) {
-        if opcode.size == Size::H {
-            self.asm.push(0x66);
-        }
-        let wide = u8::from(opcode.size == Size::Dw);
-        let rex = 0x40 | wide << 3 | (reg >> 3) << 2 | base >> 3;
-        // No displacement with RBP or R13 means another address.
-        let (form, bytes) = match i8::try_from(off) {
-            Ok(_) if off == 0 && base & 7 != 5 => (0, 0),
-            Ok(_) => (1, 1),
-            Err(_) => (2, 4),
-        };
-        let two = usize::from(opcode.two);
-        // Without a prefix four to seven are the second bytes of the first four registers.
-        let some = usize::from(rex != 0x40 || (opcode.byte && reg >= 4));
-        let word = u64::from(opcode.code) | u64::from(form << 6 | (reg & 7) << 3 | base & 7) << 8;
-        let word = word | u64::from(off as u32) << 16;
-        let word = (word << (8 * two)) | (0x0f * two as u64);
-        self.asm.put((word << (8 * some)) | (u64::from(rex) * some as u64), 2 + bytes + two + some);
-    }
-
     /// The immediate of an instruction for operands of this size: the low bytes, of 64 bits those that are sign-extended.
     fn immediate(&mut self, size: Size, imm: i32) {
         match size {
@@ -166,14 +215,7 @@ impl X64 {
 
     #[inline(always)]
     pub(super) fn emit_load_from(&mut self, size: Size, signed: bool, dst: Reg, at: Address) {
-        let opcode = match (size, signed) {
-            (Size::B, false) => Opcode::extending(Size::W, 0xb6),
-            (Size::H, false) => Opcode::extending(Size::W, 0xb7),
-            (Size::B, true) => Opcode::extending(Size::Dw, 0xbe),
-            (Size::H, true) => Opcode::extending(Size::Dw, 0xbf),
-            (Size::W, true) => Opcode::sized(Size::Dw, 0x63),
-            (Size::W | Size::Dw, _) => Opcode::sized(size, 0x8b),
-        };
+        let opcode = LOADS[size as usize][usize::from(signed)];
         self.with_memory(opcode, regs::of(dst), at.into());
     }
 

@@ -24,6 +24,7 @@ use crate::guards::Budget;
 use crate::opt::{Chosen, Step};
 use crate::symbols::Unwind;
 use crate::target::{Address, Array, Callee, Frame, Target};
+use crate::words::Word;
 
 /// One instruction or several, in Intel's syntax.
 macro_rules! emit {
@@ -199,6 +200,38 @@ impl Target for X64 {
     fn callback_trampoline(&mut self) {
         self.emit_callback_trampoline();
         self.emit_thunk();
+    }
+
+    #[inline(always)]
+    fn alu_word(&self, width: Width, op: AluOp, dst: Reg, src: Operand) -> Word {
+        alu::word(width, op, dst, src)
+    }
+
+    #[inline(always)]
+    fn mov_word(&self, width: Width, dst: Reg, src: Operand) -> Word {
+        alu::move_word(width, dst, src)
+    }
+
+    #[inline(always)]
+    fn load_word(&self, size: Size, signed: bool, dst: Reg, base: Reg, off: i32) -> Word {
+        mem::load_word(size, signed, dst, base, off)
+    }
+
+    #[inline(always)]
+    fn store_word(&self, size: Size, base: Reg, off: i32, src: Operand) -> Word {
+        mem::store_word(size, base, off, src)
+    }
+
+    #[inline(always)]
+    fn put_word(&mut self, word: Word) {
+        self.asm.put_word(word);
+    }
+
+    /// The flags are those of its result.
+    fn note(&mut self, op: &Op) {
+        if let Op::Alu { width, op, dst, .. } = *op {
+            self.note_result(op, width, dst);
+        }
     }
 
     #[inline(always)]

@@ -1,0 +1,128 @@
+//! Operations that are one instruction of the machine or two, put together kind by kind.
+//!
+//! Nobody can guess of which kind the next operation of a program is, and a wrong guess takes a processor longer than all else that an
+//! instruction costs. So of a run of operations those of one kind are looked at in a row, which needs no guess, and what they become is put
+//! in order behind that.
+
+use ring3_isa::{Reg, RegSet};
+use ring3_vm::Op;
+
+use crate::target::Target;
+
+/// Operations that are taken together: what is known of them fits into the processor's nearest memory.
+pub(crate) const RUN: usize = 128;
+
+/// What an operation becomes, if that does not depend on what stands around it, and is at most eight bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Word {
+    /// The first byte lowest.
+    pub(crate) code: u64,
+    /// How many bytes; 0 for what is to be emitted in another way.
+    pub(crate) len: u8,
+}
+
+impl Word {
+    /// What is to be emitted in another way.
+    pub(crate) const NONE: Word = Word { code: 0, len: 0 };
+}
+
+/// Kinds of operations of which there are many.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Alu,
+    Mov,
+    Load,
+    Store,
+    Other,
+}
+
+const KINDS: usize = 5;
+
+impl Kind {
+    #[inline(always)]
+    fn of(op: &Op) -> Kind {
+        match op {
+            Op::Alu { .. } => Kind::Alu,
+            Op::Mov { .. } => Kind::Mov,
+            Op::Load { .. } => Kind::Load,
+            Op::Store { .. } => Kind::Store,
+            Op::MovSx { .. }
+            | Op::Neg { .. }
+            | Op::Endian { .. }
+            | Op::LoadImm { .. }
+            | Op::Atomic { .. }
+            | Op::LoadAcquire { .. }
+            | Op::StoreRelease { .. }
+            | Op::Guarded { .. }
+            | Op::Jump { .. }
+            | Op::Branch { .. }
+            | Op::MayGoto { .. }
+            | Op::CallHelper { .. }
+            | Op::TailCall
+            | Op::CallLocal { .. }
+            | Op::Exit
+            | Op::LegacyPacket { .. } => Kind::Other,
+        }
+    }
+}
+
+/// What a run of operations becomes.
+pub(crate) struct Words {
+    words: [Word; RUN],
+    /// By kind, the places of its operations.
+    places: [[u8; RUN]; KINDS],
+    counts: [usize; KINDS],
+    /// Registers that the operations set.
+    written: RegSet,
+}
+
+impl Words {
+    pub(crate) fn new() -> Words {
+        Words { words: [Word::NONE; RUN], places: [[0; RUN]; KINDS], counts: [0; KINDS], written: RegSet::EMPTY }
+    }
+
+    /// Of these operations, of which at most [`RUN`] count. Gives a word for each, and which registers those with words set.
+    pub(crate) fn of<T: Target>(&mut self, target: &T, ops: &[Op]) -> (&[Word], RegSet) {
+        let ops = &ops[..ops.len().min(RUN)];
+        self.counts = [0; KINDS];
+        self.written = RegSet::EMPTY;
+        for (place, op) in ops.iter().enumerate() {
+            let kind = Kind::of(op) as usize;
+            let count = &mut self.counts[kind];
+            self.places[kind][*count % RUN] = place as u8;
+            *count += 1;
+        }
+        self.put(ops, Kind::Alu, |op| match *op {
+            Op::Alu { width, op, dst, src } => Some((target.alu_word(width, op, dst, src), Some(dst))),
+            _ => None,
+        });
+        self.put(ops, Kind::Mov, |op| match *op {
+            Op::Mov { width, dst, src } => Some((target.mov_word(width, dst, src), Some(dst))),
+            _ => None,
+        });
+        self.put(ops, Kind::Load, |op| match *op {
+            Op::Load { size, signed, dst, base, off } => {
+                Some((target.load_word(size, signed, dst, base, off), Some(dst)))
+            }
+            _ => None,
+        });
+        self.put(ops, Kind::Store, |op| match *op {
+            Op::Store { size, base, off, src } => Some((target.store_word(size, base, off, src), None)),
+            _ => None,
+        });
+        self.put(ops, Kind::Other, |_| Some((Word::NONE, None)));
+        (&self.words[..ops.len()], self.written)
+    }
+
+    /// The words of one kind.
+    #[inline(always)]
+    fn put(&mut self, ops: &[Op], kind: Kind, word: impl Fn(&Op) -> Option<(Word, Option<Reg>)>) {
+        for place in &self.places[kind as usize][..self.counts[kind as usize].min(RUN)] {
+            let place = usize::from(*place);
+            let (Some(op), Some(to)) = (ops.get(place), self.words.get_mut(place)) else { continue };
+            let Some((word, dst)) = word(op) else { continue };
+            *to = word;
+            self.written = dst.map_or(self.written, |dst| self.written.with(dst));
+        }
+    }
+}
