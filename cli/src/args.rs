@@ -35,6 +35,7 @@ Examples:
   ring3 verify --profile=lb.svg lb.bpf.o                  what takes so many instructions?
   ring3 verify -o sarif *.bpf.o > ring3.sarif             for code scanning
   ring3 verify --type xdp odd_section.bpf.o               where the section's name does not say the type
+  ring3 verify --target lb.bpf.o new_pick.bpf.o           freplace programs, by the program that they extend
 
 Exit status: 0 all accepted, 1 something rejected, 2 a file or program could not be read as far as the verifier.";
 
@@ -197,6 +198,9 @@ pub struct VerifyArgs {
     /// BTF of the kernel, as in /sys/kernel/btf/vmlinux: its structures, for programs that get pointers to them
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
+    /// What freplace programs extend: an object, perhaps with one of its programs, and the function if the section does not name it
+    #[arg(long, value_name = "OBJ[:PROGRAM[:FUNCTION]]")]
+    pub target: Option<String>,
     /// The kernel whose rules hold: 5.4 to 7.3, or all for a table of releases
     #[arg(long, value_name = "RELEASE", default_value = "6.18", value_parser = kernel)]
     pub kernel: KernelArg,

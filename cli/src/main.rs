@@ -27,6 +27,7 @@ mod run;
 mod sarif;
 mod skeleton;
 mod table;
+mod target;
 mod types;
 mod value;
 mod verify;

@@ -18,6 +18,7 @@ use crate::profile;
 use crate::releases::releases;
 use crate::sarif::{self, Finding};
 use crate::table::{Column, csv, line};
+use crate::target::with_target;
 use crate::types::with_types;
 
 /// Columns of the CSV form, which are also the names of the JSON fields.
@@ -107,7 +108,7 @@ pub fn verify(args: &VerifyArgs, out: &mut Out) -> Result<Outcome, CliError> {
         KernelArg::One(release) => Engine::new().kernel(release),
         KernelArg::All => Engine::new(),
     };
-    let engine = with_types(engine, args.btf.as_deref())?;
+    let engine = with_target(with_types(engine, args.btf.as_deref())?, args.target.as_deref())?;
     let mut worst = Outcome::Good;
     let (mut objects, mut failures) = (Vec::new(), Vec::new());
     for path in &args.objects {

@@ -34,6 +34,26 @@ fn every_example_has_skeletons() {
     }
 }
 
+/// Sizes and places that the program has, beside types of its author's that are something else.
+const STRUCTS: &str = "
+struct config { int other; };
+typedef struct structs__config theirs;
+#define HOLDS(what) _Static_assert(what, #what)
+HOLDS(sizeof(theirs) == 96 && sizeof(((theirs *)0)->inner) == 16 && sizeof(((theirs *)0)->odd) == 9);
+HOLDS(offsetof(theirs, inner) == 20 && offsetof(theirs, odd) == 36 && offsetof(theirs, whole) == 56);
+HOLDS(offsetof(theirs, next) == 72 && offsetof(theirs, on) == 80);
+HOLDS(sizeof(struct structs__corner) == 8);
+HOLDS(sizeof(struct structs__bss_2) == 4 && sizeof(union structs__either) == 4);
+static int uses(struct structs *skel)
+{
+	skel->data->config.inner[1].count = 3;
+	skel->data->config.bits.high = 5;
+	skel->bss->table[3].bytes[2] = 1;
+	skel->bss->zeros.number = skel->data->corner.x;
+	return skel->rodata->limits.second;
+}
+";
+
 #[test]
 fn c_compiles_with_libbpf() {
     let folder = std::env::temp_dir().join(format!("ring3-skeleton-{}", std::process::id()));
@@ -49,12 +69,14 @@ fn c_compiles_with_libbpf() {
         println!("skipped: there is no C compiler, or no libbpf-dev");
         return;
     }
-    for name in ["flows", "hello", "lb", "maps"] {
-        let ran = ring3(["gen", "skeleton", "--lang", "c", &object(name)]);
+    let structs = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/structs.bpf.o").to_owned();
+    let examples = ["flows", "hello", "lb", "maps"].map(|name| (name, object(name), ""));
+    for (name, object, checks) in examples.into_iter().chain([("structs", structs, STRUCTS)]) {
+        let ran = ring3(["gen", "skeleton", "--lang", "c", &object]);
         std::fs::write(folder.join(format!("{name}.skel.h")), &ran.stdout).unwrap();
         let source = folder.join(format!("{name}.c"));
         let text = format!(
-            "#include \"{name}.skel.h\"\nint main(void)\n{{\n\tstruct {name} *skel = {name}__open();\n\n\
+            "#include \"{name}.skel.h\"\n{checks}\nint main(void)\n{{\n\tstruct {name} *skel = {name}__open();\n\n\
              \tif (!skel || {name}__load(skel) || {name}__attach(skel))\n\t\treturn 1;\n\
              \t{name}__detach(skel);\n\t{name}__destroy(skel);\n\treturn 0;\n}}\n"
         );

@@ -113,3 +113,26 @@ fn the_output_of_the_same_input_is_the_same() {
         assert_eq!(without_time(log(level)), without_time(log(level)));
     }
 }
+
+#[test]
+fn extensions_are_judged_by_the_program_that_is_named() {
+    let of = |name: &str| format!("{}/../parity/tests/extend/{name}.o", env!("CARGO_MANIFEST_DIR"));
+    let (old, new) = (of("old"), of("new"));
+    let judged = |program: &str, target: &str| {
+        let ran = ring3(["verify", "-o", "csv", "--program", program, "--target", target, &new]);
+        (ran.code, ran.stdout + &ran.stderr)
+    };
+    for (program, target, code, words) in [
+        ("new_pick", old.clone(), 0, "accept"),
+        ("new_pick", format!("{old}:xdp_root"), 0, "accept"),
+        ("xdp_length", format!("{old}:root"), 1, "doesn't match length(struct __sk_buff *)"),
+        ("new_painted", format!("{old}:root:pick"), 1, "arg0 in new_painted() is ENUM while pick() has INT"),
+        ("new_pick", format!("{old}:nothing"), 2, "there is no program 'nothing'; there is root, "),
+        ("new_pick", "absent.o".to_owned(), 2, "--target absent.o: "),
+    ] {
+        let (exit, said) = judged(program, &target);
+        assert!(exit == Some(code) && said.contains(words), "{program} {target}: {exit:?} {said}");
+    }
+    let ran = ring3(["verify", "--program", "new_pick", &new]);
+    assert!(ran.code == Some(1) && ran.stdout.contains("without the program that it extends"), "{ran:?}");
+}

@@ -15,6 +15,7 @@ mod available;
 mod btf;
 mod errno;
 mod error;
+mod extend;
 mod inflate;
 mod info;
 mod load;

@@ -10,6 +10,7 @@ use ring3_platform::kfuncs::base_name;
 use ring3_platform::{KfuncRef, ProgType, Program};
 
 use crate::btf::{NO_LOG, for_kernel, native};
+use crate::extend::Other;
 use crate::sys::attr::{self, CoreRelo, FuncInfo, LineInfo};
 use crate::sys::{self, AsFd, BorrowedFd, Command, Failure, Load, Logged, OwnedFd};
 use crate::{BtfObject, Errno, Error, KernelTypes, Map};
@@ -283,6 +284,7 @@ pub(crate) fn load_code(
     // The kernel reads it up to a zero.
     let license: Vec<u8> = program.license.0.bytes().take_while(|b| *b != 0).chain([0]).collect();
     let own = if program.sleepable { SLEEPABLE } else { 0 } | if program.frags { HAS_FRAGS } else { 0 };
+    let other = Other::of(program)?;
     let request = Load {
         kind: program.kind.number(),
         insns: &insns,
@@ -295,7 +297,8 @@ pub(crate) fn load_code(
         funcs: &info.funcs,
         lines: &info.lines,
         relos: &info.relos,
-        attach_btf_id: options.attach_btf_id,
+        attach_btf_id: other.as_ref().map_or(options.attach_btf_id, |other| other.id),
+        attach_to: other.as_ref().map(Other::fd),
         fd_array: if by_index { &fds } else { &[] },
         ..Load::default()
     };

@@ -235,7 +235,7 @@ impl Shared {
 
     /// The kernel's number of what the program is attached to, 0 for none.
     fn target(&mut self, program: &Program, options: &LoadOptions) -> Result<u32, Error> {
-        if options.attach_btf_id != 0 {
+        if options.attach_btf_id != 0 || program.attach_prog.is_some() {
             return Ok(options.attach_btf_id);
         }
         let Some(name) = crate::target::name(program) else { return Ok(0) };

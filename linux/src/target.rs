@@ -1,7 +1,7 @@
 //! The kernel's own types, and what programs are attached to by them.
 
 use ring3_btf::{Btf, Kind};
-use ring3_platform::{AttachType, ProgType, Program, section};
+use ring3_platform::{AttachType, ProgType, Program};
 
 use crate::{Errno, Error};
 
@@ -73,7 +73,5 @@ impl KernelTypes {
 /// The name in the kernel's types of what a program is attached to; `None` if it is attached without them.
 pub(crate) fn name(program: &Program) -> Option<String> {
     let (prefix, _) = naming(program.kind, program.attach)?;
-    let row = section(&program.section)?;
-    let name = program.section.strip_prefix(row.prefix)?.strip_prefix('/')?;
-    Some(format!("{prefix}{name}"))
+    Some(format!("{prefix}{}", program.attach_name()?))
 }

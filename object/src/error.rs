@@ -158,6 +158,8 @@ pub enum ObjectError {
     ExceptionCallback { at: Place, program: String, callback: String, problem: &'static str },
     #[error("{file}: {name}: {problem}")]
     Join { file: Arc<str>, name: String, problem: String },
+    #[error("'{extension}' cannot replace {function}() of program '{program}': {why}")]
+    Extend { program: String, function: String, extension: String, why: &'static str },
     #[error("{file}: global variable '{name}': {problem}")]
     Global { file: Arc<str>, name: String, problem: GlobalProblem },
 }

@@ -15,6 +15,7 @@
 mod core;
 mod elf;
 mod error;
+mod extend;
 mod externs;
 mod globals;
 mod join;
@@ -25,6 +26,7 @@ mod ops;
 
 pub use core::UNRESOLVED_CALL;
 pub use error::{ExternKind, GlobalProblem, MapProblem, ObjectError, Place};
+pub use extend::extended;
 pub use externs::KernelValues;
 pub use globals::Global;
 pub use join::join;

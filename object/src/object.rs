@@ -261,6 +261,8 @@ impl Object {
             flags: LoadFlags::default(),
             license: self.license.clone(),
             info: linked.info.map(Arc::new),
+            attach_prog: None,
+            attach_func: None,
         })
     }
 

@@ -149,16 +149,16 @@ pub fn judge_object(
     bounds: &Bounds,
     wanted: impl Fn(&str) -> bool,
 ) -> Vec<Row> {
-    judge_object_with(object, target, referee, bounds, &Guess::default(), wanted)
+    judge_object_with(object, target, referee, bounds, (&Guess::default(), &|program| program), wanted)
 }
 
-/// The same, with what the object does not say.
+/// The same, with what the object does not say, and with what is to be done to each program before it is judged.
 pub fn judge_object_with(
     object: &Object,
     target: &Arc<Target>,
     referee: &mut dyn Referee,
     bounds: &Bounds,
-    guess: &Guess,
+    (guess, prepare): (&Guess, &dyn Fn(Program) -> Program),
     wanted: impl Fn(&str) -> bool,
 ) -> Vec<Row> {
     let core = target.btf.clone().map(|btf| Arc::new(CoreTarget::new(btf)));
@@ -166,7 +166,7 @@ pub fn judge_object_with(
     let entries = object.programs().iter().filter(|entry| wanted(&entry.name));
     let row = |entry: &ring3_object::ProgramEntry| {
         let pair = match guess.program(object, &entry.name, &options) {
-            Ok(program) => judge(object.file(), &Arc::new(program), target, referee, bounds),
+            Ok(program) => judge(object.file(), &Arc::new(prepare(program)), target, referee, bounds),
             Err(error) => Pair { kernel: Answer::Nothing, ours: unlinked(object.file(), &error) },
         };
         Row { file: object.file().to_owned(), program: entry.name.clone(), pair }
@@ -196,6 +196,7 @@ fn unlinked(file: &str, error: &ObjectError) -> Ours {
         | ObjectError::Instruction { .. }
         | ObjectError::NoSuchProgram { .. }
         | ObjectError::UnknownType { .. }
+        | ObjectError::Extend { .. }
         | ObjectError::Global { .. } => {
             let text = error.to_string();
             let text = text.strip_prefix(file).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);

@@ -94,6 +94,11 @@ pub struct Program {
     pub license: License,
     /// Function and line information.
     pub info: Option<Arc<ring3_btf::ProgramInfo>>,
+    /// The program that this one is for: it replaces a function of it (`freplace`), or is called where one begins or ends
+    /// (`fentry`, `fexit`, `fmod_ret`).
+    pub attach_prog: Option<Arc<Program>>,
+    /// The function that it is for, where its section does not say it.
+    pub attach_func: Option<String>,
 }
 
 impl Program {
@@ -111,8 +116,11 @@ impl Program {
         usize::try_from(id).ok().and_then(|at| self.kfuncs.get(at))
     }
 
-    /// What the program's section says it is attached to: `do_unlinkat` of `fentry/do_unlinkat`.
+    /// What the program is attached to: [`Program::attach_func`], or what its section says (`do_unlinkat` of `fentry/do_unlinkat`).
     pub fn attach_name(&self) -> Option<&str> {
+        if let Some(name) = &self.attach_func {
+            return Some(name);
+        }
         let row = crate::section(&self.section)?;
         self.section.strip_prefix(row.prefix)?.strip_prefix('/')
     }
@@ -133,7 +141,17 @@ impl Program {
             flags: LoadFlags::default(),
             license: License("GPL".to_owned()),
             info: None,
+            attach_prog: None,
+            attach_func: None,
         }
+    }
+
+    /// For this program, or for this function of it (`None`: the one that the section names), as `bpf_program__set_attach_target` of
+    /// libbpf has it.
+    #[must_use]
+    pub fn attached_to(self, program: Arc<Program>, function: Option<&str>) -> Program {
+        let attach_func = function.map(str::to_owned).or(self.attach_func);
+        Program { attach_prog: Some(program), attach_func, ..self }
     }
 }
 

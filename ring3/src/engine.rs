@@ -9,7 +9,7 @@ use ring3_classic::{Filter, Style};
 use ring3_isa::Endianness;
 use ring3_jit::Jit;
 use ring3_object::{Object, Options};
-use ring3_platform::{Errno, HelperId, KernelVersion, Program, Proto, Target};
+use ring3_platform::{Errno, HelperId, KernelVersion, ProgType, Program, Proto, Target};
 use ring3_verifier::reference::{Reference, reference};
 use ring3_verifier::{LogLevel, Rejection, VerifiedProgram};
 use ring3_vm::maps::Map;
@@ -72,6 +72,9 @@ pub struct Engine {
     jit: ring3_jit::Options,
     /// Instructions of a run.
     budget: Option<u64>,
+    /// Programs that others extend, and the function that is replaced, where sections do not say it.
+    extended: Vec<Arc<Program>>,
+    replaced: Option<String>,
 }
 
 impl Default for Engine {
@@ -84,6 +87,8 @@ impl Default for Engine {
             core: None,
             jit: ring3_jit::Options::default(),
             budget: None,
+            extended: Vec::new(),
+            replaced: None,
         }
     }
 }
@@ -148,6 +153,44 @@ impl Engine {
         self
     }
 
+    /// What programs extend whose section is `freplace`: one of these, the first that has the function which the section names, or
+    /// `function` if there is one (`bpf_program__set_attach_target` of libbpf). They are judged by that program's type and the
+    /// function's prototype; the program itself has to pass as well.
+    ///
+    /// ```
+    /// use ring3::{Engine, Program, ProgType};
+    /// # let code = ring3::isa::assemble("r0 = 2\nexit")?;
+    /// let root = Program::new("xdp_root", ProgType::Xdp, code);
+    /// let engine = Engine::new().extends([root], None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn extends(mut self, programs: impl IntoIterator<Item = Program>, function: Option<&str>) -> Engine {
+        self.extended = programs.into_iter().map(Arc::new).collect();
+        self.replaced = function.map(str::to_owned);
+        self
+    }
+
+    /// The program with what it extends, if nobody said that yet.
+    fn attached(&self, program: Program) -> Program {
+        if program.kind != ProgType::Ext || program.attach_prog.is_some() {
+            return program;
+        }
+        let function = self.replaced.as_deref();
+        let name = function.or(program.attach_name());
+        let has = |other: &&Arc<Program>| {
+            let funcs = other.info.iter().flat_map(|info| &info.funcs);
+            name.is_none_or(|name| funcs.map(|func| &*func.name).any(|func| func == name))
+        };
+        // A program of that name comes before one that only has such a function.
+        let named = self.extended.iter().find(|other| Some(other.name.as_str()) == name);
+        let found = named.or_else(|| self.extended.iter().find(has)).or(self.extended.first());
+        match found.cloned() {
+            Some(other) => program.attached_to(other, function),
+            None => program,
+        }
+    }
+
     /// Adds a helper of the embedder. The verifier checks calls of it by the prototype, whose number is
     /// [`Target::FIRST_CUSTOM_HELPER`] or above and whose result is a number.
     ///
@@ -174,7 +217,7 @@ impl Engine {
     }
 
     /// The object as a loader makes it ready for a kernel of the engine's release.
-    fn adapted<'o>(&self, object: &'o Object) -> Cow<'o, Object> {
+    pub(crate) fn adapted<'o>(&self, object: &'o Object) -> Cow<'o, Object> {
         if object.suits(self.target.kernel) {
             return Cow::Borrowed(object);
         }
@@ -225,14 +268,14 @@ impl Engine {
     /// Where the verifier's budget goes for one program of an object, by source line and by call.
     pub fn profile(&self, object: &Object, program: &str, options: &Options) -> Result<ring3_verifier::Profile, Error> {
         check_order(object)?;
-        let program = self.adapted(object).program(program, &self.options(options))?;
+        let program = self.attached(self.adapted(object).program(program, &self.options(options))?);
         Ok(ring3_verifier::profile(&program, &self.target))
     }
 
     /// Verifies a program that comes from anywhere.
     pub fn verify_program(&self, program: Program, level: LogLevel) -> Result<VerifiedProgram, Error> {
         let (name, target) = (program.name.clone(), Arc::new(self.target.clone()));
-        let program = Arc::new(program);
+        let program = Arc::new(self.attached(program));
         ring3_verifier::verify(program.clone(), target, level).map_err(|mut rejection| {
             name_relocation(&program, &mut rejection);
             Error::Rejected { program: name, rejection }
@@ -251,7 +294,7 @@ impl Engine {
         budget: u32,
     ) -> Result<Reference, Error> {
         check_order(object)?;
-        let program = Arc::new(self.adapted(object).program(program, &self.options(options))?);
+        let program = Arc::new(self.attached(self.adapted(object).program(program, &self.options(options))?));
         Ok(reference(program, Arc::new(self.target.clone()), LogLevel::default(), budget))
     }
 

@@ -85,6 +85,8 @@ pub struct Instance {
     source: Source,
     slots: Vec<Slot>,
     programs: BTreeMap<String, Arc<Executable>>,
+    /// Programs that others extend, by name, as they are since.
+    extended: BTreeMap<String, Program>,
     /// Program arrays that were filled from the object, by index.
     filled: Vec<usize>,
     host: Box<dyn Host + Send>,
@@ -126,6 +128,7 @@ impl Instance {
             source,
             slots,
             programs: BTreeMap::new(),
+            extended: BTreeMap::new(),
             filled: Vec::new(),
             host: Box::new(DefaultHost),
             trace: TraceLog::default(),
@@ -187,6 +190,49 @@ impl Instance {
         Ok(ready)
     }
 
+    /// Puts a `freplace` program of another object in the place of a function of `program`, as `bpf_program__attach_freplace` does: of
+    /// the function that its section names, or of `function`. The verifier judges it by that function's prototype first, then the
+    /// program with it in there; from then on the program runs so, in every engine but the kernel's. Maps of the other object are
+    /// there by their names, if no map of this one has them.
+    ///
+    /// Errors: `Rejected`, of the one or of both together; the object's; [`ObjectError::Extend`](ring3_object::ObjectError::Extend).
+    /// Nothing changes then.
+    pub fn replace(
+        &mut self,
+        program: &str,
+        function: Option<&str>,
+        object: &Object,
+        extension: &str,
+    ) -> Result<Arc<Executable>, Error> {
+        let old = self.linked_program(program)?;
+        let object = self.engine.adapted(object);
+        let new = object.program(extension, &self.engine.options(&Options::default()))?;
+        // A function that was replaced before has its name no more: what is attached to is what the object has.
+        let original = Arc::new(self.original(program)?);
+        let new = new.attached_to(original, function);
+        let name = new.attach_name().unwrap_or(program).to_owned();
+        self.engine.verify_program(new.clone(), LogLevel::default())?;
+        let cpus = self.engine.target().cpus;
+        let known = |def: &Arc<MapDef>| self.slots.iter().any(|slot| Arc::ptr_eq(&slot.source, def));
+        let mut more: Vec<Slot> =
+            object.maps().iter().filter(|def| !known(def)).map(|def| slot(&self.engine, def, cpus)).collect();
+        nest(&mut more);
+        let mut extended = ring3_object::extended(&old, &name, &new)?;
+        let slots = self.slots.len();
+        self.slots.append(&mut more);
+        self.name_maps(&mut extended);
+        let before = self.extended.insert(program.to_owned(), extended);
+        let running = self.programs.remove(program);
+        self.program(program).inspect_err(|_| {
+            self.slots.truncate(slots);
+            match before {
+                Some(before) => self.extended.insert(program.to_owned(), before),
+                None => self.extended.remove(program),
+            };
+            self.programs.extend(running.map(|running| (program.to_owned(), running)));
+        })
+    }
+
     /// Runs a program once on a packet (or, for types that have none, on a context): `instance.run("drop_icmp", &packet)`.
     pub fn run<'a>(&mut self, program: &str, input: impl Into<Input<'a>>) -> Result<Output, Error> {
         self.runner(program)?.run(input)
@@ -227,6 +273,8 @@ impl Instance {
             Source::Program(program) => program.maps.iter().find(|m| m.name == name).cloned(),
         };
         let at = def.and_then(|def| self.slots.iter().position(|s| Arc::ptr_eq(&s.source, &def)));
+        // What came with a program that replaced a function.
+        let at = at.or_else(|| self.slots.iter().position(|slot| slot.def.name == name));
         let at = at.ok_or_else(|| Error::NoSuchMap { file: file(), map: name.to_owned() })?;
         self.map_at(at)
     }
@@ -314,6 +362,14 @@ impl Instance {
 
     /// The program, with the definitions that its maps were created by.
     fn linked_program(&self, name: &str) -> Result<Program, Error> {
+        match self.extended.get(name) {
+            Some(extended) => Ok(extended.clone()),
+            None => self.original(name),
+        }
+    }
+
+    /// The same as its object has it.
+    fn original(&self, name: &str) -> Result<Program, Error> {
         let mut program = match &self.source {
             Source::Object(object, options) => object.program(name, &self.engine.options(options))?,
             Source::Program(program) if program.name == name => (**program).clone(),
@@ -321,12 +377,17 @@ impl Instance {
                 return Err(Error::NoSuchProgram { file: program.name.as_str().into(), program: name.to_owned() });
             }
         };
+        self.name_maps(&mut program);
+        Ok(program)
+    }
+
+    /// The definitions that maps were created by in place of those of the object.
+    fn name_maps(&self, program: &mut Program) {
         for def in &mut program.maps {
             if let Some(slot) = self.slots.iter().find(|slot| Arc::ptr_eq(&slot.source, def)) {
                 *def = slot.def.clone();
             }
         }
-        Ok(program)
     }
 
     /// Verifies, links and compiles one program.

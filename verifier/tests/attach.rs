@@ -52,7 +52,7 @@ fn programs_without_a_known_target_are_refused_by_name() {
         (ProgType::Tracing, "tracing"),
         (ProgType::Lsm, "tracing"),
         (ProgType::StructOps, "struct_ops"),
-        (ProgType::Ext, "ext"),
+        (ProgType::Ext, "freplace"),
     ];
     for (kind, named) in kinds {
         let program = Program::new("test", kind, assemble("r0 = 0\nexit").unwrap());

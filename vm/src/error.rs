@@ -53,6 +53,10 @@ pub enum LinkError {
     CustomReturnsPointer { id: u32 },
     #[error("helper {id} of the embedder may return any number, the proof needs one within the bounds of Linux's")]
     CustomReturnsAnything { id: u32 },
+    #[error(
+        "an ext program runs only in place of the function that it replaces, as part of the program that it extends"
+    )]
+    Extension,
     #[error("more than {limit} helpers of the embedder")]
     TooManyCustomHelpers { limit: usize },
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ring3_isa::Code;
 use ring3_platform::helpers::{Lookup, id};
 use ring3_platform::maps::FieldKind;
-use ring3_platform::{HelperId, MapDef, MapFlags, MapType, ProgType, RetKind, helper_name};
+use ring3_platform::{HelperId, MapDef, MapFlags, MapType, ProgType, Program, RetKind, helper_name};
 use ring3_verifier::{Region, VerifiedProgram};
 
 use crate::call::Call;
@@ -296,13 +296,13 @@ impl Linked {
 pub fn link(program: &VerifiedProgram, maps: &[Arc<dyn Map>], helpers: &Helpers) -> Result<Linked, LinkError> {
     let source = program.program();
     let cpus = program.target().cpus;
+    let rules = rules(source)?;
     check_maps(&source.maps, maps, cpus)?;
     let mut lowered = lower(program)?;
     lowered.wary |= is_wary(program, &lowered.helpers);
     for id in &lowered.helpers {
         check_custom(program, helpers, *id)?;
     }
-    let rules = CtxRules::of(source.kind, source.attach);
     let linked = finish(lowered, (source.name.clone(), source.kind, rules), maps, helpers, Some(cpus))?;
     Ok(Linked { types: source.info.clone(), result_at: result_at(program), ..linked })
 }
@@ -322,12 +322,12 @@ pub fn link_unverified(
 /// Links a program that was proved safe for the checked interpreter, as if it had not been: nothing of the proof is spent.
 pub fn link_checked(program: &VerifiedProgram, maps: &[Arc<dyn Map>], helpers: &Helpers) -> Result<Linked, LinkError> {
     let source = program.program();
+    let rules = rules(source)?;
     check_maps(&source.maps, maps, program.target().cpus)?;
     let lowered = lower_checked(program)?;
     for id in &lowered.helpers {
         check_custom(program, helpers, *id)?;
     }
-    let rules = CtxRules::of(source.kind, source.attach);
     let linked = finish(lowered, (source.name.clone(), source.kind, rules), maps, helpers, None)?;
     Ok(Linked { types: source.info.clone(), result_at: result_at(program), ..linked })
 }
@@ -340,8 +340,13 @@ pub(crate) fn link_loosely(
     helpers: &Helpers,
 ) -> Result<Linked, LinkError> {
     let source = program.program();
-    let rules = CtxRules::of(source.kind, source.attach);
+    let rules = rules(source)?;
     finish(lower_checked(program)?, (source.name.clone(), source.kind, rules), maps, helpers, None)
+}
+
+/// What its context is. One that extends another has whatever the function gets that it replaces, and no context of its own.
+fn rules(source: &Program) -> Result<CtxRules, LinkError> {
+    if source.kind == ProgType::Ext { Err(LinkError::Extension) } else { Ok(CtxRules::of(source.kind, source.attach)) }
 }
 
 /// Whether a program may have addresses of the kernel in registers without an access that says so.

@@ -88,24 +88,37 @@ impl Btf {
     /// those of its base that they need. Errors: a type that contains itself, one that
     /// C has no words for, nesting deeper than this crate follows.
     pub fn dump_c(&self) -> Result<String, BtfError> {
-        let count = self.types().len();
-        let mut dump = Dump {
-            btf: self,
-            names: Names::new(self),
-            states: alloc::vec![State::Unknown; count],
-            announced: alloc::vec![false; count],
-            aligns: alloc::vec![0; count],
-            steps: 0,
-            out: String::from(HEAD),
-        };
+        let mut dump = Dump::new(self, HEAD);
         dump.types()?;
         dump.kernel_functions()?;
         dump.out.push_str(TAIL);
         Ok(dump.out)
     }
+
+    /// The types alone, for a header of one's own.
+    ///
+    /// Errors: those of [`Btf::dump_c`].
+    pub fn dump_c_types(&self) -> Result<String, BtfError> {
+        let mut dump = Dump::new(self, "");
+        dump.types()?;
+        Ok(dump.out)
+    }
 }
 
 impl<'a> Dump<'a> {
+    fn new(btf: &'a Btf, head: &str) -> Dump<'a> {
+        let count = btf.types().len();
+        Dump {
+            btf,
+            names: Names::new(btf),
+            states: alloc::vec![State::Unknown; count],
+            announced: alloc::vec![false; count],
+            aligns: alloc::vec![0; count],
+            steps: 0,
+            out: String::from(head),
+        }
+    }
+
     fn types(&mut self) -> Result<(), BtfError> {
         let inner = referenced(self.btf);
         for (id, ty) in (0..).map(TypeId).zip(self.btf.types()).skip(self.btf.own_start().index()) {

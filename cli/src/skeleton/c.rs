@@ -6,6 +6,7 @@ use ring3::Object;
 use ring3::btf::{Btf, Type, TypeId};
 
 use super::names::identifier;
+use super::types::Types;
 use super::{Variable, data_sections};
 
 /// Numbers of bytes on one line of the embedded object.
@@ -22,11 +23,15 @@ struct Map {
 pub fn skeleton(object: &Object, name: &str, bytes: &[u8]) -> String {
     let (empty, sections) = (Btf::empty(), data_sections(object));
     let btf = object.btf().map_or(&empty, |btf| &**btf);
+    let taken = sections.iter().map(|(_, section, _)| identifier(section.trim_start_matches('.')));
+    let mut types = Types::new(btf, name, taken);
     let mut maps = Vec::new();
     for (at, map) in object.maps().iter().enumerate() {
         let section = sections.iter().find(|(of, ..)| *of == at);
         let (field, data) = match section {
-            Some((_, section, variables)) => (section.trim_start_matches('.'), Some(fields(btf, variables))),
+            Some((_, section, variables)) => {
+                (section.trim_start_matches('.'), Some(fields(btf, variables, &mut types)))
+            }
             None => (map.name.as_str(), None),
         };
         // libbpf knows maps of sections of the user's by the section's whole name.
@@ -39,7 +44,7 @@ pub fn skeleton(object: &Object, name: &str, bytes: &[u8]) -> String {
     let guard = name.to_ascii_uppercase();
     let structure = structure(name, &maps, &programs);
     let create = create(name, &maps, &programs);
-    let embedded = embedded(bytes);
+    let (embedded, types) = (embedded(bytes), types.text());
     format!(
         "/* What an object has, made by `ring3 gen skeleton --lang c`. For libbpf 1.0 or newer. */
 #ifndef {guard}_SKEL_H
@@ -51,7 +56,7 @@ pub fn skeleton(object: &Object, name: &str, bytes: &[u8]) -> String {
 #include <stdlib.h>
 #include <bpf/libbpf.h>
 
-{structure}
+{types}{structure}
 /* The object's file. */
 static inline const void *{name}__elf_bytes(size_t *size)
 {{
@@ -152,7 +157,7 @@ fn structure(name: &str, maps: &[Map], programs: &[(String, &str)]) -> String {
     }
     for map in maps {
         if let Some(data) = &map.data {
-            let _ = writeln!(text, "\tstruct {name}__{0} {{\n{data}\t}} *{0};", map.field);
+            let _ = writeln!(text, "\tstruct {name}__{0} {{\n{data}\t}} __attribute__((packed)) *{0};", map.field);
         }
     }
     text.push_str("};\n");
@@ -218,7 +223,7 @@ fn create(name: &str, maps: &[Map], programs: &[(String, &str)]) -> String {
 }
 
 /// The variables of a section, each where it lies.
-fn fields(btf: &Btf, variables: &[Variable<'_>]) -> String {
+fn fields(btf: &Btf, variables: &[Variable<'_>], types: &mut Types<'_>) -> String {
     let (mut text, mut end, mut pads) = (String::new(), 0, 0);
     let mut sorted: Vec<_> = variables.iter().collect();
     sorted.sort_by_key(|var| var.offset);
@@ -230,14 +235,14 @@ fn fields(btf: &Btf, variables: &[Variable<'_>]) -> String {
             let _ = writeln!(text, "\t\tchar __pad{pads}[{}];", var.offset - end);
             pads += 1;
         }
-        let _ = writeln!(text, "\t\t{} __attribute__((packed));", declaration(btf, var));
+        let _ = writeln!(text, "\t\t{};", declaration(btf, var, types));
         end = var.offset + var.size;
     }
     text
 }
 
-/// `unsigned int name[3]`. Structures are bytes: their types are the program's, and what includes this may not have them.
-fn declaration(btf: &Btf, var: &Variable<'_>) -> String {
+/// `unsigned int name[3]`, `struct lb__backend name`. What C has no words for is bytes.
+fn declaration(btf: &Btf, var: &Variable<'_>, types: &mut Types<'_>) -> String {
     let name = identifier(var.name);
     let (mut at, mut lengths, mut left) = (var.ty, String::new(), var.size);
     for _ in 0..ring3::btf::MAX_CHAIN {
@@ -253,6 +258,10 @@ fn declaration(btf: &Btf, var: &Variable<'_>) -> String {
             Type::Ptr { .. } => Some("void *"),
             Type::Float { size: 4, .. } => Some("float"),
             Type::Float { size: 8, .. } => Some("double"),
+            Type::Struct(_) | Type::Union(_) => match types.composite(at, var.name) {
+                Some(said) => return format!("{said} {name}{lengths}"),
+                None => None,
+            },
             _ => None,
         };
         match base {
@@ -264,11 +273,11 @@ fn declaration(btf: &Btf, var: &Variable<'_>) -> String {
     format!("unsigned char {name}[{}]", var.size)
 }
 
-fn is_char(btf: &Btf, id: TypeId) -> bool {
+pub(super) fn is_char(btf: &Btf, id: TypeId) -> bool {
     btf.resolve(id).is_ok_and(|id| btf.name(id) == "char")
 }
 
-fn integer(size: u32, signed: bool, is_char: bool) -> Option<&'static str> {
+pub(super) fn integer(size: u32, signed: bool, is_char: bool) -> Option<&'static str> {
     Some(match (size, signed) {
         (1, _) if is_char => "char",
         (1, true) => "signed char",

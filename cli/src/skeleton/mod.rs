@@ -3,6 +3,7 @@
 mod c;
 mod names;
 mod rust;
+mod types;
 
 use std::io::Write;
 

@@ -134,8 +134,17 @@ impl<'a> Judge<'a> {
             object.answer(kernel.values());
         }
         let rows = match &mut self.kernel {
-            Some(kernel) => judge_object_with(&object, &self.target, kernel, &self.bounds, &GUESS, |_| true),
-            None => judge_object_with(&object, &self.target, &mut Nobody, &self.bounds, &GUESS, |_| true),
+            Some(kernel) => {
+                judge_object_with(&object, &self.target, kernel, &self.bounds, (&GUESS, &|program| program), |_| true)
+            }
+            None => judge_object_with(
+                &object,
+                &self.target,
+                &mut Nobody,
+                &self.bounds,
+                (&GUESS, &|program| program),
+                |_| true,
+            ),
         };
         let expected = object.btf().map(|btf| expect::expectations(btf)).unwrap_or_default();
         // Functions for others to call are no programs.

@@ -64,6 +64,8 @@ pub struct Structure {
     pub kfuncs: kfuncs::Kfuncs,
     /// What the program is attached to by the kernel's types.
     pub attach: Option<crate::kernel::target::Attach>,
+    /// It replaces a function of another program: its own main function has what that one's prototype says.
+    pub extends: bool,
     /// The function that runs when the program throws, if it has one.
     pub exception_callback: Option<usize>,
     /// It uses an arena.
@@ -103,8 +105,17 @@ pub fn functions(program: &Program) -> Result<Vec<Subprog>, At> {
     subprogs::discover(program)
 }
 
-/// Checks the structure of a program with these functions, in the kernel's order.
-pub fn build(program: &Program, target: &Target, mut subprogs: Vec<Subprog>) -> Result<Structure, At> {
+/// Whether what a program does suits the function in whose place it is to stand.
+pub type Suits<'a> = &'a dyn Fn(&Structure) -> Result<(), Reject>;
+
+/// Checks the structure of a program with these functions, in the kernel's order. Of one that extends another, `suits` says whether
+/// it may.
+pub fn build(
+    program: &Program,
+    target: &Target,
+    mut subprogs: Vec<Subprog>,
+    suits: Option<Suits<'_>>,
+) -> Result<Structure, At> {
     let code = &program.code;
     subprogs::check_borders(code, &mut subprogs)?;
     info::check(program, &subprogs)?;
@@ -115,11 +126,19 @@ pub fn build(program: &Program, target: &Target, mut subprogs: Vec<Subprog>) -> 
     let insns = vec![Static::default(); code.len()];
     let saves = Vec::new();
     let goes_back = false;
+    let (attach, extends) = (None, false);
     let mut structure =
-        Structure { subprogs, insns, kfuncs, attach: None, exception_callback, has_arena, saves, goes_back };
+        Structure { subprogs, insns, kfuncs, attach, extends, exception_callback, has_arena, saves, goes_back };
     graph::walk(program, target, &mut structure)?;
-    attach::check_target(program).map_err(|reject| (reject, None))?;
-    structure.attach = crate::kernel::target::find(program, target.btf.as_deref()).map_err(|reject| (reject, None))?;
+    structure.extends = suits.is_some();
+    match suits {
+        Some(suits) => suits(&structure).map_err(|reject| (reject, None))?,
+        None => {
+            attach::check_target(program).map_err(|reject| (reject, None))?;
+            let btf = target.btf.as_deref();
+            structure.attach = crate::kernel::target::find(program, btf).map_err(|reject| (reject, None))?;
+        }
+    }
     live::compute(program, target, &mut structure);
     scc::compute(program, &mut structure);
     back::compute(program, &mut structure);

@@ -391,6 +391,17 @@ impl Reject {
             | Reject::TargetNoReturn { .. }
             | Reject::HookDisabled { .. } => Code::NoAttachTarget,
             Reject::OpsNoStub { .. } | Reject::OpsMember { .. } => Code::NoAttachTarget,
+            Reject::ExtNoFunction { .. }
+            | Reject::ExtExceptionCallback {}
+            | Reject::ExtOfStatic {}
+            | Reject::ExtMovesPacket {}
+            | Reject::ExtMaySleep {}
+            | Reject::ExtOfExt {}
+            | Reject::ExtOfTracing {}
+            | Reject::ExtNoTypes {}
+            | Reject::ExtNoTargetTypes {}
+            | Reject::ExtSignature { .. }
+            | Reject::ExtTarget { .. } => Code::NoAttachTarget,
             Reject::OpsNoWrite { .. }
             | Reject::ConnectionNoWrite { .. }
             | Reject::ConnectionWriteEnd { .. }

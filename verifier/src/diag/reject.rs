@@ -140,6 +140,17 @@ rejects! {
     TargetNoReturn { name: String } EINVAL "Attaching fexit/fmod_ret to __noreturn function '{name}' is rejected.";
     HookDisabled { id: u32, name: String } EINVAL "attach_btf_id {id} points to disabled hook {name}";
     LsmNotGpl {} EINVAL "LSM programs must have a GPL compatible license";
+    ExtNoFunction { name: String } EINVAL "Subprog {name} doesn't exist";
+    ExtExceptionCallback {} EINVAL "Extension programs cannot attach to exception callback";
+    ExtOfStatic {} EINVAL "Cannot replace static functions";
+    ExtMovesPacket {} EINVAL "Extension program changes packet data, while original does not";
+    ExtMaySleep {} EINVAL "Extension program may sleep, while original does not";
+    ExtOfExt {} EINVAL "Cannot recursively attach";
+    ExtOfTracing {} EINVAL "Cannot extend fentry/fexit";
+    ExtNoTypes {} EINVAL "Program extension requires BTF";
+    ExtNoTargetTypes {} EINVAL "Tracing program can only be attached to another program annotated with BTF";
+    ExtSignature { text: String } EINVAL "{text}";
+    ExtTarget { name: String, why: String } EINVAL "ring3: the program {name} that is to be extended is refused itself: {why}";
     OpsNotGpl {} EINVAL "struct ops programs must have a GPL compatible license";
     OpsNoStub { member: String, ops: String } ENOTSUPP "attach to unsupported member {member} of struct {ops}";
     OpsMember { member: String, ops: String } EINVAL "attach to unsupported member {member} of struct {ops}";

@@ -149,9 +149,10 @@ const ITERATORS: &[(&str, &[Item])] = &[
 /// What a program of this type is attached to; `None` for types that have no such target.
 pub fn find(program: &Program, btf: Option<&Btf>) -> Result<Option<Attach>, Reject> {
     match program.kind {
+        ProgType::Tracing if program.attach_prog.is_some() => return unsupported("a program that traces another one"),
         ProgType::Tracing | ProgType::Lsm => {}
         ProgType::StructOps => return member(program, btf).map(Some),
-        ProgType::Ext => return unsupported("what ext programs are attached to"),
+        ProgType::Ext => return unsupported("an ext program (freplace) without the program that it extends"),
         _ => return Ok(None),
     }
     let Some(btf) = btf else { return unsupported("a tracing program without the kernel's types (BTF)") };

@@ -396,6 +396,18 @@ pub fn note_main_arguments(walk: &mut Walk<'_>) {
     }
 }
 
+/// Whether a function takes what its types say, so that another can stand in its place. The main function takes the context; what a
+/// static one takes beside numbers and the context nobody checks.
+pub fn is_as_typed(walk: &Walk<'_>, subprog: usize) -> bool {
+    let is_static = walk.func_entry(subprog).is_some_and(|func| func.linkage == Linkage::Static);
+    match walk.params(subprog) {
+        Ok(params) if subprog == 0 => params == [Param::Ctx],
+        Ok(params) if is_static => params.iter().all(|param| matches!(param, Param::Scalar | Param::Ctx)),
+        Ok(_) => true,
+        Err(_) => false,
+    }
+}
+
 /// A state at the entry of a global function, for any arguments that fit.
 pub fn global_entry(walk: &mut Walk<'_>, subprog: usize) -> Result<State, Reject> {
     let params = walk.params(subprog)?;

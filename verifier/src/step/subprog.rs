@@ -212,6 +212,8 @@ pub fn check_stack_depth(walk: &Walk<'_>) -> Result<(), Reject> {
         walk.program.kind,
         ProgType::Kprobe | ProgType::Tracepoint | ProgType::PerfEvent | ProgType::RawTracepoint
     );
+    // What extends one of these has no stack of its own.
+    let tracing = tracing && !walk.structure.extends;
     let has_private = |size: u32| tracing && !tail_calls && size >= PRIVATE_STACK;
     let size_of = |subprog: usize| walk.counted_depth(subprog).next_multiple_of(16);
     let enter = |subprog: usize, above: u32, levels: usize| -> Result<Level, Reject> {

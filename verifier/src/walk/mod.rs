@@ -2,6 +2,7 @@
 
 mod buckets;
 mod depths;
+mod extension;
 mod forget;
 mod path;
 mod precision;

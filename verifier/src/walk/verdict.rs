@@ -6,6 +6,7 @@ use std::time::Instant;
 use ring3_isa::{Callee, Insn, Mention};
 use ring3_platform::{KernelVersion, LoadFlags, Program, Target};
 
+use super::extension::Extension;
 use super::{Counts, Walk};
 use crate::cfg::{self, Structure};
 use crate::diag::log::Log;
@@ -84,15 +85,20 @@ fn judge_with(
 ) -> Result<VerifiedProgram, Box<Rejection>> {
     let start = Instant::now();
     let mut log = Log::new(level.0);
-    let structure = match structure(&program, &target, &mut log) {
+    let extension = match Extension::of(&program, &target) {
+        Ok(extension) => extension,
+        Err(reject) => return Err(rejection((program, target), reject, None, log, (Stats::default(), &[]), start)),
+    };
+    let judged = extension.as_ref().map_or(&*program, |extension| &extension.judged);
+    let structure = match structure(judged, &target, &mut log, extension.as_ref()) {
         Ok(structure) => structure,
         Err((reject, at)) => {
             // The functions were counted, but nothing is known of their stack.
-            let depths = cfg::functions(&program).map_or_else(|_| Vec::new(), |functions| vec![0; functions.len()]);
+            let depths = cfg::functions(judged).map_or_else(|_| Vec::new(), |functions| vec![0; functions.len()]);
             return Err(rejection((program, target), reject, at, log, (Stats::default(), &depths), start));
         }
     };
-    let mut walk = Walk::new(&program, &target, &structure, log, watch);
+    let mut walk = Walk::new(judged, &target, &structure, log, watch);
     prepare(&mut walk);
     let result = passes(&mut walk, &structure);
     let stats = Stats {
@@ -158,8 +164,13 @@ fn on_release(
 
 /// Walks a program and counts. Gives the counts, the instructions processed and the memory held, and what was said.
 pub fn count(program: &Program, target: &Target) -> (Counts, (u32, u64), Result<(), Reject>) {
-    let rules = Target { kernel: KernelVersion::V6_18, ..target.clone() };
-    let structure = match structure(program, &rules, &mut Log::new(0)) {
+    let rules = Arc::new(Target { kernel: KernelVersion::V6_18, ..target.clone() });
+    let extension = match Extension::of(program, &rules) {
+        Ok(extension) => extension,
+        Err(reject) => return (Counts::default(), (0, 0), Err(reject)),
+    };
+    let program = extension.as_ref().map_or(program, |extension| &extension.judged);
+    let structure = match structure(program, &rules, &mut Log::new(0), extension.as_ref()) {
         Ok(structure) => structure,
         Err((reject, _)) => return (Counts::default(), (0, 0), Err(reject)),
     };
@@ -173,8 +184,10 @@ pub fn count(program: &Program, target: &Target) -> (Counts, (u32, u64), Result<
 
 /// Whether a program is accepted without some rules.
 pub fn accepts_without(program: &Program, target: &Target, without: Rules) -> bool {
-    let rules = Target { kernel: KernelVersion::V6_18, ..target.clone() };
-    let Ok(structure) = structure(program, &rules, &mut Log::new(0)) else { return false };
+    let rules = Arc::new(Target { kernel: KernelVersion::V6_18, ..target.clone() });
+    let Ok(extension) = Extension::of(program, &rules) else { return false };
+    let program = extension.as_ref().map_or(program, |extension| &extension.judged);
+    let Ok(structure) = structure(program, &rules, &mut Log::new(0), extension.as_ref()) else { return false };
     let mut never = || None;
     let mut walk = Walk::new(program, &rules, &structure, Log::new(0), &mut never);
     walk.without = without;
@@ -185,11 +198,19 @@ pub fn accepts_without(program: &Program, target: &Target, without: Rules) -> bo
 pub fn structure_of(program: &Arc<Program>, target: &Arc<Target>) -> Result<Structure, Box<Rejection>> {
     let mut log = Log::new(0);
     let (start, judged) = (Instant::now(), (program.clone(), target.clone()));
-    structure(program, target, &mut log)
-        .map_err(|(reject, at)| rejection(judged, reject, at, log, (Stats::default(), &[]), start))
+    let found = Extension::of(program, target).map_err(|reject| (reject, None)).and_then(|extension| {
+        let judged = extension.as_ref().map_or(&**program, |extension| &extension.judged);
+        structure(judged, target, &mut log, extension.as_ref())
+    });
+    found.map_err(|(reject, at)| rejection(judged, reject, at, log, (Stats::default(), &[]), start))
 }
 
-fn structure(program: &Program, target: &Target, log: &mut Log) -> Result<Structure, cfg::At> {
+fn structure(
+    program: &Program,
+    target: &Target,
+    log: &mut Log,
+    extension: Option<&Extension>,
+) -> Result<Structure, cfg::At> {
     let unknown = program.flags.0 & !KNOWN_FLAGS.0;
     if unknown != 0 {
         return Err((Reject::Unsupported { what: format!("the load flag {unknown:#x}") }, None));
@@ -203,7 +224,8 @@ fn structure(program: &Program, target: &Target, log: &mut Log) -> Result<Struct
             log.push(&format!("func#{index} @{}\n", function.start));
         }
     }
-    let mut structure = cfg::build(program, target, functions)?;
+    let suits = extension.map(|extension| |own: &Structure| extension.check(own));
+    let mut structure = cfg::build(program, target, functions, suits.as_ref().map(|suits| suits as cfg::Suits<'_>))?;
     if log.on() {
         structure.kfuncs.number(program, target);
     }
@@ -215,8 +237,14 @@ fn passes(walk: &mut Walk<'_>, structure: &Structure) -> Result<(), Reject> {
         walk.log_live();
     }
     let beginning = walk.log.position();
-    global::note_main_arguments(walk);
-    walk.run(0, State::main_entry())?;
+    let entry = if structure.extends {
+        announce(walk, 0);
+        global::global_entry(walk, 0)?
+    } else {
+        global::note_main_arguments(walk);
+        State::main_entry()
+    };
+    walk.run(0, entry)?;
     walk.log.rewind(beginning);
     // Global functions that were called are judged once, for any arguments; they may call others.
     let mut done = vec![false; structure.subprogs.len()];
@@ -225,10 +253,7 @@ fn passes(walk: &mut Walk<'_>, structure: &Structure) -> Result<(), Reject> {
     }
     while let Some(index) = (1..done.len()).find(|i| walk.called[*i] && !done[*i]) {
         done[index] = true;
-        let name = walk.subprog_name(index);
-        if walk.log.any() {
-            walk.log.push(&format!("Validating {name}() func#{index}...\n"));
-        }
+        let name = announce(walk, index);
         let entry = global::global_entry(walk, index)?;
         walk.weigh();
         walk.store.clear();
@@ -252,6 +277,15 @@ fn passes(walk: &mut Walk<'_>, structure: &Structure) -> Result<(), Reject> {
         Some(at) => Err(Reject::DeadFunction { at }),
         None => Ok(()),
     }
+}
+
+/// Says which function is walked, for any arguments that its types allow. Gives its name.
+fn announce(walk: &mut Walk<'_>, index: usize) -> String {
+    let name = walk.subprog_name(index).to_string();
+    if walk.log.any() {
+        walk.log.push(&format!("Validating {name}() func#{index}...\n"));
+    }
+    name
 }
 
 /// Where a function is looked for that nothing runs, because something takes its address. Linux removes what is never reached, and then finds no function
@@ -332,16 +366,21 @@ fn rejection(
 
 /// See [`Rejection::diagnosis`]: the same passes again, with somebody who takes notes.
 pub fn diagnose(program: &Program, target: &Target, rejection: &Rejection) -> Diagnosis {
-    let rules = Target { kernel: KernelVersion::V6_18, ..target.clone() };
+    let rules = Arc::new(Target { kernel: KernelVersion::V6_18, ..target.clone() });
     let target = &rules;
     let mut log = Log::new(0);
     let tell = |reject: &Reject, at, trace| people::diagnose(&people::Scene { program, reject, at, trace });
-    let structure = match structure(program, target, &mut log) {
+    let extension = match Extension::of(program, target) {
+        Ok(extension) => extension,
+        Err(reject) => return tell(&reject, None, None),
+    };
+    let judged = extension.as_ref().map_or(program, |extension| &extension.judged);
+    let structure = match structure(judged, target, &mut log, extension.as_ref()) {
         Ok(structure) => structure,
         Err((reject, at)) => return tell(&reject, at, None),
     };
     let mut never = || None;
-    let mut walk = Walk::new(program, target, &structure, log, &mut never);
+    let mut walk = Walk::new(judged, target, &structure, log, &mut never);
     walk.trace = Some(Box::default());
     match passes(&mut walk, &structure) {
         Err(reject) if reject.code() == rejection.code => {

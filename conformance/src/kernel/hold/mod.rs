@@ -254,6 +254,7 @@ fn why(failure: &Failure) -> String {
         LinkError::MapCount { .. }
         | LinkError::MapMismatch { .. }
         | LinkError::NoDirectValue { .. }
+        | LinkError::Extension
         | LinkError::DuplicateHelper { .. }
         | LinkError::TooManyCustomHelpers { .. } => link.to_string(),
     }
