@@ -71,58 +71,79 @@ pub(crate) struct Words {
     words: [Word; RUN],
     /// By kind, the places of its operations.
     places: [[u8; RUN]; KINDS],
-    counts: [usize; KINDS],
-    /// Registers that the operations set.
-    written: RegSet,
+}
+
+/// How many operations of each kind there are, a byte each: in one register, as memory that is changed again and again takes longer.
+#[derive(Clone, Copy)]
+struct Counts(u64);
+
+const _: () = assert!(KINDS <= 8 && RUN <= u8::MAX as usize);
+
+impl Counts {
+    #[inline(always)]
+    fn of(self, kind: Kind) -> usize {
+        (self.0 >> (8 * kind as u32)) as usize & 0xff
+    }
+
+    #[inline(always)]
+    fn one_more(&mut self, kind: Kind) {
+        self.0 += 1 << (8 * kind as u32);
+    }
 }
 
 impl Words {
     pub(crate) fn new() -> Words {
-        Words { words: [Word::NONE; RUN], places: [[0; RUN]; KINDS], counts: [0; KINDS], written: RegSet::EMPTY }
+        Words { words: [Word::NONE; RUN], places: [[0; RUN]; KINDS] }
     }
 
     /// Of these operations, of which at most [`RUN`] count. Gives a word for each, and which registers those with words set.
     pub(crate) fn of<T: Target>(&mut self, target: &T, ops: &[Op]) -> (&[Word], RegSet) {
         let ops = &ops[..ops.len().min(RUN)];
-        self.counts = [0; KINDS];
-        self.written = RegSet::EMPTY;
+        let mut counts = Counts(0);
         for (place, op) in ops.iter().enumerate() {
-            let kind = Kind::of(op) as usize;
-            let count = &mut self.counts[kind];
-            self.places[kind][*count % RUN] = place as u8;
-            *count += 1;
+            let kind = Kind::of(op);
+            self.places[kind as usize][counts.of(kind) % RUN] = place as u8;
+            counts.one_more(kind);
         }
-        self.put(ops, Kind::Alu, |op| match *op {
+        let mut written = self.put(ops, Kind::Alu, counts, |op| match *op {
             Op::Alu { width, op, dst, src } => Some((target.alu_word(width, op, dst, src), Some(dst))),
             _ => None,
         });
-        self.put(ops, Kind::Mov, |op| match *op {
+        written = written.union(self.put(ops, Kind::Mov, counts, |op| match *op {
             Op::Mov { width, dst, src } => Some((target.mov_word(width, dst, src), Some(dst))),
             _ => None,
-        });
-        self.put(ops, Kind::Load, |op| match *op {
+        }));
+        written = written.union(self.put(ops, Kind::Load, counts, |op| match *op {
             Op::Load { size, signed, dst, base, off } => {
                 Some((target.load_word(size, signed, dst, base, off), Some(dst)))
             }
             _ => None,
-        });
-        self.put(ops, Kind::Store, |op| match *op {
+        }));
+        self.put(ops, Kind::Store, counts, |op| match *op {
             Op::Store { size, base, off, src } => Some((target.store_word(size, base, off, src), None)),
             _ => None,
         });
-        self.put(ops, Kind::Other, |_| Some((Word::NONE, None)));
-        (&self.words[..ops.len()], self.written)
+        self.put(ops, Kind::Other, counts, |_| Some((Word::NONE, None)));
+        (&self.words[..ops.len()], written)
     }
 
-    /// The words of one kind.
+    /// The words of one kind. Gives what these operations set.
     #[inline(always)]
-    fn put(&mut self, ops: &[Op], kind: Kind, word: impl Fn(&Op) -> Option<(Word, Option<Reg>)>) {
-        for place in &self.places[kind as usize][..self.counts[kind as usize].min(RUN)] {
+    fn put(
+        &mut self,
+        ops: &[Op],
+        kind: Kind,
+        counts: Counts,
+        word: impl Fn(&Op) -> Option<(Word, Option<Reg>)>,
+    ) -> RegSet {
+        let mut written = RegSet::EMPTY;
+        for place in &self.places[kind as usize][..counts.of(kind).min(RUN)] {
             let place = usize::from(*place);
             let (Some(op), Some(to)) = (ops.get(place), self.words.get_mut(place)) else { continue };
             let Some((word, dst)) = word(op) else { continue };
             *to = word;
-            self.written = dst.map_or(self.written, |dst| self.written.with(dst));
+            written = dst.map_or(written, |dst| written.with(dst));
         }
+        written
     }
 }

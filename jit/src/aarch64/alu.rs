@@ -163,7 +163,7 @@ fn by_number(width: Width, op: AluOp, d: u32, imm: i32) -> Word {
     let high = u32::from(size & 0xfff == 0 && size != 0);
     let sum = (size >> (12 * high)) << 10 | high << 22 | (if imm < 0 { SUBTRACT } else { 0 });
     // Of bits in a row the lowest, how far it is rotated, and the highest; and whether they are of 64.
-    let bits = width.bits();
+    let bits = 32 << u32::from(width == Width::W64);
     let count = imm as u32 & (bits - 1);
     let left = form == OnNumber::Left;
     let rotated = if left { bits - count } else { count };

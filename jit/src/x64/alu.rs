@@ -88,14 +88,14 @@ struct Form {
     number: [u8; 2],
     /// What is added to the opcode for such a one.
     short: u8,
-    /// It is how far to shift, of which only the low bits count.
-    count: bool,
+    /// What counts of the number, by width: of how far to shift the low bits only.
+    mask: [i32; 2],
     /// It leaves the flags of its result.
     flags: bool,
 }
 
 const MANY: Form =
-    Form { code: 0, len: 0, field: 0, swap: false, number: [0; 2], short: 0, count: false, flags: false };
+    Form { code: 0, len: 0, field: 0, swap: false, number: [0; 2], short: 0, mask: [-1; 2], flags: false };
 
 /// By operation, of a register and of a number.
 const FORMS: [[Form; 2]; AluOp::ALL.len()] = {
@@ -129,7 +129,7 @@ const fn group1(field: u8) -> [Form; 2] {
 
 /// A shift by a number.
 const fn by_constant(field: u8) -> Form {
-    Form { code: 0xc1, len: 2, field: field << 3, number: [1, 1], count: true, ..MANY }
+    Form { code: 0xc1, len: 2, field: field << 3, number: [1, 1], mask: [31, 63], ..MANY }
 }
 
 /// The prefix of an instruction with these registers in the middle and at the end of its last byte.
@@ -165,7 +165,7 @@ pub(super) fn word(width: Width, op: AluOp, dst: Reg, src: Operand) -> Word {
         Operand::Imm(imm) => (true, Reg::R0, imm),
     };
     let form = &FORMS[op as usize][usize::from(by_imm)];
-    let imm = if form.count { imm & (width.bits() as i32 - 1) } else { imm };
+    let imm = imm & form.mask[usize::from(width == Width::W64)];
     // R0 has number 0, as what says nothing has.
     let s = regs::of(src);
     let (reg, rm) = if form.swap { (d, s) } else { (s, d) };
