@@ -64,7 +64,12 @@ impl Guards {
             step: ring3_vm::Env::STEP,
             used_up: Callee(ring3_vm::budget_used_up as *const () as usize),
         };
-        Guards { blind: options.blind.then(seed), budget: options.budget.then_some(budget), ..Guards::default() }
+        Guards {
+            blind: options.blind.then(seed),
+            budget: options.budget.then_some(budget),
+            #[cfg(feature = "planted")]
+            planted: None,
+        }
     }
 }
 
