@@ -357,8 +357,11 @@ fn context(kind: ProgType, packet: &[u8], object: Option<u64>, zero: Option<usiz
         image.resize(image.len().max(CONTEXT_BYTES), 0);
         from_image(kind, &image).unwrap_or_default()
     };
+    // The kernel gives the functions of a struct nothing but objects that live.
+    let only_objects = kind == ProgType::StructOps;
     match object {
-        Some(object) if !context.suits(kind) => standing_in(kind, packet, object, zero),
+        Some(object) if only_objects || !context.suits(kind) => standing_in(kind, packet, object, zero),
+        None if only_objects => None,
         Some(_) | None => context.suits(kind).then_some(context),
     }
 }

@@ -31,6 +31,7 @@ pub use externs::KernelValues;
 pub use globals::Global;
 pub use join::join;
 pub use object::{Object, Options, ProgramEntry};
+pub use ops::StructOps;
 
 /// Largest file that is read, in bytes.
 pub const MAX_FILE: u64 = 256 << 20;

@@ -14,6 +14,7 @@ use crate::error::{ObjectError, Place};
 use crate::externs::Answers;
 use crate::link::Linker;
 use crate::maps::{Broken, Found, find_maps};
+use crate::ops::StructOps;
 
 /// The section of functions that are no programs of their own.
 const TEXT: &str = ".text";
@@ -114,6 +115,7 @@ pub struct Object {
     pub(crate) release: KernelVersion,
     /// Members of structs of functions, by section and offset of the function.
     ops: BTreeMap<(usize, u64), OpsMember>,
+    structs: Vec<StructOps>,
 }
 
 impl Object {
@@ -126,10 +128,13 @@ impl Object {
         let (btf, ext) = read_btf(&elf)?;
         let maps = find_maps(&elf, stem(name), btf.as_ref())?;
         let functions = find_functions(&elf)?;
-        let by_offset = functions.iter().enumerate().map(|(at, f)| ((f.section, f.offset), at)).collect();
+        let by_offset: BTreeMap<(usize, u64), usize> =
+            functions.iter().enumerate().map(|(at, f)| ((f.section, f.offset), at)).collect();
         let code = read_code(&elf, btf.as_ref().zip(ext));
         let (programs, entries) = list_programs(&elf, &functions);
-        let ops = btf.as_ref().map(|btf| crate::ops::members(&elf, btf)).unwrap_or_default();
+        let name_of = |section, offset| by_offset.get(&(section, offset)).map(|at: &usize| functions[*at].name.clone());
+        let structs = btf.as_ref().map(|btf| crate::ops::find(&elf, btf, name_of)).unwrap_or_default();
+        let ops = crate::ops::members(&structs);
         let home = |f: &Found| Home { section: f.section, offset: f.offset, is_data: f.is_data };
         Ok(Object {
             license: read_license(&elf),
@@ -151,7 +156,13 @@ impl Object {
             arena: maps.arena,
             release: KernelVersion::V6_18,
             ops,
+            structs: structs.into_iter().map(|found| found.ops).collect(),
         })
+    }
+
+    /// Structs of functions: the variables of its `.struct_ops` sections, in their order.
+    pub fn struct_ops(&self) -> &[StructOps] {
+        &self.structs
     }
 
     /// Makes the object ready for a kernel of this release, as libbpf does where one lacks something that it can do without. Before

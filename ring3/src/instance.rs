@@ -332,6 +332,14 @@ impl Instance {
         }
     }
 
+    /// What it was made of, if that is an object.
+    pub(crate) fn object(&self) -> Option<&Object> {
+        match &self.source {
+            Source::Object(object, _) => Some(object),
+            Source::Program(_) => None,
+        }
+    }
+
     /// The file, or the program's name.
     pub(crate) fn source_name(&self) -> String {
         match &self.source {

@@ -61,6 +61,7 @@ pub mod pin;
 mod reader;
 mod run;
 pub mod sim;
+pub mod struct_ops;
 pub mod text;
 pub mod typed;
 

@@ -166,8 +166,9 @@ pub fn run_program(object: &Object, name: &str, engine: &Engine, kernel: bool, g
     let depends = depends(object, &program);
     let mut backends = vec![Backend::Checked, Backend::Interpreter];
     backends.extend(ring3::jit::Jit::is_supported().then_some(Backend::Jit));
-    // Test runs of those call functions of the kernel's own, at which the program is not attached.
-    let elsewhere = matches!(program.kind, ProgType::Tracing | ProgType::Lsm);
+    // Test runs of those call functions of the kernel's own, at which the program is not attached; those of struct_ops programs take
+    // addresses of this process (`parity/tests/struct_ops.rs`).
+    let elsewhere = matches!(program.kind, ProgType::Tracing | ProgType::Lsm | ProgType::StructOps);
     if kernel && depends.is_empty() && !elsewhere {
         backends.insert(0, Backend::Kernel);
     }

@@ -160,7 +160,7 @@ impl Context {
 /// Whether the context is the arguments of what a program is attached to, a word each: at most [`raw::MIN_BYTES`], and none of them is
 /// taken for more than a number or an address that may lead anywhere.
 fn takes_arguments(kind: ProgType) -> bool {
-    matches!(kind, ProgType::Tracing | ProgType::Lsm)
+    matches!(kind, ProgType::Tracing | ProgType::Lsm | ProgType::StructOps)
 }
 
 /// A context whose fields that are addresses of kernel objects hold `object`, and whose numbers are those of an image: only for runs
