@@ -75,6 +75,9 @@ impl Verdict {
     }
 }
 
+/// What to do about a program that replaces a function of nobody knows which.
+const NAME_TARGET: &str = "; --target OBJ names it";
+
 /// One program.
 struct Row<'a> {
     file: &'a str,
@@ -204,13 +207,11 @@ fn judge<'a>(
             let code = Some(rejection.code);
             let diagnosis = args.output.explains().then(|| rejection.diagnosis());
             let (since, notes) = (rejection.since, rejection.notes());
-            Row {
-                code,
-                diagnosis,
-                since,
-                notes,
-                ..row(Verdict::Reject, errno, stats, rejection.message, rejection.log)
-            }
+            let message = match (kind, &args.target, rejection.errno) {
+                (Some(ProgType::Ext), None, Errno::EOPNOTSUPP) => format!("{}{NAME_TARGET}", rejection.message),
+                _ => rejection.message,
+            };
+            Row { code, diagnosis, since, notes, ..row(Verdict::Reject, errno, stats, message, rejection.log) }
         }
         Err(error) => {
             let text = error.to_string();

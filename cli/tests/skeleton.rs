@@ -22,6 +22,12 @@ fn rust_is_what_is_committed() {
 }
 
 #[test]
+fn what_is_no_object_is_told_with_what_to_do() {
+    let ran = ring3(["gen", "skeleton", example("README.md").to_str().unwrap()]);
+    assert!(ran.code == Some(2) && ran.stderr.contains("an object is what `clang -target bpf"), "{ran:?}");
+}
+
+#[test]
 fn every_example_has_skeletons() {
     for entry in std::fs::read_dir(example("bpf")).unwrap() {
         let path = entry.unwrap().path();

@@ -135,4 +135,5 @@ fn extensions_are_judged_by_the_program_that_is_named() {
     }
     let ran = ring3(["verify", "--program", "new_pick", &new]);
     assert!(ran.code == Some(1) && ran.stdout.contains("without the program that it extends"), "{ran:?}");
+    assert!(ran.stdout.contains("; --target OBJ names it"), "{ran:?}");
 }

@@ -23,7 +23,8 @@ pub fn generate(args: &GenArgs, out: &mut Out) -> Result<Outcome, CliError> {
     let Generated::Skeleton { object: path, lang, name } = &args.what;
     let bytes = crate::input::bytes(path)?;
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let object = Object::parse(&file, &bytes).map_err(CliError::input)?;
+    let parsed = Object::parse(&file, &bytes).map_err(ring3::Error::from);
+    let object = parsed.map_err(|error| CliError::Input(crate::input::told(&error)))?;
     let stem = name.clone().unwrap_or_else(|| file.split('.').next().unwrap_or_default().to_owned());
     let text = match lang {
         Language::Rust => rust::skeleton(&object, &names::identifier(&stem), &file),
