@@ -9,6 +9,7 @@ mod archive;
 pub mod bytes;
 pub mod campaign;
 pub mod case;
+pub mod combine;
 pub mod differential;
 mod emit;
 mod engines;

@@ -4,6 +4,8 @@
 //! `parity ours SEED` judges a random program without Linux.
 //! `parity record SEED COUNT [FILE]` prints a table of programs with Linux's verdicts.
 //! `parity SEED COUNT [random|spoilt|verified] [SECONDS]` prints one small program for each kind of disagreement.
+//! `parity combine SEED COUNT [SECONDS]` does the same with programs in which features meet (`fuzz/src/combine/`).
+//! `parity combined SEED` shows one of those, and both verdicts.
 //! While it runs, the seed that is being judged stands in the temporary folder, in `ring3-parity-PID.seed`: a program can kill the
 //! process or the machine, where it finds an error of the kernel's verifier. Use a machine that can be spared.
 
@@ -15,6 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ring3_fuzz::combine::{self, Draft, combination, difference};
 use ring3_fuzz::parity::{Pair, Referee, Source, case, listing, maps, may_crash_linux, ours, parse, program, shrink};
 use ring3_isa::Code;
 use ring3_platform::{ProgType, Target};
@@ -68,6 +71,10 @@ fn main() -> ExitCode {
     };
     if args.first().is_some_and(|a| a == "ours") {
         return alone(number(1, 1));
+    }
+    if let Some(mode @ ("combine" | "combined")) = args.first().map(String::as_str) {
+        let count = if mode == "combine" { number(2, 1000) } else { 1 };
+        return combinations(number(1, 0), count, number(3, u64::MAX), mode == "combined");
     }
     let Some(mut referee) = Referee::open(maps()) else {
         eprintln!("skipped: no Linux 6.18 with bpf(2) here");
@@ -141,6 +148,99 @@ fn main() -> ExitCode {
         findings.len()
     );
     if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A kind of disagreement on combinations, and the shortest program that has it.
+struct Combined {
+    count: usize,
+    seed: u64,
+    draft: Draft,
+    pair: Pair,
+}
+
+/// Programs in which features meet, and a small one for each kind of disagreement.
+fn combinations(first: u64, count: u64, limit: u64, show: bool) -> ExitCode {
+    let mut referee = match combine::Referee::open() {
+        Ok(referee) => referee,
+        Err(why) => {
+            eprintln!("skipped: {why}");
+            return ExitCode::SUCCESS;
+        }
+    };
+    let (begin, judging) = (Instant::now(), Judging::begin());
+    let (mut done, mut accepted, mut agreed, mut unsupported, mut left_out) = (0u64, 0u64, 0u64, 0u64, 0u64);
+    let mut findings: BTreeMap<String, Combined> = BTreeMap::new();
+    let mut refusals: BTreeMap<String, u64> = BTreeMap::new();
+    for seed in first..first.saturating_add(count) {
+        if begin.elapsed().as_secs() > limit {
+            break;
+        }
+        let draft = combination(seed, referee.world());
+        judging.note(seed);
+        done += 1;
+        let pair = match judge_draft(&mut referee, &draft) {
+            Ok(Some(pair)) => pair,
+            Ok(None) => {
+                left_out += 1;
+                continue;
+            }
+            Err(error) => {
+                eprintln!("seed {seed}: {error}\n{}", draft.text());
+                continue;
+            }
+        };
+        if show {
+            println!("{}\n{}\n  linux {}\n  ring3 {}", draft.what, draft.text(), pair.linux, pair.ring3);
+        }
+        accepted += u64::from(pair.linux.errno == 0);
+        unsupported += u64::from(pair.is_unsupported());
+        *refusals
+            .entry(bare(if pair.is_unsupported() { &pair.ring3.message } else { &pair.linux.message }))
+            .or_default() += 1;
+        if difference(&draft, &pair).is_none() {
+            agreed += 1;
+            continue;
+        }
+        let finding = findings.entry(pair.shape()).or_insert_with(|| Combined {
+            count: 0,
+            seed,
+            draft: draft.clone(),
+            pair: pair.clone(),
+        });
+        finding.count += 1;
+        if draft.text().len() < finding.draft.text().len() {
+            (finding.seed, finding.draft, finding.pair) = (seed, draft, pair);
+        }
+    }
+    if std::env::var_os("PARITY_REFUSALS").is_some() {
+        refusals.iter().for_each(|(message, count)| println!("{count:8} {message}"));
+    }
+    for (shape, finding) in &findings {
+        let small = finding.draft.shrink(|draft| {
+            judge_draft(&mut referee, draft)
+                .is_ok_and(|pair| pair.is_some_and(|pair| difference(draft, &pair).is_some() && pair.shape() == *shape))
+        });
+        let pair = judge_draft(&mut referee, &small).ok().flatten();
+        let pair = pair.as_ref().unwrap_or(&finding.pair);
+        println!("=== {} times, seed {}\n    {shape}", finding.count, finding.seed);
+        println!("  linux {}\n  ring3 {}\n  {}\n  {}", pair.linux, pair.ring3, finding.draft.what, small.text());
+    }
+    println!("{left_out} programs were not given to Linux, which they may crash");
+    println!(
+        "{done} combinations: {accepted} accepted by Linux, {agreed} agreed ({unsupported} unsupported), {} kinds of disagreement",
+        findings.len()
+    );
+    if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Both verdicts on a text; nothing for one that may crash Linux.
+fn judge_draft(referee: &mut combine::Referee, draft: &Draft) -> Result<Option<Pair>, String> {
+    let program = draft.program(referee.world()).map_err(|error| error.to_string())?;
+    referee.judge(program).map_err(|error| error.to_string())
+}
+
+fn bare(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_digit()).take(80).collect()
 }
 
 /// What ring3 says of a random program and how long that takes, without Linux.

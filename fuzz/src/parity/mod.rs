@@ -17,6 +17,7 @@ use ring3_verifier::{LogLevel, verify};
 pub use cases::{Source, case};
 pub use chaos::chaos;
 pub use mutation::spoil;
+pub(crate) use mutation::spoil_fields;
 pub use shrink::shrink;
 
 /// Program types that random programs have.
@@ -31,7 +32,7 @@ pub const KINDS: [ProgType; 7] = [
 ];
 
 /// What is wrong and the statistics, but no instructions: those would make the log of a long walk longer than any buffer.
-const STATISTICS: LoadOptions =
+pub(crate) const STATISTICS: LoadOptions =
     LoadOptions { log: ring3_linux::LogLevel::STATS, flags: 0, attach_btf_id: 0, member: None, without_info: false };
 
 /// The kernel whose rules are compared.
@@ -211,7 +212,7 @@ impl Referee {
 }
 
 /// The kernel's verdict, with its last words where it came before the verifier.
-fn judged(errno: i32, log: &str) -> Verdict {
+pub(crate) fn judged(errno: i32, log: &str) -> Verdict {
     let last = log.lines().last().unwrap_or_default().to_owned();
     Verdict::of_log(errno, log).unwrap_or(Verdict { errno, message: last, ..Verdict::default() })
 }

@@ -26,6 +26,18 @@ pub fn spoil(code: &Code, maps: usize, entropy: &mut Entropy<'_>) -> Code {
     Code::decode(raw)
 }
 
+/// A copy of the code with one or two fields changed: every instruction stays where it is, and so do functions.
+pub(crate) fn spoil_fields(code: &Code, maps: usize, choices: &[u8]) -> Code {
+    let mut entropy = Entropy::new(choices);
+    for _ in 0..8 {
+        let spoilt = spoil(code, maps, &mut entropy);
+        if spoilt.len() == code.len() {
+            return spoilt;
+        }
+    }
+    code.clone()
+}
+
 fn change(raw: &mut Vec<RawInsn>, entropy: &mut Entropy<'_>) {
     let at = entropy.below(raw.len() as u32) as usize;
     let other = entropy.below(raw.len() as u32) as usize;

@@ -17,6 +17,13 @@ pub const RBTREE_ADD: &str = "bpf_rbtree_add_impl";
 /// The function of the kernel that moves a packet.
 pub const XDP_PULL_DATA: &str = "bpf_xdp_pull_data";
 
+/// Functions of the kernel that make dynptrs of packets which may move where something is written through them.
+const PACKET_DYNPTRS: [&str; 2] = ["bpf_dynptr_from_skb", "bpf_dynptr_from_skb_meta"];
+/// Functions of the kernel that write through dynptrs.
+const DYNPTR_WRITES: [&str; 2] = ["bpf_dynptr_copy", "bpf_dynptr_memset"];
+/// The function of the kernel that ends a program from anywhere in it.
+pub const THROW: &str = "bpf_throw";
+
 /// Depth-first over all edges. Loops are allowed: the walk finds out whether they end.
 pub fn walk(program: &Program, judge: &Target, structure: &mut Structure) -> Result<(), At> {
     let code = &program.code;
@@ -27,6 +34,7 @@ pub fn walk(program: &Program, judge: &Target, structure: &mut Structure) -> Res
     for start in &work {
         seen[*start] = true;
     }
+    structure.packet_dynptrs = program.kfuncs.iter().any(|named| PACKET_DYNPTRS.contains(&named.name.as_str()));
     // Edges to the functions that are called, or called back, to hand upwards what they do.
     let mut calls: Vec<(usize, usize)> = Vec::new();
     while let Some(slot) = work.pop() {
@@ -95,7 +103,9 @@ fn mark_call(structure: &mut Structure, slot: usize, next: usize, helper: i32) {
         // Otherwise the callback would be walked anew wherever the call is reached.
         structure.insns[slot].prune_point = true;
     }
-    if u32::try_from(helper).is_ok_and(changes_packet) {
+    // Linux forgets that writing through a dynptr may move a packet, too.
+    let writes_through = structure.packet_dynptrs && u32::try_from(helper) == Ok(id::DYNPTR_WRITE);
+    if writes_through || u32::try_from(helper).is_ok_and(changes_packet) {
         mark_packet(structure, slot);
     }
     mark_target(structure, next);
@@ -119,8 +129,15 @@ fn mark_kfunc(program: &Program, structure: &mut Structure, slot: usize) {
     let (asks, sleeps) = (has(KfuncFlags::ITER_NEXT), has(KfuncFlags::SLEEPABLE));
     let calls_back = called.is_some_and(|proto| proto.row.name == RBTREE_ADD);
     let calls_later = called.is_some_and(|proto| CALLS_LATER.contains(&proto.row.name));
-    if called.is_some_and(|proto| proto.row.name == XDP_PULL_DATA) {
+    let writes_through =
+        structure.packet_dynptrs && called.is_some_and(|proto| DYNPTR_WRITES.contains(&proto.row.name));
+    let throws = called.is_some_and(|proto| proto.row.name == THROW);
+    if writes_through || called.is_some_and(|proto| proto.row.name == XDP_PULL_DATA) {
         mark_packet(structure, slot);
+    }
+    if throws {
+        let subprog = structure.subprog_of(slot);
+        structure.subprogs[subprog].throws = true;
     }
     if sleeps {
         mark_sleep(structure, slot);
@@ -182,18 +199,20 @@ fn check_reached(program: &Program, seen: &[bool]) -> Result<(), At> {
     Ok(())
 }
 
-/// A caller changes the packet, or sleeps, if what it calls does.
+/// A caller changes the packet, sleeps, or throws, if what it calls does.
 fn spread_effects(structure: &mut Structure, calls: &[(usize, usize)]) {
     for _ in 0..structure.subprogs.len() {
         let mut changed = false;
         for &(from, to) in calls {
             let callee = &structure.subprogs[structure.subprog_of(to)];
-            let (packet, sleeps) = (callee.changes_packet, callee.might_sleep);
+            let (packet, sleeps, throws) = (callee.changes_packet, callee.might_sleep, callee.throws);
             let caller = structure.subprog_of(from);
             let caller = &mut structure.subprogs[caller];
-            changed |= (packet && !caller.changes_packet) || (sleeps && !caller.might_sleep);
+            changed |=
+                (packet && !caller.changes_packet) || (sleeps && !caller.might_sleep) || (throws && !caller.throws);
             caller.changes_packet |= packet;
             caller.might_sleep |= sleeps;
+            caller.throws |= throws;
         }
         if !changed {
             break;

@@ -70,6 +70,8 @@ pub struct Structure {
     pub exception_callback: Option<usize>,
     /// It uses an arena.
     pub has_arena: bool,
+    /// It may make dynptrs of packets that move where something is written through them.
+    pub packet_dynptrs: bool,
     /// By function: what it saves around calls that leave registers alone.
     pub saves: Vec<fastcall::Saves>,
     /// Some way leads backwards: there may be loops.
@@ -126,9 +128,18 @@ pub fn build(
     let insns = vec![Static::default(); code.len()];
     let saves = Vec::new();
     let goes_back = false;
-    let (attach, extends) = (None, false);
-    let mut structure =
-        Structure { subprogs, insns, kfuncs, attach, extends, exception_callback, has_arena, saves, goes_back };
+    let mut structure = Structure {
+        subprogs,
+        insns,
+        kfuncs,
+        attach: None,
+        extends: false,
+        exception_callback,
+        has_arena,
+        packet_dynptrs: false,
+        saves,
+        goes_back,
+    };
     graph::walk(program, target, &mut structure)?;
     structure.extends = suits.is_some();
     match suits {

@@ -27,6 +27,8 @@ pub struct Subprog {
     pub changes_packet: bool,
     /// May sleep, itself or through what it calls.
     pub might_sleep: bool,
+    /// May end the program (`bpf_throw`), itself or through what it calls.
+    pub throws: bool,
     /// Is called back by a helper.
     pub is_callback: bool,
 }

@@ -96,7 +96,13 @@ impl Walk<'_> {
     pub(super) fn dynptr_of(&mut self, reg: Reg) -> Option<Dynptr> {
         let Value::Ptr(ptr) = *self.path.state.reg(reg) else { return None };
         match ptr.kind {
-            PtrKind::Dynptr(kind) => Some(Dynptr { kind, first: true, id: ptr.id, ref_id: 0 }),
+            PtrKind::Dynptr(kind) => {
+                // What a global function is given may be a packet's, which Linux 6.18 does not think of.
+                let lent = !ptr.slice.is_none();
+                let may_be_packet = self.structure.packet_dynptrs || self.structure.extends;
+                let kind = if may_be_packet && !lent { DynptrKind::Skb } else { kind };
+                Some(Dynptr { kind, first: true, id: ptr.id, ref_id: 0 })
+            }
             PtrKind::Stack(frame) => self.dynptr_spot(&ptr, frame).map(|(_, dynptr)| dynptr),
             _ => None,
         }

@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use ring3_btf::{Btf, FuncEntry, Linkage, Type, TypeId};
 use ring3_isa::{Callee, Insn, Reg, Wide};
-use ring3_platform::ProgType;
+use ring3_platform::{AttachType, ProgType};
 
 use super::call::Args;
+use crate::cfg::graph::THROW;
 use crate::diag::reject::{Reject, unsupported};
 use crate::state::{Callback, Frame, PtrKind, Slice, State, Value};
 use crate::walk::{Next, Walk};
@@ -18,8 +19,6 @@ pub const MAX_FRAMES: usize = 8;
 const MAX_STACK: u32 = 512;
 /// Bytes that may lie above a function that does a tail call.
 const MAX_STACK_TAIL_CALL: u32 = 256;
-/// The function of the kernel that ends a program from anywhere in it.
-const THROW: &str = "bpf_throw";
 /// Frames from this size on get a stack of their own in tracing programs (BPF_PRIV_STACK_MIN_SIZE).
 const PRIVATE_STACK: u32 = 64;
 
@@ -160,6 +159,11 @@ impl Walk<'_> {
         if let Err(why) = &checked {
             return Err(super::global::caller(why, subprog, name));
         }
+        if self.structure.subprogs[subprog].throws {
+            // Linux looks only at what the function itself holds where it throws; its callers give nothing back then either.
+            self.check_references(THROW)?;
+            self.check_regions(THROW)?;
+        }
         if self.log.any() {
             self.log.push(&format!("Func#{subprog} ('{name}') is global and assumed valid.\n"));
         }
@@ -204,24 +208,30 @@ struct Level {
     depth: u32,
 }
 
+/// Whether large frames of a program get a stack of their own: where Linux keeps such a program from interrupting itself.
+fn has_private_stacks(walk: &Walk<'_>) -> bool {
+    let is_guarded = match walk.program.kind {
+        ProgType::Kprobe | ProgType::Tracepoint | ProgType::PerfEvent | ProgType::RawTracepoint => true,
+        ProgType::Tracing => walk.program.attach != Some(AttachType::TraceIter),
+        _ => false,
+    };
+    // What extends one of these has no stack of its own.
+    is_guarded && !walk.structure.extends && !walk.structure.subprogs.iter().any(|subprog| subprog.has_tail_call)
+}
+
 /// The stack of every chain of calls fits.
 pub fn check_stack_depth(walk: &Walk<'_>) -> Result<(), Reject> {
     let subprogs = &walk.structure.subprogs;
-    let tail_calls = subprogs.iter().any(|s| s.has_tail_call);
-    let tracing = matches!(
-        walk.program.kind,
-        ProgType::Kprobe | ProgType::Tracepoint | ProgType::PerfEvent | ProgType::RawTracepoint
-    );
-    // What extends one of these has no stack of its own.
-    let tracing = tracing && !walk.structure.extends;
-    let has_private = |size: u32| tracing && !tail_calls && size >= PRIVATE_STACK;
+    let has_private = has_private_stacks(walk);
     let size_of = |subprog: usize| walk.counted_depth(subprog).next_multiple_of(16);
-    let enter = |subprog: usize, above: u32, levels: usize| -> Result<Level, Reject> {
+    // Which functions have a stack of their own: it is there once for each CPU, so nothing has one that may also run later.
+    let mut own: Vec<Option<bool>> = vec![None; subprogs.len()];
+    let mut enter = |root: usize, subprog: usize, above: u32, levels: usize| -> Result<Level, Reject> {
         let size = size_of(subprog);
         if levels > 0 && subprogs[subprog].has_tail_call && above >= MAX_STACK_TAIL_CALL {
             return Err(Reject::StackDepthTailCall { size: above });
         }
-        let private = has_private(size);
+        let private = *own[subprog].get_or_insert(root == 0 && has_private && size >= PRIVATE_STACK);
         if private && size > MAX_STACK {
             return Err(Reject::StackSubprog { subprog, size });
         }
@@ -235,15 +245,17 @@ pub fn check_stack_depth(walk: &Walk<'_>) -> Result<(), Reject> {
     let on_its_own = |subprog: usize| walk.runs_later[subprog] || thrown == Some(subprog);
     let is_callback = |level: &Level| walk.called_back[level.subprog] || thrown == Some(level.subprog);
     let mut roots: Vec<usize> = (0..subprogs.len()).filter(|root| *root == 0 || on_its_own(*root)).collect();
-    roots.reverse();
     let mut stack = Vec::new();
+    let mut root = 0;
     loop {
         if stack.is_empty() {
-            let Some(root) = roots.pop() else { return Ok(()) };
+            // The main function is the last one, when it is known what runs later, too.
+            let Some(next) = roots.pop() else { return Ok(()) };
+            root = next;
             if thrown == Some(root) && subprogs.iter().any(|subprog| subprog.has_tail_call) {
                 return unsupported("a callback for exceptions beside tail calls");
             }
-            stack.push(enter(root, 0, 0)?);
+            stack.push(enter(root, root, 0, 0)?);
         }
         while let Some(level) = stack.last_mut() {
             if level.slot >= subprogs[level.subprog].end {
@@ -281,7 +293,7 @@ pub fn check_stack_depth(walk: &Walk<'_>) -> Result<(), Reject> {
             if stack.len() >= MAX_FRAMES {
                 return Err(Reject::CallDepthStatic { frames: stack.len() });
             }
-            let next = enter(callee, depth, stack.len())?;
+            let next = enter(root, callee, depth, stack.len())?;
             stack.push(next);
         }
     }
