@@ -191,6 +191,15 @@ fn print_run(row: &RunRow, out: &mut Out) -> Result<(), CliError> {
     if ran.fragments > 0 {
         text += &format!(", {} of them in fragments", ran.fragments);
     }
+    if ran.inputs_left_out > 0 {
+        text += &format!("; {} left out, as those before took too long", ran.inputs_left_out);
+    }
+    if ran.together {
+        text += "; maps compared behind many inputs, as they are large";
+    }
+    if !ran.left_out.is_empty() {
+        text += &format!("; not compared, as too large: {}", printable(&ran.left_out.join(", ")));
+    }
     if !ran.depends.is_empty() {
         let words: Vec<&str> = ran.depends.iter().map(|depends| depends.words()).collect();
         let unlike = if ran.engines.contains(&"kernel") { "not compared" } else { "not compared with the kernel" };

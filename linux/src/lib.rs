@@ -42,6 +42,6 @@ pub use map::{Cursor, Element, Elements, Map, RingReader, UpdateFlag, possible_c
 pub use object::{BPF_FS, LoadedObject, LoadedProgram, ObjectOptions, load_object};
 pub use probe::{Feature, has_helper, has_map_type, has_program_type};
 pub use run::{RunOutput, TestRun};
-pub use sys::{Command, attr};
+pub use sys::{Command, OnOneCpu, attr};
 pub use target::KernelTypes;
 pub use values::kernel_values;

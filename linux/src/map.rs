@@ -278,36 +278,72 @@ const STRIDE: usize = 1024;
 pub type Element = (Vec<u8>, Vec<u8>);
 
 impl Map {
-    /// All elements, `limit` at most: in batches where the kernel has them for this type, else one by one. What others
-    /// change meanwhile may be missing, or there in part.
-    ///
-    /// Errors: map types without keys, the kernel's.
+    /// All elements, `limit` at most: as [`Map::content`].
     pub fn elements(&self, limit: usize) -> Result<Vec<Element>, Error> {
-        match self.elements_in_batches(limit) {
-            Err(error) if matches!(error.errno(), Some(Errno::EINVAL | Errno::ENOTSUPP | Errno::ENOSPC)) => {}
-            result => return result,
-        }
-        let keys = self.keys(limit)?;
-        let value = |key: Vec<u8>| Ok(self.lookup(&key)?.map(|value| (key, value)));
-        keys.into_iter().filter_map(|key| value(key).transpose()).collect()
+        let all = self.content(limit)?;
+        let pairs = all.keys.chunks(self.key_size().max(1)).zip(all.values.chunks(self.value_size().max(1)));
+        Ok(pairs.map(|(key, value)| (key.to_vec(), value.to_vec())).collect())
     }
 
-    fn elements_in_batches(&self, limit: usize) -> Result<Vec<Element>, Error> {
-        let mut elements = Vec::new();
+    /// All elements, `limit` at most, one after the other: in batches where the kernel has them for this type, else one by one. What
+    /// others change meanwhile may be missing, or there in part.
+    ///
+    /// Errors: map types without keys, the kernel's.
+    pub fn content(&self, limit: usize) -> Result<Elements, Error> {
+        match self.content_in_batches(limit) {
+            Err(error) if error.errno().is_some_and(is_without_batches) => {}
+            result => return result,
+        }
+        let mut all = Elements { keys: Vec::new(), values: Vec::new(), count: 0, next: None };
+        for key in self.keys(limit)? {
+            if let Some(value) = self.lookup(&key)? {
+                all.keys.extend(key);
+                all.values.extend(value);
+                all.count += 1;
+            }
+        }
+        Ok(all)
+    }
+
+    fn content_in_batches(&self, limit: usize) -> Result<Elements, Error> {
+        let mut all = Elements { keys: Vec::new(), values: Vec::new(), count: 0, next: None };
         let mut from = None;
-        while elements.len() < limit {
+        while all.count < limit {
             // A bucket is read whole, whatever is left.
             let part = self.lookup_batch(from.as_ref(), STRIDE)?;
-            let pairs = part.keys.chunks(self.key_size().max(1)).zip(part.values.chunks(self.value_size().max(1)));
-            elements.extend(pairs.map(|(key, value)| (key.to_vec(), value.to_vec())));
+            all.keys.extend(part.keys);
+            all.values.extend(part.values);
+            all.count += part.count;
             from = part.next;
             if from.is_none() {
                 break;
             }
         }
-        elements.truncate(limit);
-        Ok(elements)
+        all.count = all.count.min(limit);
+        all.keys.truncate(all.count * self.key_size());
+        all.values.truncate(all.count * self.value_size());
+        Ok(all)
     }
+
+    /// Sets elements, whether they are there or not: in one go where the kernel can, else one by one. Keys and values one after the other.
+    ///
+    /// Errors: the kernel's; what stands before the element that it refused is done.
+    pub fn update_all(&self, keys: &[u8], values: &[u8]) -> Result<(), Error> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        match self.update_batch(keys, values) {
+            Err(error) if error.errno().is_some_and(is_without_batches) => {}
+            result => return result,
+        }
+        let mut pairs = keys.chunks(self.key_size().max(1)).zip(values.chunks(self.value_size().max(1)));
+        pairs.try_for_each(|(key, value)| self.update(key, value, UpdateFlag::Any))
+    }
+}
+
+/// Whether a batch was refused with this as the map's type has none, or as a bucket has more elements than were asked for.
+const fn is_without_batches(errno: Errno) -> bool {
+    matches!(errno, Errno::EINVAL | Errno::ENOTSUPP | Errno::ENOSPC)
 }
 
 /// Reads what programs send through a ring buffer.

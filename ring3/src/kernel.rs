@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ring3_linux::{LoadOptions, Map as KernelMap, Prog, RingReader, TestRun, UpdateFlag};
+use ring3_linux::{LoadOptions, Map as KernelMap, Prog, RingReader, TestRun};
 use ring3_platform::{MapType, ProgType};
-use ring3_vm::maps::{self, BPF_ANY, Map};
+use ring3_vm::maps::{self, BPF_ANY, Batch, Map};
 
+use crate::given::XDP_MD;
 use crate::instance::Slot;
 use crate::{Error, Executable, Input, Output, has_values, takes_packet};
 
@@ -101,37 +102,32 @@ impl KernelSide {
         self.maps.iter().filter_map(pair).filter(|(ours, _)| has_values(ours.def().kind) && !ours.def().frozen)
     }
 
-    /// The content of our maps to the kernel's.
+    /// The content of our maps to the kernel's, as far as they differ.
     fn push(&self, slots: &[Slot]) -> Result<(), Error> {
         for (ours, kernel) in self.pairs(slots) {
-            let keys = keys(ours.as_ref());
-            if !is_array(ours.def().kind) {
-                let stale = kernel.elements(usize::MAX).map_err(wrap(kernel.name()))?;
-                for (key, _) in stale.iter().filter(|(key, _)| !keys.contains(key)) {
-                    kernel.delete(key).map_err(wrap(kernel.name()))?;
-                }
+            let error = wrap(kernel.name());
+            let (ours, theirs) = (Content::ours(ours.as_ref())?, Content::theirs(kernel)?);
+            let change = theirs.towards(&ours);
+            for key in change.stale {
+                kernel.delete(key).map_err(&error)?;
             }
-            for key in &keys {
-                let Ok(value) = ours.copy_out(key) else { continue };
-                kernel.update(key, &value, UpdateFlag::Any).map_err(wrap(kernel.name()))?;
-            }
+            let (keys, values): (Vec<&[u8]>, Vec<&[u8]>) = change.new.into_iter().unzip();
+            kernel.update_all(&keys.concat(), &values.concat()).map_err(&error)?;
         }
         Ok(())
     }
 
-    /// The content of the kernel's maps to ours, and what was sent through ring buffers.
+    /// The content of the kernel's maps to ours, as far as they differ, and what was sent through ring buffers.
     pub(crate) fn pull(&mut self, slots: &[Slot]) -> Result<(), Error> {
-        for (ours, kernel) in self.pairs(slots) {
-            let elements = kernel.elements(usize::MAX).map_err(wrap(kernel.name()))?;
+        for (map, kernel) in self.pairs(slots) {
             let error = |errno| Error::Map { map: kernel.name().to_owned(), errno };
-            if !is_array(ours.def().kind) {
-                let live: std::collections::BTreeSet<&[u8]> = elements.iter().map(|(key, _)| key.as_slice()).collect();
-                for key in keys(ours.as_ref()).iter().filter(|key| !live.contains(key.as_slice())) {
-                    ours.delete(key).map_err(error)?;
-                }
+            let (ours, theirs) = (Content::ours(map.as_ref())?, Content::theirs(kernel)?);
+            let change = ours.towards(&theirs);
+            for key in change.stale {
+                map.delete(key).map_err(error)?;
             }
-            for (key, value) in &elements {
-                ours.copy_in(key, value, BPF_ANY).map_err(error)?;
+            for (key, value) in change.new {
+                map.copy_in(key, value, BPF_ANY).map_err(error)?;
             }
         }
         for (index, reader) in &mut self.rings {
@@ -142,6 +138,17 @@ impl KernelSide {
             }
         }
         Ok(())
+    }
+
+    /// Runs a program as it is said, and looks at nothing.
+    pub(crate) fn test_run(&self, name: &str, run: &crate::TestRun<'_>) -> Result<crate::TestRunOutput, Error> {
+        let missing = || Error::NoSuchProgram { file: "".into(), program: name.to_owned() };
+        let prog = self.programs.get(name).ok_or_else(missing)?;
+        let crate::TestRun { data, ctx, wants_ctx, repeat, flags, cpu, batch_size } = *run;
+        let output =
+            prog.test_run(&TestRun { data, ctx, wants_ctx, repeat, flags, cpu, batch_size }).map_err(wrap(name))?;
+        let (retval, duration_ns) = (output.retval, output.duration_ns);
+        Ok(crate::TestRunOutput { retval, duration_ns, data: output.data, ctx: output.ctx.unwrap_or_default() })
     }
 
     /// Runs a program so often on this input. With `contexts`, metadata and context come back, too.
@@ -159,13 +166,18 @@ impl KernelSide {
         let (data, ctx) = match input {
             // The kernel takes the Ethernet header away from socket filters. They are to see it, as on a packet socket.
             Input::Packet(frame) | Input::Captured { data: frame, .. } if kind == ProgType::SocketFilter => {
-                let header = frame.get(..ETH_HLEN).unwrap_or(&[0; ETH_HLEN]);
-                framed = [header, frame].concat();
+                framed = with_header(frame);
                 (Some(framed.as_slice()), None)
             }
             Input::Packet(frame) | Input::Captured { data: frame, .. } => (Some(frame), None),
-            Input::Parts { context, data, socket: _ } if kind == ProgType::Netfilter => {
-                (Some(data), Some(context).filter(|context| !context.is_empty()))
+            Input::Parts { context, data, socket: _ } if takes_packet(kind) => {
+                let context = Some(context).filter(|context| !context.is_empty());
+                if kind == ProgType::SocketFilter {
+                    framed = with_header(data);
+                    (Some(framed.as_slice()), context)
+                } else {
+                    (Some(data), context)
+                }
             }
             // The kernel has no test run for types with such a context, and says so.
             Input::Context(ctx) | Input::Parts { context: ctx, .. } | Input::Setting { context: ctx, .. } => {
@@ -174,7 +186,8 @@ impl KernelSide {
         };
         // Raw tracepoints run once; the kernel refuses any number.
         let repeat = if takes_packet(kind) { times } else { 0 };
-        let wants_ctx = contexts && (takes_packet(kind) && kind != ProgType::Netfilter || kind == ProgType::Syscall);
+        let wants_ctx = kind == ProgType::Xdp && ctx.is_some()
+            || contexts && (takes_packet(kind) && kind != ProgType::Netfilter || kind == ProgType::Syscall);
         let md = data.filter(|_| wants_ctx && kind == ProgType::Xdp).map(xdp_md);
         let ctx = ctx.or(md.as_ref().map(<[u8; XDP_MD]>::as_slice));
         let run = TestRun { data, ctx, wants_ctx, repeat, ..TestRun::default() };
@@ -193,14 +206,16 @@ impl KernelSide {
         let context = match kind {
             ProgType::Xdp | ProgType::FlowDissector => Vec::new(),
             ProgType::Syscall => context,
-            _ => crate::run::given_back(&context),
+            _ => crate::run::given_back(&context, &context),
         };
         Ok(Output::of_kernel(kind, output.retval, (meta, packet, context), duration))
     }
 }
 
-/// Bytes of `struct xdp_md`.
-const XDP_MD: usize = 24;
+/// A frame behind an Ethernet header, which is its own.
+fn with_header(frame: &[u8]) -> Vec<u8> {
+    [frame.get(..ETH_HLEN).unwrap_or(&[0; ETH_HLEN]), frame].concat()
+}
 
 /// A context of XDP for this packet: the kernel wants to be told where its end is.
 fn xdp_md(packet: &[u8]) -> [u8; XDP_MD] {
@@ -209,16 +224,62 @@ fn xdp_md(packet: &[u8]) -> [u8; XDP_MD] {
     md
 }
 
-const fn is_array(kind: MapType) -> bool {
-    matches!(kind, MapType::Array | MapType::PercpuArray)
+/// All elements of a map.
+struct Content {
+    keys: Vec<u8>,
+    values: Vec<u8>,
+    /// Bytes of a key, and of a value.
+    size: (usize, usize),
+    /// Whether the elements are always all there, in the order of their keys.
+    is_array: bool,
 }
 
-/// All keys of a map that nobody else changes.
-fn keys(map: &dyn Map) -> std::collections::BTreeSet<Vec<u8>> {
-    let mut last: Option<Vec<u8>> = None;
-    let next = |_| {
-        last = map.next_key(last.as_deref()).ok();
-        last.clone()
-    };
-    (0..map.len()).map_while(next).collect()
+/// What makes one content of another.
+struct Change<'a> {
+    /// Keys that are to go.
+    stale: Vec<&'a [u8]>,
+    /// Elements that are new, or have other values.
+    new: Vec<(&'a [u8], &'a [u8])>,
+}
+
+impl Content {
+    fn ours(map: &dyn Map) -> Result<Content, Error> {
+        let (def, is_array) = (map.def(), matches!(map.def().kind, MapType::Array | MapType::PercpuArray));
+        let error = |errno| Error::Map { map: def.name.clone(), errno };
+        let all = if map.is_empty() {
+            Batch::default()
+        } else {
+            map.copy_out_batch(None, map.len(), false).map_err(error)?
+        };
+        let value = all.values.len() / all.count.max(1);
+        Ok(Content { keys: all.keys, values: all.values, size: (def.key_size as usize, value), is_array })
+    }
+
+    fn theirs(map: &KernelMap) -> Result<Content, Error> {
+        let is_array = matches!(map.kind(), Some(MapType::Array | MapType::PercpuArray));
+        let all = map.content(usize::MAX).map_err(wrap(map.name()))?;
+        Ok(Content { keys: all.keys, values: all.values, size: (map.key_size(), map.value_size()), is_array })
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.keys.chunks(self.size.0.max(1)).zip(self.values.chunks(self.size.1.max(1)))
+    }
+
+    /// What makes this content the other.
+    fn towards<'a>(&'a self, wanted: &'a Content) -> Change<'a> {
+        let mut change = Change { stale: Vec::new(), new: Vec::new() };
+        if self.keys == wanted.keys && self.values == wanted.values {
+            return change;
+        }
+        if self.is_array && self.keys == wanted.keys {
+            let differ = self.pairs().zip(wanted.pairs()).filter(|((_, this), (_, that))| this != that);
+            change.new.extend(differ.map(|(_, wanted)| wanted));
+            return change;
+        }
+        let there: BTreeMap<&[u8], &[u8]> = self.pairs().collect();
+        let wanted: BTreeMap<&[u8], &[u8]> = wanted.pairs().collect();
+        change.stale.extend(there.keys().filter(|key| !wanted.contains_key(*key)));
+        change.new.extend(wanted.into_iter().filter(|(key, value)| there.get(key) != Some(value)));
+        change
+    }
 }

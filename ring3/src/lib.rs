@@ -52,6 +52,7 @@
 
 mod engine;
 mod error;
+mod given;
 mod instance;
 #[cfg(feature = "kernel")]
 mod kernel;
@@ -62,6 +63,7 @@ mod reader;
 mod run;
 pub mod sim;
 pub mod struct_ops;
+mod testrun;
 pub mod text;
 pub mod typed;
 
@@ -90,6 +92,7 @@ pub use ring3_object::{Object, Options};
 pub use ring3_platform::{AttachType, Errno, KernelVersion, MapDef, MapType, ProgType, Program, Proto, Target};
 pub use ring3_verifier::{LogLevel, Rejection, VerifiedProgram};
 pub use run::{Input, MAX_TRACE_LINES, Output, Runner, TraceLog, passes, takes_packet};
+pub use testrun::{TEST_RUN_ON_CPU, TEST_SKB_CHECKSUM_COMPLETE, TEST_XDP_LIVE_FRAMES, TestRun, TestRunOutput};
 
 /// Reads an object's file.
 pub fn open(path: impl AsRef<Path>) -> Result<Object, Error> {

@@ -10,7 +10,7 @@ use ring3_vm::{
 };
 
 use crate::netfilter::{Hook, Laid};
-use crate::{Backend, Error, Executable};
+use crate::{Backend, Error, Executable, given};
 
 /// Bytes of an Ethernet header.
 const ETH_HLEN: usize = 14;
@@ -61,7 +61,8 @@ pub enum Input<'a> {
     Context(&'a [u8]),
     /// The same with what its addresses lead to, for types whose context has a socket or data that are no packet (sock_addr, sockopt,
     /// sk_msg, reuseport, sock_ops). Of netfilter programs the data are a frame, and the context is a `struct nf_hook_state` that says
-    /// `hook` and `pf`.
+    /// `hook` and `pf`. Of types with a packet the data are that packet, and the context is a `struct __sk_buff`, or a `struct xdp_md`
+    /// whose `data` says how many bytes of metadata begin the data, as BPF_PROG_TEST_RUN takes them.
     Parts {
         /// The context's bytes.
         context: &'a [u8],
@@ -187,6 +188,10 @@ pub struct Runner<'i> {
     kind: ProgType,
     contexts: bool,
     fragments: bool,
+    /// The context that the packet came with, whose fields the next one must not have.
+    with_context: Option<Vec<u8>>,
+    /// Socket filters see what the kernel's test run shows them, not what they see on a packet socket.
+    without_header: bool,
     /// Structures of the kernel that the context leads to.
     laid: Option<Laid>,
     /// Bytes of the context that were given.
@@ -248,6 +253,8 @@ impl<'i> Runner<'i> {
             kind,
             contexts: false,
             fragments: false,
+            with_context: None,
+            without_header: false,
             laid: None,
             given: 0,
             #[cfg(feature = "kernel")]
@@ -270,6 +277,18 @@ impl<'i> Runner<'i> {
     /// [`Output::meta`]. As there, `wire_len` is then the packet's length.
     pub fn keep_contexts(&mut self) {
         self.contexts = true;
+    }
+
+    /// For a test run as the kernel has it: whether contexts are given back, and socket filters see no Ethernet header.
+    pub(crate) fn as_test_run(&mut self, contexts: bool) {
+        self.contexts = contexts;
+        self.without_header = true;
+    }
+
+    /// The same on the kernel, if that is what runs the program.
+    #[cfg(feature = "kernel")]
+    pub(crate) fn test_run_on_kernel(&self, run: &crate::TestRun<'_>) -> Option<Result<crate::TestRunOutput, Error>> {
+        Some(self.kernel.as_ref()?.side.test_run(&self.program.program().name, run))
     }
 
     /// XDP programs get long packets as the kernel's test run gives them: what does not fit into a page (over 3,520 bytes) is in
@@ -315,6 +334,19 @@ impl<'i> Runner<'i> {
         fired.map_err(|source| self.error(source))
     }
 
+    /// Lets time pass: the callbacks of the program's timers and work queues run when they are due on the host's clock, which is moved
+    /// there ([`Host::advance_to`]), in their order; one that starts its timer again runs again within that time. Says how many ran, at
+    /// most [`MAX_FIRED`](ring3_vm::MAX_FIRED).
+    ///
+    /// Errors: a callback that was stopped.
+    pub fn advance(&mut self, time: Duration) -> Result<usize, Error> {
+        let execute = self.program.execute().clone();
+        let by = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let fired = ring3_vm::advance(execute.as_ref(), &mut self.env, by);
+        self.trace.add(&mut self.env.trace);
+        fired.map_err(|source| self.error(source))
+    }
+
     /// The program.
     pub fn program(&self) -> &Arc<Executable> {
         &self.program
@@ -338,7 +370,7 @@ impl<'i> Runner<'i> {
             return kernel.side.run(&self.program.program().name, self.kind, input, times, self.contexts);
         }
         self.load(input)?;
-        if let (true, Context::Skb(skb)) = (self.contexts, &mut self.env.ctx) {
+        if let (true, None, Context::Skb(skb)) = (self.contexts, &self.with_context, &mut self.env.ctx) {
             let len = skb.packet().len() as u64;
             skb.fields().set("wire_len", len);
         }
@@ -373,8 +405,15 @@ impl<'i> Runner<'i> {
             Context::None | Context::Skb(_) | Context::Raw(_) | Context::Fields(_) | Context::Parts(_) => Vec::new(),
         };
         let context = match &mut self.env.ctx {
+            Context::Skb(_) if self.contexts && self.kind == ProgType::FlowDissector && self.without_header => {
+                given::returned(self.with_context.as_deref(), given::FLOW_KEYS)
+            }
             Context::Skb(skb) if self.contexts && self.kind != ProgType::FlowDissector => {
-                given_back(&skb.fields().image())
+                let given = given::returned(self.with_context.as_deref(), given::SK_BUFF);
+                given_back(&skb.fields().image(), &given)
+            }
+            Context::Xdp(xdp) if self.contexts && self.without_header => {
+                given::xdp_back(xdp, given::returned(self.with_context.as_deref(), given::XDP_MD))
             }
             Context::Fields(slots) if self.contexts => slots.image(),
             // Of netfilter it is addresses alone.
@@ -402,11 +441,21 @@ impl<'i> Runner<'i> {
     fn load(&mut self, input: Input<'_>) -> Result<(), Error> {
         match input {
             Input::Packet(frame) if self.kind == ProgType::Netfilter => self.load_netfilter(frame, &[])?,
+            Input::Parts { context, data, socket: _ } if packet_kind(self.kind).is_some() => {
+                self.load(Input::Packet(data))?;
+                self.load_context(context, data)?;
+            }
             Input::Packet(frame) => {
                 self.check(frame)?;
+                if let (Some(_), Context::Skb(skb)) = (self.with_context.take(), &mut self.env.ctx) {
+                    given::forget(skb);
+                }
                 match &mut self.env.ctx {
                     Context::Xdp(xdp) if self.fragments => xdp.load_in_fragments(frame),
                     Context::Xdp(xdp) => xdp.load(frame),
+                    Context::Skb(skb) if self.without_header && self.kind == ProgType::SocketFilter => {
+                        skb.load(frame, DataStart::Network);
+                    }
                     Context::Skb(skb) => skb.load(frame, data_start(self.kind)),
                     Context::None | Context::Raw(_) | Context::Fields(_) | Context::Parts(_) => {
                         return Err(self.error(RunError::WrongContext { kind: self.kind }));
@@ -476,6 +525,25 @@ impl<'i> Runner<'i> {
             },
         }
         Ok(())
+    }
+
+    /// Puts the context in that is given with a packet, which is there already.
+    fn load_context(&mut self, context: &[u8], data: &[u8]) -> Result<(), Error> {
+        if context.is_empty() {
+            return Ok(());
+        }
+        let flows = self.kind == ProgType::FlowDissector;
+        self.with_context = Some(context.to_vec());
+        let host = &mut *self.env.host;
+        let is_there = |ifindex| host.mtu(ifindex).is_some();
+        let taken = match &mut self.env.ctx {
+            Context::Xdp(xdp) => given::xdp(xdp, (context, data), is_there),
+            Context::Skb(skb) if flows => given::flow(skb, context),
+            Context::Skb(skb) => given::skb(skb, context, is_there),
+            Context::None | Context::Raw(_) | Context::Fields(_) | Context::Parts(_) => Ok(()),
+        };
+        let program = || self.program.program().name.clone();
+        taken.map_err(|(why, errno)| Error::Context { program: program(), why, errno })
     }
 
     /// Puts a frame and where it is into the context, as the kernel's test run of netfilter programs does.
@@ -577,12 +645,12 @@ mod lookup {
     pub(super) const ADDRESSES_6: [std::ops::Range<usize>; 2] = [20..36, 44..60];
 }
 
-/// Fields of `struct __sk_buff` that BPF_PROG_TEST_RUN gives back and programs can change: offset and bytes.
-const GIVEN_BACK: [(usize, usize); 4] = [(8, 4), (32, 4), (48, 20), (152, 8)];
+/// Fields of `struct __sk_buff` that BPF_PROG_TEST_RUN gives back: offset and bytes.
+const GIVEN_BACK: [(usize, usize); 5] = [(8, 4), (32, 12), (48, 20), (152, 16), (184, 8)];
 
-/// An image of `struct __sk_buff` with only those.
-pub(crate) fn given_back(image: &[u8]) -> Vec<u8> {
-    let mut out = vec![0; image.len().min(GIVEN_BACK_BYTES)];
+/// An image of `struct __sk_buff` with only those, the rest as it was given.
+pub(crate) fn given_back(image: &[u8], given: &[u8]) -> Vec<u8> {
+    let mut out = given.to_vec();
     for (at, len) in GIVEN_BACK {
         if let (Some(to), Some(from)) = (out.get_mut(at..at + len), image.get(at..at + len)) {
             to.copy_from_slice(from);
@@ -590,9 +658,6 @@ pub(crate) fn given_back(image: &[u8]) -> Vec<u8> {
     }
     out
 }
-
-/// Bytes up to the last of them.
-const GIVEN_BACK_BYTES: usize = 160;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PacketKind {

@@ -2,6 +2,7 @@
 //! engine. Results are those of Linux 6.18 (`bpftool prog run`), but for timers, which it fires by itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ring3::isa::{Symbols, assemble_with};
 use ring3::platform::{KfuncRef, MapFlags};
@@ -66,6 +67,23 @@ fn timers_fire_when_it_is_time() {
         assert_eq!(fired(&instance), 321);
         // A value that was written anew has no timer any more.
         assert_eq!(results(&mut instance, "timer", 1), [0]);
+    }
+}
+
+/// Each callback runs at its own time: the first after five microseconds, each starts the next one a microsecond later by the clock that it sees.
+#[test]
+fn time_passes_and_timers_fire() {
+    let micros = Duration::from_micros;
+    for mut instance in instances() {
+        instance.set_host(ring3::vm::TestHost { tick_ns: 0, ..ring3::vm::TestHost::default() });
+        let mut runner = instance.runner("timer").unwrap();
+        runner.run(&[0; 64]).unwrap();
+        let fired: Vec<usize> = (0..40).map(|_| runner.advance(Duration::from_nanos(250)).unwrap()).collect();
+        assert_eq!(fired.iter().sum::<usize>(), 3);
+        let at: Vec<usize> = (0..40).filter(|step| fired[*step] == 1).collect();
+        assert_eq!(at, [19, 23, 27]);
+        runner.run(&[0; 64]).unwrap();
+        assert_eq!([micros(10), micros(10)].map(|time| runner.advance(time).unwrap()), [3, 0]);
     }
 }
 

@@ -46,6 +46,12 @@ pub trait Host {
         realtime_ns()
     }
 
+    /// Makes it so late on the clock of [`Host::ktime_ns`], if it is not later yet: what [`advance`](crate::advance) asks before timers
+    /// fire. A clock that nobody can set, as the machine's, stays what it is.
+    fn advance_to(&mut self, ns: u64) {
+        let _ = ns;
+    }
+
     /// Nanoseconds since boot with suspend (`CLOCK_BOOTTIME`).
     fn boottime_ns(&mut self) -> u64 {
         self.ktime_ns()
@@ -215,6 +221,10 @@ impl Host for TestHost {
         let now = self.now_ns;
         self.now_ns = now.wrapping_add(self.tick_ns);
         now
+    }
+
+    fn advance_to(&mut self, ns: u64) {
+        self.now_ns = self.now_ns.max(ns);
     }
 
     fn tai_ns(&mut self) -> u64 {

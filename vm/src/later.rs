@@ -16,17 +16,40 @@ pub const MAX_FIRED: usize = 1 << 16;
 ///
 /// Errors: the trap of a callback, after which the others are still due.
 pub fn fire_timers(program: &dyn Execute, env: &mut Env<'_>, now: u64) -> Result<usize, RunError> {
+    fire(program, env, now, |_, _| {})
+}
+
+/// Lets so much time pass, in nanoseconds: moves the host's clock ([`Host::advance_to`](crate::Host::advance_to)) from one time that
+/// something of this program is due to the next and runs it there, so that what starts its timer again fires again within that time. At
+/// most [`MAX_FIRED`] callbacks run. Gives how many did.
+///
+/// Errors: the trap of a callback, at whose time the clock then is.
+pub fn advance(program: &dyn Execute, env: &mut Env<'_>, by: u64) -> Result<usize, RunError> {
+    let end = env.host.ktime_ns().saturating_add(by);
+    let fired = fire(program, env, end, |env, due| env.host.advance_to(due))?;
+    env.host.advance_to(end);
+    Ok(fired)
+}
+
+/// Runs what is due by `end`, the earliest first, after `at` was told when each is due.
+fn fire(
+    program: &dyn Execute,
+    env: &mut Env<'_>,
+    end: u64,
+    mut at: impl FnMut(&mut Env<'_>, u64),
+) -> Result<usize, RunError> {
     let mut fired = 0;
     while fired < MAX_FIRED {
         let linked = program.linked();
         let of_program = |timer: &crate::helpers::Timer| {
             let (callback, known) = timer.callback.as_ref()?;
-            (Arc::ptr_eq(known, linked) && timer.due? <= now).then_some((timer.due?, *callback))
+            (Arc::ptr_eq(known, linked) && timer.due? <= end).then_some((timer.due?, *callback))
         };
         let timers = env.objects().timers.lock();
         let due = timers.known.iter().filter_map(|(number, timer)| Some((of_program(timer)?, *number)));
-        let Some(((_, callback), number)) = due.min_by_key(|((due, _), number)| (*due, *number)) else { break };
+        let Some(((due, callback), number)) = due.min_by_key(|((due, _), number)| (*due, *number)) else { break };
         drop(timers);
+        at(env, due);
         if one(program, env, number, callback)? {
             fired += 1;
         }

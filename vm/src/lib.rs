@@ -50,12 +50,12 @@ pub use exec::{Execute, MAY_GOTO_BUDGET, PacketLoad, TailCall, budget_used_up, l
 pub use guarded::{Action, Guarded, Space, guarded};
 pub use host::{DefaultHost, Host, Start, Task, TestHost};
 pub use interp::{Interp, StateReport, WatchError, Watched};
-pub use later::{MAX_FIRED, fire_timers};
+pub use later::{MAX_FIRED, advance, fire_timers};
 pub use link::{
     CustomHelper, HelperFn, HelperRef, Helpers, Linked, MAX_CUSTOM_HELPERS, MapHandle, MapLookup, Simple, link,
     link_checked, link_unverified,
 };
 pub use lower::{Lowered, Op, lower, lower_unverified};
 pub use objects::{MAX_OBJECT_BYTES, MAX_OBJECTS, Objects};
-pub use packet::{HEADROOM, LINEAR, MAX_PACKET, Packet};
+pub use packet::{HEADROOM, LINEAR, MAX_META, MAX_PACKET, Packet};
 pub use regions::{Region, RegionKind, Regions};

@@ -69,6 +69,20 @@ impl Packet {
         }
     }
 
+    /// Puts bytes in of which the first `meta` are metadata and those behind the first `linear` in fragments.
+    pub(crate) fn load_with_meta(&mut self, bytes: &[u8], meta: usize, linear: usize) {
+        let (front, data) = bytes.split_at(meta.min(bytes.len()).min(HEADROOM));
+        self.load_in_fragments(data);
+        if self.fragments == 0 {
+            // The last fragment may grow.
+            self.buf.resize(self.buf.len() + FRAGMENT, 0);
+            self.base = self.buf.as_mut_ptr() as u64;
+        }
+        self.fragments = self.fragments.max(bytes.len().saturating_sub(linear)).min(data.len());
+        self.meta = self.data - front.len();
+        self.buf[self.meta..self.data].copy_from_slice(front);
+    }
+
     /// Bytes that are in fragments.
     pub fn in_fragments(&self) -> usize {
         self.fragments

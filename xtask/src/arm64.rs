@@ -7,9 +7,8 @@
 //! `cargo xtask arm64 differential [--cpu NAME] [OPTIONS]` runs very many generated programs instead, in a release build.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 
 const TRIPLE: &str = "aarch64-unknown-linux-gnu";
 const LINKER: &str = "aarch64-linux-gnu-gcc";
@@ -47,7 +46,7 @@ pub fn run(cargo: &Path, root: &Path) -> Result<(), Stop> {
             println!("arm64: {}: cargo test {}", machine.name(cpu), tests.join(" "));
             let mut command = machine.cargo(cargo, cpu);
             command.arg("test").args(tests).env("RING3_FUZZ_PROGRAMS", PROGRAMS);
-            finish(crate::testing::run(&mut command).map(|(status, _)| status), cpu)?;
+            finish(command, cpu)?;
         }
     }
     Ok(())
@@ -66,13 +65,13 @@ pub fn differential(cargo: &Path, root: &Path, args: &[String]) -> Result<(), St
         command
             .args(["run", "--quiet", "--release", "--package", "ring3-fuzz", "--bin", "differential", "--"])
             .args(args);
-        finish(command.status(), cpu)?;
+        finish(command, cpu)?;
     }
     Ok(())
 }
 
-fn finish(status: io::Result<ExitStatus>, cpu: &str) -> Result<(), Stop> {
-    match status {
+fn finish(mut command: Command, cpu: &str) -> Result<(), Stop> {
+    match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Stop::Failed(format!("{cpu}: {status}"))),
         Err(error) => Err(Stop::Failed(format!("cannot run cargo: {error}"))),
@@ -105,7 +104,6 @@ impl Machine {
     /// Cargo, that builds for arm64 and runs what it built.
     fn cargo(&self, cargo: &Path, cpu: &str) -> Command {
         let mut command = Command::new(cargo);
-        crate::build_once(&mut command);
         if !self.native {
             let runner = format!("{QEMU} -L /usr/aarch64-linux-gnu -cpu {cpu}");
             command.env("CARGO_BUILD_TARGET", TRIPLE).env("CARGO_TARGET_DIR", self.folder.join("build"));

@@ -137,6 +137,9 @@ fn prepare(args: &Args, threads: usize, about: &mut About) -> Vec<Corpus> {
                     corpus
                         .files
                         .retain(|file| file.file_name().is_some_and(|name| name.to_string_lossy().contains(only)));
+                    if args.run {
+                        corpus.programs.retain(|program| program.file.contains(only.as_str()));
+                    }
                 }
                 about.add(&corpus);
                 corpora.push(corpus);
@@ -184,7 +187,7 @@ fn compare_runs(args: &Args, corpora: &[Corpus], threads: usize) -> Result<ExitC
     let only = args.only.as_deref().unwrap_or_default();
     examples.files.retain(|file| file.file_name().is_some_and(|name| name.to_string_lossy().contains(only)));
     let all: Vec<Corpus> = corpora.iter().cloned().chain([examples]).collect();
-    let runs = runs::runs(&all, threads, &progress("files run"));
+    let runs = runs::runs(&all, threads, &progress("files and programs run"));
     let path = args.target.join("runs.json");
     let text = serde_json::to_string_pretty(&runs.json()).unwrap_or_default();
     fs::write(&path, text).map_err(Absent::file(&path))?;

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
 
 use ring3::{Engine, Object};
 use ring3_parity::Kernel;
-use ring3_parity::run::{Outcome, RunRow, run_object};
+use ring3_parity::run::{Comparison, Outcome, RunRow, run_alone, run_object};
 use serde_json::{Value, json};
 
-use super::corpus::Corpus;
+use super::corpus::{Corpus, RawProgram};
 
 /// Bytes of stack of a thread.
 const STACK: usize = 64 << 20;
@@ -28,7 +28,7 @@ pub struct Runs {
 
 /// Runs every program of these corpora that can be run, on generated inputs.
 pub fn runs(corpora: &[Corpus], threads: usize, progress: &(dyn Fn(usize, usize) + Sync)) -> Runs {
-    let files: Vec<_> = corpora.iter().flat_map(|corpus| corpus.files.iter().map(|file| (corpus.name, file))).collect();
+    let files: Vec<(&'static str, Item)> = corpora.iter().flat_map(items).collect();
     let (next, found) = (Mutex::new(0usize), Mutex::new(Vec::new()));
     let work = || {
         let kernel = Kernel::open().ok();
@@ -44,7 +44,14 @@ pub fn runs(corpora: &[Corpus], threads: usize, progress: &(dyn Fn(usize, usize)
                 *next - 1
             };
             let Some((set, file)) = files.get(at) else { return };
-            let rows = of_file(file, &engine, kernel.as_ref());
+            let rows = match file {
+                Item::File(path) => of_file(path, &engine, kernel.as_ref()),
+                Item::Program(raw) => vec![RunRow {
+                    file: raw.file.clone(),
+                    program: raw.name.clone(),
+                    outcome: run_alone(&raw.program, &engine, kernel.is_some(), &[]),
+                }],
+            };
             if let Ok(mut found) = found.lock() {
                 found.extend(rows.into_iter().map(|row| (*set, row)));
             }
@@ -60,6 +67,18 @@ pub fn runs(corpora: &[Corpus], threads: usize, progress: &(dyn Fn(usize, usize)
     let mut rows = found.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     rows.sort_by(|(a, x), (b, y)| (a, &x.file, &x.program).cmp(&(b, &y.file, &y.program)));
     Runs { rows }
+}
+
+/// All that a corpus has.
+fn items(corpus: &Corpus) -> Vec<(&'static str, Item)> {
+    let files = corpus.files.iter().cloned().map(Item::File);
+    files.chain(corpus.programs.iter().cloned().map(Item::Program)).map(|item| (corpus.name, item)).collect()
+}
+
+/// What is run at a time.
+enum Item {
+    File(PathBuf),
+    Program(RawProgram),
 }
 
 fn of_file(path: &Path, engine: &Engine, kernel: Option<&Kernel>) -> Vec<RunRow> {
@@ -87,6 +106,26 @@ impl Runs {
     /// Differences between engines that no reason is known for.
     pub fn differences(&self) -> usize {
         self.rows.iter().map(|(_, row)| row.differences().len()).sum()
+    }
+
+    /// What was not compared of programs that ran, in words.
+    fn left_out(&self) -> String {
+        let ran = || {
+            self.rows.iter().filter_map(|(_, row)| match &row.outcome {
+                Outcome::Ran(ran) => Some(ran),
+                Outcome::NotRun(_) => None,
+            })
+        };
+        let programs = |is: fn(&&Comparison) -> bool| ran().filter(is).count();
+        format!(
+            "left out: {} inputs of {} programs, as those before took too long; maps of {} programs, as they are too large; the kernel, of {} \
+             programs whose results depend on more than the input; maps of {} programs were compared behind many inputs alone",
+            ran().map(|ran| ran.inputs_left_out).sum::<usize>(),
+            programs(|ran| ran.inputs_left_out > 0),
+            programs(|ran| !ran.left_out.is_empty()),
+            programs(|ran| !ran.depends.is_empty()),
+            programs(|ran| ran.together),
+        )
     }
 
     /// Why programs were not run, and how many.
@@ -141,6 +180,7 @@ impl fmt::Display for Runs {
         for (why, count) in order.iter().take(REASONS) {
             writeln!(f, "  not run {count:>6} {why}")?;
         }
+        writeln!(f, "{}", self.left_out())?;
         writeln!(
             f,
             "{} programs, {} of them run, {} beside the kernel: {} differences",

@@ -3,6 +3,7 @@
 
 mod arena;
 pub mod attr;
+mod cpu;
 mod fd;
 pub mod link;
 mod map;
@@ -11,6 +12,7 @@ mod prog;
 mod ring;
 
 pub use arena::give_address;
+pub use cpu::OnOneCpu;
 pub use fd::{AsFd, BorrowedFd, OwnedFd, number as fd_number};
 pub use map::{MapFd, possible_cpus};
 pub use object::{ById, ProgParts, btf_info, by_id, enable_stats, get, link_info, map_info, next_id, pin, prog_info};

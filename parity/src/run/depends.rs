@@ -12,7 +12,7 @@ use ring3_platform::{Program, ctx};
 pub enum Depends {
     /// The clock.
     Time,
-    /// The processor that runs it.
+    /// The node of the processor that runs it; its number is the same everywhere.
     Cpu,
     /// Chance.
     Random,
@@ -38,7 +38,7 @@ impl Depends {
     pub const fn words(self) -> &'static str {
         match self {
             Depends::Time => "time",
-            Depends::Cpu => "processor",
+            Depends::Cpu => "node of the processor",
             Depends::Random => "chance",
             Depends::Task => "process",
             Depends::Memory => "memory of the kernel",
@@ -67,7 +67,7 @@ const ROWS: &[(Depends, &[u32])] = &[
             id::TCP_RAW_GEN_SYNCOOKIE_IPV6,
         ],
     ),
-    (Depends::Cpu, &[id::GET_SMP_PROCESSOR_ID, id::GET_NUMA_NODE_ID]),
+    (Depends::Cpu, &[id::GET_NUMA_NODE_ID]),
     (Depends::Random, &[id::GET_PRANDOM_U32, id::GET_HASH_RECALC]),
     (
         Depends::Task,
@@ -146,6 +146,15 @@ const ROWS: &[(Depends, &[u32])] = &[
 
 /// What the results of a program, and of those that it can go on to by tail calls, depend on beside its input.
 pub fn depends(object: &Object, program: &Program) -> Vec<Depends> {
+    depends_with(program, |symbol| object.program(symbol, &Options::default()).ok())
+}
+
+/// The same of a program without an object.
+pub(super) fn depends_alone(program: &Program) -> Vec<Depends> {
+    depends_with(program, |_| None)
+}
+
+fn depends_with(program: &Program, named: impl Fn(&str) -> Option<Program>) -> Vec<Depends> {
     let mut helpers = BTreeSet::new();
     let mut known = BTreeSet::from([program.name.clone()]);
     let mut todo = vec![program.clone()];
@@ -158,7 +167,7 @@ pub fn depends(object: &Object, program: &Program) -> Vec<Depends> {
         }));
         for slot in program.maps.iter().flat_map(|map| &map.slots) {
             if known.insert(slot.symbol.clone())
-                && let Ok(next) = object.program(&slot.symbol, &Options::default())
+                && let Some(next) = named(&slot.symbol)
             {
                 todo.push(next);
             }

@@ -1,28 +1,31 @@
 //! One program and its inputs on every engine: the kernel (BPF_PROG_TEST_RUN), the checked interpreter, the interpreter, and
 //! the JIT.
 //!
-//! All start with equal maps and run the same inputs, one after the other; after each of them results, packets, contexts, maps
-//! and ring buffers are compared. After a difference all start afresh.
+//! All start with equal maps and run the same inputs on the same processor, one after the other; after each of them results, packets,
+//! contexts, maps and ring buffers are compared. After a difference all start afresh. Large maps are compared after many
+//! inputs; if they differ then, the first input that shows it is searched for.
 
+mod content;
 mod depends;
 mod inputs;
 mod seen;
 mod single;
+mod subject;
 
 use std::fmt;
 
-use ring3::{Backend, Engine, Error, Input, Instance, Object, takes_packet};
+use ring3::{Backend, Engine, Error, Object};
+use ring3_linux::OnOneCpu;
 use ring3_object::Options;
 use ring3_platform::{ProgType, Program};
 use serde_json::{Value, json};
 
+pub use content::Content;
 pub use depends::{Depends, depends};
 pub use inputs::{MAX_INPUT, inputs};
-pub use seen::{Ran, Refusal, Seen};
+pub use seen::{Ran, Refusal, Seen, Unlike};
 pub use single::{Results, Single};
-
-/// Bytes of stack of a thread that verifies and runs.
-const STACK: usize = 64 << 20;
+use subject::{Source, Subject};
 
 /// Elements of maps whose loader is to say how many.
 const ENTRIES: u32 = 16;
@@ -75,6 +78,12 @@ pub struct Comparison {
     /// What results depend on beside the input. Then the kernel is not one of the engines, and where they depend on addresses or on
     /// stack that nobody wrote, nothing is compared any more.
     pub depends: Vec<Depends>,
+    /// Maps were compared behind many inputs and not behind each, as they are large.
+    pub together: bool,
+    /// Inputs that were not run, as those before took too long.
+    pub inputs_left_out: usize,
+    /// Maps that were not compared, as they are too large even for that.
+    pub left_out: Vec<String>,
     /// What differs.
     pub differences: Vec<RunDifference>,
 }
@@ -116,6 +125,9 @@ impl RunRow {
                 row["refused"] = ran.refused.into();
                 row["only_here"] = ran.only_here.into();
                 row["fragments"] = ran.fragments.into();
+                row["inputs_left_out"] = ran.inputs_left_out.into();
+                row["maps_together"] = ran.together.into();
+                row["maps_left_out"] = json!(ran.left_out);
                 row["depends"] = ran.depends.iter().map(|depends| depends.words()).collect();
                 row["differences"] = ran.differences.iter().map(difference).collect();
             }
@@ -159,165 +171,42 @@ fn with_sizes(object: &Object) -> Object {
 
 /// Runs one program of an object.
 pub fn run_program(object: &Object, name: &str, engine: &Engine, kernel: bool, given: &[Vec<u8>]) -> Outcome {
-    let program = match object.program(name, &engine.options(&Options::default())) {
-        Ok(program) => program,
-        Err(error) => return Outcome::NotRun(error.to_string()),
-    };
-    let depends = depends(object, &program);
+    match object.program(name, &engine.options(&Options::default())) {
+        Ok(program) => run_it(Source::Object(object), &program, depends(object, &program), engine, kernel, given),
+        Err(error) => Outcome::NotRun(error.to_string()),
+    }
+}
+
+/// Runs a program that comes without an object.
+pub fn run_alone(program: &Program, engine: &Engine, kernel: bool, given: &[Vec<u8>]) -> Outcome {
+    run_it(Source::Alone(program), program, depends::depends_alone(program), engine, kernel, given)
+}
+
+fn run_it(
+    source: Source<'_>,
+    program: &Program,
+    depends: Vec<Depends>,
+    engine: &Engine,
+    kernel: bool,
+    given: &[Vec<u8>],
+) -> Outcome {
     let mut backends = vec![Backend::Checked, Backend::Interpreter];
     backends.extend(ring3::jit::Jit::is_supported().then_some(Backend::Jit));
     // Test runs of those call functions of the kernel's own, at which the program is not attached; those of struct_ops programs take
     // addresses of this process (`parity/tests/struct_ops.rs`).
     let elsewhere = matches!(program.kind, ProgType::Tracing | ProgType::Lsm | ProgType::StructOps);
-    if kernel && depends.is_empty() && !elsewhere {
+    let kernel = kernel && depends.is_empty() && !elsewhere;
+    if kernel {
         backends.insert(0, Backend::Kernel);
     }
-    let subject = Subject { object, name, engine, backends };
-    subject.compare(&program, given, depends).unwrap_or_else(|error| Outcome::NotRun(why_not(&error)))
-}
-
-/// A program that is to be run.
-struct Subject<'a> {
-    object: &'a Object,
-    name: &'a str,
-    engine: &'a Engine,
-    backends: Vec<Backend>,
-}
-
-impl Subject<'_> {
-    /// An instance for each engine, ready to run.
-    fn start(&self) -> Result<Vec<Instance>, Error> {
-        self.backends.iter().map(|backend| self.start_on(*backend)).collect()
-    }
-
-    fn start_on(&self, backend: Backend) -> Result<Instance, Error> {
-        let mut instance = self.engine.clone().backend(backend).load(self.object)?;
-        instance.set_host(ring3::vm::TestHost::default());
-        instance.runner(self.name)?;
-        Ok(instance)
-    }
-
-    /// What the program's doing depends on beside these inputs, of which it did something else with the last. The checked interpreter
-    /// tells of stack that nobody wrote, where that holds what one wants, and of addresses that are taken for numbers; runs at other
-    /// addresses tell the rest.
-    fn why_erratic(&self, inputs: &[Vec<u8>], packets: bool) -> Result<Option<Depends>, Error> {
-        let of = |bytes| if packets { Input::Packet(bytes) } else { Input::Context(bytes) };
-        let run = |fill: u8| -> Result<Vec<(Seen, bool)>, Error> {
-            let mut instance = self.start_on(Backend::Checked)?;
-            inputs.iter().map(|bytes| seen::run_on_stack(&mut instance, self.name, of(bytes), fill)).collect()
-        };
-        let (zero, other) = (run(0)?, run(0x5a)?);
-        if zero.iter().zip(&other).any(|((this, _), (that, _))| !this.differences(that).is_empty()) {
-            return Ok(Some(Depends::Stack));
-        }
-        let counted = zero.iter().any(|(_, counted)| *counted);
-        let Some(last) = inputs.last() else { return Ok(None) };
-        Ok((counted || self.is_erratic(of(last))?).then_some(Depends::Addresses))
-    }
-
-    /// Do two runs on one engine differ, that begin with the same?
-    fn is_erratic(&self, input: Input<'_>) -> Result<bool, Error> {
-        let run = |instances: &mut Vec<Instance>| {
-            let seen = instances.iter_mut().map(|instance| seen::run(instance, self.name, input));
-            seen.collect::<Result<Vec<Seen>, Error>>()
-        };
-        let mut instances = self.start()?;
-        paint(0x5a);
-        let these = run(&mut instances)?;
-        // In another thread while these live, so that neither stack nor maps nor packets are at the same address.
-        let those = std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().stack_size(STACK);
-            let again = || {
-                let mut instances = self.start()?;
-                paint(0xc3);
-                run(&mut instances)
-            };
-            thread.spawn_scoped(scope, again).ok()?.join().ok()
-        });
-        // Whoever panics there has said why; without a thread, nobody knows.
-        let Some(those) = those else { return Ok(false) };
-        Ok(these.iter().zip(&those?).any(|(this, that)| !this.differences(that).is_empty()))
-    }
-
-    fn compare(&self, program: &Program, given: &[Vec<u8>], depends: Vec<Depends>) -> Result<Outcome, Error> {
-        let engines = self.backends.iter().map(|backend| backend.name()).collect();
-        let mut comparison = Comparison { engines, depends, ..Comparison::default() };
-        let mut instances = self.start()?;
-        let packets = takes_packet(program.kind);
-        // Inputs since all started.
-        let mut since: Vec<Vec<u8>> = Vec::new();
-        for bytes in inputs(program.kind, given) {
-            since.push(bytes.clone());
-            let input = if packets { Input::Packet(&bytes) } else { Input::Context(&bytes) };
-            let in_fragments = program.kind == ProgType::Xdp && bytes.len() > ring3::vm::LINEAR;
-            let seen = instances.iter_mut().map(|instance| seen::run(instance, self.name, input));
-            let seen: Vec<Seen> = seen.collect::<Result<_, _>>()?;
-            let Some((first, others)) = seen.split_first() else { break };
-            if let Err(Refusal::CannotRun(why)) = &first.result {
-                return Ok(Outcome::NotRun(why.clone()));
-            }
-            // Where only the kernel refuses, nothing ran there that could be compared.
-            if first.result.is_err() {
-                let taken = others.iter().any(|other| other.result.is_ok());
-                comparison.refused += 1;
-                comparison.only_here += usize::from(taken);
-                if taken {
-                    instances = self.start()?;
-                    since.clear();
-                }
-                continue;
-            }
-            comparison.inputs += 1;
-            comparison.fragments += usize::from(in_fragments);
-            let known = comparison.differences.len();
-            if comparison.add(&seen, &bytes) {
-                let new = comparison.differences.len() > known;
-                let why = if new { self.why_erratic(&since, packets)? } else { None };
-                if let Some(why) = why {
-                    comparison.differences.clear();
-                    comparison.depends.push(why);
-                    break;
-                }
-                if comparison.differences.len() >= MAX_DIFFERENCES {
-                    break;
-                }
-                instances = self.start()?;
-                since.clear();
-            }
-        }
-        Ok(Outcome::Ran(comparison))
-    }
-}
-
-impl Comparison {
-    /// Notes what the others did differently from the first. Was there anything?
-    fn add(&mut self, seen: &[Seen], input: &[u8]) -> bool {
-        let Some((first, others)) = seen.split_first() else { return false };
-        let mut found: Vec<RunDifference> = Vec::new();
-        for (name, other) in self.engines.iter().skip(1).zip(others) {
-            for (what, this, that) in first.differences(other) {
-                let same =
-                    |known: &&mut RunDifference| known.what == what && known.one.1 == this && known.others.1 == that;
-                match found.iter_mut().find(same) {
-                    Some(known) => known.others.0.push(name),
-                    None => {
-                        let (one, others) = ((self.engines[0], this), (vec![*name], that));
-                        found.push(RunDifference { what, one, others, input: input.to_vec() });
-                    }
-                }
-            }
-        }
-        let any = !found.is_empty();
-        self.differences.append(&mut found);
-        any
-    }
-}
-
-/// Leaves these bytes on the part of the native stack that is used next: a program in machine code that reads stack which it did not
-/// write finds them.
-#[inline(never)]
-fn paint(byte: u8) {
-    std::hint::black_box([byte; 1 << 15]);
+    // Values by CPU, and its number, are those of one processor then.
+    let here = if kernel { OnOneCpu::stay().map(Some) } else { Ok(None) };
+    let cpu = match &here {
+        Ok(here) => here.as_ref().map_or(0, OnOneCpu::cpu),
+        Err(error) => return Outcome::NotRun(error.to_string()),
+    };
+    let subject = Subject { source, name: &program.name, kind: program.kind, engine, backends, cpu };
+    subject.compare(given, depends).unwrap_or_else(|error| Outcome::NotRun(why_not(&error)))
 }
 
 /// Why a program cannot be run at all.
@@ -342,24 +231,57 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ring3_platform::{MapDef, MapType};
+
     use super::*;
 
     fn seen(retval: u32, value: u8) -> Seen {
         let ran = Ran { retval, packet: vec![1], meta: Vec::new(), context: Vec::new() };
-        Seen { result: Ok(ran), maps: vec![("counts".to_owned(), vec![(vec![0], vec![vec![value]])])] }
+        Seen { results: vec![Ok(ran)], maps: vec![("counts".to_owned(), Content::of(vec![0], vec![value], 1, 1))] }
     }
 
     #[test]
     fn differences_are_found_and_engines_that_agree_are_told_together() {
         let mut comparison = Comparison { engines: vec!["kernel", "checked", "jit"], ..Comparison::default() };
-        assert!(!comparison.add(&[seen(2, 1), seen(2, 1), seen(2, 1)], &[0xab]));
-        assert!(comparison.add(&[seen(2, 1), seen(3, 1), seen(3, 2)], &[0xab]));
+        comparison.add(&[seen(2, 1), seen(2, 1), seen(2, 1)], 0, &[0xab]);
+        assert!(comparison.differences.is_empty());
+        comparison.add(&[seen(2, 1), seen(3, 1), seen(3, 2)], 0, &[0xab]);
         let [result, map] = &comparison.differences[..] else { panic!("{:?}", comparison.differences) };
         assert_eq!(result.to_string(), "result: kernel 2, checked and jit 3; input ab");
         assert_eq!(map.to_string(), "map 'counts': kernel 00=01, jit 00=02; input ab");
-        let stopped = Seen { result: Err(Refusal::Error("a trap".to_owned())), ..seen(2, 1) };
-        assert!(comparison.add(&[seen(2, 1), stopped], &[]));
+        let stopped = Seen { results: vec![Err(Refusal::Error("a trap".to_owned()))], ..seen(2, 1) };
+        comparison.add(&[seen(2, 1), stopped], 0, &[]);
         assert_eq!(comparison.differences[2].to_string(), "result: kernel 2, checked a trap; input (empty)");
+    }
+
+    struct Sums;
+
+    impl ring3_isa::Symbols for Sums {
+        fn map(&self, name: &str) -> Option<i32> {
+            (name == "sums").then_some(0)
+        }
+    }
+
+    /// A program that adds each packet's length to an element of an array of so many elements.
+    fn sums(entries: u32) -> Program {
+        let text = "r6 = *(u32 *)(r1 + 4)\nr2 = *(u32 *)(r1 + 0)\nr6 -= r2\n*(u32 *)(r10 - 4) = 5\nr2 = r10\nr2 += -4\n\
+                    r1 = map[sums]\ncall 1\nif r0 == 0 goto +3\nr1 = *(u64 *)(r0 + 0)\nr1 += r6\n*(u64 *)(r0 + 0) = r1\nr0 = 2\nexit";
+        let mut program = Program::new("sums", ProgType::Xdp, ring3_isa::assemble_with(text, &Sums).unwrap());
+        program.maps = vec![std::sync::Arc::new(MapDef::new("sums", MapType::Array, 4, 8, entries))];
+        program
+    }
+
+    /// Where a map is large, it is compared once, and a difference is found with the first input that shows it.
+    #[test]
+    fn large_maps_are_compared_together() {
+        let kernel = ring3_linux::available().is_ok();
+        for (entries, together) in [(16, false), (1 << 20, true)] {
+            let Outcome::Ran(ran) = run_alone(&sums(entries), &Engine::new(), kernel, &[]) else { panic!() };
+            assert_eq!((ran.together, &ran.left_out[..], &ran.differences[..]), (together, &[][..], &[][..]));
+            assert!(ran.inputs > 90, "{}", ran.inputs);
+        }
+        let huge = run_alone(&sums(100 << 20), &Engine::new(), false, &[]);
+        assert!(matches!(&huge, Outcome::Ran(ran) if ran.left_out == ["sums"]), "{huge:?}");
     }
 
     #[test]
@@ -389,7 +311,7 @@ mod tests {
         let backends = kernel.into_iter().chain([Backend::Checked, Backend::Interpreter]).chain(jit);
         let one = |backend| {
             let mut instance = Engine::new().backend(backend).load_program(program.clone());
-            seen::run(&mut instance, "frags", Input::Packet(packet)).unwrap()
+            seen::run(&mut instance, "frags", &[packet.to_vec()], seen::Way { packets: true, fill: 0 }).unwrap()
         };
         backends.map(one).collect()
     }
@@ -421,6 +343,6 @@ mod tests {
             }
         }
         let seen = &in_fragments("call 188\nexit", &packet)[0];
-        assert_eq!(seen.result.as_ref().map(|ran| ran.retval), Ok(9000));
+        assert_eq!(seen.results[0].as_ref().map(|ran| ran.retval), Ok(9000));
     }
 }

@@ -41,6 +41,13 @@ impl XdpContext {
         self.refresh();
     }
 
+    /// Puts bytes in of which the first `meta` are metadata, at most [`MAX_META`](crate::MAX_META), and those behind the first `linear`, or
+    /// behind a page, in fragments.
+    pub fn load_with_meta(&mut self, bytes: &[u8], meta: usize, linear: usize) {
+        self.packet.load_with_meta(bytes, meta, linear);
+        self.refresh();
+    }
+
     /// The packet.
     pub fn packet(&self) -> &Packet {
         &self.packet

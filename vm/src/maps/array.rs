@@ -8,9 +8,12 @@ use std::sync::Arc;
 use ring3_platform::maps::PAGE_SIZE;
 use ring3_platform::{Errno, MapDef, MapFlags, MapType};
 
+use super::batch;
 use super::direct::{Direct, DirectCalls};
 use super::mem::{REGION_ALIGN, Region, round8};
-use super::{BPF_ANY, BPF_F_LOCK, Base, Map, SharedMemory, Visit, check_update, index_of, next_index, split_lock};
+use super::{
+    BPF_ANY, BPF_F_LOCK, Base, Batch, Map, SharedMemory, Visit, check_update, index_of, next_index, split_lock,
+};
 
 /// Where the values of an array are: value `i` for CPU `cpu` is at `base + cpu * plane + i * stride` for `i < entries`.
 #[derive(Clone, Copy, Debug)]
@@ -183,6 +186,36 @@ unsafe impl Map for Array {
         }
         self.base.special.hide(&mut out, self.stride);
         Ok(out)
+    }
+
+    fn copy_out_batch(&self, from: Option<&[u8]>, max: usize, take: bool) -> Result<Batch, Errno> {
+        if take {
+            return Err(Errno::ENOTSUPP);
+        }
+        if !self.base.special.is_none() {
+            return batch::read(self, from, max);
+        }
+        let entries = self.base.def.max_entries;
+        let first = match from.map(|key| index_of(key).ok_or(Errno::EINVAL)).transpose()? {
+            Some(last) if last < entries => last + 1,
+            Some(_) | None => 0,
+        };
+        let count = max.min((entries - first) as usize);
+        let indexes = || (first..entries).take(count);
+        let keys: Vec<u8> = indexes().flat_map(u32::to_ne_bytes).collect();
+        let next = keys.last_chunk::<4>().map_or_else(|| from.unwrap_or_default().to_vec(), |last| last.to_vec());
+        let values = if !self.percpu() && self.stride == self.value_size() {
+            // They lie one after the other.
+            self.values.read(first as usize * self.stride, count * self.stride)
+        } else {
+            let bytes = if self.percpu() { self.stride } else { self.value_size() };
+            let mut values = Vec::with_capacity(count * bytes * self.planes as usize);
+            for (index, plane) in indexes().flat_map(|index| (0..self.planes).map(move |plane| (index, plane))) {
+                self.values.read_into(self.offset(index, plane).ok_or(Errno::ENOENT)?, bytes, &mut values);
+            }
+            values
+        };
+        Ok(Batch { keys, values, count, next, ended: count < max })
     }
 
     fn copy_out_locked(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
