@@ -311,7 +311,8 @@ mod tests {
         let backends = kernel.into_iter().chain([Backend::Checked, Backend::Interpreter]).chain(jit);
         let one = |backend| {
             let mut instance = Engine::new().backend(backend).load_program(program.clone());
-            seen::run(&mut instance, "frags", &[packet.to_vec()], seen::Way { packets: true, fill: 0 }).unwrap()
+            seen::run(&mut instance, "frags", &[packet.to_vec()], seen::Way { packets: true, fill: 0, until: None })
+                .unwrap()
         };
         backends.map(one).collect()
     }

@@ -1,5 +1,7 @@
 //! What runs show from outside.
 
+use std::time::Instant;
+
 use ring3::{Error, Input, Instance};
 
 use super::content::{Content, content};
@@ -56,6 +58,8 @@ pub struct Way {
     pub packets: bool,
     /// What each byte of the stack holds until the program writes there; only the checked interpreter is asked.
     pub fill: u8,
+    /// Inputs that begin later than this are not run any more.
+    pub until: Option<Instant>,
 }
 
 /// Runs a program on these inputs, until it does not take one.
@@ -84,6 +88,9 @@ pub(super) fn results(
     runner.in_fragments();
     let (mut results, mut counted) = (Vec::with_capacity(inputs.len()), false);
     for bytes in inputs {
+        if way.until.is_some_and(|until| Instant::now() > until) {
+            break;
+        }
         let output = runner.run(if way.packets { Input::Packet(bytes) } else { Input::Context(bytes) });
         counted |= runner.counted_with_addresses();
         let is_over = output.is_err();

@@ -72,7 +72,7 @@ impl Subject<'_> {
     }
 
     fn way(&self, fill: u8) -> Way {
-        Way { packets: takes_packet(self.kind), fill }
+        Way { packets: takes_packet(self.kind), fill, until: None }
     }
 
     /// An instance for each engine, ready to run.
@@ -96,15 +96,15 @@ impl Subject<'_> {
         instances.iter_mut().map(|instance| run(instance, self.name, inputs, self.way(0))).collect()
     }
 
-    /// Which inputs the first engine takes; none if it cannot run the program at all.
-    fn taken(&self, inputs: &[Vec<u8>]) -> Result<Vec<bool>, Error> {
+    /// Which inputs the first engine takes, as far as it comes until then; none if it cannot run the program at all.
+    fn taken(&self, inputs: &[Vec<u8>], until: Instant) -> Result<Vec<bool>, Error> {
         let Some(first) = self.backends.first() else { return Ok(Vec::new()) };
-        let mut instance = self.start_on(*first)?;
+        let (mut instance, way) = (self.start_on(*first)?, Way { until: Some(until), ..self.way(0) });
         let mut taken = Vec::with_capacity(inputs.len());
-        while taken.len() < inputs.len() {
-            let (ran, _) = results(&mut instance, self.name, &inputs[taken.len()..], self.way(0))?;
+        while taken.len() < inputs.len() && Instant::now() < until {
+            let (ran, _) = results(&mut instance, self.name, &inputs[taken.len()..], way)?;
             if ran.iter().any(|ran| matches!(ran, Err(Refusal::CannotRun(_)))) {
-                return Ok(Vec::new());
+                return Ok(vec![false; inputs.len()]);
             }
             taken.extend(ran.iter().map(Result::is_ok));
         }
@@ -172,8 +172,11 @@ impl Walk<'_> {
 
     /// Runs all inputs that the first engine takes, as many at a time as take [`STEP`], and compares maps behind each such step. Of a
     /// difference the first input is told that shows it, and then nothing more is compared. Gives the inputs that are left.
-    fn together(&mut self, inputs: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Error> {
-        let mut taken = self.subject.taken(&inputs)?.into_iter();
+    fn together(&mut self, mut inputs: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Error> {
+        let taken = self.subject.taken(&inputs, Instant::now() + LIMIT / 2)?;
+        self.comparison.inputs_left_out += inputs.len() - taken.len();
+        inputs.truncate(taken.len());
+        let mut taken = taken.into_iter();
         let (inputs, left): (Vec<_>, Vec<_>) = inputs.into_iter().partition(|_| taken.next().unwrap_or(false));
         let (mut done, mut size) = (0, 1);
         while done < inputs.len() {
