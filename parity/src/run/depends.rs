@@ -144,6 +144,9 @@ const ROWS: &[(Depends, &[u32])] = &[
     ),
 ];
 
+/// Functions of the kernel through which programs read its structures, which have other numbers there than here.
+const KERNEL_STRUCTURES: &[&str] = &["bpf_cast_to_kern_ctx", "bpf_rdonly_cast"];
+
 /// What the results of a program, and of those that it can go on to by tail calls, depend on beside its input.
 pub fn depends(object: &Object, program: &Program) -> Vec<Depends> {
     depends_with(program, |symbol| object.program(symbol, &Options::default()).ok())
@@ -158,9 +161,10 @@ fn depends_with(program: &Program, named: impl Fn(&str) -> Option<Program>) -> V
     let mut helpers = BTreeSet::new();
     let mut known = BTreeSet::from([program.name.clone()]);
     let mut todo = vec![program.clone()];
-    let mut socket = false;
+    let (mut socket, mut structures) = (false, false);
     while let Some(program) = todo.pop() {
         socket |= reads_socket(&program);
+        structures |= program.kfuncs.iter().any(|kfunc| KERNEL_STRUCTURES.contains(&kfunc.name.as_str()));
         helpers.extend(program.code.insns().iter().filter_map(|insn| match insn {
             Ok(Insn::Call(Callee::Helper(id))) => u32::try_from(*id).ok(),
             Ok(_) | Err(_) => None,
@@ -174,7 +178,9 @@ fn depends_with(program: &Program, named: impl Fn(&str) -> Option<Program>) -> V
         }
     }
     let calls = |ids: &[u32]| ids.iter().any(|id| helpers.contains(id));
-    let found = |(depends, ids): &&(Depends, &[u32])| calls(ids) || *depends == Depends::Network && socket;
+    let found = |(depends, ids): &&(Depends, &[u32])| {
+        calls(ids) || *depends == Depends::Network && socket || *depends == Depends::Memory && structures
+    };
     ROWS.iter().filter(found).map(|(depends, _)| *depends).collect()
 }
 
