@@ -7,8 +7,9 @@
 //! `cargo xtask arm64 differential [--cpu NAME] [OPTIONS]` runs very many generated programs instead, in a release build.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 const TRIPLE: &str = "aarch64-unknown-linux-gnu";
 const LINKER: &str = "aarch64-linux-gnu-gcc";
@@ -46,7 +47,7 @@ pub fn run(cargo: &Path, root: &Path) -> Result<(), Stop> {
             println!("arm64: {}: cargo test {}", machine.name(cpu), tests.join(" "));
             let mut command = machine.cargo(cargo, cpu);
             command.arg("test").args(tests).env("RING3_FUZZ_PROGRAMS", PROGRAMS);
-            finish(command, cpu)?;
+            finish(crate::testing::run(&mut command).map(|(status, _)| status), cpu)?;
         }
     }
     Ok(())
@@ -65,13 +66,13 @@ pub fn differential(cargo: &Path, root: &Path, args: &[String]) -> Result<(), St
         command
             .args(["run", "--quiet", "--release", "--package", "ring3-fuzz", "--bin", "differential", "--"])
             .args(args);
-        finish(command, cpu)?;
+        finish(command.status(), cpu)?;
     }
     Ok(())
 }
 
-fn finish(mut command: Command, cpu: &str) -> Result<(), Stop> {
-    match command.status() {
+fn finish(status: io::Result<ExitStatus>, cpu: &str) -> Result<(), Stop> {
+    match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Stop::Failed(format!("{cpu}: {status}"))),
         Err(error) => Err(Stop::Failed(format!("cannot run cargo: {error}"))),
@@ -104,6 +105,7 @@ impl Machine {
     /// Cargo, that builds for arm64 and runs what it built.
     fn cargo(&self, cargo: &Path, cpu: &str) -> Command {
         let mut command = Command::new(cargo);
+        crate::build_once(&mut command);
         if !self.native {
             let runner = format!("{QEMU} -L /usr/aarch64-linux-gnu -cpu {cpu}");
             command.env("CARGO_BUILD_TARGET", TRIPLE).env("CARGO_TARGET_DIR", self.folder.join("build"));

@@ -7,7 +7,9 @@ mod core;
 mod docs;
 mod fuzz;
 mod kernels;
+mod packages;
 mod parity;
+mod testing;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -62,7 +64,7 @@ const OTHERS: [Other; 5] = [
     ("differential", fuzz::differential),
 ];
 
-const USAGE: &str = "usage: cargo xtask ci | fmt | clippy | doc | test | plain-loop | no-lto | false-accepts | arrows | arm64 [differential [--cpu NAME] OPTIONS] | parity [OPTIONS] | core [OPTIONS] | kernels [OPTIONS] | fuzz [OPTIONS] | differential [OPTIONS]";
+const USAGE: &str = "usage: cargo xtask ci | fmt | clippy | doc | test | plain-loop | no-lto | packages | false-accepts | arrows | arm64 [differential [--cpu NAME] OPTIONS] | parity [OPTIONS] | core [OPTIONS] | kernels [OPTIONS] | fuzz [OPTIONS] | differential [OPTIONS]";
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
@@ -81,7 +83,7 @@ fn main() -> ExitCode {
     if !STEPS
         .iter()
         .map(|s| s.name)
-        .chain(["ci", "arrows", "arm64", "false-accepts"])
+        .chain(["ci", "arrows", "packages", "arm64", "false-accepts"])
         .any(|name| wanted.iter().any(|w| w == name))
     {
         eprintln!("{USAGE}");
@@ -94,21 +96,13 @@ fn main() -> ExitCode {
         }
         println!("arrows: ok");
     }
+    if run("packages") {
+        packages::install();
+    }
     for step in STEPS.iter().filter(|s| run(s.name)) {
-        let start = Instant::now();
-        println!("{}: cargo {}", step.name, step.cargo.join(" "));
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = Command::new(cargo).args(step.cargo).envs(step.env.iter().copied()).status();
-        match status {
-            Ok(status) if status.success() => println!("{}: ok in {:.0?}", step.name, start.elapsed()),
-            Ok(status) => {
-                eprintln!("{}: {status}", step.name);
-                return ExitCode::FAILURE;
-            }
-            Err(error) => {
-                eprintln!("{}: cannot run cargo: {error}", step.name);
-                return ExitCode::FAILURE;
-            }
+        if let Err(why) = take(step) {
+            eprintln!("{}: {why}", step.name);
+            return ExitCode::FAILURE;
         }
     }
     if run("arm64") && !on_arm64(arm64::run) {
@@ -121,6 +115,37 @@ fn main() -> ExitCode {
         return parity::run(args);
     }
     ExitCode::SUCCESS
+}
+
+/// Runs a step to its end; the error is why it failed.
+fn take(step: &Step) -> Result<(), String> {
+    let start = Instant::now();
+    println!("{}: cargo {}", step.name, step.cargo.join(" "));
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(step.cargo).envs(step.env.iter().copied());
+    if !step.cargo.contains(&INCREMENTAL) {
+        build_once(&mut command);
+    }
+    let done = match step.cargo {
+        ["test", ..] => testing::run(&mut command),
+        _ => command.status().map(|status| (status, Vec::new())),
+    };
+    let (status, skipped) = done.map_err(|error| format!("cannot run cargo: {error}"))?;
+    if !status.success() {
+        return Err(status.to_string());
+    }
+    for why in &skipped {
+        println!("{}: {why}", step.name);
+    }
+    println!("{}: ok in {:.0?}", step.name, start.elapsed());
+    Ok(())
+}
+
+/// Where `CI` is set nobody builds again: what would make that faster costs time and memory.
+fn build_once(cargo: &mut Command) {
+    if std::env::var_os("CI").is_some() {
+        cargo.env("CARGO_INCREMENTAL", "0");
+    }
 }
 
 /// Whether this is the release of Linux whose verdicts ring3 gives.
