@@ -264,6 +264,16 @@ impl<'a> Lowering<'a> {
         });
     }
 
+    /// What a program does before its first instruction, to which jumps may lead back; gives where that begins. Members of structures
+    /// that return nothing leave R0 as it is, and all engines are to give the same.
+    fn begin(&mut self) -> Target {
+        let entered = self.out.ops.len() as Target;
+        if self.program.is_some_and(|program| program.kind == ProgType::StructOps) {
+            self.push(0, Op::Mov { width: Width::W64, dst: Reg::R0, src: Operand::Imm(0) });
+        }
+        entered
+    }
+
     fn run(mut self) -> Result<Lowered, LowerError> {
         if self.code.is_empty() || self.starts.is_empty() {
             return Err(LowerError::Empty);
@@ -271,6 +281,7 @@ impl<'a> Lowering<'a> {
         if self.code.len() > MAX_OPS {
             return Err(LowerError::TooMany { what: "instructions", limit: MAX_OPS });
         }
+        let entered = self.begin();
         for slot in 0..self.code.len() {
             self.op_at.push(self.out.ops.len() as Target);
             let dead = self.proof.is_some_and(|(facts, _)| !facts.insns[slot].seen);
@@ -296,6 +307,7 @@ impl<'a> Lowering<'a> {
         self.op_at.push(self.out.ops.len() as Target);
         self.set_targets();
         self.set_subprogs();
+        self.out.subprogs[0].entry = entered;
         if let Some((facts, _)) = self.proof {
             let region = |slot: &u32| facts.insns.get(*slot as usize).map_or(Region::None, |insn| insn.region);
             self.out.regions = self.out.slots.iter().map(region).collect();
