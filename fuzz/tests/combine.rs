@@ -50,6 +50,18 @@ struct Row {
 /// What Linux says, too.
 const SAME: &[Row] = &[
     Row {
+        what: "a piece of a dynptr that a loop keeps is another one in each round",
+        kind: ProgType::CgroupSkb,
+        kfuncs: &["bpf_dynptr_slice"],
+        functions: &[(
+            "main",
+            Signature::Main,
+            "r7 = r10; *(u64 *)(r7 -48) = 0; again:; may_goto out; r1 = map[fd:0][0]+0; r2 = 16; r3 = 0; r4 = r7; r4 += -40; \
+                 call dynptr_from_mem#197; r1 = r7; r1 += -40; r2 = 0; r3 = 0; r4 = 8; call kernel-function[-1]#0; *(u64 *)(r7 -24) = r0; goto again; out:; r0 = 0; exit",
+        )],
+        says: "BPF program is too large. Processed 1000001 insn",
+    },
+    Row {
         what: "what runs later has the kernel's stack, and so has what it calls",
         kind: ProgType::Kprobe,
         kfuncs: &["bpf_task_work_schedule_signal_impl"],
