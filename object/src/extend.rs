@@ -11,6 +11,8 @@ use crate::error::ObjectError;
 
 /// Functions of the kernel that are given types of the object by number, which would be others.
 const BY_TYPE: [&str; 2] = ["bpf_obj_new_impl", "bpf_percpu_obj_new_impl"];
+/// Ends what runs.
+const THROW: &str = "bpf_throw";
 /// Sources of wide loads that name a map.
 const MAP_SOURCES: [u8; 4] = [1, 2, 5, 6];
 /// Bytes of an instruction have an order only where they are written.
@@ -20,7 +22,7 @@ const ORDER: Endianness = Endianness::Little;
 /// is given has to be verified as any program is: types and arguments are compared by nobody here. The stack of both counts together
 /// then, which the kernel counts apart.
 ///
-/// Errors: [`ObjectError::Extend`] if there is no such function, or if the extension makes objects of its own types.
+/// Errors: [`ObjectError::Extend`] if there is no such function, or if the extension makes objects of its own types, or throws.
 pub fn extended(program: &Program, function: &str, extension: &Program) -> Result<Program, ObjectError> {
     let failed = |why: &'static str| ObjectError::Extend {
         program: program.name.clone(),
@@ -31,6 +33,10 @@ pub fn extended(program: &Program, function: &str, extension: &Program) -> Resul
     let (Some(info), Some(own)) = (&program.info, &extension.info) else { return Err(failed("there are no types")) };
     if extension.kfuncs.iter().any(|kfunc| BY_TYPE.contains(&kfunc.name.as_str())) {
         return Err(failed("it makes objects"));
+    }
+    // In the kernel that ends the extension alone, and here all of the program.
+    if extension.kfuncs.iter().any(|kfunc| kfunc.name == THROW) {
+        return Err(failed("it throws"));
     }
     let place = place(info, function, program.code.len()).ok_or_else(|| failed("there is no such function"))?;
     let splice = Splice {

@@ -113,11 +113,15 @@ pub(crate) fn find(elf: &Elf<'_>, btf: &Btf, name_of: impl Fn(usize, u64) -> Opt
         let (name, optional) = section.name.strip_prefix('?').map_or((&*section.name, false), |name| (name, true));
         let Some((_, linked)) = SECTIONS.iter().find(|(known, _)| *known == name) else { continue };
         let Some((_, _, vars)) = btf.datasec(&section.name) else { continue };
+        let mut left = section.data.len();
         for var in vars {
             let Some(Type::Var { ty, .. }) = btf.get(var.ty) else { continue };
             let Ok(Type::Struct(ops)) = btf.resolved(*ty) else { continue };
             let (start, size) = (var.offset as usize, var.size as usize);
             let bytes = section.data.get(start..start.saturating_add(size)).unwrap_or_default();
+            // More than the section has: they lie upon each other, and a small file would take much memory.
+            let Some(rest) = left.checked_sub(bytes.len()) else { break };
+            left = rest;
             // What follows `___` is a flavour that programs may give a type.
             let kernel_name = btf.string(ops.name);
             let kernel_name = kernel_name.find("___").map_or(kernel_name, |at| &kernel_name[..at]);
@@ -155,7 +159,7 @@ fn functions(
         let addend = if symbol.is_section { word(elf.sections[index].data, reloc.offset) } else { 0 };
         let bits = (reloc.offset - start) * 8;
         let member = ops.members.iter().find(|member| u64::from(member.bit_offset) == bits)?;
-        Some((btf.string(member.name).to_owned(), (code, symbol.value + addend)))
+        Some((btf.string(member.name).to_owned(), (code, symbol.value.wrapping_add(addend))))
     };
     relocs.filter_map(function).collect()
 }

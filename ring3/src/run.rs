@@ -279,10 +279,14 @@ impl<'i> Runner<'i> {
         self.contexts = true;
     }
 
-    /// For a test run as the kernel has it: whether contexts are given back, and socket filters see no Ethernet header.
-    pub(crate) fn as_test_run(&mut self, contexts: bool) {
-        self.contexts = contexts;
-        self.without_header = true;
+    /// One test run as the kernel has it: whether contexts are given back, socket filters see no Ethernet header, and long packets
+    /// are in fragments. Other runs are as they were.
+    pub(crate) fn as_test_run(&mut self, contexts: bool, input: Input<'_>, times: u32) -> Result<Output, Error> {
+        let before = (self.contexts, self.without_header, self.fragments);
+        (self.contexts, self.without_header, self.fragments) = (contexts, true, true);
+        let output = self.repeat(input, times);
+        (self.contexts, self.without_header, self.fragments) = before;
+        output
     }
 
     /// The same on the kernel, if that is what runs the program.

@@ -92,6 +92,9 @@ fn check_tcp(definition: &Definition, value: &[u8], kernel: &ring3_btf::Btf) -> 
         let bytes = value.get(at..at.saturating_add(size)).unwrap_or_default();
         match name {
             "name" if bytes.first().is_none_or(|byte| *byte == 0) => return Err("it has no name".to_owned()),
+            "name" if !is_name(bytes) => {
+                return Err("its name is to have letters, digits, `_` and `.`, and a zero behind them".to_owned());
+            }
             "flags" => {
                 let flags = bytes.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
                 if flags & !TCP_FLAGS != 0 {
@@ -109,6 +112,12 @@ fn check_tcp(definition: &Definition, value: &[u8], kernel: &ring3_btf::Btf) -> 
         return Ok(());
     }
     Err("does not implement required ops".to_owned())
+}
+
+/// Names that the kernel gives objects of BPF.
+fn is_name(bytes: &[u8]) -> bool {
+    let end = bytes.iter().position(|byte| *byte == 0);
+    end.is_some_and(|end| bytes[..end].iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(byte)))
 }
 
 impl StructOps<'_> {
@@ -190,5 +199,15 @@ impl Drop for Lent<'_> {
         for (_, addr) in &self.made {
             self.objects.drop_reference(*addr);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_objects_of_bpf() {
+        assert!(is_name(b"my_cc.2\0\0") && !is_name(b"my-cc\0") && !is_name(b"sixteen_letters_"));
     }
 }

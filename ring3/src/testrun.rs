@@ -179,9 +179,7 @@ impl Runner<'_> {
             _ if takes_packet(kind) => Input::Parts { context, data: run.data.unwrap_or_default(), socket: &[] },
             _ => Input::Context(context),
         };
-        self.as_test_run(run.wants_ctx);
-        self.in_fragments();
-        let output = self.repeat(input, run.repeat.max(1))?;
+        let output = self.as_test_run(run.wants_ctx, input, run.repeat.max(1))?;
         let duration_ns = u32::try_from(output.duration.as_nanos()).unwrap_or(u32::MAX);
         let data = [output.meta, output.packet].concat();
         Ok(TestRunOutput { retval: output.retval, duration_ns, data, ctx: output.context })

@@ -85,6 +85,8 @@ pub struct Facts {
     pub insns: Vec<InsnFacts>,
     /// By start; the main function first.
     pub subprogs: Vec<SubprogFacts>,
+    /// The program stands for a function without a result: what R0 holds at its end was not looked at.
+    pub returns_nothing: bool,
     /// Rules of newer verifiers that it needed.
     pub(crate) relied: crate::release::Relied,
 }

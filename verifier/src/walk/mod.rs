@@ -34,6 +34,7 @@ use crate::diag::log::Log;
 use crate::diag::reject::Reject;
 use crate::diag::render::{self, Scratched};
 use crate::facts::{Facts, InsnFacts};
+use crate::kernel::target::Returns;
 use crate::release::{Rule, Rules};
 use crate::state::{State, Value};
 
@@ -165,6 +166,7 @@ impl<'p> Walk<'p> {
                     .iter()
                     .map(|s| crate::SubprogFacts { start: s.start, end: s.end, stack_depth: 0 })
                     .collect(),
+                returns_nothing: structure.attach.as_ref().is_some_and(|attach| attach.returns() == Returns::Nothing),
                 relied: crate::release::Relied::default(),
             },
             path: Path { state: State::entry(0), trail: Trail::default() },

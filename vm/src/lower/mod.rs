@@ -264,16 +264,6 @@ impl<'a> Lowering<'a> {
         });
     }
 
-    /// What a program does before its first instruction, to which jumps may lead back; gives where that begins. Members of structures
-    /// that return nothing leave R0 as it is, and all engines are to give the same.
-    fn begin(&mut self) -> Target {
-        let entered = self.out.ops.len() as Target;
-        if self.program.is_some_and(|program| program.kind == ProgType::StructOps) {
-            self.push(0, Op::Mov { width: Width::W64, dst: Reg::R0, src: Operand::Imm(0) });
-        }
-        entered
-    }
-
     fn run(mut self) -> Result<Lowered, LowerError> {
         if self.code.is_empty() || self.starts.is_empty() {
             return Err(LowerError::Empty);
@@ -281,7 +271,6 @@ impl<'a> Lowering<'a> {
         if self.code.len() > MAX_OPS {
             return Err(LowerError::TooMany { what: "instructions", limit: MAX_OPS });
         }
-        let entered = self.begin();
         for slot in 0..self.code.len() {
             self.op_at.push(self.out.ops.len() as Target);
             let dead = self.proof.is_some_and(|(facts, _)| !facts.insns[slot].seen);
@@ -307,7 +296,6 @@ impl<'a> Lowering<'a> {
         self.op_at.push(self.out.ops.len() as Target);
         self.set_targets();
         self.set_subprogs();
-        self.out.subprogs[0].entry = entered;
         if let Some((facts, _)) = self.proof {
             let region = |slot: &u32| facts.insns.get(*slot as usize).map_or(Region::None, |insn| insn.region);
             self.out.regions = self.out.slots.iter().map(region).collect();
@@ -376,7 +364,7 @@ impl<'a> Lowering<'a> {
             Insn::Call(callee) => self.call(slot, callee)?,
             Insn::CallX { .. } => return Err(LowerError::Unsupported { slot, what: "a call by register" }),
             Insn::GotoX { .. } => return Err(LowerError::Unsupported { slot, what: "a jump to an address" }),
-            Insn::Exit => Op::Exit,
+            Insn::Exit => self.exit(slot),
             Insn::LegacyPacket { size, index, imm } => Op::LegacyPacket { size, index, imm },
         }))
     }
@@ -575,7 +563,16 @@ impl<'a> Lowering<'a> {
             let note = self.inner_call(kfuncs::NOTE_THROW)?;
             self.push(slot, note);
         }
-        Ok(Op::Exit)
+        Ok(self.exit(slot))
+    }
+
+    /// The end of a function. A program that stands for one without a result may leave anything in R0, and all engines are to give the
+    /// same.
+    fn exit(&mut self, slot: usize) -> Op {
+        if self.in_main(slot) && self.guarded.is_some_and(|facts| facts.returns_nothing) {
+            self.push(slot, Op::Mov { width: Width::W64, dst: Reg::R0, src: Operand::Imm(0) });
+        }
+        Op::Exit
     }
 
     /// R0 of the program that throws R1.
@@ -613,7 +610,8 @@ impl<'a> Lowering<'a> {
             self.push(slot, Op::Mov { width: Width::W64, dst: Reg::R1, src: Operand::Reg(Reg::R0) });
             self.catch(slot)?;
         }
-        self.push(slot, Op::Exit);
+        let exit = self.exit(slot);
+        self.push(slot, exit);
         let on = self.out.ops.len() as Target;
         if let Some(Op::Branch { target, .. }) = self.out.ops.get_mut(branch) {
             *target = on;

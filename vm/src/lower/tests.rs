@@ -122,6 +122,18 @@ fn functions_tile_the_operations() {
 }
 
 #[test]
+fn programs_without_a_result_give_nothing() {
+    let code = assemble("if r1 == 0 goto pc+1\ncall f\nexit\nf: exit").unwrap();
+    let mut facts = facts(&code);
+    facts.returns_nothing = true;
+    let lowered = lower_trusted(&code, ProgType::StructOps, &facts, 0).unwrap();
+    // What the function left in R0 is nobody's, whichever way the end was reached.
+    let nothing = Op::Mov { width: Width::W64, dst: Reg::R0, src: Operand::Imm(0) };
+    assert_eq!(lowered.ops[1..], [Op::CallLocal { subprog: 1 }, nothing, Op::Exit, Op::Exit]);
+    assert!(matches!(lowered.ops[0], Op::Branch { target: 2, .. }), "{:?}", lowered.ops[0]);
+}
+
+#[test]
 fn programs_that_make_no_sense_are_refused() {
     let unverified = |text: &str| lower_unverified(&assemble(text).unwrap(), 0).unwrap_err();
     assert_eq!(unverified("goto pc+7\nexit"), LowerError::BadTarget { slot: 0, target: 8 });
