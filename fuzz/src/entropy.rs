@@ -54,6 +54,13 @@ impl<'a> Entropy<'a> {
         }
     }
 
+    /// The last part of the bytes, one of so many: for something that comes later and is to have some, too.
+    pub fn split_off(&mut self, parts: usize) -> Entropy<'a> {
+        let (mine, other) = self.bytes.split_at(self.bytes.len() - self.bytes.len() / parts.max(1));
+        self.bytes = mine;
+        Entropy { bytes: other }
+    }
+
     /// A number less than `n`, which is not 0; of more than 256 only as many are likely as 2 bytes can name.
     pub fn below(&mut self, n: u32) -> u32 {
         if n <= 256 {

@@ -24,6 +24,21 @@ bugs! {
     SameStack "Its stack is that of its caller.";
     NothingNeeded "Nobody needs R6 to R9 behind a call of a function.";
     SpareInUse "A function takes registers in the place of R6 to R9 that it uses for something else.";
+    NothingAbove "Of what callers of callers need a function saves only what it changes itself.";
+    CallbacksSaveNothing "A function that is called from outside too saves only what callers of the program need.";
+    LostUnknown "A register that a call loses still has what it had.";
+    ShiftReadFirst "A value that was brought back is what was there first.";
+    ShiftGone "A register that was shifted still has what it had.";
+    RotateShared "Nobody else reads a shift that becomes a rotation.";
+    CopyGone "What was copied still is where it was.";
+    IndexGone "So is a register that was added to an address.";
+    BitGone "So is what a bit was tested of.";
+    LowIsWhole "A copy of the low half is a copy of all.";
+    LoadedChanged "Memory is what it was when it was loaded.";
+    WideChanged "So it is when its bytes are put together.";
+    UpdateOperand "What a load was changed by still is where it was.";
+    LoadsMove "Stores may be joined around a load.";
+    ChoiceEntered "Nobody jumps to a move that a branch leads around.";
 }
 
 impl Unit<'_> {

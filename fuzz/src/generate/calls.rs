@@ -3,7 +3,7 @@
 use ring3_isa::{AluOp, CmpOp, Insn, Operand, Reg, Size, Wide, Width};
 
 use super::state::{Kind, MapNo, State};
-use super::{Generator, offset, regs};
+use super::{Called, Generator, offset, regs};
 
 const MAP_LOOKUP: i32 = 1;
 const MAP_UPDATE: i32 = 2;
@@ -20,6 +20,9 @@ const LOOP: i32 = 181;
 const MAX_FUNCTIONS: usize = 5;
 /// Calls within calls.
 const MAX_DEPTH: u32 = 3;
+
+/// What `bpf_loop` gives to a function.
+const IN_A_LOOP: [Kind; 5] = [Kind::Number, Kind::Pair, Kind::Unknown, Kind::Unknown, Kind::Unknown];
 
 /// What a function may return.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -168,8 +171,9 @@ impl Generator<'_, '_> {
         let known = self
             .functions
             .iter()
-            .find(|(function, _)| function.args == args && function.result == result && function.depth > depth);
-        if let Some((_, label)) = known.copied()
+            .find(|Called { function: known, .. }| known.args == args && known.result == result && known.depth > depth)
+            .map(|called| called.label);
+        if let Some(label) = known
             && !self.entropy.one_in(3)
         {
             return Some(label);
@@ -178,12 +182,16 @@ impl Generator<'_, '_> {
             return None;
         }
         let label = self.out.label();
-        self.functions.push((Function { args, result, depth: depth + 1 }, label));
+        let entropy = self.entropy.split_off(2);
+        self.functions.push(Called { function: Function { args, result, depth: depth + 1 }, label, entropy });
         Some(label)
     }
 
     /// Calls a function of the program.
     pub(super) fn call(&mut self) {
+        if self.entropy.one_in(8) {
+            return self.call_of_callback();
+        }
         let pair = self.number_pair();
         let mut args = [Kind::Unknown; 5];
         let count = self.entropy.below(4) as usize;
@@ -207,6 +215,16 @@ impl Generator<'_, '_> {
         self.state.called();
     }
 
+    /// Calls a function that `bpf_loop` may call, too.
+    fn call_of_callback(&mut self) {
+        let Some(function) = self.function(IN_A_LOOP, Returns::Bit) else { return self.helper() };
+        let pair = self.number_pair();
+        self.constant(Reg::R1);
+        self.stack_address(Reg::R2, pair);
+        self.out.call(function);
+        self.state.called();
+    }
+
     /// A helper that calls a function of the program: `bpf_loop` or `bpf_for_each_map_elem`.
     pub(super) fn callback(&mut self) {
         let [none, pair] = [Kind::Unknown, Kind::Pair];
@@ -221,7 +239,7 @@ impl Generator<'_, '_> {
             self.mov_imm(Reg::R4, 0);
             self.out.helper(FOR_EACH_MAP_ELEM);
         } else {
-            let Some(function) = self.function([Kind::Number, pair, none, none, none], Returns::Bit) else {
+            let Some(function) = self.function(IN_A_LOOP, Returns::Bit) else {
                 return self.helper();
             };
             let words = self.number_pair();

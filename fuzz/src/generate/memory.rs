@@ -9,7 +9,7 @@ use super::{Generator, offset};
 const PAIR_BYTES: u32 = 16;
 
 /// Bytes that an address of this kind reaches.
-fn reach(kind: Kind) -> u32 {
+pub(super) fn reach(kind: Kind) -> u32 {
     match kind {
         Kind::Value(map) => map.value_bytes(),
         Kind::Packet(bytes) => bytes.into(),

@@ -5,6 +5,7 @@
 
 mod calls;
 mod flow;
+mod idioms;
 mod info;
 mod memory;
 mod numbers;
@@ -125,7 +126,15 @@ struct Generator<'g, 'e> {
     /// What is being generated: `None` is the main function.
     function: Option<Function>,
     /// Functions that are called, generated or not.
-    functions: Vec<(Function, Label)>,
+    functions: Vec<Called<'e>>,
+}
+
+/// A function that is called.
+struct Called<'e> {
+    function: Function,
+    label: Label,
+    /// What it is made of.
+    entropy: Entropy<'e>,
 }
 
 /// What a statement can be; those that are more frequent stand here more often.
@@ -153,14 +162,16 @@ enum Statement {
     Call,
     Callback,
     EarlyExit,
+    Idiom,
 }
 
-const STATEMENTS: [Statement; 48] = {
+const STATEMENTS: [Statement; 64] = {
     use Statement::*;
     [
         Alu, Alu, Alu, Alu, Alu, Alu, Alu, Alu, Alu, Alu, Move, Move, Unary, Unary, Unary, Wide, Stack, Stack, Stack,
         Stack, Spill, Fill, Fill, Access, Access, Access, Access, Atomic, Atomic, Atomic, Indexed, Indexed, Field, If,
-        If, If, If, Loop, Loop, Lookup, Lookup, Lookup, Update, Packet, Packet, Helper, Call, Callback,
+        If, If, If, Loop, Loop, Lookup, Lookup, Lookup, Update, Packet, Packet, Helper, Call, Callback, Idiom, Idiom,
+        Idiom, Idiom, Idiom, Idiom, Idiom, Idiom, Idiom, Idiom, Idiom, Idiom, Idiom, Idiom, Idiom, Idiom,
     ]
 };
 
@@ -188,8 +199,10 @@ impl<'g, 'e> Generator<'g, 'e> {
         self.state.set(Reg::R1, Kind::Ctx);
         self.body();
         let mut next = 0;
-        while let Some((function, label)) = self.functions.get(next).copied() {
-            self.out.place(label);
+        while let Some(Called { function, label, entropy }) = self.functions.get(next) {
+            let function = *function;
+            *self.entropy = entropy.clone();
+            self.out.place(*label);
             starts.push(self.out.len());
             self.function = Some(function);
             self.state = State::EMPTY;
@@ -210,6 +223,10 @@ impl<'g, 'e> Generator<'g, 'e> {
             self.pin(keep);
         }
         self.constant(Reg::R0);
+        // What a function saves for whoever calls it matters where it calls others itself.
+        if self.function.is_some() && !self.entropy.is_empty() && self.entropy.one_in(2) {
+            self.across_call();
+        }
         self.block(self.most);
         self.finish();
     }
@@ -251,6 +268,7 @@ impl<'g, 'e> Generator<'g, 'e> {
             Statement::Call => self.call(),
             Statement::Callback => self.callback(),
             Statement::EarlyExit => self.early_exit(),
+            Statement::Idiom => self.idiom(),
         }
     }
 

@@ -65,7 +65,7 @@ impl Generator<'_, '_> {
 }
 
 /// An immediate that the verifier takes: it refuses divisions by zero and shifts beyond the width.
-fn legal(op: AluOp, width: Width, imm: i32) -> i32 {
+pub(super) fn legal(op: AluOp, width: Width, imm: i32) -> i32 {
     match op {
         AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod if imm == 0 => 3,
         AluOp::Lsh | AluOp::Rsh | AluOp::Arsh => imm & (width.bits() as i32 - 1),

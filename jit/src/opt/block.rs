@@ -13,6 +13,7 @@ use super::stores::{Access, Joined, Window};
 use super::upper::{self, Upper};
 use super::{Effects, Step, live};
 use crate::compile::Unit;
+use crate::planted::Bug;
 use crate::target::Address;
 
 /// Before the block, or nobody knows.
@@ -77,6 +78,7 @@ impl<'a> Rewriter<'a> {
         self.nodes.clear();
         self.nodes.resize(range.len(), NODE);
         let mut block = Block {
+            unit: self.unit,
             ops: &self.unit.ops[range.clone()],
             effects: &self.effects[range.clone()],
             regions: self.unit.regions.get(range).unwrap_or(&[]),
@@ -100,6 +102,7 @@ impl<'a> Rewriter<'a> {
 }
 
 struct Block<'a> {
+    unit: &'a Unit<'a>,
     ops: &'a [Op],
     effects: &'a [Effects],
     /// Memory that each operation accesses; empty if nobody knows.
@@ -115,6 +118,11 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
+    /// Whether this mistake is planted.
+    fn has_bug(&self, bug: Bug) -> bool {
+        self.unit.has_bug(bug)
+    }
+
     /// Memory that the operation accesses.
     fn kinds(&self, at: usize) -> Kinds {
         self.regions.get(at).map_or(Kinds::ANY, |region| Kinds::of(*region))
@@ -171,6 +179,7 @@ impl Block<'_> {
     /// Keeps accesses for `join_stores`, up to where the order of accesses must stay as it is.
     fn note_access(&mut self, at: usize, op: Op) {
         let (base, off, size, src) = match op {
+            Op::Load { .. } if self.has_bug(Bug::LoadsMove) => return,
             Op::Load { size, base, off, .. } => (base, off, size, None),
             Op::Store { size, base, off, src } => (base, off, size, Some(src)),
             _ if self.effects[at].changes_memory => return self.join_stores(),
@@ -242,7 +251,7 @@ impl Block<'_> {
             Op::Mov { width: Width::W64, src: Operand::Reg(src), .. } => Held { by: at as u32, ..held(src) },
             Op::Mov { width: Width::W32, src: Operand::Reg(src), .. } => {
                 let source = held(src);
-                let whole = if source.narrow { source.whole } else { fresh.whole };
+                let whole = if source.narrow || self.has_bug(Bug::LowIsWhole) { source.whole } else { fresh.whole };
                 Held { whole, low: source.low, bytes: source.bytes.low(4), ..fresh }
             }
             Op::Mov { src: Operand::Imm(0), .. } | Op::LoadImm { value: 0, .. } => Held { bytes: Bytes::NONE, ..fresh },
@@ -339,7 +348,8 @@ impl Block<'_> {
             _ => return false,
         };
         let Some(run) = bytes.run() else { return false };
-        if run.epoch != self.epochs.of(run.kinds) || self.held[run.base.index()].whole != run.value {
+        let changed = run.epoch != self.epochs.of(run.kinds) && !self.has_bug(Bug::WideChanged);
+        if changed || self.held[run.base.index()].whole != run.value {
             return false;
         }
         let (size, base, off) = (run.size, run.base, run.off);
@@ -356,7 +366,12 @@ impl Block<'_> {
         let (Some(mine), Some(other)) = (self.shift_of(dst, width), self.shift_of(src, width)) else { return false };
         let opposite = (mine.left > 0) != (other.left > 0);
         let whole = mine.left.unsigned_abs() + other.left.unsigned_abs() == width.bits();
-        if dst == src || !opposite || !whole || mine.value != other.value || self.nodes[mine.by].uses != 1 {
+        if dst == src
+            || !opposite
+            || !whole
+            || mine.value != other.value
+            || !self.is_read_once(mine.by as u32) && !self.has_bug(Bug::RotateShared)
+        {
             return false;
         }
         let left = mine.left.rem_euclid(width.bits() as i32) as u8;
@@ -393,7 +408,8 @@ impl Block<'_> {
         let node = self.nodes[by];
         let value = if width == Width::W64 { node.values[0] } else { node.low };
         // In place, the register has what it had before.
-        let from = if src == reg { node.inputs[0] } else { self.held[src.index()].by };
+        let from =
+            if src == reg || self.has_bug(Bug::ShiftReadFirst) { node.inputs[0] } else { self.held[src.index()].by };
         match op {
             AluOp::Lsh => Some(Shift { by, src, from, left: count, value }),
             AluOp::Rsh => Some(Shift { by, src, from, left: -count, value }),
@@ -407,7 +423,7 @@ impl Block<'_> {
         let held = self.held[shift.src.index()];
         let value = if width == Width::W64 { held.whole } else { held.low };
         // In place, the register has what it had before.
-        let there = shift.src == reg || value == shift.value;
+        let there = shift.src == reg || value == shift.value || self.has_bug(Bug::ShiftGone);
         (there && self.nodes[shift.by].uses == 1).then_some(shift)
     }
 
@@ -467,7 +483,9 @@ impl Block<'_> {
         let (src, made) = match self.steps[bit as usize] {
             // In place: it has what it had before.
             Step::Plain => (dst, node.inputs[0]),
-            Step::Alu { lhs, .. } if self.held[lhs.index()].low == node.low => (lhs, self.held[lhs.index()].by),
+            Step::Alu { lhs, .. } if self.held[lhs.index()].low == node.low || self.has_bug(Bug::BitGone) => {
+                (lhs, self.held[lhs.index()].by)
+            }
             _ => return false,
         };
         let ones = |width, number: u64| if width == Width::W64 { number } else { number & u64::from(u32::MAX) };
@@ -487,7 +505,8 @@ impl Block<'_> {
             return;
         };
         let original = self.held[lhs.index()];
-        let same = if width == Width::W64 { original.whole == copy.whole } else { original.low == copy.low };
+        let same = if width == Width::W64 { original.whole == copy.whole } else { original.low == copy.low }
+            || self.has_bug(Bug::CopyGone);
         if copied != dst || lhs == dst || !same || !self.is_read_once(copy.by) || src == Operand::Reg(dst) {
             return;
         }
@@ -503,7 +522,8 @@ impl Block<'_> {
         let Op::Alu { width: Width::W64, op: AluOp::Add, dst, src: Operand::Reg(index) } = self.ops[by as usize] else {
             return None;
         };
-        let there = index != dst && self.held[index.index()].whole == sum.values[1];
+        let same = self.held[index.index()].whole == sum.values[1] || self.has_bug(Bug::IndexGone);
+        let there = index != dst && same;
         if dst != address || !there || sum.uses != uses {
             return None;
         }
@@ -558,7 +578,7 @@ impl Block<'_> {
     fn loaded(&self, by: u32) -> Option<(Size, Address)> {
         let node = self.nodes.get(by as usize)?;
         let Op::Load { size, signed: false, base, off, .. } = self.ops[by as usize] else { return None };
-        if node.epoch != self.epochs.of(self.kinds(by as usize)) {
+        if node.epoch != self.epochs.of(self.kinds(by as usize)) && !self.has_bug(Bug::LoadedChanged) {
             return None;
         }
         match self.steps[by as usize] {
@@ -581,8 +601,8 @@ impl Block<'_> {
         let Some(Op::Alu { width, op, dst, src: value }) = self.ops.get(by as usize).copied() else { return false };
         let (node, load) = (self.nodes[by as usize], self.nodes[by as usize].inputs[0]);
         let simple = matches!(op, AluOp::Add | AluOp::Sub | AluOp::And | AluOp::Or | AluOp::Xor);
-        let there =
-            value.reg().is_none_or(|reg| reg != dst && reg != base && self.held[reg.index()].whole == node.values[1]);
+        let same = |reg: Reg| self.held[reg.index()].whole == node.values[1] || self.has_bug(Bug::UpdateOperand);
+        let there = value.reg().is_none_or(|reg| reg != dst && reg != base && same(reg));
         let wide = width.bits() >= size.bytes() * 8;
         if !simple || !there || !wide || dst != stored || !self.is_read_once(by) || !self.is_read_once(load) {
             return false;

@@ -48,14 +48,16 @@ pub(super) fn find(unit: &Unit<'_>, effects: &[Effects], leaders: &[bool]) -> Ve
             ops.iter().filter_map(|op| writes(*op)).fold(RegSet::EMPTY, RegSet::with).intersection(KEPT)
         })
         .collect();
-    let needed = needed(&sites, &writes, entered(unit));
+    let needed = needed(unit, &sites, &writes);
     // What a function changes itself and what those change that it calls.
     let mut changed = writes.clone();
     let mut again = true;
     while again {
         again = false;
         for site in &sites {
-            let all = changed[site.caller].union(changed[site.callee].difference(needed[site.callee]));
+            let lost = changed[site.callee].difference(needed[site.callee]);
+            let lost = if unit.has_bug(Bug::NothingAbove) { RegSet::EMPTY } else { lost };
+            let all = changed[site.caller].union(lost);
             again |= all != changed[site.caller];
             changed[site.caller] = all;
         }
@@ -68,8 +70,9 @@ pub(super) fn find(unit: &Unit<'_>, effects: &[Effects], leaders: &[bool]) -> Ve
 }
 
 /// Which registers each function must leave as they were.
-fn needed(sites: &[Site], writes: &[RegSet], entered: Vec<bool>) -> Vec<RegSet> {
-    let mut needed: Vec<RegSet> = entered.iter().map(|outside| if *outside { KEPT } else { RegSet::EMPTY }).collect();
+fn needed(unit: &Unit<'_>, sites: &[Site], writes: &[RegSet]) -> Vec<RegSet> {
+    let mut needed: Vec<RegSet> =
+        entered(unit).iter().map(|outside| if *outside { KEPT } else { RegSet::EMPTY }).collect();
     // Nobody here knows who calls a function that no function calls.
     let called = |function: usize| sites.iter().any(|site| site.callee == function);
     for (_, needed) in needed.iter_mut().enumerate().filter(|(function, _)| !called(*function)) {
@@ -81,6 +84,7 @@ fn needed(sites: &[Site], writes: &[RegSet], entered: Vec<bool>) -> Vec<RegSet> 
         for site in sites {
             // What the caller changes itself it saves, if somebody needs it.
             let above = needed[site.caller].difference(writes[site.caller]);
+            let above = if unit.has_bug(Bug::NothingAbove) { RegSet::EMPTY } else { above };
             let all = needed[site.callee].union(site.needed).union(above);
             again |= all != needed[site.callee];
             needed[site.callee] = all;
@@ -97,7 +101,7 @@ fn entered(unit: &Unit<'_>) -> Vec<bool> {
         Op::LoadImm { value, .. } => Callback::from_token(*value).map(|callback| callback.0 as usize),
         _ => None,
     });
-    for function in tokens.chain([0]) {
+    for function in tokens.filter(|_| !unit.has_bug(Bug::CallbacksSaveNothing)).chain([0]) {
         if let Some(entered) = entered.get_mut(function) {
             *entered = true;
         }

@@ -17,6 +17,7 @@ use ring3_isa::{AluOp, CmpOp, Operand, Reg, Size, Width};
 use ring3_vm::Op;
 
 use crate::compile::{Found, Unit};
+use crate::planted::Bug;
 use crate::target::Address;
 use block::Rewriter;
 pub(crate) use effects::{Effects, reads, writes};
@@ -93,6 +94,7 @@ pub(crate) fn plan(unit: &Unit<'_>, found: &[Found]) -> Plan {
     let keeps = if long { Vec::new() } else { kept::find(unit, &effects, &leaders) };
     for (op, effects) in unit.ops.iter().zip(&mut effects).filter(|_| !keeps.is_empty()) {
         if let Op::CallLocal { subprog } = op
+            && !unit.has_bug(Bug::LostUnknown)
             && let Some(keeps) = keeps.get(usize::from(*subprog))
         {
             effects.writes = effects.writes.union(keeps.lost);

@@ -5,13 +5,14 @@ use ring3_vm::Op;
 
 use super::{Chosen, Step};
 use crate::compile::Unit;
+use crate::planted::Bug;
 
 /// Finds them.
 pub(super) fn find(unit: &Unit<'_>, steps: &mut [Step]) {
     let targets = targets(unit);
     for at in 0..unit.ops.len().saturating_sub(1) {
         let Op::Branch { width, op, lhs, rhs, target } = unit.ops[at] else { continue };
-        if targets[at + 1] {
+        if targets[at + 1] && !unit.has_bug(Bug::ChoiceEntered) {
             continue;
         }
         let behind = target as usize == at + 2;
