@@ -1,13 +1,15 @@
 //! Random verified programs: the checked interpreter, the interpreter and the JIT do the same.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::any;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use ring3_fuzz::differential::Differential;
 use ring3_fuzz::{Entropy, Generated, agree, generate, judge};
-use ring3_isa::NoNames;
+use ring3_isa::{NoNames, assemble};
+use ring3_platform::{License, ProgType, Program};
 
 /// Accepted programs that are run, unless `RING3_FUZZ_PROGRAMS` says how many.
 const PROGRAMS: u32 = 20_000;
@@ -67,5 +69,43 @@ fn engines_agree_on_verified_programs() {
         Ok(()) => assert_eq!(accepted.get(), programs),
         Err(TestError::Fail(reason, bytes)) => panic!("{reason}\nfrom {bytes:?}"),
         Err(TestError::Abort(reason)) => panic!("{reason} after {} accepted programs", accepted.get()),
+    }
+}
+
+/// `bpf_trace_printk` of `%lx %lx %lx`.
+const PRINT: &str = "r1 = 0x20786c2520786c25 ll
+    *(u64 *)(r10 -16) = r1
+    r1 = 0x786c25
+    *(u64 *)(r10 -8) = r1
+    r1 = r10
+    r1 += -16
+    r2 = 12
+    call 6";
+
+/// What nobody set is printed as 0, by every engine; what somebody set, on every path, as what it is.
+#[test]
+fn registers_that_nobody_set_are_printed_as_zeros() {
+    let cases = [
+        (format!("{PRINT}\nr0 = 0\nexit"), &["0 0 0"][..]),
+        (format!("r4 = 7\n{PRINT}\nr0 = 0\nexit"), &["0 7 0"]),
+        (format!("r3 = 5\nr4 = 6\nr5 = 7\n{PRINT}\nr3 = 1\n{PRINT}\nr0 = 0\nexit"), &["5 6 7", "1 0 0"]),
+        // One path sets it; the number of the packet's receive queue is 0.
+        (format!("r0 = *(u32 *)(r1 +16)\nif r0 != 0 goto +1\nr3 = 9\n{PRINT}\nr0 = 0\nexit"), &["9 0 0"]),
+        (format!("r0 = *(u32 *)(r1 +16)\nif r0 == 0 goto +1\nr3 = 9\n{PRINT}\nr0 = 0\nexit"), &["0 0 0"]),
+        // A function prints what its caller has.
+        (
+            format!("r3 = 5\ncall print\nr4 = 6\ncall print\nr0 = 0\nexit\nprint:\n{PRINT}\nr0 = 0\nexit"),
+            &["5 0 0", "0 6 0"],
+        ),
+    ];
+    for (text, lines) in cases {
+        let mut program = Program::new("prints", ProgType::Xdp, assemble(&text).unwrap());
+        program.license = License("GPL".to_owned());
+        let generated = Generated { program: Arc::new(program), packet: vec![0; 64] };
+        let proof = judge(&generated).unwrap_or_else(|refused| panic!("{}\n{text}", refused.message));
+        let outcome = agree(&generated, &proof).unwrap_or_else(|failure| panic!("{failure}\n{text}"));
+        for run in outcome.runs {
+            assert_eq!(run.trace, lines, "{text}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use ring3_classic::{Filter, Style};
 use ring3_isa::Endianness;
 use ring3_jit::Jit;
 use ring3_object::{Object, Options};
-use ring3_platform::{Errno, HelperId, KernelVersion, ProgType, Program, Proto, Target};
+use ring3_platform::{ArgKind, Errno, HelperId, KernelVersion, ProgType, Program, Proto, Target};
 use ring3_verifier::reference::{Reference, reference};
 use ring3_verifier::{LogLevel, Rejection, VerifiedProgram};
 use ring3_vm::maps::Map;
@@ -192,7 +192,7 @@ impl Engine {
     }
 
     /// Adds a helper of the embedder. The verifier checks calls of it by the prototype, whose number is
-    /// [`Target::FIRST_CUSTOM_HELPER`] or above and whose result is a number.
+    /// [`Target::FIRST_CUSTOM_HELPER`] or above and whose result is a number. Arguments that the prototype does not have are 0.
     ///
     /// `HelperNumber` if the number is below, or taken.
     pub fn helper(
@@ -201,6 +201,11 @@ impl Engine {
         function: impl Fn(&mut Call<'_, '_>, [u64; 5]) -> u64 + Send + Sync + 'static,
     ) -> Result<Engine, Error> {
         let id = proto.id;
+        // What is in the other registers may be another number on each engine.
+        let has = proto.args.map(|arg| arg.kind != ArgKind::None);
+        let function = move |call: &mut Call<'_, '_>, args: [u64; 5]| {
+            function(call, std::array::from_fn(|index| if has[index] { args[index] } else { 0 }))
+        };
         if id < Target::FIRST_CUSTOM_HELPER || self.helpers.register(HelperId(id), function).is_err() {
             return Err(Error::HelperNumber { id });
         }

@@ -3,10 +3,14 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use common::{Row, Table, object};
 use ring3::jit::Jit;
-use ring3::{Backend, Engine, Error, Input, Instance, MapType, ProgType};
+use ring3::platform::helpers::Condition;
+use ring3::platform::{ArgFlags, ArgKind, ArgType, ProgSet, RetKind, RetType};
+use ring3::vm::Call;
+use ring3::{Backend, Engine, Error, Input, Instance, KernelVersion, MapType, ProgType, Program, Proto, Target, isa};
 
 /// One case: a fresh load, then its packets.
 struct Case<'a> {
@@ -139,5 +143,39 @@ fn runs_and_what_they_leave() {
         }
         assert_eq!(packets, 314);
         assert!(wrong.is_empty(), "{backend:?}:\n{}", wrong.join("\n"));
+    }
+}
+
+/// A helper of the embedder gets the arguments that its prototype has; in the other registers each engine may have something else.
+#[test]
+fn own_helpers_get_what_their_prototypes_have() {
+    let arg = |kind| ArgType { kind, flags: ArgFlags::default() };
+    let (number, none) = (arg(ArgKind::Anything), arg(ArgKind::None));
+    let id = Target::FIRST_CUSTOM_HELPER;
+    let proto = Proto {
+        id,
+        name: "note",
+        args: [number, none, none, none, none],
+        ret: RetType { kind: RetKind::Integer, maybe_null: false, rdonly: false },
+        gpl_only: false,
+        might_sleep: false,
+        pkt_access: false,
+        fastcall: false,
+        progs: ProgSet::of(&[ProgType::Xdp]),
+        condition: Condition::Always,
+        since: KernelVersion::new(0, 0),
+    };
+    let code = isa::assemble(&format!("r1 = 7\nr4 = 5\ncall note#{id}\nr0 = 2\nexit")).unwrap();
+    for backend in backends().into_iter().chain([Backend::Checked]) {
+        let noted = Arc::new(Mutex::new(Vec::new()));
+        let notes = Arc::clone(&noted);
+        let note = move |_: &mut Call<'_, '_>, args: [u64; 5]| {
+            notes.lock().unwrap().push(args);
+            0
+        };
+        let engine = Engine::new().backend(backend).helper(proto, note).unwrap();
+        let mut instance = engine.load_program(Program::new("notes", ProgType::Xdp, code.clone()));
+        instance.run("notes", &[0u8; 60]).unwrap();
+        assert_eq!(*noted.lock().unwrap(), [[7, 0, 0, 0, 0]], "{backend:?}");
     }
 }

@@ -171,7 +171,8 @@ fn look(pc: *const Cell, machine: &mut Machine<'_, '_>, a: u64, b: u64, c: u64, 
     let (Some(slot), Some(own), Some(watch)) = (slot, own, machine.code.watch) else {
         return Err(machine.trap::<Checked>(pc, TrapKind::FellOff));
     };
-    // What belongs to the operation before it has no state of its own.
+    // Of an instruction that became several operations the state is that before the first. A jump to the very first instruction leads
+    // behind what sets registers for it, and is not looked at there.
     let goes_on = index > 0 && machine.linked.slots().get(index - 1) == Some(&slot);
     if goes_on || watch.before(machine, slot) {
         Ok(own)

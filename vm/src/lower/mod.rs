@@ -6,11 +6,12 @@
 //! Values that depend on the maps (`Fixup`) are filled in by `link`.
 
 pub mod op;
+mod unset;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ring3_isa::{Callee, CmpOp, Code, Insn, Operand, Reg, Size, Wide, Width};
+use ring3_isa::{Callee, CmpOp, Code, Insn, Operand, Reg, RegSet, Size, Wide, Width};
 use ring3_platform::helpers::id;
 use ring3_platform::kfuncs::base_name;
 use ring3_platform::{AttachType, CtxField, CtxLayout, HelperId, ProgType, Program, Yields, ctx};
@@ -21,6 +22,7 @@ use crate::env::Callback;
 use crate::error::LowerError;
 use crate::guarded::{Action, Guarded, Space};
 use crate::helpers::kfuncs;
+use unset::Unset;
 
 pub use op::{Op, Target};
 
@@ -221,6 +223,8 @@ struct Lowering<'a> {
     catcher: Option<usize>,
     /// Some function other than the main one throws.
     throws_below: bool,
+    /// What is printed although nobody set it.
+    unset: Unset,
 }
 
 impl<'a> Lowering<'a> {
@@ -248,6 +252,7 @@ impl<'a> Lowering<'a> {
             guarded: proof.map(|(facts, _)| facts),
             catcher: None,
             throws_below: false,
+            unset: Unset::default(),
         }
     }
 
@@ -271,6 +276,9 @@ impl<'a> Lowering<'a> {
         if self.code.len() > MAX_OPS {
             return Err(LowerError::TooMany { what: "instructions", limit: MAX_OPS });
         }
+        self.unset = Unset::of(self.code);
+        // Jumps to the first instruction lead behind these.
+        self.zeros(0, self.unset.at_start(0));
         for slot in 0..self.code.len() {
             self.op_at.push(self.out.ops.len() as Target);
             let dead = self.proof.is_some_and(|(facts, _)| !facts.insns[slot].seen);
@@ -289,8 +297,8 @@ impl<'a> Lowering<'a> {
                 return Err(LowerError::Unsupported { slot, what: "a field of the kernel's structure of a map" });
             }
             if let Some(op) = self.op(slot, insn)? {
-                self.out.ops.push(op);
-                self.out.slots.push(slot as u32);
+                self.push(slot, op);
+                self.zeros(slot, self.unset.behind(slot));
             }
         }
         self.op_at.push(self.out.ops.len() as Target);
@@ -443,7 +451,9 @@ impl<'a> Lowering<'a> {
     fn set_subprogs(&mut self) {
         for (i, &(start, stack_depth)) in self.starts.iter().enumerate() {
             let end = self.starts.get(i + 1).map_or(self.out.ops.len() as Target, |&(next, _)| self.op_at[next]);
-            self.out.subprogs.push(Subprog { entry: self.op_at[start], end, stack_depth });
+            // What comes before the first instruction of all belongs to the main function.
+            let entry = if start == 0 { 0 } else { self.op_at[start] };
+            self.out.subprogs.push(Subprog { entry, end, stack_depth });
         }
     }
 
@@ -538,6 +548,13 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// These registers become 0.
+    fn zeros(&mut self, slot: usize, regs: RegSet) {
+        for dst in regs.iter() {
+            self.push(slot, Op::Mov { width: Width::W64, dst, src: Operand::Imm(0) });
+        }
+    }
+
     fn push(&mut self, slot: usize, op: Op) {
         self.out.ops.push(op);
         self.out.slots.push(slot as u32);
@@ -578,7 +595,10 @@ impl<'a> Lowering<'a> {
     /// R0 of the program that throws R1.
     fn catch(&mut self, slot: usize) -> Result<(), LowerError> {
         let op = match self.catcher {
-            Some(start) => self.call_at(start)?,
+            Some(start) => {
+                self.zeros(slot, self.unset.at_start(start));
+                self.call_at(start)?
+            }
             None => Op::Mov { width: Width::W64, dst: Reg::R0, src: Operand::Reg(Reg::R1) },
         };
         self.push(slot, op);

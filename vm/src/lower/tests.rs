@@ -276,3 +276,18 @@ fn programs_that_were_not_verified_call_verified_ones_with_a_fit_context_only() 
     env.ctx = Context::Xdp(xdp);
     assert_eq!(run(&first, &mut env), Ok(7));
 }
+
+#[test]
+fn what_nobody_set_is_zero_where_it_is_printed() {
+    let zero = |dst| Op::Mov { width: Width::W64, dst, src: Operand::Imm(0) };
+    // A jump to the first instruction leads behind what comes before it: R3 keeps its number.
+    let ops = lowered(ProgType::Xdp, "top: call 6\nr3 = 1\nr4 = 2\nif r0 == 0 goto top\nexit");
+    assert_eq!(&ops[..3], [zero(Reg::R3), zero(Reg::R4), zero(Reg::R5)]);
+    // R5 is what the call leaves, the others are set.
+    assert!(matches!(ops[3], Op::CallHelper { .. }) && ops[4] == zero(Reg::R5), "{ops:?}");
+    assert!(matches!(ops[7], Op::Branch { target: 3, .. }), "{ops:?}");
+    // Behind the last print nobody needs anything, and where nothing is printed nothing happens.
+    let ops = lowered(ProgType::Xdp, "r3 = 1\nr4 = 2\nr5 = 3\ncall 6\nr0 = 0\nexit");
+    assert_eq!(ops.len(), 6);
+    assert_eq!(lowered(ProgType::Xdp, "call 7\nr0 = 0\nexit").len(), 3);
+}
