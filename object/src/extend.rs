@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use ring3_btf::{Btf, FuncEntry, LineEntry, ProgramInfo, StrOff, Type, TypeId};
+use ring3_btf::{Btf, FuncEntry, Kind, LineEntry, ProgramInfo, StrOff, Type, TypeId};
 use ring3_isa::{Code, Endianness, Mention, RawInsn};
 use ring3_platform::Program;
 
@@ -22,7 +22,8 @@ const ORDER: Endianness = Endianness::Little;
 /// is given has to be verified as any program is: types and arguments are compared by nobody here. The stack of both counts together
 /// then, which the kernel counts apart.
 ///
-/// Errors: [`ObjectError::Extend`] if there is no such function, or if the extension makes objects of its own types, or throws.
+/// Errors: [`ObjectError::Extend`] if there is no such function, or if the extension makes objects of its own types, or throws in the
+/// place of a function that is not the whole program.
 pub fn extended(program: &Program, function: &str, extension: &Program) -> Result<Program, ObjectError> {
     let failed = |why: &'static str| ObjectError::Extend {
         program: program.name.clone(),
@@ -34,11 +35,11 @@ pub fn extended(program: &Program, function: &str, extension: &Program) -> Resul
     if extension.kfuncs.iter().any(|kfunc| BY_TYPE.contains(&kfunc.name.as_str())) {
         return Err(failed("it makes objects"));
     }
-    // In the kernel that ends the extension alone, and here all of the program.
-    if extension.kfuncs.iter().any(|kfunc| kfunc.name == THROW) {
+    let place = place(info, function, program.code.len()).ok_or_else(|| failed("there is no such function"))?;
+    // In the kernel that ends the extension alone, and here all of the program: the same only where the extension is all of it.
+    if place.start != 0 && extension.kfuncs.iter().any(|kfunc| kfunc.name == THROW) {
         return Err(failed("it throws"));
     }
-    let place = place(info, function, program.code.len()).ok_or_else(|| failed("there is no such function"))?;
     let splice = Splice {
         kept: program.code.len() - place.len(),
         place,
@@ -73,7 +74,10 @@ pub fn extended(program: &Program, function: &str, extension: &Program) -> Resul
 
 /// The slots of a function.
 fn place(info: &ProgramInfo, function: &str, len: usize) -> Option<Range<usize>> {
-    let at = info.funcs.iter().position(|func| &*func.name == function)?;
+    // By its type, as the verifier finds it: functions of what was put into the program before may have the same name, and their types
+    // come behind.
+    let id = info.btf.find(function, Kind::Func)?;
+    let at = info.funcs.iter().position(|func| func.type_id == id)?;
     let slot = |func: &FuncEntry| usize::try_from(func.slot).ok();
     let end = info.funcs.get(at + 1).map_or(Some(len), slot)?;
     let start = slot(&info.funcs[at])?;

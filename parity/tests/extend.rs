@@ -71,3 +71,18 @@ fn extensions_are_judged_as_linux_does() {
     println!("{skipped} skipped, as the kernel's types are missing; {refused} that this kernel takes from nobody");
     assert!(wrong.is_empty(), "{wrong}");
 }
+
+/// Whoever stops the verifier stops it where it looks at the program that is to be extended, too.
+#[test]
+fn the_watch_reaches_the_program_that_is_extended() {
+    let program = Arc::new(extension("new_pick", "root", &Options::default()));
+    let mut asked = 0;
+    let mut watch = || {
+        asked += 1;
+        Some("enough".to_owned())
+    };
+    let target = Arc::new(Target::default());
+    let stopped = ring3_verifier::verify_watched(program, target, LogLevel(0), &mut watch).expect_err("stopped");
+    assert!(stopped.message.contains("root") && stopped.message.contains("enough"), "{}", stopped.message);
+    assert_eq!(asked, 1);
+}

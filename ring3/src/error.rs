@@ -73,6 +73,9 @@ pub enum Error {
     /// The backend is the kernel, which this build cannot reach.
     #[error("this build has no way to the kernel (feature \"kernel\" of ring3)")]
     NoKernel,
+    /// A program whose functions are replaced, and program arrays: what the kernel does not allow together.
+    #[error("program '{program}': {why} ({errno})")]
+    Extend { program: String, why: String, errno: Errno },
     /// A struct of functions is not what the kernel has, or cannot be registered or called so.
     #[error("struct_ops '{name}': {problem} ({errno})")]
     StructOps { name: String, problem: String, errno: Errno },

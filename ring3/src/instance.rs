@@ -12,6 +12,7 @@ use ring3_verifier::{LogLevel, VerifiedProgram};
 use ring3_vm::maps::{self, BPF_ANY, Map};
 use ring3_vm::{DefaultHost, Execute, Host, Interp, Linked, Objects, StateReport, WatchError, Watched};
 
+use crate::extend::Extended;
 use crate::run::{Input, Output, Runner, TraceLog};
 use crate::{Backend, Engine, Error, MapRef};
 
@@ -77,16 +78,36 @@ pub(crate) struct Slot {
     /// As it was created.
     pub def: Arc<MapDef>,
     pub map: Result<Arc<dyn Map>, Errno>,
+    /// Whose programs its slots name.
+    pub home: Home,
+}
+
+/// Whose programs: those of the instance, or by its index of an object that came with an extension.
+pub(crate) type Home = Option<usize>;
+
+/// An object that came with an extension, and those of its programs that are in its program arrays.
+#[derive(Clone, Debug)]
+pub(crate) struct Guest {
+    pub object: Arc<Object>,
+    programs: BTreeMap<String, Arc<Executable>>,
+}
+
+impl Guest {
+    pub fn new(object: Object) -> Guest {
+        Guest { object: Arc::new(object), programs: BTreeMap::new() }
+    }
 }
 
 /// An object with its maps. Dropping it empties the program arrays, else arrays and programs would keep each other alive.
 pub struct Instance {
-    engine: Engine,
+    pub(crate) engine: Engine,
     source: Source,
-    slots: Vec<Slot>,
-    programs: BTreeMap<String, Arc<Executable>>,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) programs: BTreeMap<String, Arc<Executable>>,
     /// Programs that others extend, by name, as they are since.
-    extended: BTreeMap<String, Program>,
+    pub(crate) extended: BTreeMap<String, Extended>,
+    /// Objects of those others.
+    pub(crate) guests: Vec<Guest>,
     /// Program arrays that were filled from the object, by index.
     filled: Vec<usize>,
     host: Box<dyn Host + Send>,
@@ -121,7 +142,7 @@ impl Instance {
     fn new(engine: &Engine, source: Source, defs: &[Arc<MapDef>]) -> Instance {
         let engine = engine.clone().for_backend();
         let cpus = engine.target().cpus;
-        let mut slots: Vec<Slot> = defs.iter().map(|def| slot(&engine, def, cpus)).collect();
+        let mut slots: Vec<Slot> = defs.iter().map(|def| slot(&engine, def, cpus, None)).collect();
         nest(&mut slots);
         Instance {
             engine,
@@ -129,6 +150,7 @@ impl Instance {
             slots,
             programs: BTreeMap::new(),
             extended: BTreeMap::new(),
+            guests: Vec::new(),
             filled: Vec::new(),
             host: Box::new(DefaultHost),
             trace: TraceLog::default(),
@@ -160,9 +182,14 @@ impl Instance {
         if let Some(ready) = self.programs.get(name) {
             return Ok(ready.clone());
         }
-        let ready = self.prepare(name)?;
+        self.ready(name)
+    }
+
+    /// [`Instance::program`] of one that is not ready yet. Where anything fails, nothing is.
+    fn ready(&mut self, name: &str) -> Result<Arc<Executable>, Error> {
+        let ready = self.prepare(None, name)?;
         // Programs name arrays, and arrays name programs: first all of them are made, then the slots are filled.
-        let mut made = vec![(name.to_owned(), ready.clone())];
+        let mut made = vec![(None, name.to_owned(), ready.clone())];
         let mut todo: Vec<Arc<Executable>> = vec![ready.clone()];
         let mut fills: Vec<usize> = Vec::new();
         while let Some(program) = todo.pop() {
@@ -171,66 +198,42 @@ impl Instance {
                     continue;
                 }
                 fills.push(array);
-                for slot in self.slots[array].def.clone().slots.iter() {
-                    let known = made.iter().any(|(n, _)| *n == slot.symbol) || self.programs.contains_key(&slot.symbol);
-                    if !known {
-                        let map = self.slots[array].def.name.clone();
-                        let wrap = |source| Error::Slot { map, index: slot.index, source: Box::new(source) };
-                        let program = self.prepare(&slot.symbol).map_err(wrap)?;
-                        made.push((slot.symbol.clone(), program.clone()));
-                        todo.push(program);
+                let (def, home) = (self.slots[array].def.clone(), self.slots[array].home);
+                for slot in &def.slots {
+                    let is_it = |made: &(Home, String, _)| made.0 == home && made.1 == slot.symbol;
+                    if made.iter().any(is_it) || self.known(home, &slot.symbol).is_some() {
+                        continue;
                     }
+                    let wrap =
+                        |source| Error::Slot { map: def.name.clone(), index: slot.index, source: Box::new(source) };
+                    let program = self.prepare(home, &slot.symbol).map_err(wrap)?;
+                    made.push((home, slot.symbol.clone(), program.clone()));
+                    todo.push(program);
                 }
             }
         }
-        self.programs.extend(made);
-        for array in fills {
-            self.fill(array)?;
+        let before = (self.programs.clone(), self.guests.clone(), self.filled.len());
+        for (home, name, program) in made {
+            match home {
+                None => self.programs.insert(name, program),
+                Some(guest) => self.guests[guest].programs.insert(name, program),
+            };
         }
-        Ok(ready)
+        let filled = fills.iter().try_for_each(|array| self.fill(*array));
+        if filled.is_err() {
+            fills.into_iter().for_each(|array| self.empty(array));
+            (self.programs, self.guests) = (before.0, before.1);
+            self.filled.truncate(before.2);
+        }
+        filled.map(|()| ready)
     }
 
-    /// Puts a `freplace` program of another object in the place of a function of `program`, as `bpf_program__attach_freplace` does: of
-    /// the function that its section names, or of `function`. The verifier judges it by that function's prototype first, then the
-    /// program with it in there; from then on the program runs so, in every engine but the kernel's. Maps of the other object are
-    /// there by their names, if no map of this one has them.
-    ///
-    /// Errors: `Rejected`, of the one or of both together; the object's; [`ObjectError::Extend`](ring3_object::ObjectError::Extend).
-    /// Nothing changes then.
-    pub fn replace(
-        &mut self,
-        program: &str,
-        function: Option<&str>,
-        object: &Object,
-        extension: &str,
-    ) -> Result<Arc<Executable>, Error> {
-        let old = self.linked_program(program)?;
-        let object = self.engine.adapted(object);
-        let new = object.program(extension, &self.engine.options(&Options::default()))?;
-        // A function that was replaced before has its name no more: what is attached to is what the object has.
-        let original = Arc::new(self.original(program)?);
-        let new = new.attached_to(original, function);
-        let name = new.attach_name().unwrap_or(program).to_owned();
-        self.engine.verify_program(new.clone(), LogLevel::default())?;
-        let cpus = self.engine.target().cpus;
-        let known = |def: &Arc<MapDef>| self.slots.iter().any(|slot| Arc::ptr_eq(&slot.source, def));
-        let mut more: Vec<Slot> =
-            object.maps().iter().filter(|def| !known(def)).map(|def| slot(&self.engine, def, cpus)).collect();
-        nest(&mut more);
-        let mut extended = ring3_object::extended(&old, &name, &new)?;
-        let slots = self.slots.len();
-        self.slots.append(&mut more);
-        self.name_maps(&mut extended);
-        let before = self.extended.insert(program.to_owned(), extended);
-        let running = self.programs.remove(program);
-        self.program(program).inspect_err(|_| {
-            self.slots.truncate(slots);
-            match before {
-                Some(before) => self.extended.insert(program.to_owned(), before),
-                None => self.extended.remove(program),
-            };
-            self.programs.extend(running.map(|running| (program.to_owned(), running)));
-        })
+    /// A program that is ready.
+    fn known(&self, home: Home, name: &str) -> Option<&Arc<Executable>> {
+        match home {
+            None => self.programs.get(name),
+            Some(guest) => self.guests.get(guest)?.programs.get(name),
+        }
     }
 
     /// Runs a program once on a packet (or, for types that have none, on a context): `instance.run("drop_icmp", &packet)`.
@@ -293,8 +296,11 @@ impl Instance {
     }
 
     /// Puts a program of this instance into a slot of a program array.
+    ///
+    /// Errors: `Extend` with EBUSY if a function of it was replaced ([`Instance::replace`]); the map's.
     pub fn set_program(&mut self, map: &str, index: u32, program: &str) -> Result<(), Error> {
         let ready = self.program(program)?;
+        self.check_unextended(program)?;
         let array = self.map(map)?;
         #[cfg(feature = "kernel")]
         let raw = array.raw().clone();
@@ -369,15 +375,20 @@ impl Instance {
     }
 
     /// The program, with the definitions that its maps were created by.
-    fn linked_program(&self, name: &str) -> Result<Program, Error> {
-        match self.extended.get(name) {
-            Some(extended) => Ok(extended.clone()),
-            None => self.original(name),
+    pub(crate) fn linked_program(&self, home: Home, name: &str) -> Result<Program, Error> {
+        match (home, self.extended.get(name)) {
+            (None, Some(extended)) => Ok(extended.program.clone()),
+            (None, None) => self.original(name),
+            (Some(guest), _) => {
+                let mut program = self.guests[guest].object.program(name, &self.engine.options(&Options::default()))?;
+                self.name_maps(&mut program);
+                Ok(program)
+            }
         }
     }
 
     /// The same as its object has it.
-    fn original(&self, name: &str) -> Result<Program, Error> {
+    pub(crate) fn original(&self, name: &str) -> Result<Program, Error> {
         let mut program = match &self.source {
             Source::Object(object, options) => object.program(name, &self.engine.options(options))?,
             Source::Program(program) if program.name == name => (**program).clone(),
@@ -390,7 +401,7 @@ impl Instance {
     }
 
     /// The definitions that maps were created by in place of those of the object.
-    fn name_maps(&self, program: &mut Program) {
+    pub(crate) fn name_maps(&self, program: &mut Program) {
         for def in &mut program.maps {
             if let Some(slot) = self.slots.iter().find(|slot| Arc::ptr_eq(&slot.source, def)) {
                 *def = slot.def.clone();
@@ -399,8 +410,8 @@ impl Instance {
     }
 
     /// Verifies, links and compiles one program.
-    fn prepare(&self, name: &str) -> Result<Arc<Executable>, Error> {
-        let verified = self.engine.verify_program(self.linked_program(name)?, LogLevel::default())?;
+    fn prepare(&self, home: Home, name: &str) -> Result<Arc<Executable>, Error> {
+        let verified = self.engine.verify_program(self.linked_program(home, name)?, LogLevel::default())?;
         let program = name.to_owned();
         let maps = verified.program().maps.iter().map(|def| self.map_of(def)).collect::<Result<Vec<_>, _>>()?;
         let (backend, helpers) = (self.engine.executes_by(), self.engine.helpers());
@@ -453,14 +464,35 @@ impl Instance {
         let slot = &self.slots[array];
         let Ok(map) = &slot.map else { return Ok(()) };
         for init in &slot.def.slots {
-            let Some(program) = self.programs.get(&init.symbol) else { continue };
+            let Some(program) = self.known(slot.home, &init.symbol) else { continue };
             map.set_program(init.index, Some(program.execute.clone()))
                 .map_err(|errno| Error::Map { map: slot.def.name.clone(), errno })?;
         }
+        // What is replaced runs here alone.
         #[cfg(feature = "kernel")]
-        self.placed.extend(slot.def.slots.iter().map(|init| (array, init.index, init.symbol.clone())));
+        if slot.home.is_none() {
+            self.placed.extend(slot.def.slots.iter().map(|init| (array, init.index, init.symbol.clone())));
+        }
         self.filled.push(array);
         Ok(())
+    }
+
+    /// Takes back what [`Self::fill`] did.
+    fn empty(&mut self, array: usize) {
+        let slot = &self.slots[array];
+        if let Ok(map) = &slot.map {
+            for init in &slot.def.slots {
+                let is_it = |there: Arc<dyn Execute>| {
+                    self.known(slot.home, &init.symbol).is_some_and(|known| Arc::ptr_eq(known.linked(), there.linked()))
+                };
+                if map.program(init.index).is_some_and(is_it) {
+                    // It is not empty, as was just seen.
+                    let _ = map.set_program(init.index, None);
+                }
+            }
+        }
+        #[cfg(feature = "kernel")]
+        self.placed.retain(|(at, _, _)| *at != array);
     }
 }
 
@@ -477,7 +509,7 @@ impl Drop for Instance {
 }
 
 /// Puts maps into the maps of maps, as the object says. One that does not go in makes the outer map fail, as for libbpf.
-fn nest(slots: &mut [Slot]) {
+pub(crate) fn nest(slots: &mut [Slot]) {
     for at in 0..slots.len() {
         let Slot { def, map: Ok(outer), .. } = &slots[at] else { continue };
         if !def.kind.is_map_of_maps() {
@@ -494,7 +526,7 @@ fn nest(slots: &mut [Slot]) {
 }
 
 /// Creates a map, or takes the embedder's. Perf event arrays get an event for each CPU, as their readers would open.
-fn slot(engine: &Engine, source: &Arc<MapDef>, cpus: u32) -> Slot {
+pub(crate) fn slot(engine: &Engine, source: &Arc<MapDef>, cpus: u32, home: Home) -> Slot {
     let def = match source.kind {
         // As many events as there are CPUs, where the object does not say (libbpf's rule).
         MapType::PerfEventArray if source.max_entries == 0 => {
@@ -506,7 +538,7 @@ fn slot(engine: &Engine, source: &Arc<MapDef>, cpus: u32) -> Slot {
         Some(map) => Ok(map.clone()),
         None => create(&def, cpus),
     };
-    Slot { source: source.clone(), def, map }
+    Slot { source: source.clone(), def, map, home }
 }
 
 fn create(def: &Arc<MapDef>, cpus: u32) -> Result<Arc<dyn Map>, Errno> {

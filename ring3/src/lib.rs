@@ -52,6 +52,7 @@
 
 mod engine;
 mod error;
+mod extend;
 mod given;
 mod instance;
 #[cfg(feature = "kernel")]

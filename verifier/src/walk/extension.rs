@@ -31,7 +31,12 @@ struct Replaced {
 
 impl Extension {
     /// `None` for programs of other types, and for one of which nobody says what it extends.
-    pub fn of(program: &Program, target: &Arc<Target>) -> Result<Option<Extension>, Reject> {
+    /// `watch` may stop the walk of the other one as it may stop that of the program.
+    pub fn of(
+        program: &Program,
+        target: &Arc<Target>,
+        watch: &mut dyn FnMut() -> Option<String>,
+    ) -> Result<Option<Extension>, Reject> {
         let Some(other) = program.attach_prog.as_ref().filter(|_| program.kind == ProgType::Ext) else {
             return Ok(None);
         };
@@ -42,7 +47,7 @@ impl Extension {
         if other.kind == ProgType::Ext {
             return Err(Reject::ExtOfExt {});
         }
-        let extended = verdict::judge(other.clone(), target.clone(), LogLevel(0), &mut || None)
+        let extended = verdict::judge(other.clone(), target.clone(), LogLevel(0), watch)
             .map_err(|why| Reject::ExtTarget { name: other.name.clone(), why: why.message.clone() })?;
         let judged = Program { kind: other.kind, attach: other.attach, attach_prog: None, ..program.clone() };
         Ok(Some(Extension { judged, extended }))

@@ -85,7 +85,7 @@ fn judge_with(
 ) -> Result<VerifiedProgram, Box<Rejection>> {
     let start = Instant::now();
     let mut log = Log::new(level.0);
-    let extension = match Extension::of(&program, &target) {
+    let extension = match Extension::of(&program, &target, watch) {
         Ok(extension) => extension,
         Err(reject) => return Err(rejection((program, target), reject, None, log, (Stats::default(), &[]), start)),
     };
@@ -165,7 +165,7 @@ fn on_release(
 /// Walks a program and counts. Gives the counts, the instructions processed and the memory held, and what was said.
 pub fn count(program: &Program, target: &Target) -> (Counts, (u32, u64), Result<(), Reject>) {
     let rules = Arc::new(Target { kernel: KernelVersion::V6_18, ..target.clone() });
-    let extension = match Extension::of(program, &rules) {
+    let extension = match Extension::of(program, &rules, &mut || None) {
         Ok(extension) => extension,
         Err(reject) => return (Counts::default(), (0, 0), Err(reject)),
     };
@@ -185,7 +185,7 @@ pub fn count(program: &Program, target: &Target) -> (Counts, (u32, u64), Result<
 /// Whether a program is accepted without some rules.
 pub fn accepts_without(program: &Program, target: &Target, without: Rules) -> bool {
     let rules = Arc::new(Target { kernel: KernelVersion::V6_18, ..target.clone() });
-    let Ok(extension) = Extension::of(program, &rules) else { return false };
+    let Ok(extension) = Extension::of(program, &rules, &mut || None) else { return false };
     let program = extension.as_ref().map_or(program, |extension| &extension.judged);
     let Ok(structure) = structure(program, &rules, &mut Log::new(0), extension.as_ref()) else { return false };
     let mut never = || None;
@@ -198,7 +198,7 @@ pub fn accepts_without(program: &Program, target: &Target, without: Rules) -> bo
 pub fn structure_of(program: &Arc<Program>, target: &Arc<Target>) -> Result<Structure, Box<Rejection>> {
     let mut log = Log::new(0);
     let (start, judged) = (Instant::now(), (program.clone(), target.clone()));
-    let found = Extension::of(program, target).map_err(|reject| (reject, None)).and_then(|extension| {
+    let found = Extension::of(program, target, &mut || None).map_err(|reject| (reject, None)).and_then(|extension| {
         let judged = extension.as_ref().map_or(&**program, |extension| &extension.judged);
         structure(judged, target, &mut log, extension.as_ref())
     });
@@ -370,7 +370,7 @@ pub fn diagnose(program: &Program, target: &Target, rejection: &Rejection) -> Di
     let target = &rules;
     let mut log = Log::new(0);
     let tell = |reject: &Reject, at, trace| people::diagnose(&people::Scene { program, reject, at, trace });
-    let extension = match Extension::of(program, target) {
+    let extension = match Extension::of(program, target, &mut || None) {
         Ok(extension) => extension,
         Err(reject) => return tell(&reject, None, None),
     };
