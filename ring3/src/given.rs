@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use ring3_platform::Errno;
-use ring3_vm::{SkbContext, XdpContext};
+use ring3_vm::{Context, SkbContext, XdpContext};
 
 /// Why a context is not taken.
 pub(crate) type Refused = (&'static str, Errno);
@@ -18,6 +18,8 @@ pub(crate) const XDP_MD: usize = 24;
 /// What a test run takes of `struct __sk_buff`: mark; priority, ingress_ifindex and ifindex; cb; tstamp, wire_len and gso_segs; gso_size;
 /// hwtstamp. All else has to be zero.
 const TAKEN: [Range<usize>; 6] = [8..12, 32..44, 48..68, 152..168, 176..180, 184..192];
+/// The interface that packets of test runs are of.
+const LOOPBACK: u64 = 1;
 /// Bytes of an Ethernet header.
 const ETH_HLEN: usize = 14;
 /// The most metadata that a test run has room for: what is in front of a packet, but for the kernel's own `struct xdp_frame`.
@@ -88,13 +90,21 @@ pub(crate) fn flow(skb: &mut SkbContext, image: &[u8]) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Takes back what [`skb`] set and a packet by itself does not: a packet of the loopback interface has none of it.
-pub(crate) fn forget(skb: &mut SkbContext) {
-    skb.set_flow_flags(0);
-    let fields = skb.fields();
-    fields.set("ifindex", 1);
-    for name in ["ingress_ifindex", "wire_len", "gso_segs", "gso_size", "hwtstamp"] {
-        fields.set(name, 0);
+/// Takes back what [`skb`] or [`xdp`] set and a packet by itself does not: a packet of the loopback interface has none of it.
+pub(crate) fn forget(context: &mut Context) {
+    match context {
+        Context::Skb(skb) => {
+            skb.set_flow_flags(0);
+            let fields = skb.fields();
+            fields.set("ifindex", LOOPBACK);
+            for name in ["ingress_ifindex", "wire_len", "gso_segs", "gso_size", "hwtstamp"] {
+                fields.set(name, 0);
+            }
+        }
+        Context::Xdp(xdp) => {
+            xdp.fields().set("ingress_ifindex", LOOPBACK);
+        }
+        Context::None | Context::Raw(_) | Context::Fields(_) | Context::Parts(_) => {}
     }
 }
 

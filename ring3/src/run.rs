@@ -451,8 +451,8 @@ impl<'i> Runner<'i> {
             }
             Input::Packet(frame) => {
                 self.check(frame)?;
-                if let (Some(_), Context::Skb(skb)) = (self.with_context.take(), &mut self.env.ctx) {
-                    given::forget(skb);
+                if self.with_context.take().is_some() {
+                    given::forget(&mut self.env.ctx);
                 }
                 match &mut self.env.ctx {
                     Context::Xdp(xdp) if self.fragments => xdp.load_in_fragments(frame),

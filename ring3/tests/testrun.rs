@@ -260,3 +260,20 @@ fn types_without_a_test_run_are_refused_by_name() {
         assert_eq!(instance.run("p", ring3::Input::Context(&ctx)).unwrap().retval, 0);
     }
 }
+
+/// What one run is given of its interface, the next has not, on the same runner.
+#[test]
+fn contexts_of_xdp_do_not_stay() {
+    let program = program(ProgType::Xdp, "r0 = *(u32 *)(r1 +12)\nexit");
+    let mut instance = Engine::new().load_program(program);
+    let mut runner = instance.runner("p").unwrap();
+    // The default host has any interface.
+    let given = [[0u32, 60, 0].map(u32::to_ne_bytes).concat(), [7u32, 0, 0].map(u32::to_ne_bytes).concat()].concat();
+    let frame = frame(60);
+    let with = |context| ring3::Input::Parts { context, data: &frame, socket: &[] };
+    assert_eq!(runner.run(with(&given)).unwrap().retval, 7);
+    assert_eq!(runner.run(&frame[..]).unwrap().retval, 1);
+    assert_eq!(runner.run(with(&given)).unwrap().retval, 7);
+    let none = [[0u32, 60, 0].map(u32::to_ne_bytes).concat(), vec![0; 12]].concat();
+    assert_eq!(runner.run(with(&none)).unwrap().retval, 1);
+}
