@@ -5,7 +5,8 @@
 //!
 //! Nanoseconds of an operation with the loop around it (a random index and a store of the key, which `loop` has alone), ring3's time
 //! as a multiple of the kernel's, and a line `geomean RATIO` of all cases but `loop`. With `--threads`: how much more two threads get done on one
-//! map than one, here alone.
+//! map than one, on both sides. Both threads take keys at random from all of the map, so that in a small one they write to the same
+//! cache lines, which have to travel; rows `own keys` give each thread a half of the keys.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,6 +47,9 @@ struct Args {
     /// Two threads beside one, too.
     #[arg(long)]
     threads: bool,
+    /// Two threads beside one, and nothing else.
+    #[arg(long)]
+    only_threads: bool,
     /// Run each case on ring3 alone for so many turns: under a profiler.
     #[arg(long)]
     profile: Option<u32>,
@@ -99,6 +103,8 @@ struct Case {
     op: Op,
     def: Arc<MapDef>,
     elements: u32,
+    /// Two CPUs take a half of the keys each, instead of all keys.
+    own_keys: bool,
 }
 
 fn cases() -> Vec<Case> {
@@ -121,7 +127,13 @@ fn cases() -> Vec<Case> {
             elements if elements >= 1_000_000 => format!(" {}M", elements / 1_000_000),
             elements => format!(" {}k", elements / 1_000),
         };
-        cases.push(Case { name: format!("{} {}{size}", kind.name(), op.name()), op, def: Arc::new(def), elements });
+        cases.push(Case {
+            name: format!("{} {}{size}", kind.name(), op.name()),
+            op,
+            def: Arc::new(def),
+            elements,
+            own_keys: false,
+        });
     };
     add(Array, Op::Nothing, 1_000);
     for elements in [1_000, 1_000_000] {
@@ -145,11 +157,23 @@ impl Case {
             _ => "*(u32 *)(r10 -16) = w8\n",
         };
         let zeroes: String = (1..=8).map(|word| format!("*(u64 *)(r10 -{}) = 0\n", word * 8)).collect();
+        // The first key of this CPU is on the stack, as all registers are taken.
+        let (count, first, add) = match self.own_keys {
+            true => {
+                let half = self.elements / 2;
+                (
+                    half,
+                    format!("call 8\n r0 &= 1\n r0 *= {half}\n *(u64 *)(r10 -72) = r0\n"),
+                    "r1 = *(u64 *)(r10 -72)\n r8 += r1\n",
+                )
+            }
+            false => (self.elements, String::new(), ""),
+        };
         let text = format!(
-            "{zeroes} call 7\n r6 = r0\n r7 = 0\n r9 = 0\n
-            top: w6 *= 1664525\n w6 += 1013904223\n r8 = r6\n r8 *= {}\n r8 >>= 32\n {key} {}
+            "{zeroes} {first} call 7\n r6 = r0\n r7 = 0\n r9 = 0\n
+            top: w6 *= 1664525\n w6 += 1013904223\n r8 = r6\n r8 *= {}\n r8 >>= 32\n {add} {key} {}
             next: r7 += 1\n if r7 < {LOOP} goto top\n r0 = r9\n exit",
-            self.elements.max(1),
+            count.max(1),
             self.op.text()
         );
         let code = ring3_isa::assemble(&text).map_err(|error| format!("{error}\n{text}"))?;
@@ -277,26 +301,20 @@ fn measure(subject: &mut Subject, args: &Args) -> (f64, Option<f64>) {
     (median(ours), subject.theirs.is_some().then(|| median(theirs)))
 }
 
-/// Runs for a second of processor time, by so many threads at once: each thread's runs by the time that it had a processor. That leaves out
-/// what else runs on the machine, but not what the threads do to each other.
-fn throughput(subject: &Subject, threads: usize, time: Duration) -> f64 {
-    let (done, ours) = (AtomicU64::new(0), subject.ours.as_ref());
-    let together = Barrier::new(threads);
+/// Runs for this time, by so many threads at once: each thread's runs by the time that it had a processor. That leaves out what else runs on
+/// the machine, but not what the threads do to each other. `worker` makes what a thread with this number calls, and what it gives is how
+/// many runs a call is.
+fn throughput<W: FnMut() -> u32>(worker: impl Fn(u32) -> W + Sync, threads: u32, time: Duration) -> f64 {
+    let (done, together) = (AtomicU64::new(0), Barrier::new(threads as usize));
     std::thread::scope(|scope| {
         for number in 0..threads {
-            let (done, together) = (&done, &together);
+            let (done, together, worker) = (&done, &together, &worker);
             scope.spawn(move || {
-                let mut host = TestHost { cpu: number as u32, ..TestHost::default() };
-                let mut env = with_packet(Env::new(&mut host));
-                env.seed(engine::SEED + number as u64);
-                let mut runs = 0u32;
+                let (mut work, mut runs) = (worker(number), 0);
                 together.wait();
                 let (start, had) = (Instant::now(), thread_time());
                 while start.elapsed() < time {
-                    for _ in 0..8 {
-                        std::hint::black_box(ring3_vm::run(ours, &mut env).ok());
-                    }
-                    runs += 8;
+                    runs += work();
                 }
                 let had = thread_time().saturating_sub(had).as_secs_f64().max(1e-9);
                 done.fetch_add((f64::from(runs) / had) as u64, Ordering::Relaxed);
@@ -306,9 +324,43 @@ fn throughput(subject: &Subject, threads: usize, time: Duration) -> f64 {
     done.into_inner() as f64
 }
 
+/// Runs of a program between two looks at the clock.
+const AT_ONCE: u32 = 8;
+
+fn our_throughput(subject: &Subject, threads: u32, time: Duration) -> f64 {
+    let ours = subject.ours.as_ref();
+    let worker = |number: u32| {
+        // Of this thread's own, and leaked: a few hundred bytes for each measurement.
+        let host = Box::leak(Box::new(TestHost { cpu: number, ..TestHost::default() }));
+        let mut env = with_packet(Env::new(host));
+        env.seed(engine::SEED + u64::from(number));
+        move || {
+            for _ in 0..AT_ONCE {
+                std::hint::black_box(ring3_vm::run(ours, &mut env).ok());
+            }
+            AT_ONCE
+        }
+    };
+    throughput(worker, threads, time)
+}
+
+fn their_throughput(loaded: &Loaded, threads: u32, time: Duration) -> f64 {
+    let worker = |_| {
+        move || {
+            let run = TestRun { data: Some(&PACKET), repeat: AT_ONCE, ..TestRun::default() };
+            std::hint::black_box(loaded.prog.test_run(&run).ok());
+            AT_ONCE
+        }
+    };
+    throughput(worker, threads, time)
+}
+
 fn run(args: &Args) -> Result<(), String> {
     let with_kernel =
         args.profile.is_none() && ring3_linux::available().map_err(|why| println!("no kernel: {why}")).is_ok();
+    if args.only_threads {
+        return two_threads(args, with_kernel);
+    }
     println!("{:<32}{:>10}{:>10}{:>10}", "ns of an operation", "ring3", "kernel", "ratio");
     let mut ratios = Vec::new();
     let wanted = |case: &Case| args.cases.is_empty() || args.cases.iter().any(|name| case.name.contains(name.as_str()));
@@ -330,23 +382,39 @@ fn run(args: &Args) -> Result<(), String> {
     if let Some(mean) = geometric_mean(ratios) {
         println!("geomean {mean:.3}");
     }
-    if args.threads { two_threads(args) } else { Ok(()) }
+    if args.threads { two_threads(args, with_kernel) } else { Ok(()) }
 }
 
-fn two_threads(args: &Args) -> Result<(), String> {
-    println!("{:<32}{:>10}", "two threads beside one", "times");
-    let mut times = Vec::new();
+fn two_threads(args: &Args, with_kernel: bool) -> Result<(), String> {
+    println!("{:<40}{:>10}{:>10}", "two threads beside one, times", "ring3", "kernel");
+    let (mut all, mut own) = (Vec::new(), Vec::new());
     let wanted = |case: &Case| args.cases.is_empty() || args.cases.iter().any(|name| case.name.contains(name.as_str()));
-    for case in cases().into_iter().filter(|case| case.op != Op::Nothing && case.op != Op::Output && wanted(case)) {
-        let subject = Subject::new(case, false)?;
-        let turn = Duration::from_micros(args.turn * 8);
-        let once = || throughput(&subject, 2, turn) / throughput(&subject, 1, turn);
-        let ratio = median((0..args.rounds.min(9)).map(|_| once()).collect());
-        println!("{:<32}{ratio:>10.2}", subject.case.name);
-        times.push(ratio);
+    let of_maps = |case: &Case| case.op != Op::Nothing && case.op != Op::Output && wanted(case);
+    let turn = Duration::from_micros(args.turn * 8);
+    for own_keys in [false, true] {
+        for mut case in cases().into_iter().filter(of_maps) {
+            case.own_keys = own_keys;
+            let subject = Subject::new(case, with_kernel)?;
+            let rounds = || 0..args.rounds.min(9);
+            let once = || our_throughput(&subject, 2, turn) / our_throughput(&subject, 1, turn);
+            let ours = median(rounds().map(|_| once()).collect());
+            let theirs = subject.theirs.as_ref().map(|(loaded, _)| {
+                let once = || their_throughput(loaded, 2, turn) / their_throughput(loaded, 1, turn);
+                median(rounds().map(|_| once()).collect())
+            });
+            let name = if own_keys { format!("{}, own keys", subject.case.name) } else { subject.case.name.clone() };
+            let shown = theirs.map_or("-".to_owned(), |theirs| format!("{theirs:.2}"));
+            println!("{name:<40}{ours:>10.2}{shown:>10}");
+            if own_keys { &mut own } else { &mut all }.push((ours, theirs));
+        }
     }
-    if let Some(mean) = geometric_mean(times) {
-        println!("geomean of two threads {mean:.3}");
+    for (name, ratios) in [("", all), (", own keys", own)] {
+        let ours = geometric_mean(ratios.iter().map(|(ours, _)| *ours));
+        let theirs = geometric_mean(ratios.iter().filter_map(|(_, theirs)| *theirs));
+        if let Some(ours) = ours {
+            let theirs = theirs.map_or(String::new(), |theirs| format!(", the kernel's {theirs:.3}"));
+            println!("geomean of two threads{name} {ours:.3}{theirs}");
+        }
     }
     Ok(())
 }

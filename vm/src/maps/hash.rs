@@ -5,32 +5,34 @@
 //! deleted and put into another chain under its feet; it notices, because a chain ends with the number of its bucket, and
 //! starts again.
 //!
-//! Which memory an element gets is the kernel's choice and visible to programs that keep old pointers: a deleted element is
-//! the next to be given to a new key; an update of a key that is there writes a spare element of the CPU and puts that in
+//! Which memory an element gets is the kernel's choice and visible to programs that keep old pointers: an element that a thread
+//! deletes is the next that it gives to a new key; an update of a key that is there writes a spare element of the CPU and puts that in
 //! place of the old one, which becomes the spare. A per-CPU hash writes in place.
 //!
 //! An LRU map evicts when it is full: the element that was neither written nor looked up by a program for longest, as far
 //! as one bit for each element tells. The kernel evicts in batches and from lists for each CPU; here it is always one
-//! element of all, and an update of a key that is there evicts none.
+//! element of all, nearly the oldest if several threads write, and an update of a key that is there evicts none.
 
 use std::fmt;
 use std::ops::ControlFlow;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
 use ring3_platform::{Errno, MapDef, MapFlags, MapType};
 
 use super::direct::{Direct, DirectCalls};
 use super::mem::{MAX_MAP_BYTES, Region, load_word, round8, same};
+use super::shard::Padded;
 use super::{Base, Batch, LookupCall, Map, Visit, check_update, index_of, split_lock};
+use bucket::{Bucket, Buckets, END, Locked};
+use free::Free;
 use lru::Lru;
 
+mod bucket;
+mod free;
 mod lru;
 
-/// Set in a link that ends a chain; the other bits are the number of the bucket.
-const END: u32 = 1 << 31;
 /// No element.
 const NONE: u32 = u32::MAX;
 /// Where the hash function starts: fixed, so that the order of keys is the same on every run.
@@ -50,114 +52,37 @@ mod cell {
     pub const KEY: usize = 16;
     /// The previous element in the LRU list.
     pub const BEFORE: usize = 12;
-    /// Whether the element is in the LRU list; changed under its lock.
+    /// The LRU list in which the element is, from 1 on, or 0; changed under the list's lock.
     pub const LISTED: usize = 16;
     /// Whether a program looked the element up since the evictor passed it.
     pub const USED: usize = 20;
-    /// The key starts here, in a map that has an LRU list.
-    pub const LRU_KEY: usize = 24;
+    /// When the element came to the front of its LRU list.
+    pub const SINCE: usize = 24;
+    /// The key starts here, in a map that has LRU lists.
+    pub const LRU_KEY: usize = 32;
 }
+
+/// How often an element to evict is looked for.
+const EVICTIONS: u32 = 100;
 
 /// Small elements take a power of two, so that none is in two lines of the cache.
 const CACHE_LINE: u64 = 64;
-
-/// Heads for each element, at least: chains are short then, and where a key is at the head no branch is mispredicted.
-const HEADS: u64 = 2;
-/// Most locks of a map: several buckets have the same then.
-const MAX_LOCKS: usize = 1 << 16;
-
-/// A chain, and the lock under which it changes.
-#[derive(Clone, Copy)]
-struct Bucket<'a> {
-    head: &'a AtomicU32,
-    lock: &'a Mutex<()>,
-}
-
-/// All chains.
-struct Buckets {
-    heads: Region,
-    count: usize,
-    locks: Box<[Mutex<()>]>,
-}
-
-impl Buckets {
-    /// For so many elements.
-    fn new(elements: u32) -> Result<Buckets, Errno> {
-        let count = (u64::from(elements) * HEADS).checked_next_power_of_two().filter(|count| *count <= 1 << 28);
-        let count = count.ok_or(Errno::ENOMEM)? as usize;
-        let heads = Region::zeroed(count as u64 * 4)?;
-        for (number, head) in (0..).zip(heads.cells(0, count)) {
-            head.store(END | number, Ordering::Relaxed);
-        }
-        let locks = (0..count.min(MAX_LOCKS)).map(|_| Mutex::new(())).collect();
-        Ok(Buckets { heads, count, locks })
-    }
-
-    fn heads(&self) -> &[AtomicU32] {
-        self.heads.cells(0, self.count)
-    }
-
-    #[inline(always)]
-    fn get(&self, number: u32) -> Bucket<'_> {
-        // Both counts are powers of two.
-        let lock = &self.locks[number as usize & (self.locks.len() - 1)];
-        Bucket { head: self.heads.cell(number as usize * 4), lock }
-    }
-
-    /// Those from `first` on that are not empty, at the moment of asking.
-    fn filled(&self, first: usize) -> impl Iterator<Item = (u32, Bucket<'_>)> {
-        let heads = self.heads().iter().enumerate().skip(first);
-        let filled = heads.filter(|(_, head)| head.load(Ordering::Acquire) & END == 0);
-        filled.map(|(number, _)| (number as u32, self.get(number as u32)))
-    }
-}
 
 /// The elements: memory, and which of it is free.
 struct Slab {
     memory: Region,
     element: usize,
-    /// Top of the stack of free elements in the low half, a count of changes in the high half, so that a stale
-    /// compare-and-swap fails.
-    free: AtomicU64,
-    /// Elements from here on were never used.
-    fresh: AtomicU32,
+    free: Free,
     /// How many elements there are, without the spares.
     count: u32,
     /// For each CPU the element that its next replacement takes.
-    spares: Box<[AtomicU32]>,
+    spares: Box<[Padded<AtomicU32>]>,
 }
 
 impl Slab {
     #[inline(always)]
     fn cell(&self, element: u32, cell: usize) -> &AtomicU32 {
         self.memory.cell(element as usize * self.element + cell)
-    }
-
-    fn pop(&self) -> Option<u32> {
-        let mut top = self.free.load(Ordering::Acquire);
-        while top as u32 != NONE {
-            let after = self.cell(top as u32, cell::AFTER).load(Ordering::Relaxed);
-            let new = ((top >> 32).wrapping_add(1) << 32) | u64::from(after);
-            match self.free.compare_exchange_weak(top, new, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return Some(top as u32),
-                Err(seen) => top = seen,
-            }
-        }
-        self.fresh
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |fresh| (fresh < self.count).then_some(fresh + 1))
-            .ok()
-    }
-
-    fn push(&self, element: u32) {
-        let mut top = self.free.load(Ordering::Relaxed);
-        loop {
-            self.cell(element, cell::AFTER).store(top as u32, Ordering::Relaxed);
-            let new = ((top >> 32).wrapping_add(1) << 32) | u64::from(element);
-            match self.free.compare_exchange_weak(top, new, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(seen) => top = seen,
-            }
-        }
     }
 }
 
@@ -183,8 +108,6 @@ pub(super) struct Hash {
     base: Base,
     buckets: Buckets,
     slab: Slab,
-    /// Elements that are there or about to be. Never above the capacity.
-    used: AtomicU32,
     lru: Option<Lru>,
     /// Offset of the key in an element.
     key: usize,
@@ -216,13 +139,11 @@ impl Hash {
             slab: Slab {
                 memory,
                 element: usize::try_from(element).map_err(|_| Errno::ENOMEM)?,
-                free: AtomicU64::new(u64::from(NONE)),
-                fresh: AtomicU32::new(0),
+                free: Free::new(),
                 count,
-                spares: (count..count + spares).map(AtomicU32::new).collect(),
+                spares: (count..count + spares).map(|spare| Padded(AtomicU32::new(spare))).collect(),
             },
-            used: AtomicU32::new(0),
-            lru: lru.then(Lru::default),
+            lru: lru.then(|| Lru::new(count)),
             key: key_at,
             value: usize::try_from(value).map_err(|_| Errno::ENOMEM)?,
             stride: usize::try_from(stride).map_err(|_| Errno::ENOMEM)?,
@@ -264,7 +185,7 @@ impl Hash {
     #[inline(always)]
     fn find(&self, entry: &Entry<'_>) -> Option<u32> {
         loop {
-            let mut link = entry.bucket.head.load(Ordering::Acquire);
+            let mut link = entry.bucket.first();
             while link & END == 0 {
                 if self.is(link, entry) {
                     return Some(link);
@@ -291,31 +212,30 @@ impl Hash {
         Some(self.slab.memory.at(self.value_offset(element, cpu)))
     }
 
-    /// Takes an element out of its chain, whose lock is held. False if it is not there.
-    fn unlink(&self, bucket: Bucket<'_>, _locked: &MutexGuard<'_, ()>, element: u32) -> bool {
-        let mut link = bucket.head;
-        loop {
-            let at = link.load(Ordering::Relaxed);
-            if at & END != 0 {
-                return false;
-            }
-            let next = self.slab.cell(at, cell::NEXT);
+    /// Takes an element out of its chain. False if it is not there.
+    fn unlink(&self, chain: &Locked<'_>, element: u32) -> bool {
+        // Its own link stays as it is, for readers that stand on it.
+        let next = |of: u32| self.slab.cell(of, cell::NEXT);
+        let mut at = chain.first();
+        if at == element {
+            chain.set_first(next(element).load(Ordering::Relaxed));
+            return true;
+        }
+        while at & END == 0 {
+            let link = next(at);
+            at = link.load(Ordering::Relaxed);
             if at == element {
-                // Its own link stays as it is, for readers that stand on it.
-                link.store(next.load(Ordering::Relaxed), Ordering::Release);
+                link.store(next(element).load(Ordering::Relaxed), Ordering::Release);
                 return true;
             }
-            link = next;
         }
+        false
     }
 
-    /// Puts an element at the head of a chain, whose lock is held.
-    fn link(&self, bucket: Bucket<'_>, _locked: &MutexGuard<'_, ()>, element: u32) {
-        self.slab.cell(element, cell::NEXT).store(bucket.head.load(Ordering::Relaxed), Ordering::Release);
-        bucket.head.store(element, Ordering::Release);
-        if let Some(lru) = &self.lru {
-            lru.insert(&self.slab, element);
-        }
+    /// Puts an element at the head of a chain.
+    fn link(&self, chain: &Locked<'_>, element: u32) {
+        self.slab.cell(element, cell::NEXT).store(chain.first(), Ordering::Release);
+        chain.set_first(element);
     }
 
     /// Writes hash and key of an element that is in no chain.
@@ -368,55 +288,54 @@ impl Hash {
 
     /// Gives a key that is there a new value, under its bucket's lock. False if an evictor has taken the element and is
     /// waiting for the lock.
-    fn replace(&self, entry: &Entry<'_>, locked: &MutexGuard<'_, ()>, old: u32, given: Given<'_>, cpu: u32) -> bool {
-        let spare = self.slab.spares.get(cpu as usize).map(|slot| (slot, slot.swap(NONE, Ordering::AcqRel)));
+    fn replace(&self, entry: &Entry<'_>, chain: &Locked<'_>, old: u32, given: Given<'_>, cpu: u32) -> bool {
+        let spare = self.slab.spares.get(cpu as usize).map(|Padded(slot)| (slot, slot.swap(NONE, Ordering::AcqRel)));
         let Some((slot, new)) = spare.filter(|&(_, new)| new != NONE) else {
             // Per-CPU values are written in place; so are others while another thread of the same CPU has its spare.
-            let ours = self.lru.as_ref().is_none_or(|lru| lru.touch(&self.slab, old));
+            let ours = self.lru.as_ref().is_none_or(|lru| lru.replace(&self.slab, old, old));
             if ours {
                 self.set(old, given, false);
             }
             return ours;
         };
-        let ours = self.lru.as_ref().is_none_or(|lru| lru.remove(&self.slab, old));
+        self.name(new, entry);
+        self.set(new, given, true);
+        let ours = self.lru.as_ref().is_none_or(|lru| lru.replace(&self.slab, old, new));
         if ours {
-            self.name(new, entry);
-            self.set(new, given, true);
-            self.link(entry.bucket, locked, new);
-            self.unlink(entry.bucket, locked, old);
+            self.link(chain, new);
+            self.unlink(chain, old);
             self.forget(old);
         }
         slot.store(if ours { old } else { new }, Ordering::Release);
         ours
     }
 
-    /// An element for a new key, if there is room.
-    fn take(&self) -> Option<u32> {
-        let max = self.slab.count;
-        self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| (used < max).then_some(used + 1)).ok()?;
-        let element = self.slab.pop();
-        if element.is_none() {
-            self.used.fetch_sub(1, Ordering::AcqRel);
-        }
-        element
-    }
-
     /// Gives an element back that is in no chain.
     fn give(&self, element: u32) {
         self.forget(element);
-        self.slab.push(element);
-        self.used.fetch_sub(1, Ordering::AcqRel);
+        self.slab.give(element);
     }
 
     /// Takes the least recently used element away from its key.
     fn evict(&self) -> Option<u32> {
         let element = self.lru.as_ref()?.claim(&self.slab)?;
         let (_, bucket) = self.bucket_of(self.slab.cell(element, cell::HASH).load(Ordering::Relaxed));
-        let locked = bucket.lock.lock();
+        let chain = bucket.lock();
         // If it is not in its chain, a deletion was first and left the element to us.
-        self.unlink(bucket, &locked, element);
+        self.unlink(&chain, element);
         self.forget(element);
         Some(element)
+    }
+
+    /// An element of a full map that forgets. Others may have all of them in their hands for a moment, on the way from one list to another.
+    fn make_room(&self) -> Option<u32> {
+        let tries = if self.lru.is_some() { EVICTIONS } else { 0 };
+        (0..tries).find_map(|again| {
+            if again > 0 {
+                std::thread::yield_now();
+            }
+            self.evict().or_else(|| self.slab.take())
+        })
     }
 }
 
@@ -424,9 +343,9 @@ impl Hash {
     #[inline(always)]
     fn remove_key(&self, key: &[u8]) -> Result<(), Errno> {
         let entry = self.entry(key).ok_or(Errno::EINVAL)?;
-        let locked = entry.bucket.lock.lock();
+        let chain = entry.bucket.lock();
         let element = self.find(&entry).ok_or(Errno::ENOENT)?;
-        self.drop_element(entry.bucket, &locked, element);
+        self.drop_element(&chain, element);
         Ok(())
     }
 
@@ -437,7 +356,7 @@ impl Hash {
         let entry = self.entry(key).ok_or(Errno::EINVAL)?;
         let mut room = None;
         let done = loop {
-            let locked = entry.bucket.lock.lock();
+            let chain = entry.bucket.lock();
             let old = self.find(&entry);
             if let Err(errno) = check_update(flags, old.is_some()) {
                 break Err(errno);
@@ -449,25 +368,28 @@ impl Hash {
                     self.base.special.locked(memory, self.value_offset(old, 0), || self.set(old, given, false));
                     break Ok(());
                 }
-                if self.replace(&entry, &locked, old, given, cpu) {
+                if self.replace(&entry, &chain, old, given, cpu) {
                     break Ok(());
                 }
                 // Whoever evicts it waits for the lock that is dropped here.
-                drop(locked);
+                drop(chain);
                 std::thread::yield_now();
                 continue;
             }
-            if let Some(element) = room.take().or_else(|| self.take()) {
+            if let Some(element) = room.take().or_else(|| self.slab.take()) {
                 self.name(element, &entry);
                 self.set(element, given, true);
-                self.link(entry.bucket, &locked, element);
+                self.link(&chain, element);
+                if let Some(lru) = &self.lru {
+                    lru.insert(&self.slab, element);
+                }
                 break Ok(());
             }
-            drop(locked);
+            drop(chain);
             // Evicting takes the lock of another bucket, or of this one again.
-            match self.evict() {
-                Some(element) => room = Some(element),
-                None => break Err(self.full()),
+            room = self.make_room();
+            if room.is_none() {
+                break Err(self.full());
             }
         };
         if let Some(element) = room {
@@ -482,20 +404,20 @@ impl Hash {
         if self.lru.is_some() || self.slab.count < self.base.def.max_entries { Errno::ENOMEM } else { Errno::E2BIG }
     }
 
-    /// The elements of a bucket, whose lock is held, in the order of its chain.
-    fn chain(&self, bucket: Bucket<'_>, _locked: &MutexGuard<'_, ()>) -> Vec<u32> {
-        let mut chain = Vec::new();
-        let mut link = bucket.head.load(Ordering::Relaxed);
+    /// The elements of a bucket, in the order of its chain.
+    fn elements(&self, chain: &Locked<'_>) -> Vec<u32> {
+        let mut elements = Vec::new();
+        let mut link = chain.first();
         while link & END == 0 {
-            chain.push(link);
+            elements.push(link);
             link = self.slab.cell(link, cell::NEXT).load(Ordering::Relaxed);
         }
-        chain
+        elements
     }
 
-    /// Takes an element out of its chain, whose lock is held, and gives it back.
-    fn drop_element(&self, bucket: Bucket<'_>, locked: &MutexGuard<'_, ()>, element: u32) {
-        self.unlink(bucket, locked, element);
+    /// Takes an element out of its chain, and gives it back.
+    fn drop_element(&self, chain: &Locked<'_>, element: u32) {
+        self.unlink(chain, element);
         // An element that an evictor has claimed is the evictor's once it is in no chain.
         if self.lru.as_ref().is_none_or(|lru| lru.remove(&self.slab, element)) {
             self.give(element);
@@ -521,9 +443,9 @@ impl Hash {
             return Some(self.key_of(link));
         }
         self.buckets.filled(bucket).find_map(|(_, bucket)| {
-            let _locked = bucket.lock.lock();
-            let head = bucket.head.load(Ordering::Relaxed);
-            (head & END == 0).then(|| self.key_of(head))
+            let chain = bucket.lock();
+            let first = chain.first();
+            (first & END == 0).then(|| self.key_of(first))
         })
     }
 }
@@ -598,10 +520,10 @@ unsafe impl Map for Hash {
             None => self.key_from(END, 0),
             Some(key) => {
                 let entry = self.entry(key).ok_or(Errno::EINVAL)?;
-                let locked = entry.bucket.lock.lock();
+                let chain = entry.bucket.lock();
                 match self.find(&entry) {
                     None => {
-                        drop(locked);
+                        drop(chain);
                         self.key_from(END, 0)
                     }
                     Some(element) => {
@@ -609,7 +531,7 @@ unsafe impl Map for Hash {
                         if link & END == 0 {
                             Some(self.key_of(link))
                         } else {
-                            drop(locked);
+                            drop(chain);
                             self.key_from(END, entry.number as usize + 1)
                         }
                     }
@@ -622,14 +544,14 @@ unsafe impl Map for Hash {
     fn copy_out(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
         let entry = self.entry(key).ok_or(Errno::EINVAL)?;
         // Under the lock the element cannot become another key's while it is copied.
-        let _locked = entry.bucket.lock.lock();
+        let _no_change = entry.bucket.lock();
         let element = self.find(&entry).ok_or(Errno::ENOENT)?;
         Ok(self.user_value(element))
     }
 
     fn copy_out_locked(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
         let entry = self.entry(key).ok_or(Errno::EINVAL)?;
-        let _locked = entry.bucket.lock.lock();
+        let _no_change = entry.bucket.lock();
         let element = self.find(&entry).ok_or(Errno::ENOENT)?;
         self.base.special.locked(&self.slab.memory, self.value_offset(element, 0), || Ok(self.user_value(element)))
     }
@@ -646,10 +568,10 @@ unsafe impl Map for Hash {
 
     fn take_out(&self, key: &[u8]) -> Result<Vec<u8>, Errno> {
         let entry = self.entry(key).ok_or(Errno::EINVAL)?;
-        let locked = entry.bucket.lock.lock();
+        let chain = entry.bucket.lock();
         let element = self.find(&entry).ok_or(Errno::ENOENT)?;
         let value = self.user_value(element);
-        self.drop_element(entry.bucket, &locked, element);
+        self.drop_element(&chain, element);
         Ok(value)
     }
 
@@ -659,21 +581,21 @@ unsafe impl Map for Hash {
         let mut batch = Batch { ended: true, ..Batch::default() };
         let mut next = self.buckets.count as u32;
         for (number, bucket) in self.buckets.filled(first as usize) {
-            let locked = bucket.lock.lock();
-            let chain = self.chain(bucket, &locked);
-            if chain.len() > max - batch.count {
+            let chain = bucket.lock();
+            let elements = self.elements(&chain);
+            if elements.len() > max - batch.count {
                 if batch.count == 0 {
                     return Err(Errno::ENOSPC);
                 }
                 (next, batch.ended) = (number, false);
                 break;
             }
-            for element in chain {
+            for element in elements {
                 batch.keys.extend(self.key_of(element));
                 batch.values.extend(self.user_value(element));
                 batch.count += 1;
                 if take {
-                    self.drop_element(bucket, &locked, element);
+                    self.drop_element(&chain, element);
                 }
             }
         }
@@ -686,7 +608,7 @@ unsafe impl Map for Hash {
     }
 
     fn len(&self) -> usize {
-        self.used.load(Ordering::Acquire) as usize
+        self.slab.taken()
     }
 
     fn for_each(&self, cpu: u32, visit: &mut Visit<'_>) -> Result<u64, Errno> {
@@ -696,8 +618,8 @@ unsafe impl Map for Hash {
         }
         let mut visits = 0;
         for (_, bucket) in self.buckets.filled(0) {
-            let chain = self.chain(bucket, &bucket.lock.lock());
-            for element in chain {
+            let elements = self.elements(&bucket.lock());
+            for element in elements {
                 let key = self.slab.memory.at(element as usize * self.slab.element + self.key);
                 visits += 1;
                 if let ControlFlow::Break(()) = visit(key, self.slab.memory.at(self.value_offset(element, cpu))) {

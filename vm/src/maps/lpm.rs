@@ -5,7 +5,10 @@
 //!
 //! Nodes lie in one [`Region`], with their values. Lookups take no lock: an update makes a new node and puts it in place of the old
 //! one, whose memory is given away again when many others were freed after it. A link carries the version of the node that it leads
-//! to; who finds another version there than the link says, starts again.
+//! to, which changes when the node leaves the trie; who finds another version there than the link says, starts again.
+//!
+//! Changes find their place without the lock, too. Under it they look whether the place still is what it was, which takes the time of
+//! two nodes and not that of the way to them.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,11 +16,12 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use ring3_platform::{Errno, MapDef};
 
 use super::direct::{Direct, DirectCalls};
 use super::mem::{MAX_MAP_BYTES, Region, WORD, load_word, round8};
+use super::shard::Padded;
 use super::{BPF_ANY, BPF_EXIST, BPF_NOEXIST, Base, LookupCall, Map};
 
 /// Bytes of the length in front of a key's data.
@@ -34,7 +38,8 @@ const CACHE_LINE: u64 = 64;
 
 /// Where the parts of a node are, in words.
 mod part {
-    /// Bits of the prefix and [`super::HAS_VALUE`] in the lower half; in the upper one a count of how often the memory was given away.
+    /// Bits of the prefix and [`super::HAS_VALUE`] in the lower half; in the upper one the version: a count of how often the memory was
+    /// given away and came back.
     pub const HEAD: usize = 0;
     /// The two links: where the node is, in words, in the lower half, and its version in the upper one.
     pub const CHILDREN: usize = 1;
@@ -67,11 +72,23 @@ impl<'a> Prefix<'a> {
     }
 }
 
-/// The link that leads to a node.
+/// Where a link to a node is: which side of the node that another link leads to.
 #[derive(Clone, Copy)]
 enum Link {
     Root,
-    Child(u32, usize),
+    Child(u64, usize),
+}
+
+/// Where a prefix is or would be.
+struct Place {
+    /// The link to the node that `link` is in.
+    above: Option<Link>,
+    /// The link to the first node that is not a shorter prefix.
+    link: Link,
+    /// What this link said.
+    at: u64,
+    /// Bits that this node has in common with the prefix.
+    common: u32,
 }
 
 /// What changes under the lock, beside the links.
@@ -88,7 +105,8 @@ pub(super) struct Lpm {
     base: Base,
     root: AtomicU64,
     nodes: Region,
-    free: Mutex<Free>,
+    /// Not beside what lookups read.
+    free: Padded<Mutex<Free>>,
     /// How many nodes there is memory for.
     count: u32,
     data_size: usize,
@@ -133,7 +151,7 @@ impl Lpm {
             base: Base::new(def),
             root: AtomicU64::new(NONE),
             nodes: Region::zeroed(stride * u64::from(count))?,
-            free: Mutex::new(Free { entries: 0, fresh: 0, freed: VecDeque::new() }),
+            free: Padded(Mutex::new(Free { entries: 0, fresh: 0, freed: VecDeque::new() })),
             count,
             data_size,
             value: usize::try_from(value).map_err(|_| Errno::ENOMEM)?,
@@ -229,15 +247,15 @@ impl Lpm {
 
     fn at(&self, link: Link) -> u64 {
         match link {
-            Link::Root => self.root.load(Ordering::Relaxed),
-            Link::Child(parent, side) => self.child(parent, side).load(Ordering::Relaxed),
+            Link::Root => self.root.load(Ordering::Acquire),
+            Link::Child(parent, side) => self.child(number(parent), side).load(Ordering::Acquire),
         }
     }
 
     fn set(&self, link: Link, to: u64) {
         match link {
             Link::Root => self.root.store(to, Ordering::Release),
-            Link::Child(parent, side) => self.child(parent, side).store(to, Ordering::Release),
+            Link::Child(parent, side) => self.child(number(parent), side).store(to, Ordering::Release),
         }
     }
 
@@ -256,34 +274,73 @@ impl Lpm {
             if common < bits || bits == prefix.bits {
                 return common;
             }
-            link = Link::Child(number(at), prefix.bit(bits));
+            link = Link::Child(at, prefix.bit(bits));
         }
     }
 
-    /// As [`Lpm::descend`], keeping the last two links alone.
-    fn find(&self, prefix: &Prefix<'_>) -> (Option<Link>, Link, u32) {
-        let (mut above, mut link) = (None, Link::Root);
-        loop {
-            let at = self.at(link);
-            if at == NONE {
-                return (above, link, 0);
+    /// Whether the node that a link leads to is still the one that the link means.
+    #[inline(always)]
+    fn is_same(&self, link: u64) -> bool {
+        self.node(number(link))[part::HEAD].load(Ordering::Relaxed) >> 32 == link >> 32
+    }
+
+    /// As [`Lpm::descend`], keeping the last two links alone. Needs no lock; without it the place may be another at once.
+    #[inline(always)]
+    fn find(&self, prefix: &Prefix<'_>) -> Place {
+        'again: loop {
+            let (mut above, mut link) = (None, Link::Root);
+            let mut at = self.at(link);
+            while at != NONE {
+                let (bits, _) = self.bits(number(at));
+                let common = self.common(number(at), prefix, bits.min(prefix.bits));
+                let last = common < bits || bits == prefix.bits;
+                let side = Link::Child(at, prefix.bit(bits));
+                let next = if last { NONE } else { self.at(side) };
+                // What was read is of the node that the link meant if its version is still the same.
+                fence(Ordering::Acquire);
+                if !self.is_same(at) {
+                    continue 'again;
+                }
+                if last {
+                    return Place { above, link, at, common };
+                }
+                (above, link, at) = (Some(link), side, next);
             }
-            let (bits, _) = self.bits(number(at));
-            let common = self.common(number(at), prefix, bits.min(prefix.bits));
-            if common < bits || bits == prefix.bits {
-                return (above, link, common);
-            }
-            (above, link) = (Some(link), Link::Child(number(at), prefix.bit(bits)));
+            return Place { above, link, at, common: 0 };
         }
     }
 
-    /// Whether `link` leads to a node of just this prefix that has a value.
-    fn is_there(&self, link: Link, common: u32, prefix: &Prefix<'_>) -> bool {
-        let at = self.at(link);
+    /// Whether a place that was found is still in the trie and leads to the same node. Under the lock.
+    ///
+    /// A node that is in the trie and starts with the same bits as a prefix is on the way to it, whatever changed above.
+    fn still(&self, place: &Place) -> bool {
+        let in_trie = |link: Link| match link {
+            Link::Root => true,
+            Link::Child(parent, _) => self.is_same(parent),
+        };
+        let leads = place.above.is_none_or(|above| match place.link {
+            Link::Root => true,
+            Link::Child(parent, _) => in_trie(above) && self.at(above) == parent,
+        });
+        leads && in_trie(place.link) && self.at(place.link) == place.at
+    }
+
+    /// Takes the lock, and finds the place of a prefix: before, so that others wait for a short time only, and again if that was changed
+    /// in between.
+    #[inline(always)]
+    fn lock_at(&self, prefix: &Prefix<'_>) -> (MutexGuard<'_, Free>, Place) {
+        let place = self.find(prefix);
+        let free = self.free.0.lock();
+        let place = if self.still(&place) { place } else { self.find(prefix) };
+        (free, place)
+    }
+
+    /// Whether `at` leads to a node of just this prefix that has a value.
+    fn is_there(&self, at: u64, common: u32, prefix: &Prefix<'_>) -> bool {
         at != NONE && common == prefix.bits && self.bits(number(at)) == (common, true)
     }
 
-    /// A node that nobody uses; its version changes before anything else of it does.
+    /// A node that nobody uses, in a new version.
     fn take(&self, free: &mut Free) -> Option<u32> {
         let waits = free.freed.len() < GRACE as usize;
         let node = if free.fresh < self.count && waits {
@@ -293,10 +350,21 @@ impl Lpm {
         } else {
             free.freed.pop_front()?
         };
+        self.renew(node);
+        Some(node)
+    }
+
+    /// Gives a node another version, before anything else of it changes.
+    fn renew(&self, node: u32) {
         let head = &self.node(node)[part::HEAD];
         head.store(head.load(Ordering::Relaxed).wrapping_add(1 << 32), Ordering::Relaxed);
         fence(Ordering::Release);
-        Some(node)
+    }
+
+    /// Notes that a node left the trie.
+    fn retire(&self, free: &mut Free, node: u32) {
+        self.renew(node);
+        free.freed.push_back(node);
     }
 
     /// Fills a node that nobody can see yet, and gives the link to it.
@@ -316,10 +384,8 @@ impl Lpm {
             return Err(Errno::EINVAL);
         }
         let prefix = self.prefix(key)?;
-        let mut free = self.free.lock();
-        let (_, link, common) = self.find(&prefix);
-        let at = self.at(link);
-        let there = self.is_there(link, common, &prefix);
+        let (mut free, Place { link, at, common, .. }) = self.lock_at(&prefix);
+        let there = self.is_there(at, common, &prefix);
         match flags {
             BPF_NOEXIST if there => return Err(Errno::EEXIST),
             BPF_EXIST if !there => return Err(Errno::ENOENT),
@@ -329,13 +395,12 @@ impl Lpm {
         let new = self.take(&mut free).ok_or(Errno::ENOMEM)?;
         write(self.value_at(new));
         let (bits, data) = (prefix.bits | HAS_VALUE, prefix.data);
+        // The node with the same prefix is replaced, be it a fork.
+        let same = at != NONE && self.bits(number(at)).0 == common && common == prefix.bits;
         let linked = if at == NONE {
             self.fill(new, bits, data, [NONE; 2])
-        } else if self.bits(number(at)).0 == common && common == prefix.bits {
-            // In place of the node with the same prefix, be it a fork.
-            let linked = self.fill(new, bits, data, self.children(number(at)));
-            free.freed.push_back(number(at));
-            linked
+        } else if same {
+            self.fill(new, bits, data, self.children(number(at)))
         } else if common == prefix.bits {
             let mut children = [NONE; 2];
             children[self.bit_of(number(at), common)] = at;
@@ -352,6 +417,9 @@ impl Lpm {
         };
         free.entries += u32::from(!there);
         self.set(link, linked);
+        if same {
+            self.retire(&mut free, number(at));
+        }
         Ok(())
     }
 
@@ -368,21 +436,21 @@ impl Lpm {
     #[inline(always)]
     fn remove_key(&self, key: &[u8]) -> Result<(), Errno> {
         let prefix = self.prefix(key)?;
-        let mut free = self.free.lock();
-        let (above, link, common) = self.find(&prefix);
-        if !self.is_there(link, common, &prefix) {
+        let (mut free, Place { above, link, at, common }) = self.lock_at(&prefix);
+        if !self.is_there(at, common, &prefix) {
             return Err(Errno::ENOENT);
         }
         free.entries -= 1;
-        let node = number(self.at(link));
+        let node = number(at);
         match (self.children(node), link, above) {
-            ([NONE, NONE], Link::Child(parent, side), Some(to_parent)) if !self.bits(parent).1 => {
-                self.set(to_parent, self.child(parent, 1 - side).load(Ordering::Relaxed));
-                free.freed.extend([parent, node]);
+            ([NONE, NONE], Link::Child(parent, side), Some(to_parent)) if !self.bits(number(parent)).1 => {
+                self.set(to_parent, self.child(number(parent), 1 - side).load(Ordering::Relaxed));
+                self.retire(&mut free, number(parent));
+                self.retire(&mut free, node);
             }
             ([NONE, child], ..) | ([child, NONE], ..) => {
                 self.set(link, child);
-                free.freed.push_back(node);
+                self.retire(&mut free, node);
             }
             ([_, _], ..) => self.set_bits(node, prefix.bits),
         }
@@ -406,12 +474,12 @@ impl Lpm {
         for &link in path.iter().rev() {
             let Link::Child(parent, side) = link else { continue };
             if side == 0
-                && let Some(first) = self.first(self.children(parent)[1])
+                && let Some(first) = self.first(self.children(number(parent))[1])
             {
                 return Some(first);
             }
-            if self.bits(parent).1 {
-                return Some(parent);
+            if self.bits(number(parent)).1 {
+                return Some(number(parent));
             }
         }
         None
@@ -488,12 +556,12 @@ unsafe impl Map for Lpm {
         {
             return Err(Errno::EINVAL);
         }
-        let _no_change = self.free.lock();
+        let _no_change = self.free.0.lock();
         let path = key.and_then(|key| {
             let prefix = self.prefix(key).ok()?;
             let mut path = Vec::new();
             let common = self.descend(&prefix, &mut path);
-            let there = self.is_there(*path.last()?, common, &prefix);
+            let there = self.is_there(self.at(*path.last()?), common, &prefix);
             there.then_some(path)
         });
         let next = match path {
@@ -508,7 +576,7 @@ unsafe impl Map for Lpm {
             return Err(Errno::EINVAL);
         }
         // Under the lock the node cannot become another prefix's while its value is copied.
-        let _no_change = self.free.lock();
+        let _no_change = self.free.0.lock();
         let prefix = self.prefix(key).map_err(|_| Errno::ENOENT)?;
         let node = self.longest(&prefix).ok_or(Errno::ENOENT)?;
         Ok(self.nodes.read(self.value_at(node), self.base.def.value_size as usize))
@@ -519,7 +587,7 @@ unsafe impl Map for Lpm {
     }
 
     fn len(&self) -> usize {
-        self.free.lock().entries as usize
+        self.free.0.lock().entries as usize
     }
 }
 

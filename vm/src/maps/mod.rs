@@ -41,6 +41,7 @@ mod queue;
 mod redirect;
 mod ring;
 mod ringbuf;
+mod shard;
 mod stacks;
 mod storage;
 mod structs;
