@@ -50,6 +50,37 @@ struct Row {
 /// What Linux says, too.
 const SAME: &[Row] = &[
     Row {
+        what: "a piece that is only read outlives its dynptr, where another one takes its place",
+        kind: ProgType::CgroupSkb,
+        kfuncs: &["bpf_dynptr_slice"],
+        functions: &[(
+            "main",
+            Signature::Main,
+            "r7 = r10; r1 = map[fd:0][0]+0; r2 = 16; r3 = 0; r4 = r7; r4 += -40; call dynptr_from_mem#197; r1 = r7; r1 += -40; r2 = 0; \
+                 r3 = 0; r4 = 8; call kernel-function[-1]#0; if r0 == 0 goto out; r6 = r0; r1 = map[fd:0][0]+0; r2 = 16; r3 = 0; r4 = r7; \
+                 r4 += -40; call dynptr_from_mem#197; r1 = *(u8 *)(r6 +0); out:; r0 = 0; exit",
+        )],
+        says: "",
+    },
+    Row {
+        what: "such a piece makes each round of a loop another one, around loops within",
+        kind: ProgType::CgroupSkb,
+        kfuncs: &["bpf_dynptr_slice"],
+        functions: &[
+            (
+                "main",
+                Signature::Main,
+                "r7 = r10; *(u64 *)(r7 -24) = 0; again:; may_goto out; r1 = map[fd:0][0]+0; r2 = 16; r3 = 0; r4 = r7; r4 += -40; \
+                     call dynptr_from_mem#197; *(u64 *)(r7 -136) = 0; inner:; r1 = *(u64 *)(r7 -136); if r1 > 2 goto done; r1 += 1; \
+                     *(u64 *)(r7 -136) = r1; r1 = map[fd:1]; r2 = subprog[each]; r3 = r7; r4 = 0; call for_each_map_elem#164; goto inner; \
+                     done:; r1 = r7; r1 += -40; r2 = 0; r3 = 0; r4 = 8; call kernel-function[-1]#0; *(u64 *)(r7 -24) = r0; goto again; \
+                     out:; r0 = 0; exit",
+            ),
+            ("each", Signature::Static, "r0 = 0; exit"),
+        ],
+        says: "The sequence of 8193 jumps is too complex.",
+    },
+    Row {
         what: "a piece of a dynptr that a loop keeps is another one in each round",
         kind: ProgType::CgroupSkb,
         kfuncs: &["bpf_dynptr_slice"],

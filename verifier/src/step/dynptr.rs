@@ -139,7 +139,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A slot is overwritten: the dynptr that it is a part of is gone, and so are its slices.
+    /// A slot is overwritten: the dynptr that it is a part of is gone, and so are its slices. Those that are only read stay, as in Linux:
+    /// nothing gives back what they lie in, as a dynptr with a reference cannot be overwritten.
     pub(super) fn destroy_dynptr(&mut self, frame: usize, slot: usize) -> Result<(), Reject> {
         let Some(dynptr) = self.path.state.frames[frame].stack.slot(slot).dynptr().copied() else { return Ok(()) };
         if dynptr.ref_id != 0 {
@@ -148,7 +149,9 @@ impl Walk<'_> {
         let first = if dynptr.first { slot } else { slot + 1 };
         clear(&mut self.path.state, frame, first);
         [first, first - 1].into_iter().for_each(|slot| self.note_slot_written(frame, slot));
-        forget_slices(&mut self.path.state, dynptr.id);
+        forget(&mut self.path.state, |ptr| {
+            ptr.slice.id() == dynptr.id && !matches!(ptr.kind, PtrKind::Mem { rdonly: true, .. })
+        });
         Ok(())
     }
 
@@ -196,8 +199,12 @@ fn clear(state: &mut State, frame: usize, first: usize) {
 
 /// Pointers into a dynptr's memory are numbers from now on.
 pub(super) fn forget_slices(state: &mut State, id: u32) {
+    forget(state, |ptr| ptr.slice.id() == id);
+}
+
+fn forget(state: &mut State, is_gone: impl Fn(&Ptr) -> bool) {
     state.map_values(|value| match value {
-        Value::Ptr(ptr) if ptr.slice.id() == id && !ptr.slice.is_none() => Some(Value::unknown()),
+        Value::Ptr(ptr) if !ptr.slice.is_none() && is_gone(ptr) => Some(Value::unknown()),
         Value::Ptr(_) | Value::Scalar(_) | Value::Uninit => None,
     });
 }
