@@ -10,7 +10,7 @@ use clap::Parser;
 use ring3_conformance::kernel::corpus::{Absent, Corpus, packages, selftests, tables};
 use ring3_conformance::kernel::report::{self, About};
 use ring3_conformance::kernel::run::{Settings, run};
-use ring3_conformance::kernel::{Entry, hold, html, logs, runs};
+use ring3_conformance::kernel::{Entry, hold, html, logs, pace, runs};
 use ring3_parity::Bounds;
 use serde_json::Value;
 
@@ -65,6 +65,9 @@ struct Args {
     /// Instead of comparing verdicts: runs programs on the kernel and on every engine, and compares what comes of it.
     #[arg(long, conflicts_with_all = ["accept", "prepare", "recorded", "logs", "states", "no_prune", "links"])]
     run: bool,
+    /// Instead of comparing verdicts: times the heaviest programs on both sides, in turns.
+    #[arg(long, conflicts_with_all = ["accept", "prepare", "recorded", "logs", "states", "no_prune", "links", "run"])]
+    pace: bool,
     /// Instructions that a walk without pruning may process.
     #[arg(long, default_value_t = ring3_verifier::reference::BUDGET)]
     budget: u32,
@@ -109,6 +112,9 @@ fn work(args: &Args) -> Result<ExitCode, Absent> {
     }
     if args.logs {
         return Ok(compare_logs(args, &corpora, threads, &mut about));
+    }
+    if args.pace {
+        return Ok(compare_pace(args, &corpora, &mut about));
     }
     let live = !args.recorded && available(&mut about);
     let bounds = Bounds { time: Duration::from_secs(args.seconds), memory: args.memory << 20 };
@@ -203,6 +209,19 @@ fn compare_logs(args: &Args, corpora: &[Corpus], threads: usize, about: &mut Abo
         let only = args.only.as_deref().unwrap_or_default();
         sources.retain(|source| source.is_named(only));
         print!("{}", logs::compare(&sources, threads, &progress("files and programs read")));
+    }
+    ExitCode::SUCCESS
+}
+
+/// Compares times; where the kernel cannot be asked, there is nothing to compare with.
+fn compare_pace(args: &Args, corpora: &[Corpus], about: &mut About) -> ExitCode {
+    if available(about)
+        && let Ok(kernel) = ring3_parity::Kernel::open()
+    {
+        let mut sources = hold::sources(corpora);
+        let only = args.only.as_deref().unwrap_or_default();
+        sources.retain(|source| source.is_named(only));
+        print!("{}", pace::measure(&sources, &kernel, &progress("files and programs weighed")));
     }
     ExitCode::SUCCESS
 }

@@ -12,6 +12,7 @@ pub mod corpus;
 pub mod hold;
 pub mod html;
 pub mod logs;
+pub mod pace;
 pub mod recorded;
 pub mod report;
 pub mod run;
