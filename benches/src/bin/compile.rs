@@ -12,7 +12,7 @@ use ring3_benches::engine::{self, BenchHost, EngineError};
 use ring3_benches::sizes::{Shape, best};
 use ring3_benches::workload::Workload;
 use ring3_benches::{peer, sbpf};
-use ring3_jit::{Arch, Jit};
+use ring3_jit::{Arch, Jit, Options};
 use ring3_platform::Program;
 use ring3_vm::Linked;
 
@@ -67,20 +67,21 @@ fn workload(program: Arc<Program>) -> Workload {
 }
 
 fn compilers(rounds: usize) -> Result<(), EngineError> {
-    println!("Nanoseconds for an instruction, the best of {rounds}. `emit` is without executable memory.\n");
-    println!("| program | instructions | ring3 x86-64 | emit x86-64 | emit arm64 | solana-sbpf | rbpf |");
-    println!("|---|--:|--:|--:|--:|--:|--:|");
+    println!(
+        "Nanoseconds for an instruction, the best of {rounds}. `again` is in the place of the program before it, `emit` without"
+    );
+    println!("executable memory.\n");
+    println!("| program | instructions | ring3 x86-64 | again | emit x86-64 | emit arm64 | solana-sbpf | rbpf |");
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|");
     for (shape, size) in SIZES {
         let workload = workload(shape.program(size));
         let verified = engine::judge(&workload)?;
         let linked = engine::linked(&verified)?;
         let rounds = if size > 100_000 { rounds.div_ceil(4) } else { rounds };
         let emit = |arch| best(rounds, size, || drop(black_box(Jit::emit(Arc::clone(&linked), arch))));
-        let ring3 = if Jit::is_supported() {
-            Some(best(rounds, size, || drop(black_box(Jit::compile(Arc::clone(&linked))))))
-        } else {
-            None
-        };
+        let ring3 =
+            Jit::is_supported().then(|| best(rounds, size, || drop(black_box(Jit::compile(Arc::clone(&linked))))));
+        let again = Jit::is_supported().then(|| again(rounds, size, &linked));
         let (x64, arm64) = (emit(Arch::X64), emit(Arch::Arm64));
         let prepared = peer::prepare(&verified);
         let sbpf = prepared.as_ref().and_then(|prepared| sbpf::compile_time(prepared, rounds).ok());
@@ -88,9 +89,19 @@ fn compilers(rounds: usize) -> Result<(), EngineError> {
         let per = |time: Option<f64>| time.map_or("-".to_owned(), |time| format!("{time:.1}"));
         let sbpf = per(sbpf.map(|time| time / size as f64));
         let rbpf = per(rbpf.map(|time| time / size as f64));
-        println!("| {} | {size} | {} | {x64:.1} | {arm64:.1} | {sbpf} | {rbpf} |", shape.name(), per(ring3));
+        let (name, ring3, again) = (shape.name(), per(ring3), per(again));
+        println!("| {name} | {size} | {ring3} | {again} | {x64:.1} | {arm64:.1} | {sbpf} | {rbpf} |");
     }
     Ok(())
+}
+
+/// Each time in the memory of the time before, as who compiles one program after another does.
+fn again(rounds: usize, size: usize, linked: &Arc<Linked>) -> f64 {
+    let mut room = None;
+    best(rounds, size, || {
+        let compiled = Jit::compile_into(room.take(), Arc::clone(linked), Options::default());
+        room = compiled.ok().map(|compiled| black_box(compiled).into_room());
+    })
 }
 
 /// `None` if it panics, as it does where its guess of the size was too small.
