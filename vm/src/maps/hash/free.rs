@@ -52,10 +52,10 @@ impl Free {
     }
 }
 
-/// Adds one to a number that nobody else changes meanwhile.
+/// Adds one to a number that nobody else changes meanwhile. Who sees it sees, too, that its list is busy, or what came of that.
 #[inline(always)]
 fn count_one(counter: &AtomicU64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
 }
 
 impl Slab {

@@ -79,7 +79,7 @@ impl Lru {
     /// Enters `new` as the newest in place of `old`, which may be the same. False if an evictor has the old one.
     pub(super) fn replace(&self, slab: &Slab, old: u32, new: u32) -> bool {
         let Some(mut list) = self.home(slab, old) else { return false };
-        list.unlist(old);
+        list.release(old);
         let mine = shard::mine(self.lists.len());
         if list.number != mine {
             drop(list);
@@ -96,7 +96,7 @@ impl Lru {
     pub(super) fn remove(&self, slab: &Slab, element: u32) -> bool {
         let home = self.home(slab, element);
         home.is_some_and(|mut list| {
-            list.unlist(element);
+            list.release(element);
             true
         })
     }
@@ -106,35 +106,38 @@ impl Lru {
         // Each turn clears a mark, so that the second round finds an element unless programs mark as fast; then the oldest goes.
         let mut turns = 0;
         loop {
-            let mut list = self.lock(slab, self.oldest()?);
+            let (number, since) = self.oldest()?;
+            let mut list = self.lock(slab, number);
             let element = list.ends.oldest;
-            if element == NONE {
+            if element == NONE || self.lists[number].0.since.load(Ordering::Relaxed) != since {
                 // Somebody was faster.
                 continue;
             }
-            list.unlist(element);
             if slab.cell(element, cell::USED).swap(0, Ordering::Relaxed) == 0 || turns >= slab.count {
+                list.release(element);
                 return Some(element);
             }
+            // It stays listed all the time: who takes it out of the map meanwhile waits for the list.
+            list.unlist(element);
             list.push(element);
             turns += 1;
         }
     }
 
-    /// The list whose oldest element came first. The caller's own is the last of several in which it came at the same time, as this thread
-    /// may have come to the map a moment ago.
-    fn oldest(&self) -> Option<usize> {
-        let (mine, now) = (shard::mine(self.lists.len()), self.clock.0.load(Ordering::Relaxed));
+    /// The list whose oldest element came first, and when that was. The caller's own is the last of several in which it came at the same
+    /// time, as this thread may have come to the map a moment ago.
+    fn oldest(&self) -> Option<(usize, u64)> {
+        let mine = shard::mine(self.lists.len());
         let mut found = None;
         for number in (mine + 1..=mine + self.lists.len()).map(|number| number % self.lists.len()) {
             let since = self.lists[number].0.since.load(Ordering::Acquire);
-            // The clock starts again some day, so that ages are compared and not times.
-            let age = now.wrapping_sub(since as u32);
-            if since != EMPTY && found.is_none_or(|(_, oldest)| age > oldest) {
-                found = Some((number, age));
+            // The clock starts again some day, so that what lies between two times is asked, not which is less.
+            let is_before = |than: u64| (since as u32).wrapping_sub(than as u32).cast_signed() < 0;
+            if since != EMPTY && found.is_none_or(|(_, oldest)| is_before(oldest)) {
+                found = Some((number, since));
             }
         }
-        found.map(|(number, _)| number)
+        found
     }
 
     /// The list in which an element is. `None` if an evictor has the element.
@@ -188,10 +191,15 @@ impl Locked<'_> {
         }
     }
 
+    /// Takes an element out, which is in this list, and comes to no other.
+    fn release(&mut self, element: u32) {
+        self.unlist(element);
+        self.slab.cell(element, cell::LISTED).store(0, Ordering::Release);
+    }
+
     /// Takes an element out, which is in this list.
     fn unlist(&mut self, element: u32) {
         let (slab, ends) = (self.slab, &mut *self.ends);
-        slab.cell(element, cell::LISTED).store(0, Ordering::Release);
         let before = slab.cell(element, cell::BEFORE).load(Ordering::Relaxed);
         let after = slab.cell(element, cell::AFTER).load(Ordering::Relaxed);
         match before {
