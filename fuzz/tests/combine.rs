@@ -50,6 +50,55 @@ struct Row {
 /// What Linux says, too.
 const SAME: &[Row] = &[
     Row {
+        what: "a piece with the type of its dynptr is no key",
+        kind: ProgType::SchedCls,
+        kfuncs: &["bpf_dynptr_slice_rdwr"],
+        functions: &[(
+            "main",
+            Signature::Main,
+            "r7 = r10; r1 = map[fd:0][0]+0; r2 = 16; r3 = 0; r4 = r7; r4 += -40; call dynptr_from_mem#197; r1 = r7; r1 += -40; r2 = 0; \
+                 r3 = 0; r4 = 8; call kernel-function[-1]#0; if r0 == 0 goto out; r1 = map[fd:1]; r2 = r0; call map_lookup_elem#1; out:; r0 = 0; exit",
+        )],
+        says: "R2 type=mem expected=fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_",
+    },
+    Row {
+        what: "nor memory behind its beginning",
+        kind: ProgType::SchedCls,
+        kfuncs: &["bpf_dynptr_slice_rdwr"],
+        functions: &[(
+            "main",
+            Signature::Main,
+            "r7 = r10; r1 = map[fd:0][0]+0; r2 = 16; r3 = 0; r4 = r7; r4 += -40; call dynptr_from_mem#197; r1 = r7; r1 += -40; r2 = 0; \
+                 r3 = 0; r4 = 8; call kernel-function[-1]#0; if r0 == 0 goto out; r1 = r0; r1 += 4; r2 = 4; r3 = 0; r4 = 0; r5 = 0; call csum_diff#28; out:; r0 = 0; exit",
+        )],
+        says: "dereference of modified mem ptr R1 off=4 disallowed",
+    },
+    Row {
+        what: "it is memory from there",
+        kind: ProgType::SchedCls,
+        kfuncs: &["bpf_dynptr_slice_rdwr"],
+        functions: &[(
+            "main",
+            Signature::Main,
+            "r7 = r10; r1 = map[fd:0][0]+0; r2 = 16; r3 = 0; r4 = r7; r4 += -40; call dynptr_from_mem#197; r1 = r7; r1 += -40; r2 = 0; \
+                 r3 = 0; r4 = 8; call kernel-function[-1]#0; if r0 == 0 goto out; r1 = r0; r2 = 4; r3 = 0; r4 = 0; r5 = 0; call csum_diff#28; out:; r0 = 0; exit",
+        )],
+        says: "",
+    },
+    Row {
+        what: "and outlives its dynptr though it may be written",
+        kind: ProgType::SchedCls,
+        kfuncs: &["bpf_dynptr_slice_rdwr"],
+        functions: &[(
+            "main",
+            Signature::Main,
+            "r7 = r10; r1 = map[fd:0][0]+0; r2 = 16; r3 = 0; r4 = r7; r4 += -40; call dynptr_from_mem#197; r1 = r7; r1 += -40; r2 = 0; \
+                 r3 = 0; r4 = 8; call kernel-function[-1]#0; if r0 == 0 goto out; r6 = r0; r1 = map[fd:0][0]+0; r2 = 16; r3 = 0; r4 = r7; r4 += -40; call dynptr_from_mem#197; \
+                 *(u8 *)(r6 +0) = 1; out:; r0 = 0; exit",
+        )],
+        says: "",
+    },
+    Row {
         what: "a piece that is only read outlives its dynptr, where another one takes its place",
         kind: ProgType::CgroupSkb,
         kfuncs: &["bpf_dynptr_slice"],

@@ -96,6 +96,7 @@ impl Slice {
     pub const NONE: Slice = Slice(0);
     const PACKET: u32 = 1 << 31;
     const LENT: u32 = 1 << 30;
+    const TYPED: u32 = 1 << 29;
 
     /// A piece of this dynptr.
     pub fn of(id: u32, packet: bool) -> Slice {
@@ -107,9 +108,20 @@ impl Slice {
         Slice(Self::LENT | u32::try_from(frame).unwrap_or(0))
     }
 
+    /// The same, taken by one of the kernel's functions for it (`bpf_dynptr_slice` and `bpf_dynptr_slice_rdwr`). Linux gives these pieces the type
+    /// of their dynptr, so that they are less than other memory: no key nor value of a map, and no argument with an offset.
+    pub fn typed(self) -> Slice {
+        Slice(self.0 | Self::TYPED)
+    }
+
+    /// Whether one of those functions took it.
+    pub fn is_typed(self) -> bool {
+        self.0 & Self::TYPED != 0
+    }
+
     /// Id of the dynptr.
     pub fn id(self) -> u32 {
-        self.0 & !Self::PACKET
+        self.0 & !(Self::PACKET | Self::TYPED)
     }
 
     /// Whether it is a piece of a packet.

@@ -175,6 +175,9 @@ impl Walk<'_> {
             }
             return self.check_plain_pointer(reg, ptr);
         }
+        if ptr.slice.is_typed() {
+            return self.check_plain_pointer(reg, ptr);
+        }
         match ptr.kind {
             PtrKind::Stack(_)
             | PtrKind::Packet { .. }
@@ -564,6 +567,10 @@ impl Walk<'_> {
             return self.check_struct_type(proto, reg, &ptr, to, arg);
         }
         let nullable = folded.as_ptr().is_some_and(|ptr| ptr.nullable);
+        let typed = folded.as_ptr().is_some_and(|ptr| ptr.slice.is_typed());
+        if typed && matches!(arg.kind, ArgKind::MapKey | ArgKind::MapValue) {
+            return Err(wrong());
+        }
         let fits = !nullable && plain_name(&folded).is_ok_and(|name| expected.contains(&name));
         if fits { Ok(()) } else { Err(wrong()) }
     }

@@ -85,7 +85,7 @@ impl Walk<'_> {
             return Err(Reject::SliceWrite {});
         }
         let kind = PtrKind::Mem { size: ring3_isa::num::low32(size), rdonly, ringbuf: false };
-        let slice = Slice::of(dynptr.id, dynptr.kind.is_packet());
+        let slice = Slice::of(dynptr.id, dynptr.kind.is_packet()).typed();
         let nullable = proto.has(KfuncFlags::RET_NULL);
         let id = if nullable { self.new_id() } else { 0 };
         self.write(Reg::R0, Value::Ptr(Ptr { id, slice, nullable, ..Ptr::new(kind) }));
@@ -139,8 +139,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A slot is overwritten: the dynptr that it is a part of is gone, and so are its slices. Those that are only read stay, as in Linux:
-    /// nothing gives back what they lie in, as a dynptr with a reference cannot be overwritten.
+    /// A slot is overwritten: the dynptr that it is a part of is gone, and so are the pieces that `bpf_dynptr_data` took. Those of the kernel's
+    /// functions stay, as in Linux: nothing gives back what they lie in, as a dynptr with a reference cannot be overwritten.
     pub(super) fn destroy_dynptr(&mut self, frame: usize, slot: usize) -> Result<(), Reject> {
         let Some(dynptr) = self.path.state.frames[frame].stack.slot(slot).dynptr().copied() else { return Ok(()) };
         if dynptr.ref_id != 0 {
@@ -149,9 +149,7 @@ impl Walk<'_> {
         let first = if dynptr.first { slot } else { slot + 1 };
         clear(&mut self.path.state, frame, first);
         [first, first - 1].into_iter().for_each(|slot| self.note_slot_written(frame, slot));
-        forget(&mut self.path.state, |ptr| {
-            ptr.slice.id() == dynptr.id && !matches!(ptr.kind, PtrKind::Mem { rdonly: true, .. })
-        });
+        forget(&mut self.path.state, |ptr| ptr.slice.id() == dynptr.id && !ptr.slice.is_typed());
         Ok(())
     }
 
