@@ -19,6 +19,7 @@ mod merge;
 mod parse;
 mod query;
 mod relo;
+mod show;
 mod types;
 mod value;
 mod write;
@@ -32,6 +33,7 @@ pub use relo::{
     CoreAccess, CoreAnswer, CoreError, CoreResolver, CoreTarget, CoreValue, MAX_CORE_PATH, MAX_CORE_STEPS,
     are_compatible, describe_core_relo,
 };
+pub use show::{Shown, show_value};
 pub use types::*;
 pub use value::{Value, format_value};
 

@@ -18,12 +18,14 @@ struct Row {
     number: u32,
     since: Option<KernelVersion>,
     home: &'static str,
+    /// Why it is there alone.
+    why: Option<&'static str>,
 }
 
 impl Row {
     fn json(&self, kind: &str) -> Value {
         let since = self.since.map(|since| since.to_string());
-        json!({ "kind": kind, "name": self.name, "number": self.number, "since": since, "where": self.home })
+        json!({ "kind": kind, "name": self.name, "number": self.number, "since": since, "where": self.home, "why": self.why })
     }
 }
 
@@ -40,9 +42,10 @@ pub fn feature(args: &FeatureArgs, out: &mut Out) -> Result<Outcome, CliError> {
             for (at, (name, rows)) in tables.iter().enumerate() {
                 let gap = if at == 0 { "" } else { "\n" };
                 writeln!(out, "{gap}{}", out.ink(Ink::Strong, &format!("{} {name}", rows.len())))?;
-                for Row { name, number, since, home } in rows {
+                for Row { name, number, since, home, why } in rows {
                     let since = since.map_or(String::new(), |since| since.to_string());
-                    writeln!(out, "  {number:>4}  {name:32} {since:6} {home}")?;
+                    let why = why.map_or(String::new(), |why| format!(": {why}"));
+                    writeln!(out, "  {number:>4}  {name:32} {since:6} {home}{why}")?;
                 }
             }
         }
@@ -53,7 +56,13 @@ pub fn feature(args: &FeatureArgs, out: &mut Out) -> Result<Outcome, CliError> {
 fn helpers() -> Vec<Row> {
     let row = |(number, home): (u32, Home)| {
         let name = format!("bpf_{}", helpers::helper_name(number)?);
-        Some(Row { name, number, since: helpers::helper_since(number), home: home.name() })
+        Some(Row {
+            name,
+            number,
+            since: helpers::helper_since(number),
+            home: home.name(),
+            why: helpers::kernel_only(number),
+        })
     };
     (1..).map_while(|number| helpers::home(number).map(|home| (number, home))).filter_map(row).collect()
 }
@@ -71,6 +80,7 @@ fn programs() -> Vec<Row> {
         number: kind.number(),
         since: Some(kind.since()),
         home: if runs(*kind) { Home::Native.name() } else { "judged, not run" },
+        why: None,
     };
     ProgType::ALL.iter().filter(|kind| kind.number() != 0).map(row).collect()
 }
@@ -99,6 +109,7 @@ fn map_types() -> Vec<Row> {
             number: kind.number(),
             since: Some(kind.since()),
             home: if hosted { Home::Hosted.name() } else { Home::Native.name() },
+            why: None,
         }
     };
     MapType::ALL.iter().filter(|kind| kind.number() != 0).map(row).collect()

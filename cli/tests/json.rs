@@ -42,5 +42,9 @@ fn every_field_is_documented_and_there() {
     assert_eq!((count("helper"), count("map type") > 30, count("program type") > 30), (211, true, true));
     let lookup = features.iter().find(|row| row["name"] == "bpf_map_lookup_elem").unwrap();
     assert_eq!((lookup["where"].as_str(), lookup["since"].as_str()), (Some("native"), Some("3.19")));
+    // What is left to kernels says why.
+    for row in features.iter().filter(|row| row["kind"] == "helper") {
+        assert_eq!(row["where"] == "kernel only", row["why"].is_string(), "{row}");
+    }
     assert_eq!(fields(&rows("explain -o json R3-3001")[0]), documented("`ring3 explain"));
 }

@@ -1,5 +1,8 @@
 //! What a run takes from its surroundings: time, the current task, the network. Every method has a default.
 
+use std::sync::Arc;
+
+use ring3_btf::Btf;
 use ring3_platform::Errno;
 
 /// The task that a program finds itself in (`bpf_get_current_*`).
@@ -155,6 +158,42 @@ pub trait Host {
     fn read_user(&mut self, addr: u64, out: &mut [u8]) -> bool {
         let _ = (addr, out);
         false
+    }
+
+    /// What an iterator prints (`bpf_seq_write` and what is built on it). `EOVERFLOW`: there is no more room. Nobody reads it, unless
+    /// told otherwise.
+    fn print(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+        let _ = bytes;
+        Ok(())
+    }
+
+    /// The name of the file at this `struct path`, from the root on (`bpf_d_path`).
+    fn path_name(&mut self, path: u64) -> Option<Vec<u8>> {
+        let _ = path;
+        None
+    }
+
+    /// The `struct vm_area_struct` of a task that has this address (`bpf_find_vma`).
+    fn memory_area(&mut self, task: u64, addr: u64) -> Option<u64> {
+        let _ = (task, addr);
+        None
+    }
+
+    /// Where the registers of a task are, as it entered the kernel (`bpf_task_pt_regs`). What is not laid out reads as zeroes.
+    fn task_registers(&mut self, task: u64) -> Option<u64> {
+        let _ = task;
+        None
+    }
+
+    /// The first bytes of the packet of a `struct sk_buff`, or of a `struct xdp_buff`; `None` if it has not so many.
+    fn packet_bytes(&mut self, packet: u64, is_xdp: bool, len: usize) -> Option<Vec<u8>> {
+        let _ = (packet, is_xdp);
+        (len == 0).then(Vec::new)
+    }
+
+    /// The kernel's own types, which numbers of types that programs give are of.
+    fn types(&mut self) -> Option<Arc<Btf>> {
+        None
     }
 
     /// `bpf_setsockopt` on the socket of the context.

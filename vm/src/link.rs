@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ring3_isa::Code;
 use ring3_platform::helpers::{Lookup, id};
 use ring3_platform::maps::FieldKind;
-use ring3_platform::{HelperId, MapDef, MapFlags, MapType, ProgType, Program, RetKind, helper_name};
+use ring3_platform::{AttachType, HelperId, MapDef, MapFlags, MapType, ProgType, Program, RetKind, helper_name};
 use ring3_verifier::{Region, VerifiedProgram};
 
 use crate::call::Call;
@@ -151,6 +151,16 @@ pub struct Linked {
     types: Option<Arc<ring3_btf::ProgramInfo>>,
     /// Where the context has the result so far of a hook of security modules, of which the proof knows bounds.
     result_at: Option<usize>,
+    /// Of a program at the start or the end of a function.
+    trampoline: Option<Trampoline>,
+}
+
+/// What a program at a function of the kernel has in its context: the arguments, and behind them the result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Trampoline {
+    /// Words of arguments.
+    pub arguments: u64,
+    pub has_result: bool,
 }
 
 impl fmt::Debug for Linked {
@@ -283,6 +293,11 @@ impl Linked {
         }
     }
 
+    /// What its context has of a function.
+    pub(crate) fn trampoline(&self) -> Option<Trampoline> {
+        self.trampoline
+    }
+
     pub(crate) fn rules(&self) -> &CtxRules {
         &self.rules
     }
@@ -304,7 +319,7 @@ pub fn link(program: &VerifiedProgram, maps: &[Arc<dyn Map>], helpers: &Helpers)
         check_custom(program, helpers, *id)?;
     }
     let linked = finish(lowered, (source.name.clone(), source.kind, rules), maps, helpers, Some(cpus))?;
-    Ok(Linked { types: source.info.clone(), result_at: result_at(program), ..linked })
+    Ok(Linked { types: source.info.clone(), result_at: result_at(program), trampoline: trampoline(program), ..linked })
 }
 
 /// Links a program that nobody proved anything about: only the checked interpreter runs it. `kind` says what context it
@@ -329,7 +344,7 @@ pub fn link_checked(program: &VerifiedProgram, maps: &[Arc<dyn Map>], helpers: &
         check_custom(program, helpers, *id)?;
     }
     let linked = finish(lowered, (source.name.clone(), source.kind, rules), maps, helpers, None)?;
-    Ok(Linked { types: source.info.clone(), result_at: result_at(program), ..linked })
+    Ok(Linked { types: source.info.clone(), result_at: result_at(program), trampoline: trampoline(program), ..linked })
 }
 
 /// The same with whatever helpers and maps there are: what they give may be wrong, and special fields of values are bytes. For runs
@@ -407,7 +422,30 @@ fn finish(
         arena,
         types: None,
         result_at: None,
+        trampoline: None,
     })
+}
+
+/// What a function's arguments are in a context.
+fn trampoline(program: &VerifiedProgram) -> Option<Trampoline> {
+    let source = program.program();
+    let has_result = match source.attach.filter(|_| source.kind == ProgType::Tracing)? {
+        AttachType::TraceFentry => false,
+        AttachType::TraceFexit | AttachType::ModifyReturn => true,
+        _ => return None,
+    };
+    let bytes = argument_bytes(program, source.attach_name()?)?;
+    Some(Trampoline { arguments: bytes as u64 / 8, has_result })
+}
+
+/// How many bytes the arguments of a function of the kernel have in a context.
+fn argument_bytes(program: &VerifiedProgram, function: &str) -> Option<usize> {
+    let btf = program.target().btf.as_ref()?;
+    let function = btf.find(function, ring3_btf::Kind::Func)?;
+    let Some(ring3_btf::Type::Func { proto, .. }) = btf.get(function) else { return None };
+    let Ok(ring3_btf::Type::FuncProto { params, .. }) = btf.resolved(*proto) else { return None };
+    let size = |ty| btf.size_of(ty).unwrap_or(0).max(1).next_multiple_of(8) as usize;
+    Some(params.iter().map(|param| size(param.ty)).sum())
 }
 
 /// Where the result stands behind the arguments of a hook of security modules, in bytes.
@@ -416,12 +454,7 @@ fn result_at(program: &VerifiedProgram) -> Option<usize> {
     if source.kind != ProgType::Lsm {
         return None;
     }
-    let (btf, hook) = (program.target().btf.as_ref()?, source.attach_name()?);
-    let function = btf.find(&format!("bpf_lsm_{hook}"), ring3_btf::Kind::Func)?;
-    let Some(ring3_btf::Type::Func { proto, .. }) = btf.get(function) else { return None };
-    let Ok(ring3_btf::Type::FuncProto { params, .. }) = btf.resolved(*proto) else { return None };
-    let size = |ty| btf.size_of(ty).unwrap_or(0).max(1).next_multiple_of(8) as usize;
-    Some(params.iter().map(|param| size(param.ty)).sum())
+    argument_bytes(program, &format!("bpf_lsm_{}", source.attach_name()?))
 }
 
 fn direct_value(handle: &MapHandle, off: u32) -> Result<u64, LinkError> {

@@ -119,58 +119,52 @@ const HOSTED: &[u32] = &[
     id::SKC_TO_MPTCP_SOCK,
     id::CGRP_STORAGE_GET,
     id::CGRP_STORAGE_DELETE,
-];
-
-/// Those that only a kernel has.
-const KERNEL_ONLY: &[u32] = &[
-    id::PROBE_WRITE_USER,
-    id::OVERRIDE_RETURN,
-    // Bytes that a socket is about to send.
-    id::MSG_APPLY_BYTES,
-    id::MSG_CORK_BYTES,
-    id::MSG_PULL_DATA,
-    id::MSG_PUSH_DATA,
-    id::MSG_POP_DATA,
-    // Routes of segments.
-    id::LWT_PUSH_ENCAP,
-    id::LWT_SEG6_STORE_BYTES,
-    id::LWT_SEG6_ADJUST_SRH,
-    id::LWT_SEG6_ACTION,
-    // Infrared receivers.
-    id::RC_REPEAT,
-    id::RC_KEYDOWN,
-    id::RC_POINTER_REL,
     id::SKB_OUTPUT,
     id::XDP_OUTPUT,
-    id::TCP_SEND_ACK,
-    // What an iterator prints.
     id::SEQ_PRINTF,
     id::SEQ_WRITE,
     id::SEQ_PRINTF_BTF,
     id::SNPRINTF_BTF,
     id::D_PATH,
-    // Variables of the kernel.
-    id::PER_CPU_PTR,
-    id::THIS_CPU_PTR,
-    id::BPRM_OPTS_SET,
-    id::IMA_INODE_HASH,
-    id::IMA_FILE_HASH,
-    id::SYS_BPF,
-    id::BTF_FIND_BY_NAME_KIND,
-    id::SYS_CLOSE,
     id::TASK_PT_REGS,
     id::FIND_VMA,
-    // The arguments of a function of the kernel.
     id::GET_FUNC_ARG,
     id::GET_FUNC_RET,
     id::GET_FUNC_ARG_CNT,
 ];
 
+/// Those that only a kernel has, and why.
+const KERNEL_ONLY: &[(u32, &str)] = &[
+    (id::PROBE_WRITE_USER, "a kernel that is not locked down, which is not known of any"),
+    (id::OVERRIDE_RETURN, "error injection, which kernels are mostly built without"),
+    (id::LWT_PUSH_ENCAP, "routes of the kernel"),
+    (id::LWT_SEG6_STORE_BYTES, "segment routing of the kernel"),
+    (id::LWT_SEG6_ADJUST_SRH, "segment routing of the kernel"),
+    (id::LWT_SEG6_ACTION, "segment routing of the kernel"),
+    (id::RC_REPEAT, "an infrared receiver"),
+    (id::RC_KEYDOWN, "an infrared receiver"),
+    (id::RC_POINTER_REL, "an infrared receiver"),
+    (id::TCP_SEND_ACK, "a connection of the kernel"),
+    (id::PER_CPU_PTR, "variables of the kernel, for each CPU"),
+    (id::THIS_CPU_PTR, "variables of the kernel, for each CPU"),
+    (id::BPRM_OPTS_SET, "a program that the kernel is about to start"),
+    (id::IMA_INODE_HASH, "what the kernel measured of files"),
+    (id::IMA_FILE_HASH, "what the kernel measured of files"),
+    (id::SYS_BPF, "the system call bpf"),
+    (id::BTF_FIND_BY_NAME_KIND, "descriptors of the kernel's types"),
+    (id::SYS_CLOSE, "descriptors of the kernel"),
+];
+
+/// Why a helper works in a kernel alone: what it needs of one. `None` for all others.
+pub fn kernel_only(number: u32) -> Option<&'static str> {
+    KERNEL_ONLY.iter().find(|row| row.0 == number).map(|row| row.1)
+}
+
 /// Where a helper of Linux can do its work; `None` for a number that is none.
 pub fn home(number: u32) -> Option<Home> {
     super::helper_name(number)?;
     Some(match () {
-        () if KERNEL_ONLY.contains(&number) => Home::KernelOnly,
+        () if kernel_only(number).is_some() => Home::KernelOnly,
         () if HOSTED.contains(&number) => Home::Hosted,
         () => Home::Native,
     })
@@ -184,7 +178,7 @@ mod tests {
     fn every_helper_is_in_one_place() {
         let all = (1..).map_while(|number| super::super::helper_name(number).map(|_| number));
         assert_eq!(all.count(), 211);
-        assert!(HOSTED.iter().all(|number| !KERNEL_ONLY.contains(number)));
+        assert!(HOSTED.iter().all(|number| kernel_only(*number).is_none()));
         assert_eq!((home(id::MAP_LOOKUP_ELEM), home(id::SYS_BPF)), (Some(Home::Native), Some(Home::KernelOnly)));
         assert_eq!((home(id::FIB_LOOKUP), home(0), home(212)), (Some(Home::Hosted), None, None));
     }

@@ -4,7 +4,7 @@ mod home;
 mod ids;
 mod table;
 
-pub use home::{Home, home};
+pub use home::{Home, home, kernel_only};
 pub use ids::{ALL, helper_by_name, helper_name, helper_since, id};
 
 use crate::attach::lsm_hook;

@@ -37,6 +37,7 @@ enum Class {
     Tracepoint(String),
     Record { category: String, name: String },
     Lsm(String),
+    Iterator(String),
     Process(String),
     Sample,
 }
@@ -54,6 +55,7 @@ impl Class {
             Hook::Fentry(_) | Hook::Fexit(_) | Hook::ModifyReturn(_) => Class::Function(name),
             Hook::Ksyscall(_) | Hook::Kretsyscall(_) => Class::Syscall(name),
             Hook::Lsm(_) => Class::Lsm(name),
+            Hook::Iterator(_) => Class::Iterator(name),
             Hook::Uprobe(_) | Hook::Uretprobe(_) => Class::Process(name),
             Hook::PerfEvent => Class::Sample,
         }
@@ -64,9 +66,12 @@ impl Class {
         match self {
             Class::Syscall(_) | Class::Process(_) => Space::User,
             Class::Record { category, .. } if category == "syscalls" => Space::User,
-            Class::Function(_) | Class::Tracepoint(_) | Class::Record { .. } | Class::Lsm(_) | Class::Sample => {
-                Space::Kernel
-            }
+            Class::Function(_)
+            | Class::Tracepoint(_)
+            | Class::Record { .. }
+            | Class::Lsm(_)
+            | Class::Iterator(_)
+            | Class::Sample => Space::Kernel,
         }
     }
 }
@@ -108,6 +113,7 @@ impl<'a> Scene<'a> {
                     | Class::Syscall(_)
                     | Class::Tracepoint(_)
                     | Class::Lsm(_)
+                    | Class::Iterator(_)
                     | Class::Process(_) => scene.words(memory, hook, &class)?,
                 };
                 scene.laid.push((class, laid));
@@ -125,9 +131,11 @@ impl<'a> Scene<'a> {
         let types = Arc::clone(&self.types);
         let proto = match class {
             Class::Syscall(call) => Proto::of(&types, &Hook::Ksyscall(call.clone()), call)?,
-            Class::Function(name) | Class::Tracepoint(name) | Class::Lsm(name) | Class::Process(name) => {
-                Proto::of(&types, hook, name)?
-            }
+            Class::Function(name)
+            | Class::Tracepoint(name)
+            | Class::Lsm(name)
+            | Class::Iterator(name)
+            | Class::Process(name) => Proto::of(&types, hook, name)?,
             Class::Record { .. } | Class::Sample => return Ok(Laid::Bytes(Vec::new())),
         };
         let mut words = vec![0u64; proto.params.len()];
@@ -298,7 +306,7 @@ impl<'a> Scene<'a> {
         };
         let mut words = words.clone();
         Ok(match hook {
-            Hook::RawTracepoint(_) | Hook::TypedTracepoint(_) | Hook::Fentry(_) => bytes_of(&words),
+            Hook::RawTracepoint(_) | Hook::TypedTracepoint(_) | Hook::Fentry(_) | Hook::Iterator(_) => bytes_of(&words),
             Hook::Fexit(_) | Hook::ModifyReturn(_) | Hook::Lsm(_) => {
                 words.push(ret);
                 bytes_of(&words)

@@ -37,6 +37,8 @@ pub(super) enum Hook {
     Uretprobe(String),
     /// The registers at a sample.
     PerfEvent,
+    /// An iterator over what the kernel has of a kind: `task`.
+    Iterator(String),
 }
 
 /// Other words for the first parts of sections.
@@ -48,6 +50,7 @@ const PREFIXES: &[(&str, &str)] = &[
     ("kprobe.multi", "kprobe"),
     ("kprobe.session", "kprobe"),
     ("kretprobe.multi", "kretprobe"),
+    ("iter.s", "iter"),
     ("fentry.s", "fentry"),
     ("fexit.s", "fexit"),
     ("fmod_ret.s", "fmod_ret"),
@@ -92,6 +95,7 @@ impl Hook {
             "fexit" => Hook::Fexit(name()),
             "fmod_ret" => Hook::ModifyReturn(name()),
             "lsm" => Hook::Lsm(name()),
+            "iter" => Hook::Iterator(name()),
             "uprobe" => Hook::Uprobe(name()),
             "uretprobe" => Hook::Uretprobe(name()),
             _ => return None,
@@ -120,6 +124,7 @@ impl Hook {
             Hook::Fexit(_) => "fexit",
             Hook::ModifyReturn(_) => "fmod_ret",
             Hook::Lsm(_) => "lsm",
+            Hook::Iterator(_) => "iter",
             Hook::Uprobe(_) => "uprobe",
             Hook::Uretprobe(_) => "uretprobe",
             Hook::PerfEvent => "perf_event",
@@ -140,6 +145,7 @@ impl Hook {
             | Hook::Fexit(name)
             | Hook::ModifyReturn(name)
             | Hook::Lsm(name)
+            | Hook::Iterator(name)
             | Hook::Uprobe(name)
             | Hook::Uretprobe(name) => name,
             Hook::PerfEvent => "perf_event",
@@ -158,6 +164,7 @@ impl Hook {
             | Hook::Fentry(_)
             | Hook::ModifyReturn(_)
             | Hook::Lsm(_)
+            | Hook::Iterator(_)
             | Hook::Uprobe(_)
             | Hook::PerfEvent => false,
         }
@@ -261,15 +268,17 @@ impl Proto {
             Hook::RawTracepoint(_) | Hook::TypedTracepoint(_) => (Proto::tracepoint(btf, name), MAX_ARGUMENTS),
             Hook::Ksyscall(_) | Hook::Kretsyscall(_) => (Proto::syscall(btf, name), MAX_REGISTERS),
             Hook::Lsm(_) => (Proto::function(btf, &format!("bpf_lsm_{name}")), MAX_ARGUMENTS),
+            Hook::Iterator(_) => (Proto::function(btf, &format!("{ITERATOR}{name}")), MAX_ARGUMENTS),
             Hook::Kprobe(_) | Hook::Kretprobe(_) => (Proto::function(btf, name), MAX_REGISTERS),
             Hook::Fentry(_) | Hook::Fexit(_) | Hook::ModifyReturn(_) => (Proto::function(btf, name), MAX_ARGUMENTS),
             Hook::Uprobe(_) | Hook::Uretprobe(_) => (None, MAX_REGISTERS),
         };
         match (found, hook) {
             (Some(proto), _) => Ok(proto),
-            (None, Hook::Fentry(_) | Hook::Fexit(_) | Hook::ModifyReturn(_) | Hook::Lsm(_)) => {
+            (None, Hook::Fentry(_) | Hook::Fexit(_) | Hook::ModifyReturn(_) | Hook::Lsm(_) | Hook::Iterator(_)) => {
                 let functions = btf.types().iter().filter(|ty| ty.kind() == Kind::Func);
-                let near = nearest(name, functions.map(|ty| btf.string(ty.name())));
+                let start = if let Hook::Iterator(_) = hook { ITERATOR } else { "" };
+                let near = nearest(name, functions.filter_map(|ty| btf.string(ty.name()).strip_prefix(start)));
                 Err(SimError::NoFunction { name: name.to_owned(), near })
             }
             (None, _) => Ok(Proto::unknown(name, most)),
@@ -303,6 +312,8 @@ impl Proto {
 /// System calls and their arguments: `events/syscalls/sys_enter_*/format` of Linux 6.18 on x86-64.
 const SYSCALLS: &str = include_str!("syscalls.tsv");
 
+/// What the kernel calls the function with the arguments of an iterator, before its name.
+const ITERATOR: &str = "bpf_iter_";
 /// Arguments that tracing programs can have (`MAX_BPF_FUNC_ARGS`).
 pub(super) const MAX_ARGUMENTS: usize = 12;
 /// Arguments of a function in registers, of x86-64.

@@ -47,7 +47,8 @@
 //!
 //! **Where it fires.** A section's name (`tp_btf/sched_switch`, `kprobe/do_unlinkat`), or what all kinds of programs there share:
 //! `sched:sched_switch` reaches records, raw and typed tracepoints, `do_unlinkat` probes and fentry, then, with
-//! [`Args::returns`], return probes and fexit. Arguments are checked by the prototype that the types have.
+//! [`Args::returns`], return probes and fexit. Arguments are checked by the prototype that the types have. Iterators run over what a test
+//! has for them ([`Sim::iterate`]), and what they print is read there.
 
 mod content;
 mod declare;
@@ -65,6 +66,7 @@ use std::time::Duration;
 
 use ring3_btf::{Btf, Kind, Value};
 use ring3_object::Object;
+use ring3_platform::Errno;
 
 pub use content::{Content, Handle, Struct, Task, list, user};
 pub use declare::declare;
@@ -258,6 +260,25 @@ impl Fired {
     }
 }
 
+/// What an iterator did.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Iterated {
+    /// What it printed, which a read of its file gives.
+    pub output: Vec<u8>,
+    /// What the program returned for each element, and at last for the end.
+    pub runs: Vec<i32>,
+    /// Why it stopped before it printed anything: it wanted the same element again (`EAGAIN`), or printed more than eight pages for it
+    /// (`E2BIG`). Where it printed something before, that is what a read gives.
+    pub error: Option<Errno>,
+}
+
+impl Iterated {
+    /// The output as text; what is no UTF-8 is replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.output).into_owned()
+    }
+}
+
 /// An instance in a simulated kernel.
 pub struct Sim {
     instance: Instance,
@@ -283,8 +304,7 @@ impl Sim {
     pub fn new(mut instance: Instance) -> Result<Sim, Error> {
         let types = instance.types().unwrap_or_else(|| Arc::new(small_kernel()));
         let memory = Memory::new(Arc::clone(&types), Arc::clone(instance.objects()));
-        let world = World { memory, now: START_NS, cpu: 0, task: None, function: 0, signals: Vec::new() };
-        let world = Shared::new(world);
+        let world = Shared::new(World::new(memory, START_NS));
         instance.set_host(world.clone());
         let sections = instance.program_sections();
         let hooks = sections.into_iter().map(|(name, section)| (name, Hook::of(&section))).collect();
@@ -428,13 +448,97 @@ impl Sim {
     pub fn fire(&mut self, point: &str, args: impl Into<Args>) -> Result<Fired, Error> {
         let args = args.into();
         let targets = self.targets(point)?;
+        self.fire_targets(&targets, &args)
+    }
+
+    fn fire_targets(&mut self, targets: &[(String, Hook, String)], args: &Args) -> Result<Fired, Error> {
         let places: Vec<(Hook, String)> = targets.iter().map(|(_, hook, name)| (hook.clone(), name.clone())).collect();
         self.world.lock().memory.note();
-        let result = self.fire_at(&targets, &places, &args);
+        let result = self.fire_at(targets, &places, args);
         let mut world = self.world.lock();
         let made = world.memory.noted();
         world.memory.forget(&made);
         result
+    }
+
+    /// Runs an iterator over these elements, as a read of its file does: the program sees one after the other (`[("task", task)]`), and
+    /// then once more none. What it prints is in [`Iterated::output`].
+    ///
+    /// # Errors
+    ///
+    /// There is no such program, or it is no iterator; as of [`Sim::fire`].
+    pub fn iterate<A: Into<Args>>(
+        &mut self,
+        program: &str,
+        elements: impl IntoIterator<Item = A>,
+    ) -> Result<Iterated, Error> {
+        let found = self.hooks.iter().find(|(name, _)| name == program).and_then(|(_, hook)| hook.clone());
+        let hook = found.filter(|hook| matches!(hook, Hook::Iterator(_)));
+        let hook = hook.ok_or_else(|| SimError::NotThere { program: program.to_owned() })?;
+        let target = [(program.to_owned(), hook.clone(), hook.name().to_owned())];
+        let mut done = Iterated::default();
+        let elements = elements.into_iter().map(|element| (element.into(), false));
+        for ((args, is_end), number) in elements.chain([(Args::new(), true)]).zip(0u32..) {
+            let mut args = args.set("meta.session_id", 1).set("meta.seq_num", number);
+            if self.types.find("seq_file", Kind::Struct).is_some() {
+                args = args.set("meta.seq", self.structure("seq_file"));
+            }
+            self.take_printed();
+            let fired = self.fire_targets(&target, &args)?;
+            let retval = fired.retval();
+            done.runs.push(retval);
+            let overflowed = self.world.lock().overflowed;
+            let printed = self.take_printed();
+            // What is printed for the end counts whatever the program says.
+            match (overflowed, retval) {
+                (true, _) => {
+                    done.error = done.output.is_empty().then_some(Errno::E2BIG);
+                    break;
+                }
+                (false, retval) if retval != 0 && !is_end => {
+                    done.error = done.output.is_empty().then_some(Errno::EAGAIN);
+                    break;
+                }
+                (false, _) => done.output.extend(printed),
+            }
+        }
+        Ok(done)
+    }
+
+    /// What iterators printed that were fired one by one ([`Sim::fire`]), and forgets it.
+    pub fn take_printed(&mut self) -> Vec<u8> {
+        let mut world = self.world.lock();
+        world.overflowed = false;
+        std::mem::take(&mut world.printed)
+    }
+
+    /// The return addresses that `bpf_get_stack` and `bpf_get_stackid` find from now on, innermost first: those of the kernel, or with
+    /// `user` those of the process.
+    pub fn set_stack(&mut self, user: bool, addresses: &[u64]) {
+        self.world.lock().stacks[usize::from(user)] = Some(addresses.to_vec());
+    }
+
+    /// Lays an area of memory of the current process out (`struct vm_area_struct`), which `bpf_find_vma` finds by its `vm_start` and
+    /// `vm_end`.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Sim::add`].
+    pub fn add_area(&mut self, area: impl Into<Content>) -> Result<Handle, Error> {
+        let handle = self.add(area)?;
+        self.world.lock().areas.push(handle);
+        Ok(handle)
+    }
+
+    /// Lays the registers out with which the current task entered the kernel (`struct pt_regs`), for `bpf_task_pt_regs`.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Sim::add`].
+    pub fn set_registers(&mut self, registers: impl Into<Content>) -> Result<Handle, Error> {
+        let handle = self.add(registers)?;
+        self.world.lock().registers = Some(handle);
+        Ok(handle)
     }
 
     fn fire_at(

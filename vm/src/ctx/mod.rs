@@ -4,6 +4,7 @@
 //! byte order and with host addresses; lowering converts the program's accesses. Contexts whose table is an image
 //! (registers, tracepoint records) are raw bytes.
 
+mod message;
 mod parts;
 mod raw;
 pub(crate) mod skb;

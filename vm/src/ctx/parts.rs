@@ -1,8 +1,9 @@
 //! Contexts with addresses in them: of a socket, of bytes that are no packet of their own (`struct bpf_sock_addr`, `bpf_sockopt`,
 //! `sk_msg_md`, `sk_reuseport_md`, `bpf_sock_ops`), and of the kernel's structures (`struct bpf_nf_ctx`).
 
-use ring3_platform::{ProgType, Yields, ctx};
+use ring3_platform::{Errno, ProgType, Yields, ctx};
 
+use super::message::Pieces;
 use super::slots::{SlotId, Slots};
 use crate::packet::Packet;
 
@@ -30,6 +31,8 @@ pub struct PartsContext {
     /// An image of `struct bpf_sock`, which programs read as it is.
     socket: Box<[u64; SOCKET_WORDS]>,
     addresses: Vec<(SlotId, Part)>,
+    /// Of the data, what is seen.
+    pieces: Pieces,
 }
 
 impl PartsContext {
@@ -54,7 +57,8 @@ impl PartsContext {
             return None;
         }
         let socket = Box::new([0; SOCKET_WORDS]);
-        let mut made = PartsContext { kind, slots: Slots::new(layout), packet: Packet::default(), socket, addresses };
+        let (slots, packet, pieces) = (Slots::new(layout), Packet::default(), Pieces::default());
+        let mut made = PartsContext { kind, slots, packet, socket, addresses, pieces };
         made.load(&[], &[]);
         Some(made)
     }
@@ -65,7 +69,34 @@ impl PartsContext {
         self.slots = Slots::new(self.slots.layout());
         self.slots.load_image(image);
         self.packet.load(data);
+        self.pieces = Pieces::new(data.len());
         self.refresh();
+    }
+
+    /// Lets the program see these bytes of the data, from `start` to `end`, as `bpf_msg_pull_data`.
+    pub(crate) fn pull(&mut self, start: u32, end: u32) -> Result<(), Errno> {
+        self.pieces.pull(start as usize, end as usize)
+    }
+
+    /// Puts zeroes into the data, as `bpf_msg_push_data`.
+    pub(crate) fn push(&mut self, start: u32, len: u32) -> Result<(), Errno> {
+        self.edit(|pieces, bytes| pieces.push(bytes, start as usize, len as usize))
+    }
+
+    /// Takes bytes out of the data, as `bpf_msg_pop_data`.
+    pub(crate) fn pop(&mut self, start: u32, len: u32) -> Result<(), Errno> {
+        self.edit(|pieces, bytes| pieces.pop(bytes, start as usize, len as usize))
+    }
+
+    fn edit(&mut self, by: impl FnOnce(&mut Pieces, &mut Vec<u8>) -> Result<(), Errno>) -> Result<(), Errno> {
+        let mut bytes = self.packet.bytes().to_vec();
+        let before = bytes.len();
+        by(&mut self.pieces, &mut bytes)?;
+        if bytes.len() != before {
+            self.packet.load(&bytes);
+            self.slots.set("size", bytes.len() as u64);
+        }
+        Ok(())
     }
 
     /// Takes an image of `struct bpf_sock` as the socket; what is missing is zero.
@@ -128,8 +159,8 @@ impl PartsContext {
     pub(crate) fn refresh(&mut self) {
         for (slot, part) in &self.addresses {
             let address = match part {
-                Part::Data => self.packet.data_addr(),
-                Part::DataEnd => self.packet.end_addr(),
+                Part::Data => self.packet.data_addr() + self.pieces.seen.start as u64,
+                Part::DataEnd => self.packet.data_addr() + self.pieces.seen.end as u64,
                 Part::Socket => self.socket.as_ptr() as u64,
                 Part::Object(addr) => *addr,
             };

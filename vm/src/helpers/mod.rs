@@ -10,12 +10,15 @@ mod csum;
 mod dynptr;
 mod graph;
 mod hosted;
+mod kernel;
 pub(crate) mod kfuncs;
 mod map;
+mod msg;
 mod print;
 mod redirect;
 mod ring;
 mod room;
+mod show;
 mod skb;
 mod sock;
 mod storage;
@@ -192,6 +195,30 @@ fn hosted_or_kept(number: u32) -> Option<HelperFn> {
         id::TIMER_START => timer::start_timer,
         id::TIMER_CANCEL => timer::cancel,
         id::USER_RINGBUF_DRAIN => storage::drain,
+        _ => return of_kernel(number),
+    })
+}
+
+/// Those that tell of a kernel that the embedder lays out.
+fn of_kernel(number: u32) -> Option<HelperFn> {
+    Some(match number {
+        id::GET_FUNC_ARG => kernel::func_arg,
+        id::GET_FUNC_RET => kernel::func_ret,
+        id::GET_FUNC_ARG_CNT => kernel::func_arg_count,
+        id::TASK_PT_REGS => kernel::task_registers,
+        id::FIND_VMA => kernel::find_vma,
+        id::D_PATH => kernel::d_path,
+        id::SEQ_WRITE => kernel::seq_write,
+        id::SEQ_PRINTF => print::seq_printf,
+        id::SKB_OUTPUT => ring::skb_output,
+        id::XDP_OUTPUT => ring::xdp_output,
+        id::SNPRINTF_BTF => show::snprintf_btf,
+        id::SEQ_PRINTF_BTF => show::seq_printf_btf,
+        id::MSG_APPLY_BYTES => msg::apply_bytes,
+        id::MSG_CORK_BYTES => msg::cork_bytes,
+        id::MSG_PULL_DATA => msg::pull_data,
+        id::MSG_PUSH_DATA => msg::push_data,
+        id::MSG_POP_DATA => msg::pop_data,
         _ => return kfuncs::by_number(number),
     })
 }

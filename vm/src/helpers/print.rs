@@ -266,6 +266,16 @@ helper! {
 }
 
 helper! {
+    /// `bpf_seq_printf(seq, fmt, fmt_size, data, data_len)`: what an iterator prints.
+    seq_printf(env, _seq, fmt, size, data, len) {
+        // SAFETY: by the caller, R2 is memory of R3 bytes and R4 of R5.
+        let (fmt, args) = unsafe { (env.mem(fmt, u64::from(size as u32))?, arguments(env, data, len)?) };
+        let text = args.and_then(|args| format(env, terminated(fmt)?, &args));
+        Some(ret(text.and_then(|text| env.host.print(&text).map(|()| 0))))
+    }
+}
+
+helper! {
     /// `bpf_snprintf(str, str_size, fmt, data, data_len)`: the length with the NUL that the whole text has.
     snprintf(env, out, size, fmt, data, len) {
         // SAFETY: by the caller, R4 is memory of R5 bytes.

@@ -113,3 +113,42 @@ helper! {
         Some(ret(map.map.output(index, env.cpu, &[data, packet].concat()).map(|()| 0)))
     }
 }
+
+/// The packet of a structure of the kernel behind the data.
+///
+/// # Safety
+///
+/// `map` is a map, and `data` memory of `size` bytes.
+unsafe fn object_output(
+    env: &mut Env<'_>,
+    (packet, is_xdp): (u64, bool),
+    map: u64,
+    flags: u64,
+    data: (u64, u64),
+) -> Option<u64> {
+    // SAFETY: by the caller.
+    let (map, data) = unsafe { (env.map(map)?, env.mem(data.0, data.1)?) };
+    if flags & !(INDEX | CTX_LEN) != 0 {
+        return Some(Errno::EINVAL.as_ret());
+    }
+    let len = ((flags & CTX_LEN) >> 32) as usize;
+    let Some(packet) = env.host.packet_bytes(packet, is_xdp, len) else { return Some(Errno::EFAULT.as_ret()) };
+    let index = if flags & INDEX == INDEX { env.cpu } else { (flags & INDEX) as u32 };
+    Some(ret(map.map.output(index, env.cpu, &[data, &packet].concat()).map(|()| 0)))
+}
+
+helper! {
+    /// `bpf_skb_output(skb, map, flags, data, size)` of a `struct sk_buff`.
+    skb_output(env, skb, map, flags, data, size) {
+        // SAFETY: by the caller, R2 is a map and R4 memory of R5 bytes.
+        unsafe { object_output(env, (skb, false), map, flags, (data, size)) }
+    }
+}
+
+helper! {
+    /// `bpf_xdp_output(xdp, map, flags, data, size)` of a `struct xdp_buff`.
+    xdp_output(env, xdp, map, flags, data, size) {
+        // SAFETY: by the caller, R2 is a map and R4 memory of R5 bytes.
+        unsafe { object_output(env, (xdp, true), map, flags, (data, size)) }
+    }
+}
