@@ -131,7 +131,8 @@ impl TestRun<'_> {
     }
 }
 
-/// Where the last access of the context ends.
+/// Where the last access of the context ends that an instruction makes. The kernel counts what helpers are given of it as well; here they
+/// find zeroes behind what was given.
 fn reach(verified: &VerifiedProgram) -> usize {
     let facts = &verified.facts().insns;
     let end = |slot: usize, insn: &Insn| {

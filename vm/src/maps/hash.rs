@@ -10,8 +10,10 @@
 //! place of the old one, which becomes the spare. A per-CPU hash writes in place.
 //!
 //! An LRU map evicts when it is full: the element that was neither written nor looked up by a program for longest, as far
-//! as one bit for each element tells. The kernel evicts in batches and from lists for each CPU; here it is always one
-//! element of all, nearly the oldest if several threads write, and an update of a key that is there evicts none.
+//! as one bit for each element tells. The kernel evicts in batches, a single element at a time in small maps only, and from lists
+//! for each CPU; what was looked up it keeps on a list apart. Here it is always one element of all, nearly the oldest if several
+//! threads write, and an update of a key that is there evicts none. What nobody looks up or writes again goes in the same order here
+//! and there (`linux/tests/maps_beside_linux.rs`).
 
 use std::fmt;
 use std::ops::ControlFlow;

@@ -124,7 +124,8 @@ impl Base {
     }
 
     /// What is called with the address of a value before its special fields become zero: when its element is deleted, evicted or
-    /// updated. The first call counts.
+    /// updated. The first call counts. It runs under the lock of the element's bucket: what it releases must not come back to the map,
+    /// else the thread waits for itself.
     pub fn on_release(&self, release: Box<Release>) {
         self.special.on_release(release);
     }

@@ -17,8 +17,31 @@ use super::{NONE, Slab, cell};
 const EMPTY: u64 = u64::MAX;
 /// Most writes of a list for which the clock may stand.
 const MAX_TICK: u32 = 64;
-/// A map is written so many times over, at least, while the clock goes on by one: what it cannot tell is a small part of the elements.
+/// The clock goes on after a list was written so many times less often than there are elements. What came by one list while it stood is
+/// still told apart, as lists are in order; what came by several is not. So the order between lists is exact but for this part of the
+/// elements times the lists that are written: where 64 threads write at once, half of them.
 const TICKS: u32 = 128;
+
+/// What happens between two steps that tests let other threads come between.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Moment {
+    /// It was read in which list an element is, and that list's lock is about to be taken.
+    Found,
+    /// An evictor has an element that was looked up in its hands, on the way to the front of its list.
+    PassedOver,
+    /// An evictor has taken an element out of its list.
+    Claimed,
+}
+
+#[cfg(not(test))]
+#[inline(always)]
+fn reached(_: Moment) {}
+
+#[cfg(test)]
+use tests::reached;
+
+#[cfg(test)]
+mod tests;
 
 /// The lists. Their links are cells of the elements, changed under the list's lock only.
 pub(super) struct Lru {
@@ -115,10 +138,12 @@ impl Lru {
             }
             if slab.cell(element, cell::USED).swap(0, Ordering::Relaxed) == 0 || turns >= slab.count {
                 list.release(element);
+                reached(Moment::Claimed);
                 return Some(element);
             }
             // It stays listed all the time: who takes it out of the map meanwhile waits for the list.
             list.unlist(element);
+            reached(Moment::PassedOver);
             list.push(element);
             turns += 1;
         }
@@ -146,6 +171,7 @@ impl Lru {
             let listed = || slab.cell(element, cell::LISTED).load(Ordering::Acquire);
             let home = listed();
             let number = home.checked_sub(1)?;
+            reached(Moment::Found);
             let list = self.lock(slab, number as usize);
             // An evictor may have passed it on to the front of its list, and no further.
             if listed() == home {
