@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ring3_isa::Code;
 use ring3_platform::helpers::{Lookup, id};
 use ring3_platform::maps::FieldKind;
-use ring3_platform::{AttachType, HelperId, MapDef, MapFlags, MapType, ProgType, Program, RetKind, helper_name};
+use ring3_platform::{AttachType, HelperId, MapDef, MapType, ProgType, Program, RetKind, helper_name};
 use ring3_verifier::{Region, VerifiedProgram};
 
 use crate::call::Call;
@@ -542,8 +542,7 @@ fn check_maps(wanted: &[Arc<MapDef>], given: &[Arc<dyn Map>], cpus: u32) -> Resu
 
 /// The verifier read constants and strings from the content of frozen maps; what the definition has no data for is zero.
 fn content_differs(wanted: &MapDef, given: &dyn Map) -> Option<(&'static str, String, String)> {
-    let constant = wanted.frozen && wanted.flags.has(MapFlags::RDONLY_PROG) && wanted.has_direct_value();
-    if !constant {
+    if !wanted.is_constant() {
         return None;
     }
     let data = wanted.data.as_deref().unwrap_or_default();

@@ -376,6 +376,12 @@ impl MapDef {
         matches!(self.kind, MapType::Array) && self.max_entries == 1 || matches!(self.kind, MapType::Arena)
     }
 
+    /// Whether its content is that of the definition for ever: neither programs nor user space can write to it. What there is no
+    /// data for is zero.
+    pub const fn is_constant(&self) -> bool {
+        self.frozen && self.flags.has(MapFlags::RDONLY_PROG) && self.has_direct_value()
+    }
+
     /// Whether programs may not write into its values: by `BPF_F_RDONLY_PROG`, which Linux sets itself for the interfaces of
     /// a devmap.
     pub const fn is_read_only_to_programs(&self) -> bool {

@@ -14,7 +14,7 @@ mod kernel;
 pub(crate) mod kfuncs;
 mod map;
 mod msg;
-mod print;
+pub(crate) mod print;
 mod redirect;
 mod ring;
 mod room;

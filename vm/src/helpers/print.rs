@@ -232,6 +232,12 @@ fn trace(env: &mut Env<'_>, fmt: &[u8], args: &[u64]) -> Result<u64, Errno> {
     Ok(text.len() as u64)
 }
 
+/// How many arguments memory with a format asks for: none if it is refused.
+pub(crate) fn arguments_of(fmt: &[u8]) -> usize {
+    let pieces = terminated(fmt).and_then(parse).unwrap_or_default();
+    pieces.iter().filter(|piece| matches!(piece, Piece::Spec(_))).count()
+}
+
 helper! {
     /// `bpf_trace_printk(fmt, fmt_size, a, b, c)`.
     trace_printk(env, fmt, size, a, b, c) {

@@ -5,6 +5,7 @@
 //! and accesses of the context become accesses of the run-time context, where each field has a slot of its own.
 //! Values that depend on the maps (`Fixup`) are filled in by `link`.
 
+mod formats;
 pub mod op;
 mod unset;
 
@@ -276,7 +277,7 @@ impl<'a> Lowering<'a> {
         if self.code.len() > MAX_OPS {
             return Err(LowerError::TooMany { what: "instructions", limit: MAX_OPS });
         }
-        self.unset = Unset::of(self.code);
+        self.unset = Unset::of(self.code, self.program, &self.starts);
         // Jumps to the first instruction lead behind these.
         self.zeros(0, self.unset.at_start(0));
         for slot in 0..self.code.len() {

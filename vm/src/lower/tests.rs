@@ -291,3 +291,62 @@ fn what_nobody_set_is_zero_where_it_is_printed() {
     assert_eq!(ops.len(), 6);
     assert_eq!(lowered(ProgType::Xdp, "call 7\nr0 = 0\nexit").len(), 3);
 }
+
+/// Registers that become 0 in a program that prints this format.
+fn zeros_of(format: &str, in_map: bool) -> RegSet {
+    let mut bytes = format.as_bytes().to_vec();
+    bytes.resize(16, 0);
+    let words = bytes.chunks(8).map(|word| u64::from_le_bytes(word.try_into().unwrap()));
+    let mut text: String =
+        (0..).zip(words).map(|(at, word)| format!("r1 = {word} ll\n*(u64 *)(r10 {}) = r1\n", at * 8 - 16)).collect();
+    text += if in_map { "r1 = map[fd:0][0]+8\n" } else { "r1 = r10\nr1 += -16\n" };
+    text += "r2 = 16\ncall 6\nr0 = 0\nexit";
+    let mut def = MapDef::new("fmt", MapType::Array, 4, 24, 1);
+    def.flags = MapFlags::RDONLY_PROG;
+    def.frozen = true;
+    def.data = Some([&[b'%'; 8][..], &bytes].concat().into());
+    let mut program = Program::new("prints", ProgType::Xdp, assemble(&text).unwrap());
+    program.maps = vec![Arc::new(def)];
+    let mut lowering = Lowering::new(&program.code, None, 1, whole_frames(&program.code).unwrap());
+    lowering.set_program(&program);
+    let lowered = lowering.run().unwrap();
+    let zeros = lowered.ops.iter().map_while(|op| match *op {
+        Op::Mov { width: Width::W64, dst, src: Operand::Imm(0) } => Some(dst),
+        _ => None,
+    });
+    zeros.fold(RegSet::EMPTY, RegSet::with)
+}
+
+#[test]
+fn what_a_known_format_does_not_print_stays() {
+    let first = |count: usize| [Reg::R3, Reg::R4, Reg::R5].into_iter().take(count).fold(RegSet::EMPTY, RegSet::with);
+    let cases = [("none", 0), ("100%%", 0), ("%d", 1), ("%s and %lx", 2), ("%d %d %d", 3), ("refused %", 0)];
+    for (format, count) in cases {
+        assert_eq!(zeros_of(format, false), first(count), "{format} on the stack");
+        assert_eq!(zeros_of(format, true), first(count), "{format} in a map");
+    }
+}
+
+#[test]
+fn formats_that_are_not_known_print_all() {
+    let all = RegSet::one(Reg::R3).with(Reg::R4).with(Reg::R5);
+    let code = |text: &str| {
+        let lowered = lower_unverified(&assemble(text).unwrap(), 1).unwrap();
+        let zeros = lowered.ops.into_iter().take(3).map_while(|op| match op {
+            Op::Mov { dst, src: Operand::Imm(0), .. } => Some(dst),
+            _ => None,
+        });
+        zeros.fold(RegSet::EMPTY, RegSet::with)
+    };
+    let print = "r1 = r10\nr1 += -8\nr2 = 8\ncall 6\nr0 = 0\nexit";
+    assert_eq!(code(&format!("*(u64 *)(r10 -8) = 0\n{print}")), RegSet::EMPTY);
+    // Somebody may have written there.
+    assert_eq!(code(&format!("*(u64 *)(r10 -8) = 0\n*(u8 *)(r6 +0) = 1\n{print}")), all);
+    assert_eq!(code(&format!("*(u64 *)(r10 -8) = 0\nlock *(u64 *)(r6 +0) += r1\n{print}")), all);
+    // Half of it nobody wrote.
+    assert_eq!(code(&format!("*(u32 *)(r10 -8) = 0\n{print}")), all);
+    // There are two ways to it.
+    assert_eq!(code(&format!("*(u64 *)(r10 -8) = 0\nif r6 == 0 goto +1\n*(u8 *)(r10 -8) = 1\n{print}")), all);
+    // The map is not there, or may change.
+    assert_eq!(code("r1 = map[fd:0][0]\nr2 = 8\ncall 6\nr0 = 0\nexit"), all);
+}

@@ -2,17 +2,16 @@
 //!
 //! Linux prints what lies in R3 to R5, whatever the format asks for and whether or not the program set them: after a call, or at the
 //! start of a program, nobody knows what that is, and it would be another number on each engine. So where such a register may reach
-//! a print as a call or the start left it, it gets a 0 there. What the program sets itself stays as it is, on every path.
+//! a print as a call or the start left it, it gets a 0 there. What the program sets itself stays as it is, on every path, and of what
+//! a format does not ask for, where it is known, nothing is to be seen.
 
 use std::collections::BTreeMap;
 
-use ring3_isa::{Callee, Code, Insn, Reg, RegSet};
+use ring3_isa::{Callee, Code, Insn, RegSet};
+use ring3_platform::Program;
 use ring3_platform::helpers::id;
 
-use super::resolve;
-
-/// What `bpf_trace_printk` prints.
-const PRINTED: RegSet = RegSet::one(Reg::R3).with(Reg::R4).with(Reg::R5);
+use super::{formats, resolve};
 
 /// By slot: what a print behind it may read of R3 to R5 before the program sets it.
 #[derive(Default)]
@@ -24,8 +23,8 @@ pub(super) struct Unset {
 }
 
 impl Unset {
-    /// Of a program.
-    pub(super) fn of(code: &Code) -> Unset {
+    /// Of a program whose functions start there.
+    pub(super) fn of(code: &Code, program: Option<&Program>, starts: &[(usize, u32)]) -> Unset {
         let insn = |slot: usize| code.get(slot).and_then(Result::ok);
         let mut prints: Vec<usize> = (0..code.len()).filter(|slot| insn(*slot).is_some_and(is_print)).collect();
         if prints.is_empty() {
@@ -33,7 +32,9 @@ impl Unset {
         }
         let leads = leads_to(code);
         let mut unset = Unset { before: vec![RegSet::EMPTY; code.len()], behind: BTreeMap::new() };
-        prints.iter().for_each(|slot| unset.before[*slot] = PRINTED);
+        for slot in &prints {
+            unset.before[*slot] = formats::printed(code, program, starts, &leads, *slot);
+        }
         // A slot is looked at again when more is wanted before it: three times at most.
         while let Some(slot) = prints.pop() {
             let wanted = unset.before[slot];
