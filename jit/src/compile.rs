@@ -6,9 +6,10 @@ use ring3_vm::{Guarded, Op};
 
 use crate::JitError;
 use crate::code::Label;
+use crate::constants::Constant;
 use crate::guards::{Blinder, Budget, Guards};
 use crate::inline::Inlined;
-use crate::opt::{self, KEPT, Keeps, Plan, Step};
+use crate::opt::{self, KEPT, Keeps, Known, Plan, Step};
 use crate::symbols::Unwind;
 use crate::target::{Callee, FAR, Frame, Shortcut, Target};
 use crate::words::{RUN, Words};
@@ -70,6 +71,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) lookups: &'a [(u32, Shortcut)],
     /// For each operation the memory that it accesses, as the verifier found it; none where that is not known.
     pub(crate) regions: &'a [Region],
+    /// Memory whose content never changes.
+    pub(crate) constants: &'a [Constant<'a>],
     pub(crate) runtime: Runtime<'a>,
     /// Whether operations may be joined and left out; else each is emitted as it is.
     pub(crate) joined: bool,
@@ -112,11 +115,17 @@ pub(crate) struct Assembled {
 /// Emits the code of a program.
 pub(crate) fn assemble<T: Target>(unit: &Unit<'_>, mut target: T) -> Result<Assembled, JitError> {
     check_functions(unit)?;
+    let known = opt::known(unit);
+    let unit = &unit.known(known.as_ref());
     target.start(unit.ops.len());
     let function_labels = unit.functions.iter().map(|_| target.label()).collect();
     let surveys = Survey::of(unit);
     let (blind, budget) = (unit.runtime.guards.blind, unit.runtime.guards.budget);
-    let plan = if unit.joined && blind.is_none() { opt::plan(unit, &surveys.functions) } else { Plan::default() };
+    let plan = if unit.joined && blind.is_none() {
+        opt::plan(unit, &surveys.functions, known.as_ref())
+    } else {
+        Plan::default()
+    };
     let Plan { steps, keeps } = plan;
     let mut walk = Walk {
         unit,
@@ -125,6 +134,7 @@ pub(crate) fn assemble<T: Target>(unit: &Unit<'_>, mut target: T) -> Result<Asse
         plain: steps.is_empty() && blind.is_none() && budget.is_none(),
         steps,
         keeps,
+        known: known.as_ref(),
         blinder: blind.map(Blinder::new),
         counted: budget.map(|budget| Counted { budget, pending: 0 }),
         function_labels,
@@ -263,6 +273,7 @@ struct Walk<'a, T: Target> {
     /// What is behind its end is emitted as it is.
     steps: Vec<Step>,
     keeps: Vec<Keeps>,
+    known: Option<&'a Known>,
     /// All of it is, and nothing is added.
     plain: bool,
     function_labels: Vec<Label>,
@@ -320,13 +331,23 @@ impl<T: Target> Walk<'_, T> {
         // Whoever counts calls when there is nothing left.
         let calls = found.calls || self.counted.is_some();
         let may_goto = found.may_goto.then_some(self.unit.runtime.may_goto_budget);
-        let frame = Frame { entry: index == 0, stack: function.stack, calls, may_goto, ..Frame::default() };
+        let words = function.stack.next_multiple_of(8);
+        let zeroed = match self.known.and_then(|known| known.unset.get(index)) {
+            // Whole words from where the widest stores of zeros may start.
+            Some(unset) => (unset.start / 16 * 16, unset.end.next_multiple_of(8).min(words)),
+            None => (0, words),
+        };
+        let frame = Frame { entry: index == 0, stack: function.stack, zeroed, calls, may_goto, ..Frame::default() };
         if self.plain && function.end - function.start >= LONG {
             return Ok(Frame { uses_stack: true, saved: KEPT, ..frame });
         }
         let (mut reads, mut writes) = (RegSet::EMPTY, RegSet::EMPTY);
-        for op in &self.unit.ops[function.start as usize..function.end as usize] {
-            reads = opt::reads(*op).into_iter().flatten().fold(reads, RegSet::with);
+        let is_gone = |at: usize| self.known.is_some_and(|known| known.gone[at]);
+        for (at, op) in (function.start as usize..).zip(&self.unit.ops[function.start as usize..function.end as usize])
+        {
+            if !is_gone(at) {
+                reads = opt::reads(*op).into_iter().flatten().fold(reads, RegSet::with);
+            }
             writes = opt::writes(*op).map_or(writes, |reg| writes.with(reg));
         }
         if writes.contains(Reg::FP) {

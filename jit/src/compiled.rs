@@ -9,6 +9,7 @@ use ring3_vm::{
 };
 
 use crate::compile::{Assembled, Function, Runtime, Unit};
+use crate::constants::Constant;
 use crate::exec_mem::ExecMem;
 use crate::guards::{Guards, Options};
 use crate::symbols::Unwind;
@@ -133,12 +134,15 @@ fn emit(linked: &Linked, arch: Arch, options: Options, guards: Guards) -> Result
         may_goto_budget: MAY_GOTO_BUDGET,
         guards,
     };
+    let constants: Vec<Constant<'_>> =
+        linked.maps().iter().filter_map(|handle| Constant::of(handle.map.as_ref())).collect();
     let unit = Unit {
         ops: linked.ops(),
         slots: linked.slots(),
         functions: &functions,
         lookups: &lookups,
         regions: linked.regions(),
+        constants: &constants,
         runtime,
         joined: true,
     };

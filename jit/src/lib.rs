@@ -13,6 +13,7 @@ mod aarch64;
 mod code;
 mod compile;
 mod compiled;
+mod constants;
 mod error;
 mod exec_mem;
 mod guards;

@@ -38,6 +38,12 @@ bugs! {
     WideChanged "So it is when its bytes are put together.";
     UpdateOperand "What a load was changed by still is where it was.";
     LoadsMove "Stores may be joined around a load.";
+    KnownOneWay "What a register holds on one way to a block it holds on all.";
+    HelpersReadNothing "No helper reads the stack.";
+    KeyUnread "No lookup reads its key.";
+    NothingIsZero "No byte of a frame is read before it is written.";
+    AnywhereIsNowhere "An access of the stack by a number reads nothing of it.";
+    SlotsAreWritten "Whatever writes a part of a slot of the stack writes all of it.";
     ChoiceEntered "Nobody jumps to a move that a branch leads around.";
 }
 

@@ -25,6 +25,10 @@ pub(crate) struct Frame {
     pub(crate) uses_stack: bool,
     /// Bytes below R10.
     pub(crate) stack: u32,
+    /// Bytes below R10 that may be read before they are written, so the prologue zeroes them: from so many, a multiple of 16, to so
+    /// many, a multiple of 8. Privileged programs may read what they never wrote: they must not see what the process left there, and
+    /// every engine must give the same.
+    pub(crate) zeroed: (u32, u32),
     /// Calls something, so needs the environment and an aligned stack.
     pub(crate) calls: bool,
     /// The budget of `may_goto`, if it has one.

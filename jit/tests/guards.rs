@@ -44,13 +44,19 @@ fn outcome(engine: &dyn Execute, budget: Option<u64>) -> (Result<u64, String>, O
     (ret, executed)
 }
 
-/// Every form of instruction that has a constant, each with other ones that no other instruction has a reason for.
+/// Every form of instruction that has a constant, each with other ones that no other instruction has a reason for, on numbers that
+/// nobody knows: what is computed of constants alone is one.
 const CONSTANTS: &str = "
     r6 = r1
+    r9 = *(u32 *)(r1 +0)
     r0 = 0x11a1b1c1
     w2 = 0x12a2b2c2
     r3 = 0x13a3b3c3d3e3f313 ll
     r4 = -0x14a4b4c4
+    r0 ^= r9
+    w2 ^= w9
+    r3 ^= r9
+    r4 ^= r9
     r0 += 0x15a5b5c5
     w0 -= 0x16a6b6c6
     r0 *= 0x17a7b7c7
@@ -77,6 +83,7 @@ const CONSTANTS: &str = "
     r0 += 0x2515b5c5
     last: r7 = r0
     r8 = 0x26163646
+    r8 ^= r9
     r8 &= 7
     r0 = *(u32 *)skb[r8 + 17]
     r0 += r7

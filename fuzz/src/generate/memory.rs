@@ -45,11 +45,33 @@ impl Generator<'_, '_> {
 
     /// A load or store of part of a word of the stack.
     pub(super) fn stack(&mut self) {
+        if self.frames && self.entropy.one_in(6) {
+            return self.stack_by_number();
+        }
         let word = self.number_word();
         let size = self.entropy.pick(Size::ALL);
         let part = self.entropy.below(8 / size.bytes()) * size.bytes();
         let off = offset(word) + part as i16;
         self.plain(size, Reg::FP, off);
+    }
+
+    /// The same at one of several places, by a number.
+    fn stack_by_number(&mut self) {
+        let (number, word) = (self.number(), self.number_pair());
+        let [index, address] = self.targets(number);
+        let size = self.entropy.pick(Size::ALL);
+        // Accesses of the stack are aligned.
+        let mask = match size {
+            Size::B => 15,
+            Size::H => 14,
+            Size::W => 12,
+            Size::Dw => 8,
+        };
+        self.copy(index, number);
+        self.alu_imm(Width::W64, AluOp::And, index, mask);
+        self.stack_address(address, word);
+        self.out.push(Insn::Alu { width: Width::W64, op: AluOp::Add, dst: address, src: index.into() });
+        self.plain(size, address, 0);
     }
 
     /// A load or store, where both are fine.

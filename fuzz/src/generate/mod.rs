@@ -47,6 +47,8 @@ pub struct Kit {
     maps: Vec<Arc<MapDef>>,
     /// Statements in a row in a function, at most.
     most: u32,
+    /// See [`Generator::frames`].
+    frames: bool,
     /// By number of functions, as far as they were needed.
     types: Vec<Option<Arc<Btf>>>,
 }
@@ -56,15 +58,17 @@ impl Default for Kit {
         Kit {
             maps: MapNo::ALL.map(|map| Arc::new(definition(map))).to_vec(),
             most: STATEMENTS_IN_A_ROW,
+            frames: false,
             types: Vec::new(),
         }
     }
 }
 
 impl Kit {
-    /// The same with functions of up to so many statements in a row.
+    /// The same with functions of up to so many statements in a row, which also use their stack as compilers have to think of: they
+    /// read words that nobody wrote, and go to one of several by a number.
     pub fn with_statements(most: u32) -> Kit {
-        Kit { most, ..Kit::default() }
+        Kit { most, frames: true, ..Kit::default() }
     }
 
     /// The maps of every program.
@@ -77,7 +81,7 @@ impl Kit {
         let length = MIN_PACKET + entropy.below(MAX_PACKET - MIN_PACKET);
         let salt = entropy.byte();
         let packet = (0..length).map(|i| (i as u8).wrapping_mul(0x35) ^ salt).collect();
-        let (code, starts) = Generator::new(entropy, self.most).run();
+        let (code, starts) = Generator::new(entropy, self.most, self.frames).run();
         let mut program = Program::new("generated", ProgType::Xdp, code);
         program.info = self.types_of(starts.len()).map(|types| Arc::new(info::info_with(types, &starts)));
         program.maps.clone_from(&self.maps);
@@ -115,6 +119,8 @@ struct Generator<'g, 'e> {
     entropy: &'g mut Entropy<'e>,
     /// Statements in a row in a function, at most.
     most: u32,
+    /// The stack is read where nobody wrote, and by numbers.
+    frames: bool,
     out: Emitter,
     state: State,
     /// Registers that are not to be written now: loop counters, and addresses that a loop needs again.
@@ -179,10 +185,11 @@ const STATEMENTS: [Statement; 64] = {
 const RARE: [Statement; 4] = [Statement::Guess, Statement::AdjustHead, Statement::EarlyExit, Statement::Guess];
 
 impl<'g, 'e> Generator<'g, 'e> {
-    fn new(entropy: &'g mut Entropy<'e>, most: u32) -> Self {
+    fn new(entropy: &'g mut Entropy<'e>, most: u32, frames: bool) -> Self {
         Generator {
             entropy,
             most,
+            frames,
             out: Emitter::default(),
             state: State::EMPTY,
             pinned: 0,
@@ -223,6 +230,11 @@ impl<'g, 'e> Generator<'g, 'e> {
             self.pin(keep);
         }
         self.constant(Reg::R0);
+        // Every frame begins with zeros, which may be read.
+        if self.frames && self.entropy.one_in(3) {
+            let word = self.entropy.below(WORDS as u32) as usize;
+            self.state.words[word] = Kind::Number;
+        }
         // What a function saves for whoever calls it matters where it calls others itself.
         if self.function.is_some() && !self.entropy.is_empty() && self.entropy.one_in(2) {
             self.across_call();

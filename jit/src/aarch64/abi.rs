@@ -96,19 +96,21 @@ impl A64 {
             self.emit_load_imm(regs::X17, budget.into());
             emit!(self, str w17, [sp, BUDGET_SLOT]);
         }
-        self.emit_clear_stack(stack_bytes(frame));
+        if frame.uses_stack {
+            self.emit_clear_stack(frame.zeroed);
+        }
     }
 
-    /// Zeroes the stack of BPF. Privileged programs may read what they never wrote: they must not see what the process
-    /// left there, and every engine must give the same.
-    fn emit_clear_stack(&mut self, bytes: u32) {
+    /// Zeroes bytes of the stack of BPF.
+    fn emit_clear_stack(&mut self, (from, to): (u32, u32)) {
+        let bytes = to.saturating_sub(from);
         if bytes >= 32 {
             emit!(self, movi v0.d2, 0);
         }
-        for end in (0..bytes / 32).map(|chunk| (chunk + 1) as i32 * -32) {
+        for end in (0..bytes / 32).map(|chunk| -(from as i32) - (chunk + 1) as i32 * 32) {
             emit!(self, stp q0, q0, [x29, end]);
         }
-        let bottom = -(bytes as i32);
+        let bottom = -(to as i32);
         // What is left is less than 32 bytes; the two forms for words reach 512 and 256 bytes down.
         match bytes % 32 / 8 {
             0 => {}

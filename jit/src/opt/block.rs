@@ -151,6 +151,9 @@ impl Block<'_> {
 
     fn join(&mut self) {
         for at in 0..self.ops.len() {
+            if self.effects[at] == Effects::NONE {
+                continue;
+            }
             let op = self.ops[at];
             let [first, second] = self.effects[at].named.map(|reg| reg.map(|reg| self.held[reg.index()]));
             self.nodes[at].values = [first, second].map(|held| held.map_or(NOBODY, |held| held.whole));

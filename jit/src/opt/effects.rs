@@ -19,6 +19,10 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
+    /// Those of an operation that is not there.
+    pub(crate) const NONE: Effects =
+        Effects { named: [None; 2], reads: RegSet::EMPTY, writes: RegSet::EMPTY, pure: true, changes_memory: false };
+
     /// `lookup` says that of a call nothing is left but a lookup, which reads the key's address only.
     pub(crate) fn of(op: Op, lookup: bool) -> Effects {
         let named = reads(op);

@@ -8,8 +8,11 @@
 mod block;
 mod bytes;
 mod effects;
+mod flow;
 mod kept;
+mod known;
 mod live;
+mod slots;
 mod stores;
 mod upper;
 
@@ -22,6 +25,7 @@ use crate::target::Address;
 use block::Rewriter;
 pub(crate) use effects::{Effects, reads, writes};
 pub(crate) use kept::{KEPT, Keeps};
+pub(crate) use known::Known;
 
 /// What is emitted for one operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,8 +84,16 @@ pub(crate) struct Plan {
     pub(crate) keeps: Vec<Keeps>,
 }
 
-/// What is emitted for a program.
-pub(crate) fn plan(unit: &Unit<'_>, found: &[Found]) -> Plan {
+/// What is known of a program, if that is worth the look.
+pub(crate) fn known(unit: &Unit<'_>) -> Option<Known> {
+    let guards = &unit.runtime.guards;
+    // A budget counts operations that are executed: those that never are have to stay.
+    let looks = unit.joined && unit.ops.len() < LONG && guards.blind.is_none() && guards.budget.is_none();
+    looks.then(|| Known::of(unit))
+}
+
+/// What is emitted for a program, of which so much is known.
+pub(crate) fn plan(unit: &Unit<'_>, found: &[Found], known: Option<&Known>) -> Plan {
     let long = unit.ops.len() >= LONG;
     let worth = |(function, found): (_, &Found)| (!long || found.loops).then_some(function);
     let mut functions = unit.functions.iter().zip(found).filter_map(worth).peekable();
@@ -91,9 +103,14 @@ pub(crate) fn plan(unit: &Unit<'_>, found: &[Found]) -> Plan {
     let mut steps = vec![Step::Plain; unit.ops.len()];
     let leaders = live::leaders(unit);
     let mut effects: Vec<Effects> = (0..).zip(unit.ops).map(|(at, op)| Effects::of(*op, unit.is_lookup(at))).collect();
+    let gone = (0..unit.ops.len()).filter(|at| known.is_some_and(|known| known.gone[*at]));
+    for at in gone {
+        (steps[at], effects[at]) = (Step::Nothing, Effects::NONE);
+    }
     let keeps = if long { Vec::new() } else { kept::find(unit, &effects, &leaders) };
     for (op, effects) in unit.ops.iter().zip(&mut effects).filter(|_| !keeps.is_empty()) {
         if let Op::CallLocal { subprog } = op
+            && *effects != Effects::NONE
             && !unit.has_bug(Bug::LostUnknown)
             && let Some(keeps) = keeps.get(usize::from(*subprog))
         {

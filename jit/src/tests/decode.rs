@@ -88,6 +88,7 @@ fn functions_tile_the_operations() {
                 functions: &functions,
                 lookups: &[],
                 regions: &[],
+                constants: &[],
                 runtime: no_runtime(&[]),
                 joined: false,
             },

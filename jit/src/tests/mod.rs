@@ -4,6 +4,7 @@
 
 mod decode;
 mod decode_arm64;
+mod known;
 #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), unix))]
 mod run;
 
@@ -58,7 +59,16 @@ fn assemble_for(unit: &Unit<'_>, cpu: Cpu) -> Result<Assembled, JitError> {
 fn assemble_main(ops: &[Op], cpu: Cpu, runtime: Runtime<'_>) -> Result<Assembled, JitError> {
     let functions = [Function { start: 0, end: ops.len() as u32, stack: 512 }];
     assemble_for(
-        &Unit { slots: &[], ops, functions: &functions, lookups: &[], regions: &[], runtime, joined: false },
+        &Unit {
+            slots: &[],
+            ops,
+            functions: &functions,
+            lookups: &[],
+            regions: &[],
+            constants: &[],
+            runtime,
+            joined: false,
+        },
         cpu,
     )
 }
@@ -69,7 +79,16 @@ fn assemble_joined(ops: &[Op], cpu: Cpu) -> Result<Assembled, JitError> {
     let regions = regions(ops);
     let runtime = no_runtime(&[]);
     assemble_for(
-        &Unit { slots: &[], ops, functions: &functions, lookups: &[], regions: &regions, runtime, joined: true },
+        &Unit {
+            slots: &[],
+            ops,
+            functions: &functions,
+            lookups: &[],
+            regions: &regions,
+            constants: &[],
+            runtime,
+            joined: true,
+        },
         cpu,
     )
 }

@@ -83,21 +83,21 @@ impl X64 {
             emit!(self, mov DWORD [rsp + BUDGET_SLOT], budget as i32);
         }
         if frame.uses_stack {
-            self.emit_clear_stack(frame.stack.next_multiple_of(8));
+            self.emit_clear_stack(frame.zeroed);
         }
     }
 
-    /// Zeroes the stack of BPF. Privileged programs may read what they never wrote: they must not see what the process
-    /// left there, and every engine must give the same.
-    fn emit_clear_stack(&mut self, bytes: u32) {
+    /// Zeroes bytes of the stack of BPF.
+    fn emit_clear_stack(&mut self, (from, to): (u32, u32)) {
+        let bytes = to.saturating_sub(from);
         if bytes >= 16 {
             emit!(self, pxor xmm0, xmm0);
         }
-        for end in (0..bytes / 16).map(|chunk| (chunk + 1) as i32 * -16) {
+        for end in (0..bytes / 16).map(|chunk| -(from as i32) - (chunk + 1) as i32 * 16) {
             emit!(self, movups[rbp + end], xmm0);
         }
         if !bytes.is_multiple_of(16) {
-            emit!(self, mov QWORD [rbp - bytes as i32], 0);
+            emit!(self, mov QWORD [rbp - to as i32], 0);
         }
     }
 

@@ -182,7 +182,16 @@ fn assemble_functions(functions: &[&[Op]], stack: u32) -> Assembled {
         may_goto_budget: 10,
     };
     assemble_for(
-        &Unit { slots: &[], ops: &ops, functions: &ranges, lookups: &[], regions: &[], runtime, joined: true },
+        &Unit {
+            slots: &[],
+            ops: &ops,
+            functions: &ranges,
+            lookups: &[],
+            regions: &[],
+            constants: &[],
+            runtime,
+            joined: true,
+        },
         this_cpu(),
     )
     .unwrap()
@@ -238,11 +247,17 @@ fn the_stack_is_aligned_at_calls() {
     assert_eq!(seen, 160);
 }
 
+/// So much more than R1: a number that the compiler does not know.
+const fn behind(dst: Reg, more: i32) -> [Op; 2] {
+    [mov(dst, Reg::R1), Op::Alu { width: Width::W64, op: AluOp::Add, dst, src: Operand::Imm(more) }]
+}
+
 /// R6 to R9 and the frame belong to the caller, arguments and R0 pass through.
 #[test]
 fn functions_keep_what_is_the_callers() {
     let all = [Reg::R6, Reg::R7, Reg::R8, Reg::R9];
-    let mut main: Vec<Op> = all.iter().zip([1, 10, 100, 1000]).map(|(reg, value)| imm(*reg, value)).collect();
+    let mut main: Vec<Op> =
+        all.into_iter().zip([1, 10, 100, 1000]).flat_map(|(reg, value)| behind(reg, value - 300_000)).collect();
     main.extend([store(Reg::FP, -8, Reg::R9), imm(Reg::R2, 20_000), Op::CallLocal { subprog: 1 }]);
     main.extend(all.map(|reg| add(Reg::R0, reg)));
     main.extend([load(Reg::R1, Reg::FP, -8), add(Reg::R0, Reg::R1), Op::Exit]);
@@ -259,7 +274,8 @@ fn functions_save_what_is_needed() {
     let all = [Reg::R6, Reg::R7, Reg::R8, Reg::R9];
     let called: Vec<Op> = all.map(|reg| imm(reg, u64::MAX)).into_iter().chain([imm(Reg::R0, 5), Op::Exit]).collect();
     let main = |read: &[Reg], more: &[Op]| {
-        let mut ops: Vec<Op> = all.iter().zip([1, 10, 100, 1000]).map(|(reg, value)| imm(*reg, value)).collect();
+        let mut ops: Vec<Op> =
+            all.into_iter().zip([1, 10, 100, 1000]).flat_map(|(reg, value)| behind(reg, value)).collect();
         ops.extend_from_slice(more);
         ops.push(Op::CallLocal { subprog: 1 });
         ops.extend(read.iter().map(|reg| add(Reg::R0, *reg)));
@@ -361,6 +377,7 @@ fn array_lookups() {
                 let unit = Unit {
                     slots: &[],
                     regions: &[],
+                    constants: &[],
                     ops: &ops,
                     functions: &functions,
                     lookups: &lookups,
@@ -395,6 +412,7 @@ fn percpu_array_lookups() {
             functions: &functions,
             lookups: &lookups,
             regions: &[],
+            constants: &[],
             runtime: no_runtime(&[]),
             joined: true,
         };
@@ -439,6 +457,7 @@ fn lookup_by_call(callee: *const (), per_cpu: bool, cpu: u64, env: &mut [u32]) {
         functions: &functions,
         lookups: &lookups,
         regions: &[],
+        constants: &[],
         runtime: no_runtime(&[]),
         joined: true,
     };

@@ -436,10 +436,11 @@ fn count(ops: &[Op], seen: &mut [u32; 13]) {
         functions: &functions,
         lookups: &[],
         regions: &regions(&around),
+        constants: &[],
         runtime: no_runtime(&[]),
         joined: true,
     };
-    for step in opt::plan(&unit, &[Found::default()]).steps {
+    for step in opt::plan(&unit, &[Found::default()], None).steps {
         let kind = match step {
             Step::Plain => continue,
             Step::Nothing => 0,
