@@ -375,7 +375,7 @@ fn hashes() {
     check("hashes", kinds.chain(sizes));
 }
 
-/// With room for all, as the order of eviction is the kernel's own.
+/// With room for all: the order of eviction is a matter of its own, below.
 #[test]
 fn hashes_that_forget() {
     use MapType::{LruHash, LruPercpuHash};
@@ -384,6 +384,84 @@ fn hashes_that_forget() {
         "LRU hashes",
         [LruHash, LruPercpuHash].into_iter().flat_map(|kind| flags.map(|flags| def(kind, 4, 12, 4000, flags))),
     );
+}
+
+/// Keys of a small map, sorted.
+fn kept(keys: impl IntoIterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut keys: Vec<Vec<u8>> = keys.into_iter().collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// Without lookups by programs and second writes the oldest goes, one at a time: in maps so small that the kernel takes no more at once,
+/// and on one processor, as each has a list of its own. (Marked elements it keeps on a list apart, for longer than we do.)
+#[test]
+fn what_came_first_is_forgotten_first() {
+    use MapType::{LruHash, LruPercpuHash};
+    if !kernel("the order of eviction") {
+        return;
+    }
+    let _here = match ring3_linux::OnOneCpu::stay() {
+        Ok(here) => here,
+        Err(error) => return println!("skipped: the order of eviction: {error}"),
+    };
+    let mut evictions = 0;
+    for (kind, entries) in [LruHash, LruPercpuHash].into_iter().flat_map(|kind| (1..=7).map(move |n| (kind, n))) {
+        let pair = Pair::new(def(kind, 4, 8, entries, &[]));
+        let (value, mut random) = (vec![1; pair.theirs.value_size()], Random(entries.into()));
+        for step in 0u32..300 {
+            let keys = kept(pair.ours.keys());
+            let op = match random.below(4) {
+                0 if !keys.is_empty() => Op::Delete(keys[random.below(keys.len() as u64) as usize].clone()),
+                // What user space looks up is not marked.
+                1 if !keys.is_empty() => Op::Lookup(keys[0].clone(), 0),
+                _ => Op::Update(step.to_ne_bytes().to_vec(), value.clone(), 1),
+            };
+            evictions += usize::from(matches!(op, Op::Update(..)) && keys.len() == entries as usize);
+            let (us, them) = pair.run(&op);
+            assert_eq!(us, them, "{} of {entries}, step {step}: {op:?}", kind.name());
+            let theirs = kept(pair.theirs.keys(100).unwrap());
+            assert_eq!(kept(pair.ours.keys()), theirs, "{} of {entries}, step {step}: {op:?}", kind.name());
+        }
+    }
+    println!("{evictions} evictions compared");
+    assert!(evictions > 1000);
+}
+
+/// Thousands of prefixes that begin alike: what is there, in which order, and what each of thousands of addresses finds.
+#[test]
+fn tries_of_many_prefixes() {
+    if !kernel("tries of many prefixes") {
+        return;
+    }
+    for (bytes, seed) in [(4, 1), (8, 2), (16, 3)] {
+        let pair = Pair::new(def(MapType::LpmTrie, 4 + bytes as u32, 8, 4000, &[MapFlags::NO_PREALLOC]));
+        let mut random = Random(seed);
+        let mut prefix = |len: Option<u32>| {
+            let most = bytes as u64 * 8;
+            let len = len.unwrap_or_else(|| (most - random.below(most + 1) * random.below(most + 1) / most) as u32);
+            let data =
+                (0..bytes).map(|at| random.pick(if at < bytes / 2 { &[10, 10, 10, 11] } else { &[0, 1, 128, 255] }));
+            [len.to_ne_bytes().to_vec(), data.collect()].concat()
+        };
+        for at in 0u64..6000 {
+            let op = match at % 5 {
+                4 => Op::Delete(prefix(None)),
+                _ => Op::Update(prefix(None), at.to_ne_bytes().to_vec(), 0),
+            };
+            let (us, them) = pair.run(&op);
+            assert_eq!(us, them, "{bytes} bytes, {at}: {op:?}");
+        }
+        let (us, them) = pair.run(&Op::Walk);
+        assert_eq!(us, them, "{bytes} bytes");
+        println!("{bytes} bytes: {} prefixes", pair.ours.len());
+        assert!(pair.ours.len() > 200);
+        for _ in 0..3000 {
+            let op = Op::Lookup(prefix(Some(bytes as u32 * 8)), 0);
+            let (us, them) = pair.run(&op);
+            assert_eq!(us, them, "{bytes} bytes: {op:?}");
+        }
+    }
 }
 
 #[test]
