@@ -137,7 +137,6 @@ const HOSTED: &[u32] = &[
 const KERNEL_ONLY: &[(u32, &str)] = &[
     (id::PROBE_WRITE_USER, "a kernel that is not locked down, which is not known of any"),
     (id::OVERRIDE_RETURN, "error injection, which kernels are mostly built without"),
-    (id::LWT_PUSH_ENCAP, "routes of the kernel"),
     (id::LWT_SEG6_STORE_BYTES, "segment routing of the kernel"),
     (id::LWT_SEG6_ADJUST_SRH, "segment routing of the kernel"),
     (id::LWT_SEG6_ACTION, "segment routing of the kernel"),

@@ -228,6 +228,14 @@ impl SkbContext {
         self.mac = 0;
     }
 
+    /// Puts a network header in front, which the packet's then is.
+    pub(crate) fn push_network(&mut self, header: &[u8]) {
+        self.packet.push_zeroed(header.len());
+        self.packet.bytes_mut()[..header.len()].copy_from_slice(header);
+        self.mac -= header.len() as i64;
+        self.network = 0;
+    }
+
     /// Puts zeroes in behind the first `off` bytes, counted from the Ethernet header; the headers keep their offsets.
     pub(crate) fn open_gap(&mut self, off: usize, bytes: usize) {
         let hidden = usize::try_from(-self.mac).unwrap_or(0);

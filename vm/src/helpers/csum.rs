@@ -40,6 +40,11 @@ fn partial(bytes: &[u8], start: u32) -> u32 {
     })
 }
 
+/// The checksum of bytes, as it stands in a header.
+pub(super) fn of(bytes: &[u8]) -> [u8; 2] {
+    fold(partial(bytes, 0)).to_ne_bytes()
+}
+
 /// Adds the difference of sums.
 fn by_difference(check: u16, difference: u32) -> u16 {
     fold(add32(difference, !u32::from(check)))

@@ -12,6 +12,7 @@ mod graph;
 mod hosted;
 mod kernel;
 pub(crate) mod kfuncs;
+mod lwt;
 mod map;
 mod msg;
 pub(crate) mod print;
@@ -118,6 +119,7 @@ pub fn builtin(number: u32) -> Option<HelperFn> {
         id::SKB_SET_TSTAMP => room::set_time,
         id::SKB_ECN_SET_CE => room::ecn_set_ce,
         id::CSUM_LEVEL => room::csum_level,
+        id::LWT_PUSH_ENCAP => lwt::push_encap,
         id::CHECK_MTU => room::check_mtu,
         id::SKB_SET_TUNNEL_KEY => room::set_tunnel_key,
         id::SKB_GET_TUNNEL_KEY => room::get_tunnel_key,
