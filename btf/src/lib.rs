@@ -30,7 +30,7 @@ pub use info::{FuncEntry, LineEntry, ProgramInfo};
 pub use merge::Merger;
 pub use query::Btf;
 pub use relo::{
-    CoreAccess, CoreAnswer, CoreError, CoreResolver, CoreTarget, CoreValue, MAX_CORE_PATH, MAX_CORE_STEPS,
+    CoreAccess, CoreAnswer, CoreError, CoreLog, CoreResolver, CoreTarget, CoreValue, MAX_CORE_PATH, MAX_CORE_STEPS,
     are_compatible, describe_core_relo,
 };
 pub use show::{Shown, show_value};

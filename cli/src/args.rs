@@ -107,6 +107,7 @@ Examples:
   ring3 dump jited lb.bpf.o --program lb --jit-blind      the same without the program's constants
   ring3 dump maps -o json flows.bpf.o                     the definitions of the maps
   ring3 dump btf flows.bpf.o | less                       types; also of a raw BTF file
+  ring3 dump relos openat.bpf.o --btf vmlinux.btf         what CO-RE relocations found, as libbpf logs it
   ring3 dump btf --format c /sys/kernel/btf/vmlinux > vmlinux.h
   ring3 dump btf --format c -B /sys/kernel/btf/vmlinux /sys/kernel/btf/nf_tables";
 
@@ -198,6 +199,8 @@ pub struct VerifyArgs {
     /// BTF of the kernel, as in /sys/kernel/btf/vmlinux: its structures, for programs that get pointers to them
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
+    #[command(flatten)]
+    pub kconfig: KconfigArgs,
     /// What freplace programs extend: an object, perhaps with one of its programs, and the function if the section does not name it
     #[arg(long, value_name = "OBJ[:PROGRAM[:FUNCTION]]")]
     pub target: Option<String>,
@@ -329,6 +332,8 @@ pub struct RunArgs {
     /// Set a global variable, or a part of one (`config.ports[1]=53`), before the program is loaded
     #[arg(long, value_name = "GLOBAL=VALUE")]
     pub set: Vec<String>,
+    #[command(flatten)]
+    pub kconfig: KconfigArgs,
     /// Put an element into a map before the first packet; into a program array, a program by its name
     #[arg(long, value_name = "NAME:KEY=VALUE")]
     pub map: Vec<String>,
@@ -377,7 +382,7 @@ pub struct DumpArgs {
     /// Only this program
     #[arg(long, value_name = "NAME")]
     pub program: Option<String>,
-    /// BTF of a kernel, as in /sys/kernel/btf/vmlinux: CO-RE relocations of xlated and jited are for it
+    /// BTF of a kernel, as in /sys/kernel/btf/vmlinux: CO-RE relocations are for it
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
     /// Take programs to be of this type, whatever their sections are called
@@ -400,6 +405,15 @@ pub struct DumpArgs {
     /// How to print; json is for maps and btf
     #[arg(short = 'o', long = "output", value_enum, default_value_t = RunFormat::Table)]
     pub output: RunFormat,
+}
+
+/// What stands for a kernel's configuration.
+#[derive(Args, Clone, Default, Debug)]
+pub struct KconfigArgs {
+    /// A value of the kernel's configuration, for objects that ask for it (__kconfig): CONFIG_HZ=250, or a file of them, such as
+    /// /boot/config-RELEASE; may be given several times, the first counts
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub kconfig: Vec<String>,
 }
 
 /// What is added to machine code, for programs whose authors are not trusted.
@@ -630,6 +644,8 @@ pub enum What {
     Maps,
     /// Types, as bpftool btf dump prints them
     Btf,
+    /// CO-RE relocations against the types of --btf: what they ask for, what was found, what was changed, as libbpf logs it
+    Relos,
 }
 
 /// How `ring3 verify` prints.

@@ -52,6 +52,7 @@ pub fn dump(args: &DumpArgs, out: &mut Out) -> Result<Outcome, CliError> {
         What::Xlated => translated(args, &object, None, out),
         What::Jited => translated(args, &object, Some(args.arch.into()), out),
         What::Maps => maps(args, &object, out),
+        What::Relos => relos(args, &object, out),
         What::Btf => match object.btf() {
             Some(btf) => btf_text(args, btf, out),
             None => Err(CliError::file(&args.object, "it has no BTF (compile with -g)")),
@@ -81,10 +82,24 @@ fn options(args: &DumpArgs) -> Options {
     Options { kind: args.kind, ..Options::default() }
 }
 
+/// The types that CO-RE relocations are for, if there are any.
+fn core(args: &DumpArgs) -> Result<Option<Arc<CoreTarget>>, CliError> {
+    Ok(args.btf.as_deref().map(types::read).transpose()?.map(|btf| Arc::new(CoreTarget::new(Arc::new(btf)))))
+}
+
+/// What became of relocations.
+fn relos(args: &DumpArgs, object: &Object, out: &mut Out) -> Result<Outcome, CliError> {
+    let options = Options { core: core(args)?, ..options(args) };
+    for line in object.relocation_log(&programs(args, object)?, &options).map_err(CliError::input)? {
+        writeln!(out, "{}", printable(&line))?;
+    }
+    Ok(Outcome::Good)
+}
+
 fn asm(args: &DumpArgs, object: &Object, out: &mut Out) -> Result<Outcome, CliError> {
     let mut worst = Outcome::Good;
     // Without a kernel's types the instructions are those of the file.
-    let core = args.btf.as_deref().map(types::read).transpose()?.map(|btf| Arc::new(CoreTarget::new(Arc::new(btf))));
+    let core = core(args)?;
     let options = Options { core_by_kernel: core.is_none(), core, ..options(args) };
     for (at, name) in programs(args, object)?.iter().enumerate() {
         if at > 0 {

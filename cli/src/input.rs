@@ -2,12 +2,20 @@
 
 use std::io::{ErrorKind, Read};
 use std::path::Path;
+use std::sync::Arc;
 
-use ring3::object::{MAX_FILE, ObjectError};
-use ring3::{Error, Object};
+use ring3::object::{KernelValues, MAX_FILE, NOT_CONFIGURED, ObjectError};
+use ring3::{Error, KernelVersion, Object};
+
+use crate::args::KconfigArgs;
 
 /// Stands for standard input.
 const STDIN: &str = "-";
+
+/// The section of a kernel's configuration.
+const KCONFIG: &str = ".kconfig";
+/// The longest configuration, in bytes.
+const MAX_CONFIG: u64 = 1 << 22;
 
 /// What compiles BPF.
 const COMPILE: &str = "clang -target bpf -O2 -g -c FILE.c";
@@ -31,6 +39,23 @@ pub fn object(path: &Path) -> Result<Object, Error> {
     Ok(Object::parse(&path.to_string_lossy(), &bytes(path)?)?)
 }
 
+/// Answers what an object asks of a kernel's configuration: by what the command line says, and the release.
+pub fn configure(object: &mut Object, release: KernelVersion, args: &KconfigArgs) -> Result<(), Error> {
+    if object.btf().is_none_or(|btf| btf.datasec(KCONFIG).is_none()) {
+        return Ok(());
+    }
+    let mut values = KernelValues::new(&release.to_string());
+    for given in &args.kconfig {
+        let text = match given.contains('=') {
+            true => given.clone(),
+            false => String::from_utf8_lossy(&ring3::read(Path::new(given), MAX_CONFIG)?).into_owned(),
+        };
+        values = values.with_config(&text);
+    }
+    object.answer(Arc::new(values));
+    Ok(())
+}
+
 /// What to do about an error, where there is something; it follows the error's own words.
 pub fn hint(error: &Error) -> String {
     match error {
@@ -42,6 +67,9 @@ pub fn hint(error: &Error) -> String {
             _ => String::new(),
         },
         Error::Object(ObjectError::UnknownType { .. }) => " (--type says it)".to_owned(),
+        Error::Object(ObjectError::ExternValue { problem, .. }) if *problem == NOT_CONFIGURED => {
+            " (--kconfig says it)".to_owned()
+        }
         Error::Object(ObjectError::Elf { .. }) => format!("; an object is what `{COMPILE}` writes"),
         _ => String::new(),
     }

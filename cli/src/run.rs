@@ -14,7 +14,10 @@ use ring3::platform::return_name;
 use ring3::sim::{self, Event as SimEvent, Fired, Sim};
 use ring3::vm::StateReport;
 use ring3::vm::maps::{Event, Map};
-use ring3::{Backend, Engine, Error, Input, Instance, LogLevel, MapType, Object, Options, Output, ProgType, TraceLog};
+use ring3::{
+    Backend, Engine, Error, Input, Instance, KernelVersion, LogLevel, MapType, Object, Options, Output, ProgType,
+    TraceLog,
+};
 use serde_json::{Value as Json, json};
 
 use crate::Outcome;
@@ -190,6 +193,7 @@ fn name_code(args: &RunArgs, program: &ring3::Executable) -> Result<Option<JitDu
 fn load(args: &RunArgs) -> Result<(Instance, String, Object), CliError> {
     let (mut object, name) = object_and_program(args)?;
     set_globals(args, &mut object)?;
+    input::configure(&mut object, KernelVersion::V6_18, &args.kconfig)?;
     let engine = typed(args, engine(args))?;
     let instance = engine.load_with(&object, &Options { kind: args.kind, ..Options::default() })?;
     Ok((instance, name, object))
@@ -199,6 +203,7 @@ fn load(args: &RunArgs) -> Result<(Instance, String, Object), CliError> {
 fn load_whole(args: &RunArgs) -> Result<(Instance, Object), CliError> {
     let mut object = input::object(&args.object)?;
     set_globals(args, &mut object)?;
+    input::configure(&mut object, KernelVersion::V6_18, &args.kconfig)?;
     Ok((typed(args, engine(args))?.load(&object)?, object))
 }
 

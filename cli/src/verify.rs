@@ -161,7 +161,12 @@ pub fn selected(args: &VerifyArgs, name: &str) -> bool {
 
 /// The object, if it has the program that is asked for; else what is wrong, in the words to be printed.
 fn open(path: &Path, args: &VerifyArgs) -> Result<Object, String> {
-    let object = input::object(path).map_err(|error| input::told(&error))?;
+    let mut object = input::object(path).map_err(|error| input::told(&error))?;
+    let release = match args.kernel {
+        KernelArg::One(release) => release,
+        KernelArg::All => KernelVersion::V6_18,
+    };
+    input::configure(&mut object, release, &args.kconfig).map_err(|error| input::told(&error))?;
     match &args.program {
         Some(name) if !object.programs().iter().any(|entry| entry.name == *name) => {
             Err(input::no_such_program(&object, name))

@@ -167,3 +167,28 @@ fn help_teaches_by_examples() {
         assert!(ran.stdout.lines().all(|line| line.chars().count() <= 100), "{}", ran.stdout);
     }
 }
+
+#[test]
+fn relocations_as_a_loader_logs_them() {
+    let core = |name: &str| format!("../../object/tests/data/{name}.el.bpf.o");
+    // What stands for a kernel's types has to be raw BTF.
+    let kernel = std::fs::read(example(&format!("bpf/{}", core("core_kernel")))).unwrap();
+    let kernel = ring3::Object::parse("kernel", &kernel).unwrap();
+    let btf = kernel.btf().unwrap();
+    let types = scratch("core_kernel.btf", &btf.to_bytes(btf.endian()));
+    let ran = ring3(["dump", "relos", &core("core"), "--btf", types.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ran.stdout, include_str!("../../object/tests/data/core.log"));
+    let ran = ring3(["dump", "relos", &core("core"), "--program", "resized", "--btf", types.to_str().unwrap()]);
+    assert_eq!(ran.stdout.lines().count(), 9, "{}", ran.stdout);
+    assert!(
+        ran.stdout.ends_with("prog 'resized': relo #5: patched insn #2 (LDX/ST/STX) mem_sz 4 -> 8\n"),
+        "{}",
+        ran.stdout
+    );
+    let ran = words("dump relos events/exec_events.bpf.o");
+    assert!(ran.code == Some(2) && ran.stderr.contains("needs a kernel's BTF"), "{ran:?}");
+    // Of a program without relocations there is nothing to say.
+    let ran = words("dump relos hello.bpf.o");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""));
+}

@@ -230,3 +230,32 @@ fn blinded_code_has_none_of_the_constants() {
     assert!(dump("--arch x86_64 --jit-retpolines").contains("pause"));
     assert_eq!(words("dump xlated lb.bpf.o --jit-blind").code, Some(2));
 }
+
+#[test]
+fn configurations_of_kernels() {
+    let event = ["--event", "raw_tp/sys_enter"];
+    let run = |kconfig: &[&str]| ring3([&["run", "events/ticks.bpf.o"][..], kconfig, &event].concat());
+    let ran = run(&["--kconfig", "CONFIG_HZ=1000"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("1000 ticks a second, each 1000 us"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("hooks of security modules"), "a weak value that is not there is 0: {}", ran.stdout);
+    // What comes first counts; the rest may be a file.
+    let file = scratch("config", b"# CONFIG_X is not set\nCONFIG_HZ=300\nCONFIG_BPF_LSM=y\n");
+    let file = file.to_str().unwrap();
+    let ran = run(&["--kconfig", "CONFIG_HZ=100", "--kconfig", file]);
+    assert!(ran.stdout.contains("100 ticks a second") && ran.stdout.contains("hooks of security modules"), "{ran:?}");
+    assert!(run(&["--kconfig", file]).stdout.contains("300 ticks a second"));
+    let ran = run(&[]);
+    assert_eq!(ran.code, Some(2));
+    assert!(
+        ran.stderr.contains("'CONFIG_HZ' is not in the kernel's configuration (--kconfig says it)"),
+        "{}",
+        ran.stderr
+    );
+    let ran = run(&["--kconfig", "CONFIG_HZ=many"]);
+    assert!(ran.code == Some(2) && ran.stderr.contains("'CONFIG_HZ' has a value of another type"), "{ran:?}");
+    assert_eq!(run(&["--kconfig", "no-such-file"]).code, Some(2));
+    let ran = words("verify events/ticks.bpf.o --kconfig CONFIG_HZ=250");
+    assert!(ran.code == Some(0) && ran.stdout.contains("accept"), "{ran:?}");
+    assert_eq!(words("verify events/ticks.bpf.o").code, Some(2));
+}

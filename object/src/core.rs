@@ -13,6 +13,13 @@ pub const UNRESOLVED_CALL: i32 = 0x0bad_2310;
 const CALL: u8 = 0x85;
 /// The bits of an opcode that say how wide an access is.
 const SIZE_MASK: u8 = 0x18;
+/// The bits that say what kind of instruction it is.
+const CLASS_MASK: u8 = 0x07;
+/// Bytes of an access, and the bits that say so.
+const SIZES: [(u32, u8); 4] = [(4, 0x00), (2, 0x08), (1, 0x10), (8, 0x18)];
+/// What libbpf says of an access whose size does not fit.
+const BAD_SIZE: &str = "accesses field incorrectly. Make sure you are accessing pointers, unsigned integers, or fields of matching \
+                        type and size.";
 /// Bytes of a slot.
 const SLOT: u64 = RawInsn::BYTES as u64;
 
@@ -27,13 +34,16 @@ pub(crate) struct Core<'o> {
     pub unresolved: Vec<(u32, String)>,
     /// Slot in the linked program, and the relocation that the kernel is to resolve.
     pub pending: Vec<(u32, CoreRelo)>,
+    /// What libbpf would log, if it is wanted.
+    pub log: Option<Vec<String>>,
 }
 
 impl<'o> Core<'o> {
     pub fn new(object: &'o Object, program: &'o str, options: &'o Options) -> Core<'o> {
         let (target, by_kernel) = (options.core.as_deref(), options.core_by_kernel);
         let resolver = object.btf.as_deref().map(|btf| CoreResolver::new(btf, target));
-        Core { object, program, target, by_kernel, resolver, unresolved: Vec::new(), pending: Vec::new() }
+        let (unresolved, pending) = (Vec::new(), Vec::new());
+        Core { object, program, target, by_kernel, resolver, unresolved, pending, log: None }
     }
 
     /// The kernel's types.
@@ -45,7 +55,8 @@ impl<'o> Core<'o> {
     pub fn apply(&mut self, function: &Function, code: &mut [RawInsn], base: u32) -> Result<(), ObjectError> {
         let (Some(resolver), Some(btf)) = (&mut self.resolver, &self.object.btf) else { return Ok(()) };
         let section = &self.object.code[&function.section];
-        for relo in in_range(&section.core, |r| r.insn_off, &function.range()) {
+        let first = section.core.partition_point(|r| u64::from(r.insn_off) < function.offset);
+        for (number, relo) in (first..).zip(in_range(&section.core, |r| r.insn_off, &function.range())) {
             let slot = base + ((u64::from(relo.insn_off) - function.offset) / SLOT) as u32;
             if self.by_kernel {
                 self.pending.push((slot, *relo));
@@ -53,7 +64,7 @@ impl<'o> Core<'o> {
             }
             let at = || self.object.at(function.section, u64::from(relo.insn_off));
             let (program, relocation) = (|| self.program.to_owned(), || describe_core_relo(btf, relo));
-            let answer = resolver.resolve(relo).map_err(|source| match source {
+            let refused = |source| match source {
                 CoreError::NoTarget => {
                     ObjectError::NeedsCoRe { at: at(), program: program(), relocation: relocation() }
                 }
@@ -61,8 +72,18 @@ impl<'o> Core<'o> {
                     let source = Box::new(source);
                     ObjectError::CoRe { at: at(), program: program(), relocation: relocation(), source }
                 }
-            })?;
-            let patched = patch(slots_of(function, relo, code), answer);
+            };
+            let tried = self.log.is_some().then(|| resolver.log(relo)).transpose().map_err(refused)?;
+            let answer = resolver.resolve(relo).map_err(refused)?;
+            let slots = slots_of(function, relo, code);
+            let before: Vec<RawInsn> = slots.iter().take(2).copied().collect();
+            let patched = patch(slots, answer);
+            if let (Some(log), Some(tried)) = (&mut self.log, tried) {
+                let insn = (u64::from(relo.insn_off) - function.offset) / SLOT;
+                log.extend(tried.found);
+                let lines = [vec![relocation()], tried.tried, changes(insn, answer, &before, slots)].concat();
+                log.extend(lines.iter().map(|line| format!("prog '{}': relo #{number}: {line}", function.name)));
+            }
             let patched = patched.map_err(|problem| {
                 let relocation = relocation();
                 ObjectError::CoRePatch { at: at(), program: program(), relocation, problem }
@@ -84,6 +105,34 @@ fn slots_of<'c>(function: &Function, relo: &CoreRelo, code: &'c mut [RawInsn]) -
     }
 }
 
+/// What libbpf logs of an instruction that it changed.
+fn changes(insn: u64, answer: CoreAnswer, before: &[RawInsn], after: &[RawInsn]) -> Vec<String> {
+    let ([was, ..], [is, ..]) = (before, after) else { return Vec::new() };
+    if is.code == CALL && is.imm == UNRESOLVED_CALL {
+        let of_size = matches!(answer, CoreAnswer::Value(CoreValue { access: CoreAccess::Unsafe, .. }));
+        let why = of_size.then(|| format!("insn #{insn} (LDX/ST/STX) {BAD_SIZE}"));
+        let slots = (0..=u64::from(was.is_wide())).rev();
+        let bad = slots.map(|slot| format!("substituting insn #{} w/ invalid insn", insn + slot));
+        return why.into_iter().chain(bad).collect();
+    }
+    let wide = |slots: &[RawInsn]| {
+        let half = |at: usize| slots.get(at).map_or(0, |slot| u64::from(slot.imm.cast_unsigned()));
+        half(1) << 32 | half(0)
+    };
+    match was.code & CLASS_MASK {
+        0x00 => vec![format!("patched insn #{insn} (LDIMM64) imm64 {} -> {}", wide(before), wide(after))],
+        0x01..=0x03 => {
+            let mut lines = vec![format!("patched insn #{insn} (LDX/ST/STX) off {} -> {}", was.off, is.off)];
+            let bytes = |insn: &RawInsn| SIZES.iter().find(|row| row.1 == insn.code & SIZE_MASK).map_or(0, |row| row.0);
+            if bytes(was) != bytes(is) {
+                lines.push(format!("patched insn #{insn} (LDX/ST/STX) mem_sz {} -> {}", bytes(was), bytes(is)));
+            }
+            lines
+        }
+        _ => vec![format!("patched insn #{insn} (ALU/ALU64) imm {} -> {}", was.imm, is.imm)],
+    }
+}
+
 /// What became of an instruction.
 enum Patched {
     Done,
@@ -96,7 +145,7 @@ fn patch(slots: &mut [RawInsn], answer: CoreAnswer) -> Result<Patched, &'static 
         CoreAnswer::Value(value) => value,
         CoreAnswer::Missing => return poison(insn, rest),
     };
-    match insn.code & 0x07 {
+    match insn.code & CLASS_MASK {
         // ALU and ALU64.
         0x04 | 0x07 => {
             if insn.code & 0x08 != 0 {
@@ -140,7 +189,6 @@ fn check(value: CoreValue, is_there: impl FnOnce(u64) -> bool) -> Result<(), &'s
 
 /// The opcode of an access with as many bytes as the kernel's field has.
 fn resized(opcode: u8, from: u32, to: u32) -> Result<u8, &'static str> {
-    const SIZES: [(u32, u8); 4] = [(4, 0x00), (2, 0x08), (1, 0x10), (8, 0x18)];
     if !SIZES.contains(&(from, opcode & SIZE_MASK)) {
         return Err("is at an access of another size than its type has");
     }

@@ -21,6 +21,9 @@ const SYSCALL_WRAPPER: u32 = version(4, 17, 0);
 /// No section: that of the map of configuration values.
 const NOWHERE: usize = usize::MAX;
 
+/// What is wrong with a value that no configuration has.
+pub const NOT_CONFIGURED: &str = "is not in the kernel's configuration";
+
 /// A release as a number (`KERNEL_VERSION`).
 const fn version(major: u32, minor: u32, patch: u32) -> u32 {
     major << 16 | minor << 8 | if patch > 255 { 255 } else { patch }
@@ -310,7 +313,7 @@ impl Wanted<'_> {
             return self.number(form, value);
         }
         let Some(value) = values.config.get(self.name) else {
-            return if self.weak { Ok(Vec::new()) } else { Err("is not in the kernel's configuration") };
+            return if self.weak { Ok(Vec::new()) } else { Err(NOT_CONFIGURED) };
         };
         match (value.as_str(), form) {
             ("y", Form::Bool) => Ok(vec![1]),

@@ -27,7 +27,7 @@ mod ops;
 pub use core::UNRESOLVED_CALL;
 pub use error::{ExternKind, GlobalProblem, MapProblem, ObjectError, Place};
 pub use extend::extended;
-pub use externs::KernelValues;
+pub use externs::{KernelValues, NOT_CONFIGURED};
 pub use globals::Global;
 pub use join::join;
 pub use object::{Object, Options, ProgramEntry};

@@ -90,6 +90,13 @@ impl<'o> Linker<'o> {
         }
     }
 
+    /// What a loader logs of the relocations of the function at this position, and of all that it reaches.
+    pub fn relocation_log(mut self, main: usize) -> Result<Vec<String>, ObjectError> {
+        self.core.log = Some(Vec::new());
+        self.append(main)?;
+        Ok(self.core.log.unwrap_or_default())
+    }
+
     /// Links the function at this position of the object's functions, and all that it reaches.
     pub fn link(mut self, main: usize) -> Result<Linked, ObjectError> {
         self.append(main)?;

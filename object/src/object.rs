@@ -1,6 +1,6 @@
 //! The object as a whole: what is in the file, before any program is linked out of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ring3_btf::{Btf, BtfError, BtfExt, CoreRelo, CoreTarget, ExtFunc, ExtLine, ExtSection, Type};
@@ -242,14 +242,34 @@ impl Object {
         &self.programs
     }
 
+    /// What libbpf logs (at level debug) while it answers the CO-RE relocations of programs against the types of `options`: line by line,
+    /// in its words, without `libbpf: `.
+    ///
+    /// Errors: as [`Object::program`].
+    pub fn relocation_log(&self, programs: &[String], options: &Options) -> Result<Vec<String>, ObjectError> {
+        // Functions that several programs have are relocated once, and types looked for once.
+        let (mut lines, mut known) = (Vec::new(), BTreeSet::new());
+        for name in programs {
+            let linker = Linker::new(self, name, options);
+            let log = linker.relocation_log(self.entries[self.position(name)?])?;
+            lines.extend(log.into_iter().filter(|line| known.insert(line.clone())));
+        }
+        Ok(lines)
+    }
+
+    /// Which of the programs has this name.
+    fn position(&self, name: &str) -> Result<usize, ObjectError> {
+        let at = self.programs.iter().position(|program| program.name == name);
+        at.ok_or_else(|| ObjectError::NoSuchProgram { file: self.file.clone(), program: name.to_owned() })
+    }
+
     /// Links a program: its function, then each subprogram that it reaches, with maps and calls resolved.
     ///
     /// Errors: no such program; a section name that says no type (unless `options` gives one); CO-RE relocations
     /// that have no target or no single answer (one that the kernel's types have nothing for becomes a call of
     /// [`crate::UNRESOLVED_CALL`]); external symbols in the instructions that it reaches; calls and references that lead nowhere.
     pub fn program(&self, name: &str, options: &Options) -> Result<Program, ObjectError> {
-        let at = self.programs.iter().position(|p| p.name == name);
-        let at = at.ok_or_else(|| ObjectError::NoSuchProgram { file: self.file.clone(), program: name.to_owned() })?;
+        let at = self.position(name)?;
         let (entry, main) = (&self.programs[at], self.entries[at]);
         let same = entry.matched.as_ref().filter(|m| options.kind.is_none_or(|kind| kind == m.kind));
         let Some(kind) = options.kind.or(same.map(|m| m.kind)) else {

@@ -155,3 +155,25 @@ fn answers_that_differ_are_an_error() {
     let error = object.program("offsets", &Options { core, ..Options::default() }).unwrap_err();
     assert!(error.to_string().contains("has several answers"), "{error}");
 }
+
+/// Line by line as libbpf 1.1 logs the little-endian object: `data/core.log` is its output, without what is no matter of relocations.
+#[test]
+fn the_log_is_libbpfs() {
+    let [[object, kernel], _] = both!("core", "core_kernel");
+    let names: Vec<String> = object.programs().iter().map(|program| program.name.clone()).collect();
+    let core = Some(Arc::new(CoreTarget::new(kernel.btf().unwrap().clone())));
+    let options = Options { core, ..Options::default() };
+    let ours = object.relocation_log(&names, &options).unwrap();
+    let theirs: Vec<&str> = include_str!("data/core.log").lines().collect();
+    assert!(theirs.len() > 100);
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert_eq!(ours, theirs);
+    }
+    assert_eq!(ours.len(), theirs.len());
+    // The programs alone have what is theirs.
+    let one = object.relocation_log(&names[..1], &options).unwrap();
+    assert_eq!(one[..], ours[..one.len()]);
+    assert!(one.len() < ours.len());
+    assert!(object.relocation_log(&["none".to_owned()], &options).is_err());
+    assert!(matches!(object.relocation_log(&names, &Options::default()), Err(ObjectError::NeedsCoRe { .. })));
+}

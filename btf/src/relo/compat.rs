@@ -40,6 +40,12 @@ impl<'a> Compat<'a> {
 
     /// The same way through a kernel's type, if it has it.
     pub fn find(&self, spec: &Spec<'_>, candidate: TypeId) -> Result<Option<Spec<'a>>, CoreError> {
+        let (is_there, found) = self.search(spec, candidate)?;
+        Ok(is_there.then_some(found))
+    }
+
+    /// Whether a kernel's type has the same way, and how far.
+    pub fn search(&self, spec: &Spec<'_>, candidate: TypeId) -> Result<(bool, Spec<'a>), CoreError> {
         let (kind, about, steps, path) = (spec.kind, spec.about, Default::default(), Default::default());
         let mut found = Spec { kind, about, root: candidate, steps, path, bits: 0 };
         let pair = (spec.root, candidate);
@@ -49,7 +55,7 @@ impl<'a> Compat<'a> {
             About::Enumerator => self.find_enumerator(spec, candidate, &mut found)?,
             About::Field => self.find_field(spec, candidate, &mut found)?,
         };
-        Ok(is_there.then_some(found))
+        Ok((is_there, found))
     }
 
     fn find_enumerator(&self, spec: &Spec<'_>, candidate: TypeId, found: &mut Spec<'a>) -> Result<bool, CoreError> {
@@ -83,6 +89,7 @@ impl<'a> Compat<'a> {
                 id = *elem;
             }
             found.element(self.target, id, step.index)?;
+            found.path.push(step.index);
         }
         Ok(true)
     }
@@ -103,18 +110,19 @@ impl<'a> Compat<'a> {
         for (index, member) in (0u32..).zip(&composite.members) {
             self.step()?;
             let name = self.target.string(member.name);
-            let before = found.bits;
+            let before = (found.bits, found.path.len());
             if name.is_empty() {
-                found.bits += u64::from(member.bit_offset);
+                found.enter_member(index, member);
                 if let Some(next) = self.find_member(step, member.ty, found, depth)? {
                     return Ok(Some(next));
                 }
-                found.bits = before;
+                found.bits = before.0;
+                found.path.truncate(before.1);
             } else if name == wanted {
+                found.enter_member(index, member);
                 if !self.fields_compatible((local.ty, member.ty))? {
                     return Ok(None);
                 }
-                found.bits += u64::from(member.bit_offset);
                 found.steps.push(Step { ty: id, index, name: Some(name) });
                 return Ok(Some(member.ty));
             }

@@ -7,6 +7,7 @@
 
 mod compat;
 mod find;
+mod log;
 mod spec;
 mod value;
 
@@ -16,6 +17,7 @@ use alloc::vec::Vec;
 
 pub use compat::are_compatible;
 pub use find::CoreTarget;
+pub use log::CoreLog;
 
 use crate::ext::{CoreRelo, CoreReloKind};
 use crate::types::TypeId;

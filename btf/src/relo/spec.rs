@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::{CoreError, MAX_CORE_PATH};
 use crate::Btf;
 use crate::ext::{CoreRelo, CoreReloKind};
-use crate::types::{Enumeration, Type, TypeId};
+use crate::types::{Enumeration, Member, Type, TypeId};
 
 /// What a kind of relocation asks about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -133,6 +133,20 @@ impl<'a> Spec<'a> {
             | Type::DeclTag { .. }
             | Type::TypeTag { .. } => Ok(None),
         }
+    }
+
+    /// Leads to the first enumerator of the type that it starts at, if there is one.
+    pub fn first_enumerator(&mut self, btf: &'a Btf) {
+        let Ok(ty) = btf.resolve(self.root) else { return };
+        if let Some(first) = enumeration(btf, ty).and_then(|all| all.values.first()) {
+            self.steps = [Step { ty, index: 0, name: Some(btf.string(first.name)) }].into();
+        }
+    }
+
+    /// One member further.
+    pub fn enter_member(&mut self, index: u32, member: &Member) {
+        self.path.push(index);
+        self.bits += u64::from(member.bit_offset);
     }
 
     /// Adds the step to an element of this type.
