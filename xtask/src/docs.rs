@@ -1,6 +1,6 @@
-//! What the documents say of the tree: paths, commands and the example of the library.
+//! What the documents say of the tree: paths, commands and the example of the library; and that no file of tests is left out.
 //!
-//! That the README shows what `ring3` prints is tested in `cli/tests/readme.rs`.
+//! That the README shows what `ring3` prints is tested in `cli/tests/all/readme.rs`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -87,6 +87,23 @@ fn continuous_integration_runs_the_readmes_test_command() {
     assert_eq!(commands[1], TEST);
     assert!(read(".ci/run").lines().any(|line| line == TEST));
     assert!(read(".cargo/config.toml").contains("xtask = "));
+}
+
+/// Who adds a file of tests and forgets its line in `main.rs` would otherwise never see it fail.
+#[test]
+fn every_file_of_tests_is_built() {
+    let crates = std::fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path().join("tests/all"));
+    let mut seen = 0;
+    for folder in crates.filter(|folder| folder.is_dir()) {
+        let main = std::fs::read_to_string(folder.join("main.rs")).unwrap();
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            seen += 1;
+            assert!(name == "main" || main.contains(&format!("mod {name};\n")), "{} is in no program", path.display());
+        }
+    }
+    assert!(seen > 50, "{seen} files: are tests still where this looks?");
 }
 
 #[test]

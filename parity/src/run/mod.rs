@@ -193,7 +193,7 @@ fn run_it(
     let mut backends = vec![Backend::Checked, Backend::Interpreter];
     backends.extend(ring3::jit::Jit::is_supported().then_some(Backend::Jit));
     // Test runs of those call functions of the kernel's own, at which the program is not attached; those of struct_ops programs take
-    // addresses of this process (`parity/tests/struct_ops.rs`).
+    // addresses of this process (`parity/tests/all/struct_ops.rs`).
     let elsewhere = matches!(program.kind, ProgType::Tracing | ProgType::Lsm | ProgType::StructOps);
     let kernel = kernel && depends.is_empty() && !elsewhere;
     if kernel {

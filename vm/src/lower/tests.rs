@@ -187,7 +187,7 @@ fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
-/// The cases of `tests/linux.rs`, all of which Linux verified, without checks.
+/// The cases of `tests/all/linux.rs`, all of which Linux verified, without checks.
 #[test]
 fn results_without_checks_are_those_of_linux() {
     let mut packets = BTreeMap::new();

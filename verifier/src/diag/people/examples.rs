@@ -1,6 +1,6 @@
 //! A program for each rule which breaks it, and the same program put right: in C, the body of a file that includes
 //! <linux/bpf.h> and <bpf/bpf_helpers.h>, or as instructions, where a compiler would not write what breaks the rule. They lie in
-//! `programs/`; tests judge them all (`fuzz/tests/explain.rs`, `cli/tests/explain.rs`).
+//! `programs/`; tests judge them all (`fuzz/tests/all/explain.rs`, `cli/tests/all/explain.rs`).
 
 use crate::diag::codes::Code;
 
