@@ -56,7 +56,9 @@ fn every_planted_mistake_is_found() {
     let mut missed = Vec::new();
     for (which, bug) in Bug::ALL.iter().enumerate() {
         let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "planted_jit::every_planted_mistake_is_found", "--nocapture"]).env(WHICH, which.to_string());
+        child
+            .args(["--exact", "planted_jit::every_planted_mistake_is_found", "--nocapture"])
+            .env(WHICH, which.to_string());
         let done = child.output().unwrap();
         let said = String::from_utf8_lossy(&done.stdout);
         println!("{bug:?}: {}, {}", done.status, said.lines().last().unwrap_or_default());

@@ -4,7 +4,7 @@ use ring3::{Engine, Error, Input, KernelVersion, LogLevel, Object, Options};
 
 macro_rules! object {
     ($name:literal) => {
-        Object::parse($name, include_bytes!(concat!("../../object/tests/data/", $name)).as_slice()).unwrap()
+        Object::parse($name, include_bytes!(concat!("../../../object/tests/data/", $name)).as_slice()).unwrap()
     };
 }
 
