@@ -57,6 +57,17 @@ pub(crate) struct Runtime<'a> {
     /// How often `Op::MayGoto` goes on in one frame.
     pub(crate) may_goto_budget: u32,
     pub(crate) guards: Guards,
+    /// If what the program calls may stop the run.
+    pub(crate) stopped: Option<Stopped>,
+}
+
+/// How a program learns that what it called has stopped the run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopped {
+    /// Where in the environment a byte is not 0 then.
+    pub(crate) offset: u32,
+    /// `callee(env, slot)` notes where the program was.
+    pub(crate) note: Callee,
 }
 
 /// All that the compiler looks at.
@@ -131,7 +142,7 @@ pub(crate) fn assemble<T: Target>(unit: &Unit<'_>, mut target: T) -> Result<Asse
         unit,
         target,
         entries: surveys.entries,
-        plain: steps.is_empty() && blind.is_none() && budget.is_none(),
+        plain: steps.is_empty() && blind.is_none() && budget.is_none() && unit.runtime.stopped.is_none(),
         steps,
         keeps,
         known: known.as_ref(),
@@ -320,7 +331,7 @@ impl<T: Target> Walk<'_, T> {
         if let Some(counted) = &self.counted {
             let slot = self.unit.slots.get(function.start as usize).copied().unwrap_or(0);
             self.target.place(stop);
-            self.target.used_up(counted.budget.used_up, slot);
+            self.target.tell(counted.budget.used_up, slot);
             self.target.exit(&frame);
         }
         Ok(())
@@ -422,7 +433,23 @@ impl<T: Target> Walk<'_, T> {
             // What was called may have used it up.
             self.target.stop_if_used_up(counted.budget, stop);
         }
+        if let (Some(stopped), Op::CallHelper { .. } | Op::CallLocal { .. } | Op::TailCall) =
+            (self.unit.runtime.stopped, op)
+            && self.unit.lookup(at).is_none()
+        {
+            self.leave_if_stopped(at, stopped, frame);
+        }
         Ok(())
+    }
+
+    /// Behind a call.
+    fn leave_if_stopped(&mut self, at: u32, stopped: Stopped, frame: &Frame) {
+        let slot = self.unit.slots.get(at as usize).copied().unwrap_or(0);
+        let go_on = self.target.label();
+        self.target.unless_set(stopped.offset, go_on);
+        self.target.tell(stopped.note, slot);
+        self.target.exit(frame);
+        self.target.place(go_on);
     }
 
     /// Takes what was counted from the budget.

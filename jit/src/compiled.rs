@@ -8,7 +8,7 @@ use ring3_vm::{
     CallHook, Callback, Env, Execute, HelperRef, Linked, MAY_GOTO_BUDGET, MapLookup, Op, RegionKind, Simple,
 };
 
-use crate::compile::{Assembled, Function, Runtime, Unit};
+use crate::compile::{Assembled, Function, Runtime, Stopped, Unit};
 use crate::constants::Constant;
 use crate::exec_mem::ExecMem;
 use crate::guards::{Guards, Options};
@@ -133,6 +133,10 @@ fn emit(linked: &Linked, arch: Arch, options: Options, guards: Guards) -> Result
         guarded: Callee(ring3_vm::guarded as *const () as usize),
         may_goto_budget: MAY_GOTO_BUDGET,
         guards,
+        stopped: linked.may_be_stopped().then_some(Stopped {
+            offset: Env::STOPPED_OFFSET as u32,
+            note: Callee(ring3_vm::stopped as *const () as usize),
+        }),
     };
     let constants: Vec<Constant<'_>> =
         linked.maps().iter().filter_map(|handle| Constant::of(handle.map.as_ref())).collect();

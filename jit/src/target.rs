@@ -208,8 +208,10 @@ pub(crate) trait Target: Sized {
     fn count(&mut self, budget: Budget, steps: i32);
     /// Jumps if the budget has gone below 0.
     fn stop_if_used_up(&mut self, budget: Budget, stop: Label);
+    /// Jumps if the byte of the environment at this offset is 0.
+    fn unless_set(&mut self, offset: u32, target: Label);
     /// `callee(env, slot)`; R0 = 0.
-    fn used_up(&mut self, callee: Callee, slot: u32);
+    fn tell(&mut self, callee: Callee, slot: u32);
 
     /// The finished code, and where each operation starts.
     fn finish(self) -> Result<(Vec<u8>, Vec<u32>), JitError>;

@@ -2,14 +2,15 @@
 #![cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), unix))]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ring3_isa::{Code, Symbols, assemble_with};
 use ring3_jit::{Compiled, Jit, Origin};
-use ring3_platform::{MapDef, MapType, ProgType, Program, Target};
+use ring3_platform::{HelperId, MapDef, MapType, ProgType, Program, Target};
 use ring3_verifier::{LogLevel, verify};
 use ring3_vm::maps::{self, Map};
 use ring3_vm::{
-    Context, DataStart, Env, Execute, Helpers, Interp, Linked, SkbContext, TestHost, XdpContext, link, run,
+    Call, Context, DataStart, Env, Execute, Helpers, Interp, Linked, SkbContext, TestHost, XdpContext, link, run,
 };
 
 struct Names;
@@ -37,11 +38,15 @@ fn fresh_maps() -> Vec<Arc<dyn Map>> {
 }
 
 fn linked(kind: ProgType, text: &str, maps: &[Arc<dyn Map>]) -> Arc<Linked> {
+    linked_with(kind, text, maps, &Helpers::new())
+}
+
+fn linked_with(kind: ProgType, text: &str, maps: &[Arc<dyn Map>], helpers: &Helpers) -> Arc<Linked> {
     let mut program = Program::new("test", kind, code(text));
     program.maps = maps.iter().map(|map| Arc::clone(map.def())).collect();
     let verified = verify(Arc::new(program), Arc::new(Target::default()), LogLevel::default());
     let verified = verified.unwrap_or_else(|refused| panic!("{refused}: {text}"));
-    Arc::new(link(&verified, maps, &Helpers::new()).unwrap())
+    Arc::new(link(&verified, maps, helpers).unwrap())
 }
 
 fn load(jit: bool, linked: Arc<Linked>) -> Arc<dyn Execute> {
@@ -125,6 +130,45 @@ fn tail_calls() {
     xdp(&[&first, "r6 = 1\nr7 = 2\nr8 = 3\nr9 = 4\nr0 = 9\nexit"], 9);
     for slot in [1, 4, -1] {
         xdp(&[&format!("r6 = r1\n{}r0 = 5\nexit", tail_call(slot))], 5);
+    }
+}
+
+/// Programs that call a helper again and again, which stops the run when it is called for the second time.
+const STOPPED: [&str; 3] = [
+    "call 7\ncall 7\ncall 7\nr0 = 1\nexit",
+    "call f\ncall f\ncall f\nexit\nf: r6 = 1\ncall 7\nr0 = r6\nexit",
+    "r2 = map[progs]\nr3 = 1\ncall tail_call\nr0 = 5\nexit",
+];
+
+/// Whatever stops a run ends it behind the call, in all functions, at the same slot and with the same words on every engine.
+#[test]
+fn helpers_stop_runs() {
+    for text in STOPPED {
+        let stopped = [false, true].map(|jit| {
+            let calls = Arc::new(AtomicU64::new(0));
+            let count = Arc::clone(&calls);
+            let mut helpers = Helpers::new();
+            let helper = move |call: &mut Call<'_, '_>, _: [u64; 5]| {
+                if count.fetch_add(1, Relaxed) == 1 {
+                    call.trap(7, "nothing");
+                }
+                0
+            };
+            helpers.register(HelperId(7), helper).unwrap();
+            let maps = fresh_maps();
+            let second = load(jit, linked_with(ProgType::Xdp, "call 7\ncall 7\ncall 7\nr0 = 1\nexit", &maps, &helpers));
+            maps[0].set_program(1, Some(second)).unwrap();
+            let first = load(jit, linked_with(ProgType::Xdp, text, &maps, &helpers));
+            let mut host = TestHost::default();
+            let mut env = Env::new(&mut host);
+            env.ctx = context(ProgType::Xdp, &[0; 64]);
+            let why = run(first.as_ref(), &mut env).unwrap_err().to_string();
+            maps[0].clear();
+            (why, calls.load(Relaxed))
+        });
+        assert_eq!(stopped[0], stopped[1], "{text}");
+        assert_eq!(stopped[1].1, 2, "{text}");
+        assert!(stopped[1].0.contains("helper 7 was given 0x7 where it needs nothing"), "{}", stopped[1].0);
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ring3_platform::Errno;
+use ring3_platform::{Errno, HelperId};
 
 use crate::ctx::{Context, SOCKET_BYTES};
 use crate::guarded::Arena;
@@ -61,6 +61,18 @@ pub enum TrapKind {
     FellOff,
     #[error("the run is outside of every state that the verifier has here")]
     OutsideStates,
+}
+
+impl TrapKind {
+    /// Only engines that check say before each call which helper it is.
+    fn name_helper(&mut self, called: Option<HelperId>) {
+        let (TrapKind::BadHelperMemory { helper, .. } | TrapKind::BadHelperArgument { helper, .. }) = self else {
+            return;
+        };
+        if let (0, Some(called)) = (*helper, called) {
+            *helper = called.0;
+        }
+    }
 }
 
 /// A stopped run.
@@ -223,7 +235,9 @@ pub struct Env<'h> {
     pub(crate) tail_calls: u32,
     /// Helper that is running now, for messages.
     pub(crate) helper: u32,
-    pub(crate) trap: Option<Trap>,
+    trap: Option<Trap>,
+    /// Whether there is one, where machine code sees it.
+    stopped: bool,
     /// Whether the slot of `trap` was filled in.
     located: bool,
     /// What is left of the budget of this run, in `interp::steps`, while helpers run and after it.
@@ -288,6 +302,7 @@ impl<'h> Env<'h> {
             tail_calls: 0,
             helper: 0,
             trap: None,
+            stopped: false,
             located: false,
             left: 0,
             stack_start: 0,
@@ -334,6 +349,9 @@ impl<'h> Env<'h> {
 
     /// Where machine code finds what is left of the budget: 8 bytes at this offset, negative when it is used up.
     pub const LEFT_OFFSET: usize = std::mem::offset_of!(Env<'static>, left);
+
+    /// Where machine code finds whether the run is to stop: a byte that is 0 or 1.
+    pub const STOPPED_OFFSET: usize = std::mem::offset_of!(Env<'static>, stopped);
 
     /// What one operation takes of it.
     pub const STEP: i32 = interp::steps(1) as i32;
@@ -384,6 +402,7 @@ impl<'h> Env<'h> {
         self.redirect = None;
         self.tail_calls = 0;
         self.trap = None;
+        self.stopped = false;
         self.located = false;
         self.left = interp::steps(self.budget_of_run());
         self.forget_regions();
@@ -760,24 +779,27 @@ impl<'h> Env<'h> {
     /// Stops the run; the engine adds the slot. The first trap counts.
     pub fn set_trap(&mut self, kind: TrapKind) {
         self.trap.get_or_insert(Trap { slot: 0, kind });
+        self.stopped = true;
     }
 
     /// Whether the run is to stop.
     #[inline]
     pub fn trapped(&self) -> bool {
-        self.trap.is_some()
+        self.stopped
     }
 
     /// Engines call this when they see a trap: where the program is. The innermost frame, which sees it first, counts.
     pub fn locate_trap(&mut self, slot: u32) {
         if let (Some(trap), false) = (&mut self.trap, self.located) {
             trap.slot = slot;
+            trap.kind.name_helper(self.linked.as_ref().and_then(|linked| linked.helper_at(slot)));
             self.located = true;
         }
     }
 
     /// Takes the trap.
     pub fn take_trap(&mut self) -> Option<Trap> {
+        self.stopped = false;
         self.trap.take()
     }
 }

@@ -124,6 +124,11 @@ pub extern "C" fn budget_used_up(env: &mut Env<'_>, slot: u64) {
     env.locate_trap(slot as u32);
 }
 
+/// Notes at which slot a program was when what it called stopped the run: engines that leave the program then call this.
+pub extern "C" fn stopped(env: &mut Env<'_>, slot: u64) {
+    env.locate_trap(slot as u32);
+}
+
 /// What became of a legacy packet load.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(C)]

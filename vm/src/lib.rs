@@ -46,7 +46,9 @@ pub use env::{
     MAX_TRACE_BYTES, MAX_UNVERIFIED_INSNS, Redirect, Sysctl, Trace, Trap, TrapKind,
 };
 pub use error::{LinkError, LowerError, RunError};
-pub use exec::{Execute, MAY_GOTO_BUDGET, PacketLoad, TailCall, budget_used_up, legacy_packet, run, tail_call};
+pub use exec::{
+    Execute, MAY_GOTO_BUDGET, PacketLoad, TailCall, budget_used_up, legacy_packet, run, stopped, tail_call,
+};
 pub use guarded::{Action, Guarded, Space, guarded};
 pub use host::{DefaultHost, Host, Start, Task, TestHost};
 pub use interp::{Interp, StateReport, WatchError, Watched};

@@ -255,6 +255,21 @@ impl Linked {
         self.wary
     }
 
+    /// The helper that is called at a slot.
+    pub(crate) fn helper_at(&self, slot: u32) -> Option<HelperId> {
+        self.slots.iter().zip(&self.ops).filter(|(at, _)| **at == slot).find_map(|(_, op)| match op {
+            Op::CallHelper { helper } => self.helpers.get(usize::from(*helper)).map(|found| found.id),
+            Op::TailCall => Some(HelperId(crate::lower::TAIL_CALL as u32)),
+            _ => None,
+        })
+    }
+
+    /// Whether what the program calls may stop the run, so that engines look behind each call: helpers that were given memory which no
+    /// proof speaks of, helpers of the embedder, and whatever program runs after a tail call.
+    pub fn may_be_stopped(&self) -> bool {
+        self.wary || !self.custom.is_empty() || self.ops.contains(&Op::TailCall)
+    }
+
     /// The types of the program.
     pub(crate) fn types(&self) -> Option<&Arc<ring3_btf::ProgramInfo>> {
         self.types.as_ref()

@@ -25,7 +25,7 @@ const NOT_ZERO: u32 = 1 << 24;
 const SF: u32 = 1 << 31;
 
 /// Conditions by their numbers (C1.2.4 of the manual). The lowest bit inverts them.
-const EQ: u32 = 0;
+pub(super) const EQ: u32 = 0;
 const NE: u32 = 1;
 const HS: u32 = 2;
 const LO: u32 = 3;

@@ -3,7 +3,7 @@
 use dynasmrt::DynasmApi;
 use ring3_isa::Reg;
 
-use super::branch::LT;
+use super::branch::{EQ, LT};
 use super::regs::{self, ENV, X7, X15, X16};
 use super::{A64, emit};
 use crate::code::Label;
@@ -38,7 +38,13 @@ impl A64 {
         self.branch_if(LT, stop);
     }
 
-    pub(super) fn emit_used_up(&mut self, callee: Callee, slot: u32) {
+    pub(super) fn emit_unless_set(&mut self, offset: u32, target: Label) {
+        self.emit_load_imm(X16, offset.into());
+        emit!(self, ldrb W(X15), [X(ENV), X(X16)]; cmp W(X15), wzr);
+        self.branch_if(EQ, target);
+    }
+
+    pub(super) fn emit_tell(&mut self, callee: Callee, slot: u32) {
         emit!(self, mov x0, X(ENV));
         self.emit_load_imm(1, slot.into());
         self.emit_load_imm(X16, callee.0 as u64);

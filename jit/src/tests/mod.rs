@@ -44,6 +44,7 @@ fn no_runtime(helpers: &[Callee]) -> Runtime<'_> {
         guarded: Callee(0x3333_4444_5555),
         may_goto_budget: 100,
         guards: Guards::default(),
+        stopped: None,
     }
 }
 

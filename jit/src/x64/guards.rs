@@ -27,7 +27,12 @@ impl X64 {
         self.jump_if(CmpOp::Slt, false, stop);
     }
 
-    pub(super) fn emit_used_up(&mut self, callee: Callee, slot: u32) {
+    pub(super) fn emit_unless_set(&mut self, offset: u32, target: Label) {
+        emit!(self, cmp BYTE [r12 + offset as i32], 0);
+        self.jump_if(CmpOp::Eq, false, target);
+    }
+
+    pub(super) fn emit_tell(&mut self, callee: Callee, slot: u32) {
         emit!(self, mov rdi, r12; mov esi, DWORD slot as i32);
         self.emit_indirect_call(callee.0 as u64);
         emit!(self, xor eax, eax);

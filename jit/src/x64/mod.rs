@@ -398,8 +398,12 @@ impl Target for X64 {
         self.emit_stop_if_used_up(budget, stop);
     }
 
-    fn used_up(&mut self, callee: Callee, slot: u32) {
-        self.emit_used_up(callee, slot);
+    fn unless_set(&mut self, offset: u32, target: Label) {
+        self.emit_unless_set(offset, target);
+    }
+
+    fn tell(&mut self, callee: Callee, slot: u32) {
+        self.emit_tell(callee, slot);
     }
 
     fn finish(self) -> Result<(Vec<u8>, Vec<u32>), JitError> {

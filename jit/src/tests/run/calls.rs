@@ -175,6 +175,7 @@ fn assemble_functions(functions: &[&[Op]], stack: u32) -> Assembled {
     let helpers = helpers();
     let runtime = Runtime {
         guards: Guards::default(),
+        stopped: None,
         helpers: &helpers,
         tail_call: address(tail_call as *const ()),
         legacy_packet: address(legacy_packet as *const ()),
