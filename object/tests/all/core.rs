@@ -10,8 +10,8 @@ use ring3_platform::Program;
 macro_rules! both {
     ($($name:literal),*) => {
         [
-            [$(($name, include_bytes!(concat!("data/", $name, ".el.bpf.o")).as_slice())),*],
-            [$(($name, include_bytes!(concat!("data/", $name, ".eb.bpf.o")).as_slice())),*],
+            [$(($name, include_bytes!(concat!("../data/", $name, ".el.bpf.o")).as_slice())),*],
+            [$(($name, include_bytes!(concat!("../data/", $name, ".eb.bpf.o")).as_slice())),*],
         ]
         .map(|files| files.map(|(name, bytes)| Object::parse(name, bytes).unwrap()))
     };

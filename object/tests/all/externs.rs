@@ -11,7 +11,7 @@ use ring3_platform::{KernelVersion, MapFlags, Program};
 fn both() -> [(Object, Object); 2] {
     macro_rules! object {
         ($name:literal) => {
-            Object::parse($name, include_bytes!(concat!("data/", $name)).as_slice()).unwrap()
+            Object::parse($name, include_bytes!(concat!("../data/", $name)).as_slice()).unwrap()
         };
     }
     [

@@ -11,8 +11,8 @@ use ring3_platform::{AttachType, MapFlags, ProgType, Program};
 macro_rules! both {
     ($name:literal) => {
         [
-            (concat!($name, ".el.bpf.o"), include_bytes!(concat!("data/", $name, ".el.bpf.o")).as_slice()),
-            (concat!($name, ".eb.bpf.o"), include_bytes!(concat!("data/", $name, ".eb.bpf.o")).as_slice()),
+            (concat!($name, ".el.bpf.o"), include_bytes!(concat!("../data/", $name, ".el.bpf.o")).as_slice()),
+            (concat!($name, ".eb.bpf.o"), include_bytes!(concat!("../data/", $name, ".eb.bpf.o")).as_slice()),
         ]
         .map(|(name, bytes)| Object::parse(&format!("some/folder/{name}"), bytes).unwrap())
     };

@@ -7,5 +7,6 @@ mod helpers;
 mod kernel_types;
 mod kfuncs;
 mod objects;
+mod show;
 mod struct_ops;
 mod verdicts;

@@ -16,6 +16,7 @@ mod pins;
 mod releases;
 mod runs;
 mod sim;
+mod sim_helpers;
 mod skeleton;
 mod special;
 mod tags;

@@ -74,7 +74,7 @@ impl Walk<'_> {
     ) -> Result<(), Reject> {
         let structure = self.structure;
         let ty = &structure.kfuncs.iters[usize::from(kind)];
-        if ty.name == "css_task" && !self.may_iterate_css_tasks() {
+        if ty.name == "css_task" && proto.has(KfuncFlags::ITER_NEW) && !self.may_iterate_css_tasks() {
             return Err(Reject::IterCssTask {});
         }
         let Value::Ptr(ptr @ Ptr { kind: PtrKind::Stack(frame), .. }) = *self.path.state.reg(reg) else {

@@ -137,7 +137,9 @@ impl<'p> Walk<'p> {
         let Value::Ptr(ptr) = value else { return Err(Reject::NotReadable { reg: number }) };
         let want = kernel.resolve(TypeId(object.id)).unwrap_or(TypeId(object.id));
         if members::structure(kernel, want).is_none() {
-            let (kind, ty) = (object.kind.name(), kernel.name(want).to_owned());
+            // No kind of its own has this name in the kernel's messages.
+            let kind = if object.kind == Kind::Void { "UNKNOWN" } else { object.kind.name() };
+            let ty = kernel.name(want).to_owned();
             return Err(Reject::KfuncArgKind { name, index, kind, ty });
         }
         let good = |ptr: &Ptr| match ptr.kind {

@@ -89,12 +89,13 @@ impl Walk<'_> {
     pub(super) fn load_acquire(&mut self, size: Size, dst: Reg, base: Reg, off: i16) -> Result<(), Reject> {
         let from = self.read(base)?;
         self.load_checked(size, false, dst, base, off, true)?;
-        match from {
-            Value::Ptr(ptr) if !allows_atomics(ptr.kind) => {
-                Err(Reject::AtomicLoad { reg: base.number(), ty: type_name(&from) })
+        // Linux asks when the register may already have what was loaded. What it was loaded from has to allow it as well.
+        for value in [from, *self.path.state.reg(base)] {
+            if !allows_atomics(&value) {
+                return Err(Reject::AtomicLoad { reg: base.number(), ty: type_name(&value) });
             }
-            Value::Ptr(_) | Value::Scalar(_) | Value::Uninit => Ok(()),
         }
+        Ok(())
     }
 
     fn load_checked(
@@ -168,12 +169,7 @@ impl Walk<'_> {
     }
 
     fn check_atomic(&self, base: Reg, to: &Value) -> Result<(), Reject> {
-        match to {
-            Value::Ptr(ptr) if !allows_atomics(ptr.kind) => {
-                Err(Reject::AtomicStore { reg: base.number(), ty: type_name(to) })
-            }
-            Value::Ptr(_) | Value::Scalar(_) | Value::Uninit => Ok(()),
-        }
+        if allows_atomics(to) { Ok(()) } else { Err(Reject::AtomicStore { reg: base.number(), ty: type_name(to) }) }
     }
 
     /// What is read. `dst` is where it goes; none for the first half of an atomic operation.
@@ -410,8 +406,10 @@ fn narrowed(value: Value, size: Size, signed: bool) -> Value {
     }
 }
 
-fn allows_atomics(kind: PtrKind) -> bool {
-    match kind {
+/// What may be null is refused for that, and a number for what it is.
+fn allows_atomics(value: &Value) -> bool {
+    let Value::Ptr(ptr @ Ptr { nullable: false, .. }) = value else { return true };
+    match ptr.kind {
         PtrKind::Ctx
         | PtrKind::Packet { .. }
         | PtrKind::PacketMeta { .. }

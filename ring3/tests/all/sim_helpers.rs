@@ -6,7 +6,7 @@ use ring3::platform::Errno;
 use ring3::sim::{self, Args, Sim};
 use ring3::{Backend, Engine, Object};
 
-const OBJECT: &[u8] = include_bytes!("data/sim.o");
+const OBJECT: &[u8] = include_bytes!("../data/sim.o");
 
 /// A kernel with what the programs need, laid out as no kernel lays it out.
 const KERNEL: &str = "
