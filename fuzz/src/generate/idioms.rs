@@ -32,8 +32,8 @@ enum Idiom {
     AcrossCall,
 }
 
-/// What calls keep is rarer otherwise, so it stands here twice.
-const IDIOMS: [Idiom; 18] = {
+/// What calls keep and numbers that are added to addresses are rarer otherwise, so they stand here twice.
+const IDIOMS: [Idiom; 19] = {
     use Idiom::*;
     [
         Field,
@@ -46,6 +46,7 @@ const IDIOMS: [Idiom; 18] = {
         Diamond,
         Either,
         Sum,
+        Scaled,
         Scaled,
         Division,
         Products,
@@ -66,6 +67,10 @@ const SIMPLE: [AluOp; 8] =
 
 impl Generator<'_, '_> {
     pub(super) fn idiom(&mut self) {
+        if self.frames && self.entropy.one_in(2) {
+            let number = self.own_number();
+            self.hide(number);
+        }
         match self.entropy.pick(&IDIOMS) {
             Idiom::Field => self.bit_field(),
             Idiom::Extension => self.extension(),

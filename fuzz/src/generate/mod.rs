@@ -119,7 +119,7 @@ struct Generator<'g, 'e> {
     entropy: &'g mut Entropy<'e>,
     /// Statements in a row in a function, at most.
     most: u32,
-    /// The stack is read where nobody wrote, and by numbers.
+    /// The stack is read where nobody wrote, and by numbers, and hides numbers.
     frames: bool,
     out: Emitter,
     state: State,
@@ -335,6 +335,18 @@ impl<'g, 'e> Generator<'g, 'e> {
     fn constant(&mut self, dst: Reg) {
         let imm = self.entropy.imm();
         self.mov_imm(dst, imm);
+        if self.frames && self.entropy.one_in(2) {
+            self.hide(dst);
+        }
+    }
+
+    /// Takes a number through the stack: what a compiler computes from numbers that it knows is nothing but a number.
+    pub(super) fn hide(&mut self, reg: Reg) {
+        let word = self.entropy.below(WORDS as u32) as usize;
+        let (size, base, off) = (Size::Dw, Reg::FP, offset(word));
+        self.out.push(Insn::Store { size, base, off, src: reg.into() });
+        self.out.push(Insn::Load { size, signed: false, dst: reg, base, off });
+        self.state.words[word] = Kind::Number;
     }
 
     /// `dst = src`, whatever it is.
