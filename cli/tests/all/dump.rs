@@ -176,7 +176,7 @@ fn relocations_as_a_loader_logs_them() {
     let types = scratch("core_kernel.btf", &btf.to_bytes(btf.endian()));
     let ran = ring3(["dump", "relos", &core("core"), "--btf", types.to_str().unwrap()]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert_eq!(ran.stdout, include_str!("../../object/tests/data/core.log"));
+    assert_eq!(ran.stdout, include_str!("../../../object/tests/data/core.log"));
     let ran = ring3(["dump", "relos", &core("core"), "--program", "resized", "--btf", types.to_str().unwrap()]);
     assert_eq!(ran.stdout.lines().count(), 9, "{}", ran.stdout);
     assert!(

@@ -164,7 +164,7 @@ fn the_log_is_libbpfs() {
     let core = Some(Arc::new(CoreTarget::new(kernel.btf().unwrap().clone())));
     let options = Options { core, ..Options::default() };
     let ours = object.relocation_log(&names, &options).unwrap();
-    let theirs: Vec<&str> = include_str!("data/core.log").lines().collect();
+    let theirs: Vec<&str> = include_str!("../data/core.log").lines().collect();
     assert!(theirs.len() > 100);
     for (ours, theirs) in ours.iter().zip(&theirs) {
         assert_eq!(ours, theirs);

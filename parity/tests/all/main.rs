@@ -9,4 +9,5 @@ mod kfuncs;
 mod objects;
 mod show;
 mod struct_ops;
+mod tunnels;
 mod verdicts;
