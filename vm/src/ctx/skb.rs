@@ -35,6 +35,10 @@ pub struct SkbContext {
     network: i64,
     /// Where the Ethernet header is, relative to the data.
     mac: i64,
+    /// Where the transport header is, relative to the data, once `bpf_skb_adjust_room` set it.
+    pub(crate) transport: Option<i64>,
+    /// Bytes between the Ethernet header and that of the network, once a helper counted them; else 0.
+    mac_len: usize,
     /// Bytes that the packet had on the wire and that are not there.
     missing: u64,
     /// `bpf_skb_adjust_room` said that it is in another packet.
@@ -79,6 +83,10 @@ const LOOPBACK: u64 = 1;
 /// Frames with a length instead of a type: `ETH_P_802_3` if raw IPX, else `ETH_P_802_2`.
 const ETH_P_802_3: u16 = 1;
 const ETH_P_802_2: u16 = 4;
+pub(crate) const ETH_P_8021Q: u16 = 0x8100;
+const ETH_P_8021AD: u16 = 0x88a8;
+/// Tags that are looked at to find what is behind them are fewer than this (`VLAN_MAX_DEPTH`).
+const MAX_TAGS: usize = 8;
 
 impl SkbContext {
     /// A context with an empty packet. `None` if the table of `__sk_buff` is gone.
@@ -93,6 +101,8 @@ impl SkbContext {
             start: DataStart::Ethernet,
             network: ETH_HLEN as i64,
             mac: 0,
+            transport: None,
+            mac_len: 0,
             missing: 0,
             encapsulated: false,
             checked: None,
@@ -160,8 +170,10 @@ impl SkbContext {
         self.start = start;
         self.missing = 0;
         (self.encapsulated, self.checked, self.tunnel) = (false, None, None);
+        (self.transport, self.mac_len) = (None, 0);
         let header: Option<&[u8; ETH_HLEN]> = frame.first_chunk();
-        let (kind, protocol) = header.map_or((0, 0), |h| (packet_type(h), protocol(h, frame)));
+        let ether_type = |h: &[u8; ETH_HLEN]| protocol(u16::from_be_bytes([h[12], h[13]]), &frame[ETH_HLEN..]);
+        let (kind, protocol) = header.map_or((0, 0), |h| (packet_type(h), ether_type(h)));
         for field in FRESH {
             self.slots.clear(field);
         }
@@ -216,6 +228,21 @@ impl SkbContext {
         u16::from_be_bytes((self.slots.get("protocol").unwrap_or(0) as u16).to_ne_bytes())
     }
 
+    /// The Ethernet type behind the VLAN tags that are in the packet; 0 where it ends before that, or there are too many.
+    pub(crate) fn protocol_behind_tags(&self) -> u16 {
+        let mut protocol = self.protocol();
+        let mut at = self.mac + self.mac_len.checked_sub(VLAN_HLEN).unwrap_or(ETH_HLEN) as i64;
+        for _ in 0..MAX_TAGS {
+            if !is_vlan(protocol) {
+                return protocol;
+            }
+            let Some(&[_, _, high, low]) = self.packet.at_signed(at, VLAN_HLEN) else { return 0 };
+            protocol = u16::from_be_bytes([high, low]);
+            at += VLAN_HLEN as i64;
+        }
+        0
+    }
+
     /// The field is in network byte order.
     pub(crate) fn set_protocol(&mut self, protocol: u16) {
         self.slots.set("protocol", u16::from_ne_bytes(protocol.to_be_bytes()).into());
@@ -226,6 +253,16 @@ impl SkbContext {
         self.packet.push_zeroed(bytes);
         self.network += bytes as i64;
         self.mac = 0;
+        self.move_transport(bytes as i64);
+        self.count_mac_len();
+    }
+
+    fn move_transport(&mut self, by: i64) {
+        self.transport = self.transport.map(|at| at + by);
+    }
+
+    fn count_mac_len(&mut self) {
+        self.mac_len = usize::try_from(self.network - self.mac).unwrap_or(0);
     }
 
     /// Puts a network header in front, which the packet's then is.
@@ -245,6 +282,10 @@ impl SkbContext {
         let packet = self.packet.bytes_mut();
         packet.copy_within(bytes..bytes + off, 0);
         packet[off..off + bytes].fill(0);
+        // Where it is that of the network it stays so.
+        if self.transport != Some(self.network) {
+            self.move_transport(bytes as i64);
+        }
     }
 
     /// Takes bytes out there, of which the packet has so many.
@@ -255,6 +296,9 @@ impl SkbContext {
             self.packet.bytes_mut().copy_within(0..off, bytes);
         }
         self.packet.pull(bytes);
+        if self.transport != Some(self.network) {
+            self.move_transport(-(bytes as i64));
+        }
     }
 
     /// Puts bytes in after the two addresses of the Ethernet header.
@@ -263,18 +307,22 @@ impl SkbContext {
         let bytes = self.packet.bytes_mut();
         bytes.copy_within(VLAN_HLEN..VLAN_HLEN + MAC_ADDRS, 0);
         bytes[MAC_ADDRS..MAC_ADDRS + VLAN_HLEN].copy_from_slice(&tag);
+        self.move_transport(VLAN_HLEN as i64);
         // Linux keeps the distance, so that the network header now begins inside of the tag.
     }
 
-    /// Takes the tag after the two addresses out: its content, and the type that follows it.
+    /// Takes the tag after the two addresses out: its content, and what protocol the type that follows it stands for.
     pub(crate) fn remove_tag(&mut self) -> Option<(u16, u16)> {
         let bytes = self.packet.bytes_mut();
         let at = MAC_ADDRS + 2;
-        let [tci_high, tci_low, type_high, type_low] = *bytes.get(at..)?.first_chunk()?;
+        let (&[tci_high, tci_low, type_high, type_low], rest) = bytes.get(at..)?.split_first_chunk()?;
+        let protocol = protocol(u16::from_be_bytes([type_high, type_low]), rest);
         bytes.copy_within(0..MAC_ADDRS, VLAN_HLEN);
         self.packet.pull(VLAN_HLEN);
         self.network = (self.network - VLAN_HLEN as i64).max(ETH_HLEN as i64);
-        Some((u16::from_be_bytes([tci_high, tci_low]), u16::from_be_bytes([type_high, type_low])))
+        self.move_transport(-(VLAN_HLEN as i64));
+        self.count_mac_len();
+        Some((u16::from_be_bytes([tci_high, tci_low]), protocol))
     }
 
     pub(crate) fn refresh(&mut self) {
@@ -301,11 +349,15 @@ fn packet_type(header: &[u8; ETH_HLEN]) -> u8 {
     }
 }
 
-fn protocol(header: &[u8; ETH_HLEN], frame: &[u8]) -> u16 {
-    let ether_type = u16::from_be_bytes([header[12], header[13]]);
+pub(crate) const fn is_vlan(protocol: u16) -> bool {
+    matches!(protocol, ETH_P_8021Q | ETH_P_8021AD)
+}
+
+/// What an Ethernet type stands for that comes before these bytes.
+fn protocol(ether_type: u16, rest: &[u8]) -> u16 {
     if ether_type >= 0x600 {
         ether_type
-    } else if frame.get(ETH_HLEN..ETH_HLEN + 2) == Some(&[0xff, 0xff]) {
+    } else if rest.starts_with(&[0xff, 0xff]) {
         ETH_P_802_3
     } else {
         ETH_P_802_2

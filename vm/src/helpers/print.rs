@@ -29,6 +29,15 @@ enum Print {
     Pointer,
     /// A place in the kernel, of which there are none: the number.
     Symbol,
+    Ready(Ready),
+}
+
+/// Texts that Linux makes before it puts the line together. They have no width, and those that would begin behind the end of the buffer
+/// are not there: they do not count, and what comes behind them takes their bytes for its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ready {
+    Str,
+    Symbol,
     /// Addresses of the network, of 4 or 16 bytes; with colons and dots as usual, or (`%pi`) without leaving out zeroes.
     Address {
         long: bool,
@@ -134,41 +143,90 @@ fn spec(mut format: &[u8]) -> Result<(Spec, &[u8]), Errno> {
 fn pointer(format: &[u8], ends: impl Fn(&[u8]) -> bool) -> Result<(Print, &[u8]), Errno> {
     match format {
         _ if ends(format) => Ok((Print::Pointer, format)),
-        [b'k' | b'u', b's', rest @ ..] if ends(rest) => Ok((Print::Str, rest)),
+        [b'k' | b'u', b's', rest @ ..] if ends(rest) => Ok((Print::Ready(Ready::Str), rest)),
         [b'K' | b'x', rest @ ..] => Ok((Print::Pointer, rest)),
-        [b's' | b'S' | b'B', rest @ ..] => Ok((Print::Symbol, rest)),
+        [b's' | b'S', rest @ ..] => Ok((Print::Symbol, rest)),
+        [b'B', rest @ ..] => Ok((Print::Ready(Ready::Symbol), rest)),
         [kind @ (b'i' | b'I'), size @ (b'4' | b'6'), rest @ ..] => {
-            Ok((Print::Address { long: *size == b'6', plain: *kind == b'i' }, rest))
+            Ok((Print::Ready(Ready::Address { long: *size == b'6', plain: *kind == b'i' }), rest))
         }
         _ => Err(Errno::EINVAL),
     }
 }
 
-/// The text, of any length.
-fn format(env: &mut Env<'_>, format: &[u8], args: &[u64]) -> Result<Vec<u8>, Errno> {
+/// The arguments in the bytes that Linux passes them on in: numbers at multiples of 4, texts with a NUL.
+#[derive(Default)]
+struct Passed {
+    bytes: Vec<u8>,
+    /// Those before were taken.
+    at: usize,
+}
+
+impl Passed {
+    fn put(&mut self, env: &mut Env<'_>, spec: Spec, arg: u64) {
+        let text = match spec.print {
+            Print::Char => return self.bytes.push(arg as u8),
+            Print::Signed | Print::Unsigned | Print::Hex { .. } | Print::Pointer | Print::Symbol => {
+                self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+                return self.bytes.extend_from_slice(&arg.to_le_bytes()[..spec.bytes as usize]);
+            }
+            Print::Str | Print::Ready(Ready::Str) => env.known_str(arg, MAX_STR).unwrap_or_default(),
+            Print::Ready(Ready::Symbol) => symbol(arg),
+            Print::Ready(Ready::Address { long, plain }) => address(env, arg, long, plain),
+        };
+        self.bytes.extend_from_slice(&text);
+        self.bytes.push(0);
+    }
+
+    /// The next bytes; zeroes behind the last.
+    fn number(&mut self, bytes: usize) -> u64 {
+        self.at = self.at.next_multiple_of(bytes.min(4));
+        let mut word = [0; 8];
+        for (byte, passed) in word[..bytes].iter_mut().zip(self.bytes.iter().skip(self.at)) {
+            *byte = *passed;
+        }
+        self.at += bytes;
+        u64::from_le_bytes(word)
+    }
+
+    /// The bytes up to the next NUL.
+    fn text(&mut self) -> Vec<u8> {
+        let text: Vec<u8> = self.bytes.iter().skip(self.at).copied().take_while(|byte| *byte != 0).collect();
+        self.at += text.len() + 1;
+        text
+    }
+}
+
+/// The text, of any length; `room` bytes of it are for somebody to see.
+fn format(env: &mut Env<'_>, format: &[u8], args: &[u64], room: usize) -> Result<Vec<u8>, Errno> {
     let pieces = parse(format)?;
-    let wanted = pieces.iter().filter(|piece| matches!(piece, Piece::Spec(_))).count();
-    if wanted > args.len() {
+    let specs = || pieces.iter().filter_map(|piece| if let Piece::Spec(spec) = piece { Some(*spec) } else { None });
+    if specs().count() > args.len() {
         return Err(Errno::EINVAL);
     }
-    let mut args = args.iter();
+    let mut passed = Passed::default();
+    specs().zip(args).for_each(|(spec, arg)| passed.put(env, spec, *arg));
     let mut out = Vec::new();
-    for piece in pieces {
-        match (piece, &mut args) {
-            (Piece::Text(text), _) => out.extend_from_slice(text),
-            (Piece::Spec(spec), args) => {
-                let arg = args.next().copied().unwrap_or(0);
-                write(env, spec, arg, &mut out);
-            }
+    for piece in &pieces {
+        match piece {
+            Piece::Text(text) => out.extend_from_slice(text),
+            Piece::Spec(Spec { print: Print::Ready(_), .. }) if out.len() >= room => {}
+            Piece::Spec(Spec { print: Print::Ready(_), .. }) => out.extend(passed.text()),
+            Piece::Spec(spec) => write(*spec, &mut passed, &mut out),
         }
     }
     Ok(out)
 }
 
-fn write(env: &mut Env<'_>, spec: Spec, arg: u64, out: &mut Vec<u8>) {
-    let narrow = if spec.bytes == 4 { arg & 0xffff_ffff } else { arg };
+fn symbol(arg: u64) -> Vec<u8> {
+    format!("{arg:#x}").into_bytes()
+}
+
+fn write(spec: Spec, passed: &mut Passed, out: &mut Vec<u8>) {
+    let bytes = spec.bytes as usize;
     let (sign, digits) = match spec.print {
         Print::Signed => {
+            let arg = passed.number(bytes);
             let value = if spec.bytes == 4 { i64::from(arg as i32) } else { arg as i64 };
             let sign = match (value < 0, spec.plus, spec.space) {
                 (true, _, _) => "-",
@@ -178,14 +236,13 @@ fn write(env: &mut Env<'_>, spec: Spec, arg: u64, out: &mut Vec<u8>) {
             };
             (sign, value.unsigned_abs().to_string().into_bytes())
         }
-        Print::Unsigned => ("", narrow.to_string().into_bytes()),
-        Print::Hex { upper: false } => ("", format!("{narrow:x}").into_bytes()),
-        Print::Hex { upper: true } => ("", format!("{narrow:X}").into_bytes()),
-        Print::Char => ("", vec![arg as u8]),
-        Print::Str => ("", env.known_str(arg, MAX_STR).unwrap_or_default()),
-        Print::Pointer => ("", format!("{arg:016x}").into_bytes()),
-        Print::Symbol => ("", format!("{arg:#x}").into_bytes()),
-        Print::Address { long, plain } => ("", address(env, arg, long, plain)),
+        Print::Unsigned => ("", passed.number(bytes).to_string().into_bytes()),
+        Print::Hex { upper: false } => ("", format!("{:x}", passed.number(bytes)).into_bytes()),
+        Print::Hex { upper: true } => ("", format!("{:X}", passed.number(bytes)).into_bytes()),
+        Print::Char => ("", vec![passed.number(1) as u8]),
+        Print::Str | Print::Ready(_) => ("", passed.text()),
+        Print::Pointer => ("", format!("{:016x}", passed.number(bytes)).into_bytes()),
+        Print::Symbol => ("", symbol(passed.number(bytes))),
     };
     let zero = spec.zero && !spec.minus && !matches!(spec.print, Print::Char | Print::Str);
     let fill = spec.width.saturating_sub(sign.len() + digits.len());
@@ -227,7 +284,7 @@ fn terminated(format: &[u8]) -> Result<&[u8], Errno> {
 
 /// Adds a line to the trace; gives how long it would be without a limit.
 fn trace(env: &mut Env<'_>, fmt: &[u8], args: &[u64]) -> Result<u64, Errno> {
-    let text = format(env, terminated(fmt)?, args)?;
+    let text = format(env, terminated(fmt)?, args, MAX_LINE)?;
     env.trace.push(&text[..text.len().min(MAX_LINE - 1)]);
     Ok(text.len() as u64)
 }
@@ -276,7 +333,7 @@ helper! {
     seq_printf(env, _seq, fmt, size, data, len) {
         // SAFETY: by the caller, R2 is memory of R3 bytes and R4 of R5.
         let (fmt, args) = unsafe { (env.mem(fmt, u64::from(size as u32))?, arguments(env, data, len)?) };
-        let text = args.and_then(|args| format(env, terminated(fmt)?, &args));
+        let text = args.and_then(|args| format(env, terminated(fmt)?, &args, usize::MAX));
         Some(ret(text.and_then(|text| env.host.print(&text).map(|()| 0))))
     }
 }
@@ -293,7 +350,7 @@ helper! {
         let fmt = unsafe { super::text::string(env, fmt) }?;
         // SAFETY: by the caller, R1 is memory of R2 bytes.
         unsafe { env.mem_mut(out, u64::from(size as u32)) }?;
-        let text = match format(env, &fmt, &args) {
+        let text = match format(env, &fmt, &args, size as u32 as usize) {
             Ok(text) => text,
             Err(errno) => return Some(errno.as_ret()),
         };
@@ -314,8 +371,12 @@ mod tests {
     use crate::host::DefaultHost;
 
     fn text(fmt: &str, args: &[u64]) -> Result<String, Errno> {
+        in_room(fmt, args, usize::MAX)
+    }
+
+    fn in_room(fmt: &str, args: &[u64], room: usize) -> Result<String, Errno> {
         let mut host = DefaultHost;
-        format(&mut Env::new(&mut host), fmt.as_bytes(), args).map(|text| String::from_utf8(text).unwrap())
+        format(&mut Env::new(&mut host), fmt.as_bytes(), args, room).map(|text| String::from_utf8(text).unwrap())
     }
 
     #[test]
@@ -331,6 +392,24 @@ mod tests {
     #[test]
     fn unknown_memory_reads_as_nothing() {
         assert_eq!(text("<%s> %pI4", &[1, 1]).unwrap(), "<> 0.0.0.0");
+    }
+
+    /// Lengths that Linux gave with a buffer of 8 bytes (less the NUL) and an address that reads as 0.0.0.0.
+    #[test]
+    fn addresses_behind_the_end_do_not_count() {
+        assert_eq!(in_room("%pI4 %pI4", &[1, 1], 8).unwrap(), "0.0.0.0 ");
+        assert_eq!(in_room("%pI4 %pI4", &[1, 1], 9).unwrap(), "0.0.0.0 0.0.0.0");
+        assert_eq!(in_room("%pi4 %pI6|%c%x", &[1, 1, 48, 65], 8).unwrap().len(), 26);
+        assert_eq!(in_room("%pI4 %pB.", &[1, 1], 8).unwrap(), "0.0.0.0 .");
+        assert_eq!(in_room("%pI4 %ps.", &[1, 1], 8).unwrap(), "0.0.0.0 0x1.");
+        // What comes behind takes their bytes: the number those of the text.
+        assert_eq!(in_room("%pI4 %pI4 %d", &[1, 1, 7], 8).unwrap(), format!("0.0.0.0  {}", 0x2e30_2e30));
+        assert_eq!(in_room("%pI4 %pI4 %s", &[1, 1, 1], 8).unwrap(), "0.0.0.0  0.0.0.0");
+    }
+
+    #[test]
+    fn addresses_have_no_width() {
+        assert_eq!(text("%20pI4|%-9pB|", &[1, 1]).unwrap(), "0.0.0.0|0x1|");
     }
 
     #[test]

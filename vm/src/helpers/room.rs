@@ -106,6 +106,10 @@ fn grow(skb: &mut SkbContext, off: usize, room: usize, flags: u64) -> Result<(),
     skb.open_gap(off, room);
     if encapsulates {
         skb.encapsulated = true;
+        if flags & (ENCAP_GRE | ENCAP_UDP) != 0 {
+            let header = if ipv6 { IPV6_LEN } else { IPV4_LEN };
+            skb.transport = Some(skb.network_offset() + header as i64);
+        }
         match skb.protocol() {
             ETH_P_IP if ipv6 => skb.set_protocol(ETH_P_IPV6),
             ETH_P_IPV6 if ipv4 => skb.set_protocol(ETH_P_IP),
@@ -214,13 +218,13 @@ helper! {
         }
         // SAFETY: by the caller, R3 is 4 bytes of memory.
         let place = unsafe { env.mem_mut(mtu_len, 4) }?;
-        let asked = u64::from(u32::from_ne_bytes(*place.first_chunk()?));
+        let asked = u32::from_ne_bytes(*place.first_chunk()?) as i32;
         let (len, of_skb) = match &env.ctx {
             Context::Skb(skb) => (skb.packet.len(), true),
             Context::Xdp(xdp) => (xdp.packet.len(), false),
             Context::None | Context::Raw(_) | Context::Fields(_) | Context::Parts(_) => return Some(Errno::EINVAL.as_ret()),
         };
-        let diff = i64::from(diff as i32);
+        let diff = diff as i32;
         let allowed = if of_skb { SEGMENTS } else { 0 };
         if flags & !allowed != 0 || (flags & SEGMENTS != 0 && (diff != 0 || asked != 0)) {
             return Some(Errno::EINVAL.as_ret());
@@ -228,9 +232,11 @@ helper! {
         let own = env.ctx.slots().and_then(|slots| slots.get(if of_skb { "ifindex" } else { "ingress_ifindex" }));
         let ifindex = if ifindex as u32 == 0 { own.unwrap_or(1) as u32 } else { ifindex as u32 };
         let Some(mtu) = env.host.mtu(ifindex) else { return Some(Errno::ENODEV.as_ret()) };
-        let len = if asked == 0 { len as i64 } else { asked as i64 + ETH_HLEN as i64 };
+        // Linux counts in 32 bits, and wraps.
+        let with_header = |len: i32| len.wrapping_add(ETH_HLEN as i32);
+        let len = if asked == 0 { len as i32 } else { with_header(asked) };
         place.copy_from_slice(&mtu.to_ne_bytes());
-        Some(if len + diff > i64::from(mtu) + ETH_HLEN as i64 { FRAG_NEEDED } else { 0 })
+        Some(if len.wrapping_add(diff) > with_header(mtu as i32) { FRAG_NEEDED } else { 0 })
     }
 }
 
@@ -345,7 +351,7 @@ helper! {
     /// `bpf_skb_ecn_set_ce(skb)`: 1 where the packet says now that there was congestion.
     ecn_set_ce(env, ctx) {
         let skb = skb(env, ctx)?;
-        let (protocol, at) = (skb.protocol(), usize::try_from(skb.network_offset()).ok());
+        let (protocol, at) = (skb.protocol_behind_tags(), usize::try_from(skb.network_offset()).ok());
         let header = at.and_then(|at| packet_at(skb, at));
         let Some(header) = header else { return Some(0) };
         Some(u64::from(match protocol {

@@ -3,7 +3,7 @@
 use ring3_platform::Errno;
 
 use super::helper;
-use crate::ctx::skb::VLAN_HLEN;
+use crate::ctx::skb::{ETH_P_8021Q, VLAN_HLEN, is_vlan};
 use crate::ctx::{Context, SkbContext};
 use crate::env::{Env, ret};
 use crate::packet::{ETH_HLEN, MAX_PACKET, Packet};
@@ -15,8 +15,6 @@ const STORE_FLAGS: u64 = 1 | INVALIDATE_HASH;
 const INVALIDATE_HASH: u64 = 2;
 /// `PACKET_OTHERHOST`, the last type that programs may set.
 const OTHERHOST: u64 = 3;
-const ETH_P_8021Q: u16 = 0x8100;
-const ETH_P_8021AD: u16 = 0x88a8;
 
 /// The socket buffer in an argument.
 pub(super) fn skb<'e>(env: &'e mut Env<'_>, ctx: u64) -> Option<&'e mut SkbContext> {
@@ -134,13 +132,15 @@ helper! {
 }
 
 helper! {
-    /// `bpf_skb_change_tail(skb, len, flags)`.
+    /// `bpf_skb_change_tail(skb, len, flags)`: the headers that are known stay; not of packets within others.
     change_tail(env, ctx, len, flags) {
         let skb = skb(env, ctx)?;
         let len = len as u32;
-        let least = skb.network_offset().max(0);
+        let least = skb.transport.filter(|at| *at > 0).unwrap_or_else(|| skb.network_offset().max(0));
         let result = if flags != 0 || len > MAX_LEN || i64::from(len) < least {
             Err(Errno::EINVAL)
+        } else if skb.encapsulated {
+            Err(Errno::ENOTSUPP)
         } else {
             skb.packet.set_len(len as usize);
             Ok(0)
@@ -178,10 +178,6 @@ helper! {
         skb.slots.set("pkt_type", u64::from(kind as u32));
         Some(0)
     }
-}
-
-const fn is_vlan(protocol: u16) -> bool {
-    matches!(protocol, ETH_P_8021Q | ETH_P_8021AD)
 }
 
 helper! {

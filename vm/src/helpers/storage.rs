@@ -157,13 +157,12 @@ helper! {
         // SAFETY: by the caller, R1 is a map.
         let map = unsafe { env.map(map) }?;
         let group = env.host.cgroup_id(None);
-        let size = map.map.def().value_size as usize;
-        let zeroes = vec![0; size];
-        Some(match map.map.storage(group, env.cpu, Some(&zeroes)) {
-            Ok(value) => give(env, map, value),
-            // The program does not look: what finds no room in the map is in memory of its own, which is never given back.
-            Err(_) => Box::leak(vec![0u64; size.div_ceil(8)].into_boxed_slice()).as_mut_ptr().expose_provenance() as u64,
-        })
+        let zeroes = vec![0; map.map.def().value_size as usize];
+        let Ok(value) = map.map.storage(group, env.cpu, Some(&zeroes)) else {
+            env.trap_argument(map.map.def().kind as u64, "a map of what belongs to control groups");
+            return None;
+        };
+        Some(give(env, map, value))
     }
 }
 

@@ -144,6 +144,11 @@ unsafe impl Map for Ringbuf {
         let mut from = self.ring.consumer().load(Ordering::Relaxed);
         // What comes while this reads is for the next time, so that it ends.
         let end = self.ring.producer().load(Ordering::Acquire);
+        if !from.is_multiple_of(HEADER) || end.saturating_sub(from) > self.ring.size {
+            // Nobody got there by reading: what was not read is lost, and the next record is found again.
+            self.ring.consumer().store(end, Ordering::Release);
+            return 0;
+        }
         let mut count = 0;
         let mut data = Vec::new();
         while from < end {

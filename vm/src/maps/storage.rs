@@ -41,13 +41,19 @@ pub(super) struct Storage {
     stride: usize,
     /// Values of an object: 1, or the number of CPUs.
     copies: u32,
+    /// Of control groups: the values of all that find no room, as programs do not look whether they were given any.
+    spare: Option<Region>,
+    /// Most bytes of values.
+    most: u64,
 }
 
 impl Storage {
     pub(super) fn new(def: &Arc<MapDef>, cpus: u32) -> Result<Storage, Errno> {
         let stride = usize::try_from(round8(u64::from(def.value_size))).map_err(|_| Errno::ENOMEM)?;
         let copies = if def.kind == MapType::PercpuCgroupStorage { cpus } else { 1 };
-        Ok(Storage { base: Base::new(def), values: Mutex::default(), stride, copies })
+        let of_groups = matches!(def.kind, MapType::CgroupStorage | MapType::PercpuCgroupStorage);
+        let spare = of_groups.then(|| Region::zeroed(stride as u64 * u64::from(copies))).transpose()?;
+        Ok(Storage { base: Base::new(def), values: Mutex::default(), stride, copies, spare, most: MAX_MAP_BYTES })
     }
 
     fn element(&self) -> usize {
@@ -55,7 +61,7 @@ impl Storage {
     }
 
     fn is_of_groups(&self) -> bool {
-        matches!(self.base.def.kind, MapType::CgroupStorage | MapType::PercpuCgroupStorage)
+        self.spare.is_some()
     }
 
     /// The object that a key of user space names: the id of a control group; else the embedder's number, in the place of a
@@ -80,11 +86,11 @@ impl Storage {
         let count = values.places.len().max(FIRST_CHUNK);
         let bytes = (self.element() * count) as u64;
         // A last chunk of one, before there is no more.
-        let (bytes, count) = match values.bytes + bytes > MAX_MAP_BYTES {
+        let (bytes, count) = match values.bytes + bytes > self.most {
             true => (self.element() as u64, 1),
             false => (bytes, count),
         };
-        if values.bytes + bytes > MAX_MAP_BYTES {
+        if values.bytes + bytes > self.most {
             return Err(Errno::ENOMEM);
         }
         let region = Arc::new(Region::zeroed(bytes)?);
@@ -193,8 +199,12 @@ unsafe impl Map for Storage {
         if init.is_some_and(|init| init.len() != size) || copy >= self.copies {
             return Err(Errno::EINVAL);
         }
-        let (region, offset) = self.find(owner, init)?;
-        Ok(region.at(offset + copy as usize * self.stride))
+        let offset_of_copy = copy as usize * self.stride;
+        match (self.find(owner, init), &self.spare) {
+            (Ok((region, offset)), _) => Ok(region.at(offset + offset_of_copy)),
+            (Err(_), Some(spare)) if init.is_some() => Ok(spare.at(offset_of_copy)),
+            (Err(errno), _) => Err(errno),
+        }
     }
 
     fn forget_object(&self, owner: u64) -> Result<(), Errno> {
@@ -208,12 +218,36 @@ unsafe impl Map for Storage {
     }
 
     fn holds(&self, addr: u64, len: u64) -> bool {
-        self.values.lock().chunks.iter().any(|chunk| chunk.holds(addr, len))
+        let spare = self.spare.as_ref().is_some_and(|spare| spare.holds(addr, len));
+        spare || self.values.lock().chunks.iter().any(|chunk| chunk.holds(addr, len))
     }
 }
 
 impl fmt::Debug for Storage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Storage").field("name", &self.base.def.name).field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_that_find_no_room_share_one_value() {
+        let def = Arc::new(MapDef::new("m", MapType::CgroupStorage, 8, 8, 0));
+        let storage = Storage { most: 20 * 8, ..Storage::new(&def, 1).unwrap() };
+        let value = |group| storage.storage(group, 0, Some(&[0; 8])).unwrap();
+        let own: std::collections::BTreeSet<_> = (0..20).map(value).collect();
+        assert_eq!((own.len(), storage.len()), (20, 20));
+        let shared = value(20);
+        assert!(!own.contains(&shared) && storage.holds(shared.as_ptr() as u64, 8));
+        assert_eq!((value(21), value(20), value(3)), (shared, shared, value(3)));
+        assert_eq!(storage.storage(22, 0, None), Err(Errno::ENOENT));
+
+        let def = Arc::new(MapDef::new("m", MapType::InodeStorage, 4, 8, 0));
+        let storage = Storage { most: 8, ..Storage::new(&def, 1).unwrap() };
+        assert!(storage.storage(1, 0, Some(&[0; 8])).is_ok());
+        assert_eq!(storage.storage(2, 0, Some(&[0; 8])), Err(Errno::ENOMEM));
     }
 }

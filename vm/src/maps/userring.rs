@@ -49,13 +49,16 @@ unsafe impl Map for UserRing {
         let _sending = self.sender.lock();
         let start = self.ring.producer().load(Ordering::Relaxed);
         let read = self.ring.consumer().load(Ordering::Acquire);
+        if !start.is_multiple_of(HEADER) {
+            return Err(Errno::EINVAL);
+        }
         if start.wrapping_add(span(len)).wrapping_sub(read) > self.ring.size {
             return Err(Errno::ENOSPC);
         }
         let at = self.ring.offset(start);
         self.ring.region().write(at + HEADER as usize, data);
         self.ring.region().cell(at).store(len, Ordering::Release);
-        self.ring.producer().store(start + span(len), Ordering::Release);
+        self.ring.producer().store(start.wrapping_add(span(len)), Ordering::Release);
         Ok(())
     }
 
@@ -72,7 +75,7 @@ unsafe impl Map for UserRing {
 
     fn peek_sample(&self) -> Result<Option<UserSample>, Errno> {
         let (read, sent) = (self.ring.consumer().load(Ordering::Relaxed), self.ring.producer().load(Ordering::Acquire));
-        if !sent.is_multiple_of(HEADER) {
+        if !sent.is_multiple_of(HEADER) || !read.is_multiple_of(HEADER) {
             return Err(Errno::EINVAL);
         }
         if read >= sent {
@@ -95,7 +98,7 @@ unsafe impl Map for UserRing {
 
     fn release_sample(&self, len: u32) {
         let read = self.ring.consumer().load(Ordering::Relaxed);
-        self.ring.consumer().store(read + span(len), Ordering::Release);
+        self.ring.consumer().store(read.wrapping_add(span(len)), Ordering::Release);
     }
 
     fn shared_memory(&self) -> Result<SharedMemory, Errno> {

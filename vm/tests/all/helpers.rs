@@ -305,6 +305,77 @@ fn vlan_tags() {
     assert_eq!(tc_run(&field(&gone), &FRAME), (Ok(0), FRAME.to_vec()));
 }
 
+/// A packet of Ethernet addresses and what comes behind them, long enough for headers.
+fn frame(behind: &[u8]) -> Vec<u8> {
+    [&[0; 12], behind, &[0; 70]].concat()
+}
+
+/// Results are those of Linux 6.18.
+#[test]
+fn a_length_behind_a_tag_is_a_protocol() {
+    let text = "r7 = r1\ncall bpf_skb_vlan_pop\nr0 = *(u32 *)(r7 +16)\nexit";
+    let protocol = |behind: &[u8]| tc_run(text, &frame(&[&[0x81, 0, 0, 1], behind].concat())).0;
+    assert_eq!(protocol(&[0, 0x10, 0, 0]), Ok(0x0400));
+    assert_eq!(protocol(&[0, 0x10, 0xff, 0xff]), Ok(0x0100));
+    assert_eq!(protocol(&[8, 0, 0xff, 0xff]), Ok(8));
+}
+
+/// Results are those of Linux 6.18.
+#[test]
+fn packets_within_others_keep_their_end() {
+    let text = |flags: u32, len: u32| {
+        format!(
+            "r6 = r1\nr2 = 60\nr3 = 1\nr4 = {flags}\ncall bpf_skb_adjust_room\nif r0 != 0 goto out\n\
+             r1 = r6\nr2 = {len}\nr3 = 0\ncall bpf_skb_change_tail\nout: exit"
+        )
+    };
+    let frame = frame(&[8, 0, 0x45, 0]);
+    for (flags, len, expected) in [
+        (2, 100, Errno::ENOTSUPP),
+        (2, 33, Errno::ENOTSUPP),
+        (2, 13, Errno::EINVAL),
+        (10, 33, Errno::EINVAL),
+        (10, 34, Errno::ENOTSUPP),
+        (18, 33, Errno::EINVAL),
+        (4, 33, Errno::ENOTSUPP),
+        (12, 53, Errno::EINVAL),
+        (12, 54, Errno::ENOTSUPP),
+    ] {
+        assert_eq!(tc_run(&text(flags, len), &frame).0, errno(expected), "{flags} {len}");
+    }
+    assert_eq!(tc_run(&text(0, 33), &frame).0, Ok(0));
+}
+
+/// Linux 6.18 looks behind the tags for the protocol, but marks where the network header was said to be.
+#[test]
+fn congestion_is_marked_behind_tags() {
+    let mark = |behind: &[u8]| {
+        let (ret, packet) = tc_run("call bpf_skb_ecn_set_ce\nexit", &frame(behind));
+        (ret.unwrap(), packet)
+    };
+    let (ret, packet) = mark(&[0x81, 0, 0, 1, 8, 0, 0x45, 1, 0, 0x54]);
+    assert_eq!((ret, packet[15], &packet[24..26]), (1, 3, &[0xff, 0xfd][..]));
+    let (ret, packet) = mark(&[0x81, 0, 0x60, 0xdd, 0x86, 0xdd, 0x60, 0x10]);
+    assert_eq!((ret, packet[15]), (1, 0xfd));
+    for (tags, expected) in [(7, 1), (8, 0)] {
+        let tags = [0x81, 0, 1, 1].repeat(tags);
+        assert_eq!(mark(&[&tags[..], &[8, 0, 0x45, 1]].concat()).0, expected);
+    }
+    // What follows the tags is cut off.
+    let text = "r6 = r1\nr2 = 16\nr3 = 0\ncall bpf_skb_change_tail\nr1 = r6\ncall bpf_skb_ecn_set_ce\nexit";
+    assert_eq!(tc_run(text, &frame(&[0x81, 0, 1, 1, 8, 0, 0x45, 1])).0, Ok(0));
+}
+
+#[test]
+fn lengths_beside_the_mtu_wrap_as_in_linux() {
+    let text = |diff: i64| {
+        format!("*(u32 *)(r10 -4) = 0\nr2 = 0\nr3 = r10\nr3 += -4\nr4 = {diff}\nr5 = 0\ncall bpf_check_mtu\nexit")
+    };
+    for (diff, expected) in [(0x7fff_ffff, 0), (0x6fff_ffff, 1), (0, 0)] {
+        assert_eq!(tc_run(&text(diff), &FRAME).0, Ok(expected), "{diff}");
+    }
+}
+
 #[test]
 fn checksums_of_packets() {
     let text = "r2 = 24\nr3 = 0\nr4 = 5\nr5 = 2\ncall bpf_l3_csum_replace\nexit";

@@ -284,6 +284,41 @@ fn shared_memory_is_the_kernels() {
     assert_eq!(drained(ring.as_ref()).len(), 0);
 }
 
+/// A reader may have written anything into the page of its position.
+#[test]
+fn positions_that_nobody_got_to_by_reading() {
+    let ring = ring();
+    let memory = ring.shared_memory().unwrap();
+    // SAFETY: within the memory, aligned, and atomic.
+    let position =
+        |page: usize| unsafe { memory.start.add(4096 * page).cast::<std::sync::atomic::AtomicU64>().as_ref() };
+    let consumer = position(0);
+    for round in 0..3 {
+        assert!(send(ring.as_ref(), &[1; 2000]) && send(ring.as_ref(), &[2; 1000]));
+        let end = ring.query(WRITER);
+        let wrong = [end - 1, end - 12, end.saturating_sub(SIZE + 8)][round];
+        consumer.store(wrong, Ordering::Release);
+        assert!(drained(ring.as_ref()).is_empty() || wrong == 0, "{wrong}");
+        assert_eq!(ring.query(READER), end);
+        assert!(send(ring.as_ref(), b"next"));
+        assert_eq!(drained(ring.as_ref()), [b"next"]);
+    }
+
+    let user = maps::create(&Arc::new(MapDef::new("u", MapType::UserRingbuf, 0, 0, SIZE as u32)), 1).unwrap();
+    let memory = user.shared_memory().unwrap();
+    // SAFETY: as above.
+    let position =
+        |page: usize| unsafe { memory.start.add(4096 * page).cast::<std::sync::atomic::AtomicU64>().as_ref() };
+    user.send_sample(b"sample").unwrap();
+    position(0).store(1, Ordering::Release);
+    assert_eq!(user.peek_sample().err(), Some(Errno::EINVAL));
+    position(0).store(0, Ordering::Release);
+    assert_eq!(user.peek_sample().unwrap().unwrap().len, 6);
+    position(1).store(17, Ordering::Release);
+    assert_eq!(user.send_sample(b"sample"), Err(Errno::EINVAL));
+    assert_eq!(user.peek_sample().err(), Some(Errno::EINVAL));
+}
+
 #[test]
 fn wakeups() {
     let ring = ring();
