@@ -55,6 +55,9 @@ pub fn parity(args: &ParityArgs, out: &mut Out) -> Result<Outcome, CliError> {
             }
         }
     }
+    if objects.is_empty() {
+        return Ok(bad);
+    }
     let mut kernel = match Kernel::open() {
         Ok(kernel) => Some(kernel),
         Err(why) => {

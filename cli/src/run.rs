@@ -79,8 +79,8 @@ pub fn run(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
         let kind = program.program().kind;
         check_input(args, kind, &name)?;
         let _named = name_code(args, &program)?;
-        session.begin(&name, &program)?;
         let fields = (!args.field.is_empty()).then(|| Fields::of(kind, &args.field)).transpose()?;
+        session.begin(&name, &program)?;
         if fields.is_some() {
             runner.keep_contexts();
         }

@@ -186,7 +186,8 @@ impl KernelSide {
         };
         // Raw tracepoints run once; the kernel refuses any number.
         let repeat = if takes_packet(kind) { times } else { 0 };
-        let wants_ctx = kind == ProgType::Xdp && ctx.is_some()
+        // Of XDP the context says how many bytes of what comes back are metadata.
+        let wants_ctx = kind == ProgType::Xdp
             || contexts && (takes_packet(kind) && kind != ProgType::Netfilter || kind == ProgType::Syscall);
         let md = data.filter(|_| wants_ctx && kind == ProgType::Xdp).map(xdp_md);
         let ctx = ctx.or(md.as_ref().map(<[u8; XDP_MD]>::as_slice));

@@ -242,6 +242,8 @@ pub struct Env<'h> {
     located: bool,
     /// What is left of the budget of this run, in `interp::steps`, while helpers run and after it.
     pub(crate) left: i64,
+    /// The key that a callback was given that was put off: where it is, and its bytes.
+    pub(crate) given_key: Option<(u64, u64)>,
     /// An address of the native stack above all frames of the run; 0 outside of runs.
     pub(crate) stack_start: u64,
     rng: u64,
@@ -305,6 +307,7 @@ impl<'h> Env<'h> {
             stopped: false,
             located: false,
             left: 0,
+            given_key: None,
             stack_start: 0,
             rng: DEFAULT_SEED,
             bits: Vec::new(),
@@ -427,6 +430,7 @@ impl<'h> Env<'h> {
             self.give_back_locks();
         }
         self.stack_start = 0;
+        self.given_key = None;
         self.forget_regions();
     }
 
@@ -720,7 +724,8 @@ impl<'h> Env<'h> {
         let context = matches!(&self.ctx, Context::Raw(raw) if within(raw.start(), raw.start() + raw.len() as u64));
         let maps = self.linked.as_ref().is_some_and(|linked| linked.maps().iter().any(|h| h.map.holds(addr, len)));
         let stack = within(&raw const here as u64, self.stack_start);
-        packet || context || maps || stack || self.objects.holds(addr, len)
+        let key = self.given_key.is_some_and(|(start, len)| within(start, start + len));
+        packet || context || maps || stack || key || self.objects.holds(addr, len)
     }
 
     /// Reads memory at any address, as far as it is live; else zeroes and false.

@@ -90,6 +90,7 @@ fn one(program: &dyn Execute, env: &mut Env<'_>, number: u64, callback: Callback
     env.stack_start = &raw const here as u64;
     key.resize(size.next_multiple_of(8).max(8), 0);
     let at = key.as_ptr().expose_provenance() as u64;
+    env.given_key = Some((at, size as u64));
     let args = [std::ptr::from_ref(handle) as u64, at, value, 0, 0];
     let readable =
         [(at, size as u64, RegionKind::MapKey), (value, handle.map.def().value_size.into(), RegionKind::MapValue)];

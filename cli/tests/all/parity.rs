@@ -52,6 +52,13 @@ fn examples_have_the_kernels_verdicts() {
 }
 
 #[test]
+fn nothing_is_said_of_programs_that_are_not_there() {
+    let ran = ring3(["parity", "/nothing/here.bpf.o"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
+    assert!(ran.stderr.contains("/nothing/here.bpf.o"), "{}", ran.stderr);
+}
+
+#[test]
 fn forms_and_filters() {
     let objects = ["lb.bpf.o", "errors/instructions.bpf.o", "errors/bad_section.bpf.o"].map(String::from);
     let ran = parity(&["--programs", "lb,pointer_*", "-o", "csv"], &objects);

@@ -127,7 +127,7 @@ fn contexts_by_the_names_of_their_fields() {
         assert_eq!(row["retval"], allowed, "{ran:?}");
     }
     let wrong = run("--program to_proxy --field user_ipv4=10.0.0.1");
-    assert_eq!(wrong.code, Some(2));
+    assert_eq!((wrong.code, wrong.stdout.as_str()), (Some(2), ""));
     assert!(wrong.stderr.contains("bpf_sock_addr has no number 'user_ipv4', but user_family, user_ip4"), "{wrong:?}");
 }
 

@@ -202,6 +202,26 @@ fn messages_and_groups_of_sockets_have_data() {
 }
 
 /// The kernel has no test run for them, and says so by ENOTSUPP; numbers that are too long are refused here.
+/// Whether contexts are asked for or not.
+#[test]
+fn metadata_are_beside_the_packet_on_every_engine() {
+    let program = program(ProgType::Xdp, None, "r2 = -8\ncall 54\nr0 = 2\nexit");
+    #[cfg_attr(not(feature = "kernel"), allow(unused_mut))]
+    let mut all: Vec<Backend> = backends().collect();
+    #[cfg(feature = "kernel")]
+    all.push(Backend::Kernel);
+    for backend in all {
+        let mut instance = Engine::new().backend(backend).load_program(program.clone());
+        if let Err(error) = instance.runner("p").map(drop) {
+            assert_eq!(backend.name(), "kernel", "{error}");
+            println!("skipped: {error}");
+            continue;
+        }
+        let output = instance.run("p", &[7; 60]).unwrap();
+        assert_eq!((output.retval, output.packet, output.meta.len()), (2, vec![7; 60], 8), "{backend:?}");
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let program = program(ProgType::SkMsg, None, "r0 = 1\nexit");

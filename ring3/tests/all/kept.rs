@@ -62,7 +62,7 @@ fn timers_fire_when_it_is_time() {
         };
         assert_eq!(instance.runner("timer").unwrap().fire_timers(0).unwrap(), 0);
         assert_eq!(fired(&instance), 0);
-        // It starts itself again until it has 300.
+        // It starts itself again until it has 300. It reads its key by a helper.
         assert_eq!(instance.runner("timer").unwrap().fire_timers(u64::MAX - 1).unwrap(), 3);
         assert_eq!(fired(&instance), 321);
         // A value that was written anew has no timer any more.

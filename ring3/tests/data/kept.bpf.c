@@ -30,6 +30,7 @@ static long (*timer_init)(struct bpf_timer *timer, void *map, u64 flags) = (void
 static long (*timer_set_callback)(struct bpf_timer *timer, void *callback) = (void *)170;
 static long (*timer_start)(struct bpf_timer *timer, u64 nsecs, u64 flags) = (void *)171;
 static long (*timer_cancel)(struct bpf_timer *timer) = (void *)172;
+static long (*probe_read_kernel)(void *dst, u32 size, const void *from) = (void *)113;
 static void *(*kptr_xchg)(void *dst, void *ptr) = (void *)194;
 
 extern void *bpf_obj_new_impl(u64 id, void *meta) KSYM;
@@ -64,7 +65,10 @@ struct { __uint(type, 1); __uint(max_entries, 8); __type(key, u32); __type(value
 
 static int tick(void *map, u32 *key, struct timed *value)
 {
-	value->fired += 100 + *key;
+	u32 number = 0;
+
+	probe_read_kernel(&number, sizeof(number), key);
+	value->fired += 100 + number;
 	if (value->fired < 300)
 		timer_start(&value->timer, 1000, 0);
 	return 0;

@@ -282,8 +282,15 @@ impl<'a> Lowering<'a> {
         self.zeros(0, self.unset.at_start(0));
         for slot in 0..self.code.len() {
             self.op_at.push(self.out.ops.len() as Target);
-            let dead = self.proof.is_some_and(|(facts, _)| !facts.insns[slot].seen);
-            if dead || self.code.is_tail(slot) {
+            if self.code.is_tail(slot) {
+                continue;
+            }
+            let dead = self.guarded.is_some_and(|facts| facts.insns.get(slot).is_none_or(|insn| !insn.seen));
+            if dead {
+                if self.proof.is_none() {
+                    // Linux took no look at it either. Who comes here after all, against the proof, leaves the program and is stopped.
+                    self.push(slot, Op::Jump { target: Target::MAX });
+                }
                 continue;
             }
             let insn = match self.code.get(slot) {
