@@ -407,6 +407,8 @@ impl<'h> Env<'h> {
         self.trap = None;
         self.stopped = false;
         self.located = false;
+        // A run that somebody's panic left has not ended.
+        self.given_key = None;
         self.left = interp::steps(self.budget_of_run());
         self.forget_regions();
         if !self.bits.is_empty() {

@@ -257,11 +257,13 @@ impl Linked {
 
     /// The helper that is called at a slot.
     pub(crate) fn helper_at(&self, slot: u32) -> Option<HelperId> {
-        self.slots.iter().zip(&self.ops).filter(|(at, _)| **at == slot).find_map(|(_, op)| match op {
-            Op::CallHelper { helper } => self.helpers.get(usize::from(*helper)).map(|found| found.id),
-            Op::TailCall => Some(HelperId(crate::lower::TAIL_CALL as u32)),
-            _ => None,
-        })
+        let called = |op: &Op| {
+            if let Op::CallHelper { helper } = op {
+                return self.helpers.get(usize::from(*helper)).map(|found| found.id);
+            }
+            (*op == Op::TailCall).then_some(HelperId(id::TAIL_CALL))
+        };
+        self.slots.iter().zip(&self.ops).filter(|(at, _)| **at == slot).find_map(|(_, op)| called(op))
     }
 
     /// Whether what the program calls may stop the run, so that engines look behind each call: helpers that were given memory which no

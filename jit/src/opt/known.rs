@@ -144,10 +144,11 @@ fn spread(unit: &Unit<'_>, flow: &Flow) -> Vec<Option<Values>> {
             let block = flow.blocks[index].clone();
             let last = block.end - 1;
             (block.start..last).for_each(|at| step(unit, at, &mut values));
-            let ways = match numbered(unit, last, &values) {
-                Op::Jump { target } if target as usize == last + 1 => [None, Some(last + 1)],
-                Op::Jump { target } => [Some(target as usize), None],
-                _ => flow.next[index].map(|next| next.map(|next| flow.blocks[next].start)),
+            // A branch that numbers decide is a jump now, and so leads one way.
+            let ways = if let Op::Jump { target } = numbered(unit, last, &values) {
+                [Some(target as usize), None]
+            } else {
+                flow.next[index].map(|next| next.map(|next| flow.blocks[next].start))
             };
             step(unit, last, &mut values);
             for start in ways.into_iter().flatten() {
