@@ -17,7 +17,7 @@ const NOWHERE: u32 = u32::MAX;
 const BYTES_PER_OP: usize = 6;
 
 /// Bytes around the operations: frames, the trampoline.
-const BYTES_AROUND: usize = 1 << 10;
+const BYTES_AROUND: usize = 1 << 11;
 
 /// A place in the code that jumps can name before it is there. Those of operations have their numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,6 +129,24 @@ impl<R: Relocation> Code<R> {
     #[inline(always)]
     pub(crate) fn put_word(&mut self, word: Word) {
         self.put(word.code, word.len.into());
+    }
+
+    /// The same of operations in a row, of which this is the first, up to the first word that is none. Gives how many.
+    pub(crate) fn put_words(&mut self, first: u32, words: &[Word]) -> usize {
+        let first = first as usize;
+        let Some(places) = self.places.get_mut(first..first + words.len()) else { return 0 };
+        self.bytes.reserve(8 * words.len());
+        let (start, mut end, mut put) = (self.bytes.as_mut_ptr(), self.bytes.len(), 0);
+        for (word, place) in words.iter().zip(places).take_while(|(word, _)| word.len != 0) {
+            *place = end as u32;
+            // SAFETY: there is room for eight bytes for each word, of which those before took no more.
+            unsafe { start.add(end).cast::<[u8; 8]>().write(word.code.to_le_bytes()) };
+            end += usize::from(word.len.min(8));
+            put += 1;
+        }
+        // SAFETY: all bytes up to there were written.
+        unsafe { self.bytes.set_len(end) };
+        put
     }
 
     /// The first bytes of a word, the lowest first: at most eight.

@@ -1,5 +1,7 @@
 //! The one walk over the operations of a program.
 
+use std::ops::Range;
+
 use ring3_isa::{Operand, Reg, RegSet, Size, Width};
 use ring3_verifier::Region;
 use ring3_vm::{Guarded, Op};
@@ -12,7 +14,7 @@ use crate::inline::Inlined;
 use crate::opt::{self, KEPT, Keeps, Known, Plan, Step};
 use crate::symbols::Unwind;
 use crate::target::{Callee, FAR, Frame, Shortcut, Target};
-use crate::words::{RUN, Words};
+use crate::words::{RUN, Word, Words};
 
 /// Operations that a program may have: 1,000,000 instructions of the verifier's limit, with room for what lowering adds.
 const MAX_OPS: usize = 1 << 22;
@@ -209,40 +211,54 @@ impl Survey {
         for function in unit.functions {
             let mut found = Found::default();
             for (at, op) in (function.start..function.end).zip(&unit.ops[function.start as usize..]) {
-                survey.look(unit, at, op, &mut found);
+                if leaves(op) {
+                    survey.look(unit, at, op, &mut found);
+                }
             }
             survey.functions.push(found);
         }
         survey
     }
 
-    #[inline(always)]
+    /// An operation that is one of these.
+    #[inline(never)]
     fn look(&mut self, unit: &Unit<'_>, at: u32, op: &Op, found: &mut Found) {
-        match op {
-            Op::Jump { target } | Op::Branch { target, .. } | Op::MayGoto { target } => {
-                found.may_goto |= matches!(op, Op::MayGoto { .. });
-                found.loops |= *target <= at;
-                if let Some(entry) = self.entries.get_mut(*target as usize) {
-                    *entry = (*entry).max(if *target <= at { Entry::Below } else { Entry::Above });
-                }
-            }
-            Op::Guarded { .. } => found.calls = true,
-            Op::CallHelper { .. } | Op::CallLocal { .. } | Op::TailCall | Op::LegacyPacket { .. } => {
-                found.calls |= !matches!(unit.lookup(at), Some(Shortcut::Array(_)));
-            }
-            Op::Alu { .. }
-            | Op::Mov { .. }
-            | Op::MovSx { .. }
-            | Op::Neg { .. }
-            | Op::Endian { .. }
-            | Op::LoadImm { .. }
-            | Op::Load { .. }
-            | Op::Store { .. }
-            | Op::Atomic { .. }
-            | Op::LoadAcquire { .. }
-            | Op::StoreRelease { .. }
-            | Op::Exit => {}
+        let (Op::Jump { target } | Op::Branch { target, .. } | Op::MayGoto { target }) = op else {
+            found.calls |= !matches!(unit.lookup(at), Some(Shortcut::Array(_)));
+            return;
+        };
+        found.may_goto |= matches!(op, Op::MayGoto { .. });
+        found.loops |= *target <= at;
+        if let Some(entry) = self.entries.get_mut(*target as usize) {
+            *entry = (*entry).max(if *target <= at { Entry::Below } else { Entry::Above });
         }
+    }
+}
+
+/// Whether an operation is more than arithmetic and accesses.
+#[inline(always)]
+fn leaves(op: &Op) -> bool {
+    match op {
+        Op::Jump { .. }
+        | Op::Branch { .. }
+        | Op::MayGoto { .. }
+        | Op::Guarded { .. }
+        | Op::CallHelper { .. }
+        | Op::CallLocal { .. }
+        | Op::TailCall
+        | Op::LegacyPacket { .. } => true,
+        Op::Alu { .. }
+        | Op::Mov { .. }
+        | Op::MovSx { .. }
+        | Op::Neg { .. }
+        | Op::Endian { .. }
+        | Op::LoadImm { .. }
+        | Op::Load { .. }
+        | Op::Store { .. }
+        | Op::Atomic { .. }
+        | Op::LoadAcquire { .. }
+        | Op::StoreRelease { .. }
+        | Op::Exit => false,
     }
 }
 
@@ -371,21 +387,40 @@ impl<T: Target> Walk<'_, T> {
     /// All operations as they are, with nothing between.
     fn plainly(&mut self, function: &Function, ops: &[Op], frame: &Frame) -> Result<(), JitError> {
         let mut words = Words::new();
-        let mut at = function.start;
-        for run in ops.chunks(RUN) {
+        for (first, run) in (function.start..).step_by(RUN).zip(ops.chunks(RUN)) {
             let (words, written) = words.of(&self.target, run);
             self.written = self.written.union(written);
-            let mut before: Option<&Op> = None;
-            for (op, word) in run.iter().zip(words) {
-                self.enter(at);
-                self.target.mark(at);
-                if word.len == 0 {
-                    self.long_op(at, *op, before, function, frame)?;
-                    before = None;
-                } else {
-                    self.target.put_word(*word);
-                    before = Some(op);
-                }
+            let mut at = 0;
+            while at < run.len() {
+                self.enter(first + at as u32);
+                let behind = first as usize + at + 1..first as usize + run.len();
+                let behind = self.entries.get(behind).unwrap_or_default();
+                let end = at + 1 + behind.iter().take_while(|entry| **entry == Entry::Nowhere).count();
+                self.alone(first, at..end, (run, words), function, frame)?;
+                at = end;
+            }
+        }
+        Ok(())
+    }
+
+    /// Operations of a run of which jumps come to the first at most.
+    #[inline(always)]
+    fn alone(
+        &mut self,
+        first: u32,
+        range: Range<usize>,
+        (run, words): (&[Op], &[Word]),
+        function: &Function,
+        frame: &Frame,
+    ) -> Result<(), JitError> {
+        let mut at = range.start;
+        while at < range.end {
+            let put = self.target.put_words(first + at as u32, &words[at..range.end]);
+            at += put;
+            if at < range.end {
+                let before = run.get(at.wrapping_sub(1)).filter(|_| put > 0);
+                self.target.mark(first + at as u32);
+                self.long_op(first + at as u32, run[at], before, function, frame)?;
                 at += 1;
             }
         }

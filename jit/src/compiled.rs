@@ -102,7 +102,7 @@ impl Jit {
             Some(Room(memory)) => memory.replace(&code)?,
             None => ExecMem::publish(&code)?,
         };
-        let alone = !options.budget && !linked.ops().iter().any(needs_env);
+        let alone = !options.budget && linked.is_alone();
         Ok(Compiled { linked, code, assembled, counted: options.budget, alone })
     }
 
@@ -179,29 +179,6 @@ fn shortcuts(linked: &Linked) -> Vec<(u32, Shortcut)> {
 
 fn callee(helper: &HelperRef) -> Callee {
     Callee(helper.func as *const () as usize)
-}
-
-/// Whether somebody is called that may look at the environment for the program.
-fn needs_env(op: &Op) -> bool {
-    match op {
-        Op::CallHelper { .. } | Op::TailCall | Op::LegacyPacket { .. } | Op::Guarded { .. } => true,
-        Op::Alu { .. }
-        | Op::Mov { .. }
-        | Op::MovSx { .. }
-        | Op::Neg { .. }
-        | Op::Endian { .. }
-        | Op::LoadImm { .. }
-        | Op::Load { .. }
-        | Op::Store { .. }
-        | Op::Atomic { .. }
-        | Op::LoadAcquire { .. }
-        | Op::StoreRelease { .. }
-        | Op::Jump { .. }
-        | Op::Branch { .. }
-        | Op::MayGoto { .. }
-        | Op::CallLocal { .. }
-        | Op::Exit => false,
-    }
 }
 
 fn function(subprog: &Subprog) -> Function {

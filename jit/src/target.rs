@@ -123,8 +123,9 @@ pub(crate) trait Target: Sized {
     fn load_word(&self, size: Size, signed: bool, dst: Reg, base: Reg, off: i32) -> Word;
     /// The same of `store`.
     fn store_word(&self, size: Size, base: Reg, off: i32, src: Operand) -> Word;
-    /// Such a word.
-    fn put_word(&mut self, word: Word);
+    /// Such words, up to the first that is to be emitted in another way, and marks their operations, of which this is the first. Gives how
+    /// many.
+    fn put_words(&mut self, first: u32, words: &[Word]) -> usize;
     /// What was emitted last was this operation, as a word: what the machine knows of its result can be used.
     fn note(&mut self, op: &Op);
 

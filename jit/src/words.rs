@@ -127,8 +127,8 @@ impl Words {
         (&self.words[..ops.len()], written)
     }
 
-    /// The words of one kind. Gives what these operations set.
-    #[inline(always)]
+    /// The words of one kind. Gives what these operations set. Apart from those of other kinds, so that all that it needs is in registers.
+    #[inline(never)]
     fn put(
         &mut self,
         ops: &[Op],

@@ -146,6 +146,10 @@ pub struct Linked {
     lookups: Vec<(Target, u32)>,
     /// See [`Linked::is_wary`].
     wary: bool,
+    /// Some operation is a tail call.
+    tail_calls: bool,
+    /// See [`Linked::is_alone`].
+    alone: bool,
     arena: Option<Arena>,
     /// Types of a program that makes objects of them.
     types: Option<Arc<ring3_btf::ProgramInfo>>,
@@ -269,7 +273,12 @@ impl Linked {
     /// Whether what the program calls may stop the run, so that engines look behind each call: helpers that were given memory which no
     /// proof speaks of, helpers of the embedder, and whatever program runs after a tail call.
     pub fn may_be_stopped(&self) -> bool {
-        self.wary || !self.custom.is_empty() || self.ops.contains(&Op::TailCall)
+        self.wary || !self.custom.is_empty() || self.tail_calls
+    }
+
+    /// Whether the program calls nothing that is not its own, so that nobody looks at the environment for it.
+    pub fn is_alone(&self) -> bool {
+        self.alone
     }
 
     /// The types of the program.
@@ -427,6 +436,8 @@ fn finish(
         rules,
         verified,
         cpus,
+        tail_calls: ops.iter().any(|op| matches!(op, Op::TailCall)),
+        alone: !ops.iter().any(Op::needs_env),
         ops,
         slots,
         regions,

@@ -178,8 +178,8 @@ impl Target for A64 {
     }
 
     #[inline(always)]
-    fn put_word(&mut self, word: Word) {
-        self.asm.put_word(word);
+    fn put_words(&mut self, first: u32, words: &[Word]) -> usize {
+        self.asm.put_words(first, words)
     }
 
     /// Nothing is known: results have no flags.

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use ring3_vm::Op;
 
+use super::worklist::{Edges, Worklist};
 use crate::compile::{Function, Unit};
 
 /// The blocks of a function, in order.
@@ -48,5 +49,30 @@ impl Flow {
         };
         let next = blocks.iter().map(follow).collect();
         Flow { blocks, next }
+    }
+
+    /// Pairs of blocks of which the second may follow the first.
+    fn pairs(&self) -> impl Iterator<Item = (usize, usize)> + Clone + '_ {
+        let follow = |(from, next): (usize, &[Option<usize>; 2])| next.map(|to| to.map(|to| (from, to)));
+        self.next.iter().enumerate().flat_map(follow).flatten()
+    }
+
+    /// The blocks that may follow each.
+    pub(super) fn following(&self) -> Edges {
+        Edges::of(self.blocks.len(), self.pairs())
+    }
+
+    /// The blocks that each may follow.
+    pub(super) fn preceding(&self) -> Edges {
+        Edges::of(self.blocks.len(), self.pairs().map(|(from, to)| (to, from)))
+    }
+
+    /// For what blocks tell those that follow them, from the first block on.
+    pub(super) fn from_start(&self) -> Worklist {
+        let mut work = Worklist::new(&self.following(), false);
+        if !self.blocks.is_empty() {
+            work.open(0);
+        }
+        work
     }
 }

@@ -10,6 +10,7 @@
 use ring3_isa::{Reg, RegSet};
 use ring3_vm::{Callback, Op};
 
+use super::worklist::{Edges, Worklist};
 use super::{Effects, live, writes};
 use crate::compile::Unit;
 use crate::planted::Bug;
@@ -36,9 +37,14 @@ struct Site {
 
 /// By function; none if no function calls another, or programs are too long to look.
 pub(super) fn find(unit: &Unit<'_>, effects: &[Effects], leaders: &[bool]) -> Vec<Keeps> {
+    counted(unit, effects, leaders).0
+}
+
+/// With how often it looked at a function: for what those above need, and for what those below change.
+pub(super) fn counted(unit: &Unit<'_>, effects: &[Effects], leaders: &[bool]) -> (Vec<Keeps>, [usize; 2]) {
     let sites = sites(unit, effects, leaders);
     if sites.is_empty() {
-        return Vec::new();
+        return (Vec::new(), [0; 2]);
     }
     let writes: Vec<RegSet> = unit
         .functions
@@ -48,46 +54,61 @@ pub(super) fn find(unit: &Unit<'_>, effects: &[Effects], leaders: &[bool]) -> Ve
             ops.iter().filter_map(|op| writes(*op)).fold(RegSet::EMPTY, RegSet::with).intersection(KEPT)
         })
         .collect();
-    let needed = needed(unit, &sites, &writes);
-    // What a function changes itself and what those change that it calls.
-    let mut changed = writes.clone();
-    let mut again = true;
-    while again {
-        again = false;
-        for site in &sites {
-            let lost = changed[site.callee].difference(needed[site.callee]);
-            let lost = if unit.has_bug(Bug::NothingAbove) { RegSet::EMPTY } else { lost };
-            let all = changed[site.caller].union(lost);
-            again |= all != changed[site.caller];
-            changed[site.caller] = all;
-        }
-    }
+    let calls = edges(unit, &sites, |site| (site.caller, site.callee));
+    let callers = edges(unit, &sites, |site| (site.callee, site.caller));
+    let mut work = [Worklist::new(&calls, true), Worklist::new(&callers, true)];
+    let needed = needed(unit, &sites, &writes, &mut work[0]);
+    let changed = changed(unit, &callers, &writes, &needed, &mut work[1]);
     let keeps = |function: usize| Keeps {
         saved: changed[function].intersection(needed[function]),
         lost: changed[function].difference(needed[function]),
     };
-    (0..unit.functions.len()).map(keeps).collect()
+    ((0..unit.functions.len()).map(keeps).collect(), work.map(|work| work.steps()))
+}
+
+/// Calls as edges between functions.
+fn edges(unit: &Unit<'_>, sites: &[Site], ends: impl Fn(&Site) -> (usize, usize) + Clone) -> Edges {
+    Edges::of(unit.functions.len(), sites.iter().map(ends))
+}
+
+/// What each function changes itself and what those change that it calls. `callers` leads from functions to those that call them.
+fn changed(unit: &Unit<'_>, callers: &Edges, writes: &[RegSet], needed: &[RegSet], work: &mut Worklist) -> Vec<RegSet> {
+    let mut changed = writes.to_vec();
+    while let Some(callee) = work.next() {
+        let lost = changed[callee].difference(needed[callee]);
+        let lost = if unit.has_bug(Bug::NothingAbove) { RegSet::EMPTY } else { lost };
+        for caller in callers.from(callee) {
+            let all = changed[caller].union(lost);
+            if all != changed[caller] {
+                changed[caller] = all;
+                work.open(caller);
+            }
+        }
+    }
+    changed
 }
 
 /// Which registers each function must leave as they were.
-fn needed(unit: &Unit<'_>, sites: &[Site], writes: &[RegSet]) -> Vec<RegSet> {
+fn needed(unit: &Unit<'_>, sites: &[Site], writes: &[RegSet], work: &mut Worklist) -> Vec<RegSet> {
     let mut needed: Vec<RegSet> =
         entered(unit).iter().map(|outside| if *outside { KEPT } else { RegSet::EMPTY }).collect();
     // Nobody here knows who calls a function that no function calls.
-    let called = |function: usize| sites.iter().any(|site| site.callee == function);
-    for (_, needed) in needed.iter_mut().enumerate().filter(|(function, _)| !called(*function)) {
+    let mut called = vec![false; needed.len()];
+    sites.iter().for_each(|site| called[site.callee] = true);
+    for (needed, _) in needed.iter_mut().zip(called).filter(|(_, called)| !called) {
         *needed = KEPT;
     }
-    let mut again = true;
-    while again {
-        again = false;
-        for site in sites {
-            // What the caller changes itself it saves, if somebody needs it.
-            let above = needed[site.caller].difference(writes[site.caller]);
-            let above = if unit.has_bug(Bug::NothingAbove) { RegSet::EMPTY } else { above };
+    let of_callers = Edges::of(needed.len(), sites.iter().enumerate().map(|(at, site)| (site.caller, at)));
+    while let Some(caller) = work.next() {
+        // What the caller changes itself it saves, if somebody needs it.
+        let above = needed[caller].difference(writes[caller]);
+        let above = if unit.has_bug(Bug::NothingAbove) { RegSet::EMPTY } else { above };
+        for site in of_callers.from(caller).map(|at| &sites[at]) {
             let all = needed[site.callee].union(site.needed).union(above);
-            again |= all != needed[site.callee];
-            needed[site.callee] = all;
+            if all != needed[site.callee] {
+                needed[site.callee] = all;
+                work.open(site.callee);
+            }
         }
     }
     needed

@@ -12,6 +12,7 @@ use ring3_vm::Op;
 
 use super::effects::writes;
 use super::flow::Flow;
+use super::worklist::Worklist;
 use super::{live, slots};
 use crate::compile::{Function, Unit};
 use crate::planted::Bug;
@@ -108,7 +109,7 @@ impl Known {
         mut shared: slots::Shared,
     ) -> Range<u32> {
         let flow = Flow::of(unit, function, leaders);
-        let starts = spread(unit, &flow);
+        let starts = spread(unit, &flow, &mut flow.from_start());
         for (block, start) in flow.blocks.iter().zip(&starts) {
             let Some(start) = start else {
                 self.gone[block.clone()].fill(true);
@@ -128,38 +129,36 @@ impl Known {
 }
 
 /// What registers hold where each block starts; `None` for a block that nothing reaches.
-fn spread(unit: &Unit<'_>, flow: &Flow) -> Vec<Option<Values>> {
+pub(super) fn spread(unit: &Unit<'_>, flow: &Flow, work: &mut Worklist) -> Vec<Option<Values>> {
     let mut starts: Vec<Option<Values>> = vec![None; flow.blocks.len()];
     let mut entered = [Value::Any; Reg::COUNT];
     entered[Reg::FP.index()] = Value::Stack(0);
     if let Some(first) = starts.first_mut() {
         *first = Some(entered);
     }
-    let mut open = vec![false; flow.blocks.len()];
-    open.iter_mut().take(1).for_each(|first| *first = true);
     // What a register holds gets less certain three times at most.
-    while open.contains(&true) {
-        for index in 0..flow.blocks.len() {
-            let (true, Some(mut values)) = (std::mem::take(&mut open[index]), starts[index]) else { continue };
-            let block = flow.blocks[index].clone();
-            let last = block.end - 1;
-            (block.start..last).for_each(|at| step(unit, at, &mut values));
-            // A branch that numbers decide is a jump now, and so leads one way.
-            let ways = if let Op::Jump { target } = numbered(unit, last, &values) {
-                [Some(target as usize), None]
-            } else {
-                flow.next[index].map(|next| next.map(|next| flow.blocks[next].start))
+    while let Some(index) = work.next() {
+        let Some(mut values) = starts[index] else { continue };
+        let block = flow.blocks[index].clone();
+        let last = block.end - 1;
+        (block.start..last).for_each(|at| step(unit, at, &mut values));
+        // A branch that numbers decide is a jump now, and so leads one way.
+        let ways = if let Op::Jump { target } = numbered(unit, last, &values) {
+            [Some(target as usize), None]
+        } else {
+            flow.next[index].map(|next| next.map(|next| flow.blocks[next].start))
+        };
+        step(unit, last, &mut values);
+        for start in ways.into_iter().flatten() {
+            let Ok(next) = flow.blocks.binary_search_by_key(&start, |block| block.start) else { continue };
+            let joined = match starts[next] {
+                Some(before) if unit.has_bug(Bug::KnownOneWay) => before,
+                Some(before) => std::array::from_fn(|reg| before[reg].or(values[reg])),
+                None => values,
             };
-            step(unit, last, &mut values);
-            for start in ways.into_iter().flatten() {
-                let Ok(next) = flow.blocks.binary_search_by_key(&start, |block| block.start) else { continue };
-                let joined = match starts[next] {
-                    Some(before) if unit.has_bug(Bug::KnownOneWay) => before,
-                    Some(before) => std::array::from_fn(|reg| before[reg].or(values[reg])),
-                    None => values,
-                };
-                open[next] |= starts[next] != Some(joined);
+            if starts[next] != Some(joined) {
                 starts[next] = Some(joined);
+                work.open(next);
             }
         }
     }

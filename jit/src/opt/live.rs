@@ -7,7 +7,9 @@ use ring3_isa::RegSet;
 use ring3_vm::Op;
 
 use super::Effects;
+use super::flow::Flow;
 use super::upper::Transfer;
+use super::worklist::{Edges, Worklist};
 use crate::compile::{Function, Unit};
 
 /// Operations of a block; a longer one is taken as several.
@@ -26,8 +28,6 @@ pub(super) struct Block {
     /// Registers whose upper half is 0 when it is entered, from wherever.
     pub(super) narrow_in: RegSet,
     transfer: Transfer,
-    /// Blocks that may follow, by their first operations.
-    next: [Option<usize>; 2],
 }
 
 /// Where jumps lead, and what follows a jump.
@@ -58,17 +58,15 @@ pub(super) fn leaders(unit: &Unit<'_>) -> Vec<bool> {
 
 /// The blocks of a function, in order.
 pub(super) fn blocks(unit: &Unit<'_>, effects: &[Effects], function: &Function, leaders: &[bool]) -> Vec<Block> {
-    let (first, end) = (function.start as usize, function.end as usize);
-    let starts = (first..end).filter(|at| *at == first || leaders[*at]);
-    let ends = starts.clone().skip(1).chain([end]);
-    let mut blocks: Vec<Block> = starts.zip(ends).map(|(start, next)| block(unit, effects, start..next, end)).collect();
-    let next = links(&blocks);
-    solve(&mut blocks, &next);
-    narrow(&mut blocks, &next);
+    let flow = Flow::of(unit, function, leaders);
+    let mut blocks: Vec<Block> = flow.blocks.iter().map(|range| block(unit, effects, range.clone())).collect();
+    let (following, preceding) = (flow.following(), flow.preceding());
+    solve(&mut blocks, &following, &preceding, &mut Worklist::new(&preceding, true));
+    narrow(&mut blocks, &following, &mut Worklist::new(&following, true));
     blocks
 }
 
-fn block(unit: &Unit<'_>, effects: &[Effects], range: Range<usize>, end: usize) -> Block {
+pub(super) fn block(unit: &Unit<'_>, effects: &[Effects], range: Range<usize>) -> Block {
     let (mut reads, mut writes) = (RegSet::EMPTY, RegSet::EMPTY);
     let mut transfer = Transfer::start();
     for at in range.clone() {
@@ -77,54 +75,37 @@ fn block(unit: &Unit<'_>, effects: &[Effects], range: Range<usize>, end: usize) 
         writes = writes.union(effects.writes);
         transfer.step(unit.ops[at], effects.writes, effects.pure);
     }
-    let after = Some(range.end).filter(|after| *after < end);
-    let next = match unit.ops[range.end - 1] {
-        Op::Exit => [None, None],
-        Op::Jump { target } => [Some(target as usize), None],
-        Op::Branch { target, .. } | Op::MayGoto { target } => [Some(target as usize), after],
-        _ => [after, None],
-    };
     // Until a way in is found that says otherwise.
     let narrow_in = RegSet::ALL;
-    Block { range, live_out: RegSet::EMPTY, reads, writes, live_in: reads, narrow_in, transfer, next }
+    Block { range, live_out: RegSet::EMPTY, reads, writes, live_in: reads, narrow_in, transfer }
 }
 
-/// The blocks that may follow each, by their places.
-fn links(blocks: &[Block]) -> Vec<[Option<usize>; 2]> {
-    let place = |start: usize| blocks.binary_search_by_key(&start, |block| block.range.start).ok();
-    blocks.iter().map(|block| block.next.map(|next| next.and_then(place))).collect()
-}
-
-/// Backwards until nothing changes: as often as loops are nested, and once more.
-fn solve(blocks: &mut [Block], next: &[[Option<usize>; 2]]) {
-    let mut changed = true;
-    while changed {
-        changed = false;
-        for index in (0..blocks.len()).rev() {
-            let follow = next[index].into_iter().flatten();
-            let out = follow.fold(RegSet::EMPTY, |out, next| out.union(blocks[next].live_in));
-            let block = &mut blocks[index];
-            let live_in = block.reads.union(out.difference(block.writes));
-            changed |= live_in != block.live_in;
-            (block.live_out, block.live_in) = (out, live_in);
+/// Backwards: what is read in a block or behind it.
+pub(super) fn solve(blocks: &mut [Block], following: &Edges, preceding: &Edges, work: &mut Worklist) {
+    while let Some(index) = work.next() {
+        let out = following.from(index).fold(RegSet::EMPTY, |out, next| out.union(blocks[next].live_in));
+        let block = &mut blocks[index];
+        let live_in = block.reads.union(out.difference(block.writes));
+        let changed = live_in != block.live_in;
+        (block.live_out, block.live_in) = (out, live_in);
+        if changed {
+            preceding.from(index).for_each(|before| work.open(before));
         }
     }
 }
 
-/// Forwards until nothing changes: what all ways into a block agree on. Callers may leave anything in the upper halves.
-fn narrow(blocks: &mut [Block], next: &[[Option<usize>; 2]]) {
+/// Forwards: what all ways into a block agree on. Callers may leave anything in the upper halves.
+pub(super) fn narrow(blocks: &mut [Block], following: &Edges, work: &mut Worklist) {
     if let Some(first) = blocks.first_mut() {
         first.narrow_in = RegSet::EMPTY;
     }
-    let mut changed = true;
-    while changed {
-        changed = false;
-        for index in 0..blocks.len() {
-            let out = blocks[index].transfer.apply(blocks[index].narrow_in);
-            for next in next[index].into_iter().flatten() {
-                let narrow_in = blocks[next].narrow_in.intersection(out);
-                changed |= narrow_in != blocks[next].narrow_in;
+    while let Some(index) = work.next() {
+        let out = blocks[index].transfer.apply(blocks[index].narrow_in);
+        for next in following.from(index) {
+            let narrow_in = blocks[next].narrow_in.intersection(out);
+            if narrow_in != blocks[next].narrow_in {
                 blocks[next].narrow_in = narrow_in;
+                work.open(next);
             }
         }
     }

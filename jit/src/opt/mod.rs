@@ -15,6 +15,7 @@ mod live;
 mod slots;
 mod stores;
 mod upper;
+mod worklist;
 
 use ring3_isa::{AluOp, CmpOp, Operand, Reg, Size, Width};
 use ring3_vm::Op;

@@ -20,6 +20,7 @@ use ring3_vm::{Callback, Op};
 use super::bytes::Kinds;
 use super::flow::Flow;
 use super::known::{Value, Values, step};
+use super::worklist::{Edges, Worklist};
 use crate::compile::Unit;
 use crate::planted::Bug;
 use crate::target::Shortcut;
@@ -95,7 +96,7 @@ impl Shared {
 
 /// A set of bytes of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Bits([u64; 8]);
+pub(super) struct Bits([u64; 8]);
 
 impl Bits {
     const ALL: Bits = Bits([u64::MAX; 8]);
@@ -157,21 +158,12 @@ pub(super) fn find(
     }
     let touched: Vec<Vec<Touch>> =
         flow.blocks.iter().zip(starts).map(|(block, start)| touches(unit, block, start, shared)).collect();
-    let mut live_in = vec![Bits::default(); flow.blocks.len()];
-    let live_out = |live_in: &[Bits], index: usize| {
-        flow.next[index].into_iter().flatten().fold(Bits::default(), |live, next| live.with(live_in[next]))
-    };
-    let mut changed = true;
-    while changed {
-        changed = false;
-        for index in (0..flow.blocks.len()).rev() {
-            let live = touched[index].iter().rev().fold(live_out(&live_in, index), |live, touch| before(live, *touch));
-            changed |= live != live_in[index];
-            live_in[index] = live;
-        }
-    }
+    let (following, preceding) = (flow.following(), flow.preceding());
+    let passed: Vec<Passed> = touched.iter().map(|touched| Passed::of(touched)).collect();
+    let live_in = spread(&passed, &following, &preceding, &mut Worklist::new(&preceding, true));
+    let live_out = |index: usize| live_behind(&live_in, &following, index);
     for (index, block) in flow.blocks.iter().enumerate() {
-        let mut live = live_out(&live_in, index);
+        let mut live = live_out(index);
         for (at, touch) in block.clone().zip(&touched[index]).rev() {
             if let Touch::Writes(bits) = touch {
                 gone[at] |= !live.meets(*bits);
@@ -180,6 +172,50 @@ pub(super) fn find(
         }
     }
     live_in.first().filter(|_| !unit.has_bug(Bug::NothingIsZero)).map_or(0..0, |live| live.span())
+}
+
+/// What all operations of a block together make of what is read behind it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Passed {
+    /// Read before it is written.
+    reads: Bits,
+    writes: Bits,
+}
+
+impl Passed {
+    fn of(touched: &[Touch]) -> Passed {
+        touched.iter().rev().fold(Passed::default(), |passed, touch| match *touch {
+            Touch::Nothing => passed,
+            Touch::Reads(bits) => Passed { reads: passed.reads.with(bits), ..passed },
+            Touch::Writes(bits) => Passed { reads: passed.reads.without(bits), writes: passed.writes.with(bits) },
+        })
+    }
+}
+
+/// All blocks of a function that shares nothing.
+#[cfg(test)]
+pub(super) fn all(unit: &Unit<'_>, flow: &Flow, starts: &[Option<Values>]) -> Vec<Passed> {
+    let blocks = flow.blocks.iter().zip(starts);
+    blocks.map(|(block, start)| Passed::of(&touches(unit, block, start, Shared::nothing(unit)))).collect()
+}
+
+/// What is read from the start of each block on.
+pub(super) fn spread(passed: &[Passed], following: &Edges, preceding: &Edges, work: &mut Worklist) -> Vec<Bits> {
+    let mut live_in = vec![Bits::default(); passed.len()];
+    while let Some(index) = work.next() {
+        let Passed { reads, writes } = passed[index];
+        let live = live_behind(&live_in, following, index).without(writes).with(reads);
+        if live != live_in[index] {
+            live_in[index] = live;
+            preceding.from(index).for_each(|before| work.open(before));
+        }
+    }
+    live_in
+}
+
+/// What is read behind a block.
+fn live_behind(live_in: &[Bits], following: &Edges, index: usize) -> Bits {
+    following.from(index).fold(Bits::default(), |live, next| live.with(live_in[next]))
 }
 
 /// What is read in front of an operation or behind it.

@@ -36,7 +36,7 @@ const IMMS: [i32; 21] =
 const WIDTHS: [Width; 2] = [Width::W32, Width::W64];
 
 /// Functions that are not there: code with them can be looked at, not run.
-fn no_runtime(helpers: &[Callee]) -> Runtime<'_> {
+pub(crate) fn no_runtime(helpers: &[Callee]) -> Runtime<'_> {
     Runtime {
         helpers,
         tail_call: Callee(0x1111),

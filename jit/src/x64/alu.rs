@@ -4,7 +4,7 @@ use dynasmrt::{DynasmApi, DynasmLabelApi};
 use ring3_isa::{AluOp, EndianOp, Operand, Reg, Size, Width};
 
 use super::regs::{self, R10, R11, RAX, RCX, RDX};
-use super::{X64, emit};
+use super::{X64, emit, form};
 use crate::magic::{Magic, Signed};
 use crate::words::Word;
 
@@ -73,65 +73,6 @@ struct Division {
     rest: bool,
 }
 
-/// How an operation on a register is encoded, where that is one instruction: read from a table, as nobody can guess which comes next.
-#[derive(Clone, Copy)]
-struct Form {
-    /// The opcode, its first byte lowest.
-    code: u32,
-    /// Its bytes with the one that names the operands; 0 for what is more than one instruction.
-    len: u8,
-    /// What is in the middle of that byte in the place of a register.
-    field: u8,
-    /// The registers change places.
-    swap: bool,
-    /// Bytes of the number behind it: of any, and of one that fits into a byte.
-    number: [u8; 2],
-    /// What is added to the opcode for such a one.
-    short: u8,
-    /// What counts of the number, by width: of how far to shift the low bits only.
-    mask: [i32; 2],
-    /// It leaves the flags of its result.
-    flags: bool,
-}
-
-const MANY: Form =
-    Form { code: 0, len: 0, field: 0, swap: false, number: [0; 2], short: 0, mask: [-1; 2], flags: false };
-
-/// By operation, of a register and of a number.
-const FORMS: [[Form; 2]; AluOp::ALL.len()] = {
-    let mut forms = [[MANY; 2]; AluOp::ALL.len()];
-    let mut at = 0;
-    while at < forms.len() {
-        let op = AluOp::ALL[at];
-        forms[op as usize] = match op {
-            AluOp::Add => group1(0),
-            AluOp::Or => group1(1),
-            AluOp::And => group1(4),
-            AluOp::Sub => group1(5),
-            AluOp::Xor => group1(6),
-            AluOp::Lsh => [MANY, by_constant(4)],
-            AluOp::Rsh => [MANY, by_constant(5)],
-            AluOp::Arsh => [MANY, by_constant(7)],
-            AluOp::Mul => [Form { code: 0xaf0f, len: 3, swap: true, ..MANY }, MANY],
-            AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod => [MANY, MANY],
-        };
-        at += 1;
-    }
-    forms
-};
-
-/// One of the eight that have the same forms.
-const fn group1(field: u8) -> [Form; 2] {
-    let form = Form { len: 2, flags: true, ..MANY };
-    let by_imm = Form { code: 0x81, field: field << 3, number: [4, 1], short: 2, ..form };
-    [Form { code: (field << 3 | 1) as u32, ..form }, by_imm]
-}
-
-/// A shift by a number.
-const fn by_constant(field: u8) -> Form {
-    Form { code: 0xc1, len: 2, field: field << 3, number: [1, 1], mask: [31, 63], ..MANY }
-}
-
 /// The prefix of an instruction with these registers in the middle and at the end of its last byte.
 #[inline(always)]
 const fn rex(width: Width, reg: u8, rm: u8) -> u8 {
@@ -156,39 +97,6 @@ fn on_registers(width: Width, code: u8, reg: u8, rm: u8) -> Word {
     prefixed(rex(width, reg, rm), u64::from(code) | u64::from(0xc0 | (reg & 7) << 3 | rm & 7) << 8, 2)
 }
 
-/// The operation as one instruction, if it is one.
-#[inline(always)]
-pub(super) fn word(width: Width, op: AluOp, dst: Reg, src: Operand) -> Word {
-    let d = regs::of(dst);
-    let (by_imm, src, imm) = match src {
-        Operand::Reg(src) => (false, src, 0),
-        Operand::Imm(imm) => (true, Reg::R0, imm),
-    };
-    let form = &FORMS[op as usize][usize::from(by_imm)];
-    let imm = imm & form.mask[usize::from(width == Width::W64)];
-    // R0 has number 0, as what says nothing has.
-    let s = regs::of(src);
-    let (reg, rm) = if form.swap { (d, s) } else { (s, d) };
-    let short = imm == i32::from(imm as i8);
-    let code = form.code | (u32::from(form.short) * u32::from(short));
-    let named = 0xc0 | form.field | (reg & 7) << 3 | rm & 7;
-    let named = u64::from(named) | u64::from(imm as u32) << 8;
-    let word = u64::from(code) | named << (8 * u32::from(form.len.saturating_sub(1)));
-    let word = prefixed(rex(width, reg, rm), word, form.len + form.number[usize::from(short)]);
-    if form.len == 0 { Word::NONE } else { word }
-}
-
-/// A move as one instruction, if it is one.
-#[inline(always)]
-pub(super) fn move_word(width: Width, dst: Reg, src: Operand) -> Word {
-    let d = regs::of(dst);
-    match src {
-        Operand::Reg(src) if width == Width::W64 && src == dst => Word::NONE,
-        Operand::Reg(src) => on_registers(width, 0x89, regs::of(src), d),
-        Operand::Imm(imm) => number(d, if width == Width::W64 { i64::from(imm) as u64 } else { u64::from(imm as u32) }),
-    }
-}
-
 /// What loads a number, if it is at most eight bytes: the shortest.
 #[inline(always)]
 fn number(d: u8, value: u64) -> Word {
@@ -207,7 +115,7 @@ fn number(d: u8, value: u64) -> Word {
 impl X64 {
     #[inline(always)]
     pub(super) fn emit_alu(&mut self, width: Width, op: AluOp, dst: Reg, src: Operand) {
-        let word = word(width, op, dst, src);
+        let word = form::alu(width, op, dst, src);
         if word.len == 0 {
             return self.other_alu(width, op, regs::of(dst), src);
         }
@@ -218,8 +126,16 @@ impl X64 {
     /// What was emitted last was this operation.
     #[inline(always)]
     pub(super) fn note_result(&mut self, op: AluOp, width: Width, dst: Reg) {
-        if FORMS[op as usize][0].flags {
-            self.set_flags(regs::of(dst), width);
+        match op {
+            AluOp::Add | AluOp::Sub | AluOp::Or | AluOp::And | AluOp::Xor => self.set_flags(regs::of(dst), width),
+            AluOp::Mul
+            | AluOp::Div
+            | AluOp::SDiv
+            | AluOp::Mod
+            | AluOp::SMod
+            | AluOp::Lsh
+            | AluOp::Rsh
+            | AluOp::Arsh => {}
         }
     }
 

@@ -104,32 +104,6 @@ const LOADS: [[Opcode; 2]; Size::ALL.len()] = {
     loads
 };
 
-/// Of a register, by size.
-const STORES: [Opcode; Size::ALL.len()] = {
-    let mut stores = [Opcode::sized(Size::Dw, 0x89); Size::ALL.len()];
-    let mut at = 0;
-    while at < stores.len() {
-        let size = Size::ALL[at];
-        stores[size as usize] = Opcode::sized(size, 0x89);
-        at += 1;
-    }
-    stores
-};
-
-#[inline(always)]
-pub(super) fn load_word(size: Size, signed: bool, dst: Reg, base: Reg, off: i32) -> Word {
-    with_base(LOADS[size as usize][usize::from(signed)], regs::of(dst), regs::of(base), off)
-}
-
-/// Of a register: with a number they may be longer.
-#[inline(always)]
-pub(super) fn store_word(size: Size, base: Reg, off: i32, src: Operand) -> Word {
-    match src {
-        Operand::Reg(src) => with_base(STORES[size as usize], regs::of(src), regs::of(base), off),
-        Operand::Imm(_) => Word::NONE,
-    }
-}
-
 impl X64 {
     /// An instruction with `reg`, or a field of its opcode, and a place in memory. An immediate is to be put behind it.
     #[inline(always)]

@@ -7,6 +7,7 @@ mod alu;
 mod atomic;
 mod branch;
 mod call;
+mod form;
 mod guards;
 mod mem;
 mod regs;
@@ -204,27 +205,27 @@ impl Target for X64 {
 
     #[inline(always)]
     fn alu_word(&self, width: Width, op: AluOp, dst: Reg, src: Operand) -> Word {
-        alu::word(width, op, dst, src)
+        form::alu(width, op, dst, src)
     }
 
     #[inline(always)]
     fn mov_word(&self, width: Width, dst: Reg, src: Operand) -> Word {
-        alu::move_word(width, dst, src)
+        form::mov(width, dst, src)
     }
 
     #[inline(always)]
     fn load_word(&self, size: Size, signed: bool, dst: Reg, base: Reg, off: i32) -> Word {
-        mem::load_word(size, signed, dst, base, off)
+        form::load(size, signed, dst, base, off)
     }
 
     #[inline(always)]
     fn store_word(&self, size: Size, base: Reg, off: i32, src: Operand) -> Word {
-        mem::store_word(size, base, off, src)
+        form::store(size, base, off, src)
     }
 
     #[inline(always)]
-    fn put_word(&mut self, word: Word) {
-        self.asm.put_word(word);
+    fn put_words(&mut self, first: u32, words: &[Word]) -> usize {
+        self.asm.put_words(first, words)
     }
 
     /// The flags are those of its result.

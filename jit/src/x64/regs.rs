@@ -25,7 +25,7 @@ pub(super) const R10: u8 = 10;
 pub(super) const R11: u8 = 11;
 
 /// By number of the register of BPF. Sixteen, so that no number needs to be looked at before.
-const OF: [u8; 16] = [RAX, RDI, RSI, RDX, RCX, R8, RBX, R13, R14, R15, RBP, 0, 0, 0, 0, 0];
+pub(super) const OF: [u8; 16] = [RAX, RDI, RSI, RDX, RCX, R8, RBX, R13, R14, R15, RBP, 0, 0, 0, 0, 0];
 
 const _: () = assert!(Reg::COUNT == 11);
 

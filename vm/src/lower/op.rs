@@ -119,6 +119,29 @@ pub enum Op {
 }
 
 impl Op {
+    /// Whether somebody is called that may look at the environment for the program.
+    pub(crate) fn needs_env(&self) -> bool {
+        match self {
+            Op::CallHelper { .. } | Op::TailCall | Op::LegacyPacket { .. } | Op::Guarded { .. } => true,
+            Op::Alu { .. }
+            | Op::Mov { .. }
+            | Op::MovSx { .. }
+            | Op::Neg { .. }
+            | Op::Endian { .. }
+            | Op::LoadImm { .. }
+            | Op::Load { .. }
+            | Op::Store { .. }
+            | Op::Atomic { .. }
+            | Op::LoadAcquire { .. }
+            | Op::StoreRelease { .. }
+            | Op::Jump { .. }
+            | Op::Branch { .. }
+            | Op::MayGoto { .. }
+            | Op::CallLocal { .. }
+            | Op::Exit => false,
+        }
+    }
+
     /// The registers that it names, once for each time.
     pub fn registers(self) -> impl Iterator<Item = Reg> {
         let operand = |operand| match operand {
