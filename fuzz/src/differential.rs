@@ -20,7 +20,7 @@ use ring3_vm::{Context, Env, Execute, Helpers, Interp, Linked, RunError, TestHos
 use ring3_vm::{link, link_unverified, run};
 
 use crate::case::{Case, Expect};
-use crate::engines::{Engine, Failure};
+use crate::engines::{Engine, Failure, GUARDED, QUICK};
 use crate::generate::{Generated, Kit};
 use crate::{Entropy, agree};
 
@@ -30,7 +30,7 @@ const MAX_WALK: u32 = 4;
 const MAX_INSNS: u64 = 1 << 16;
 /// How often a program runs, each time on what it left in its maps.
 const RUNS: usize = 2;
-/// One of so many programs also runs in the checked interpreter, and with all guards.
+/// One of so many programs also runs in the checked interpreter, and with all guards; another one as long programs do.
 pub const ALSO_OF: u64 = 8;
 /// Programs from one note of how far it came to the next.
 pub const NOTED_EACH: u64 = 100_000;
@@ -223,7 +223,7 @@ impl Differential {
         let Ok(proof) = verify_watched(program, target, LogLevel::default(), &mut watch) else {
             return Verdict::Refused;
         };
-        match self.compare(generated, &proof, number.is_multiple_of(ALSO_OF)) {
+        match self.compare(generated, &proof, number.is_multiple_of(ALSO_OF), number % ALSO_OF == 1) {
             Ok(Some(engine)) => Verdict::Wrong(match agree(generated, &proof) {
                 Err(failure) => failure.to_string(),
                 Ok(_) => format!("{engine:?} differs from the interpreter, but not when both begin with new maps"),
@@ -240,6 +240,7 @@ impl Differential {
         generated: &Generated,
         proof: &VerifiedProgram,
         also: bool,
+        quickly: bool,
     ) -> Result<Option<Engine>, Failure> {
         if also {
             // First, as it looks at every access.
@@ -256,9 +257,12 @@ impl Differential {
             if self.on_jit(&linked, generated, Options::default())? {
                 return Ok(Some(Engine::Jit));
             }
-            if also && self.on_jit(&linked, generated, Options { blind: true, retpolines: true, budget: true })? {
+            if also && self.on_jit(&linked, generated, GUARDED)? {
                 return Ok(Some(Engine::Guarded));
             }
+        }
+        if quickly && Jit::is_supported() && self.on_jit(&linked, generated, QUICK)? {
+            return Ok(Some(Engine::Quick));
         }
         self.tally.also += u64::from(also);
         Ok(None)

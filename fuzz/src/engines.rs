@@ -23,6 +23,11 @@ pub(crate) const MAX_INSNS: u64 = 1 << 22;
 /// How often a program runs, each time on what it left in its maps.
 const RUNS: usize = 2;
 
+/// How [`Engine::Guarded`] compiles.
+pub(crate) const GUARDED: Options = Options { blind: true, retpolines: true, budget: true, quick: false };
+/// How [`Engine::Quick`] compiles.
+pub(crate) const QUICK: Options = Options { blind: false, retpolines: false, budget: false, quick: true };
+
 /// What a program runs on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Engine {
@@ -34,6 +39,8 @@ pub enum Engine {
     Jit,
     /// Machine code with everything that an embedder may add: constants that cannot be seen, thunks, a budget.
     Guarded,
+    /// Machine code that was made as that of long programs is.
+    Quick,
 }
 
 /// What a run does that can be seen from outside.
@@ -130,8 +137,11 @@ pub fn judge(generated: &Generated) -> Result<VerifiedProgram, Box<Rejection>> {
 /// Runs an accepted program on every engine that this machine has, and gives what all of them did.
 pub fn agree(generated: &Generated, verified: &VerifiedProgram) -> Result<Outcome, Failure> {
     let want = check_accepted(generated, verified)?;
-    let engines: &[Engine] =
-        if Jit::is_supported() { &[Engine::Interp, Engine::Jit, Engine::Guarded] } else { &[Engine::Interp] };
+    let engines: &[Engine] = if Jit::is_supported() {
+        &[Engine::Interp, Engine::Jit, Engine::Guarded, Engine::Quick]
+    } else {
+        &[Engine::Interp]
+    };
     for &right in engines {
         let have = execute(right, generated, verified)?;
         if have != want {
@@ -170,8 +180,12 @@ pub fn execute(engine: Engine, generated: &Generated, verified: &VerifiedProgram
         Engine::Interp => Ok(run_all(&Interp::new(linked()?), generated, &maps, [Some(MAX_INSNS), None])),
         Engine::Jit => Ok(run_all(&Jit::compile(linked()?)?, generated, &maps, [None; RUNS])),
         Engine::Guarded => {
-            let compiled = Jit::compile_with(linked()?, Options { blind: true, retpolines: true, budget: true })?;
+            let compiled = Jit::compile_with(linked()?, GUARDED)?;
             Ok(run_all(&compiled, generated, &maps, [Some(MAX_INSNS), None]))
+        }
+        Engine::Quick => {
+            let compiled = Jit::compile_with(linked()?, QUICK)?;
+            Ok(run_all(&compiled, generated, &maps, [None; RUNS]))
         }
     }
 }

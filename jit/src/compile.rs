@@ -12,6 +12,7 @@ use crate::constants::Constant;
 use crate::guards::{Blinder, Budget, Guards};
 use crate::inline::Inlined;
 use crate::opt::{self, KEPT, Keeps, Known, Plan, Step};
+use crate::planted::Bug;
 use crate::symbols::Unwind;
 use crate::target::{Callee, FAR, Frame, Shortcut, Target};
 use crate::words::{RUN, Word, Words};
@@ -27,10 +28,6 @@ const MAX_CODE: usize = i32::MAX as usize;
 
 /// Bytes of stack of one frame (MAX_BPF_STACK of Linux).
 const MAX_STACK: u32 = 512;
-
-/// From so many operations on a function that is emitted as it is saves all registers and has a stack, without a look at which of them
-/// it uses: that look is a third of the time that the rest takes.
-const LONG: u32 = 8192;
 
 /// Operations that a jump may lead over to be looked at whether it is a short one.
 const NEARBY: u32 = 24;
@@ -365,8 +362,10 @@ impl<T: Target> Walk<'_, T> {
             None => (0, words),
         };
         let frame = Frame { entry: index == 0, stack: function.stack, zeroed, calls, may_goto, ..Frame::default() };
-        if self.plain && function.end - function.start >= LONG {
-            return Ok(Frame { uses_stack: true, saved: KEPT, ..frame });
+        if self.plain && self.unit.runtime.guards.is_long((function.end - function.start) as usize) {
+            let saved = if self.unit.has_bug(Bug::PlainSavesNothing) { RegSet::EMPTY } else { KEPT };
+            // The look at which registers it uses is a third of the time that the rest takes.
+            return Ok(Frame { uses_stack: true, saved, ..frame });
         }
         let (mut reads, mut writes) = (RegSet::EMPTY, RegSet::EMPTY);
         let is_gone = |at: usize| self.known.is_some_and(|known| known.gone[at]);
@@ -418,7 +417,9 @@ impl<T: Target> Walk<'_, T> {
             let put = self.target.put_words(first + at as u32, &words[at..range.end]);
             at += put;
             if at < range.end {
-                let before = run.get(at.wrapping_sub(1)).filter(|_| put > 0);
+                // Where jumps come to, the flags are those of others.
+                let put = put > 0 || self.unit.has_bug(Bug::FlagsOfOneWay);
+                let before = run.get(at.wrapping_sub(1)).filter(|_| put);
                 self.target.mark(first + at as u32);
                 self.long_op(first + at as u32, run[at], before, function, frame)?;
                 at += 1;
@@ -427,7 +428,7 @@ impl<T: Target> Walk<'_, T> {
         Ok(())
     }
 
-    /// An operation that is no word, behind one that is.
+    /// An operation that is no word, behind one that is a word, if it always comes from there.
     fn long_op(
         &mut self,
         at: u32,
@@ -436,7 +437,7 @@ impl<T: Target> Walk<'_, T> {
         function: &Function,
         frame: &Frame,
     ) -> Result<(), JitError> {
-        if let (Op::Branch { .. }, Some(before), Entry::Nowhere) = (op, before, self.entries[at as usize]) {
+        if let (Op::Branch { .. }, Some(before)) = (op, before) {
             self.target.note(before);
         }
         self.op(at, op, function, frame)

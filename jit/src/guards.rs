@@ -22,7 +22,7 @@ use ring3_vm::Op;
 use crate::code::Label;
 use crate::target::{Callee, Target};
 
-/// What is added to the code.
+/// What is added to the code, and how it is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Options {
     /// No constant of the program is in the code. Nothing is joined then, and lookups are calls: the code is slower.
@@ -32,6 +32,9 @@ pub struct Options {
     /// Runs end when [`Env::budget`](ring3_vm::Env::budget) is used up, if there is one. As in the interpreter, it counts operations,
     /// and is looked at where the program jumps, calls or ends: what stands before still runs.
     pub budget: bool,
+    /// Only loops are optimised, as in programs of 8,192 operations and more: compiling takes a tenth of the time, and what is
+    /// executed once is slower. For programs that run a few times only.
+    pub quick: bool,
 }
 
 /// The same as the walk needs it.
@@ -40,10 +43,16 @@ pub(crate) struct Guards {
     /// The random numbers that constants are blinded with come from this.
     pub(crate) blind: Option<u64>,
     pub(crate) budget: Option<Budget>,
+    /// The program is looked at as a long one is.
+    pub(crate) quick: bool,
     /// The mistake that is planted.
     #[cfg(feature = "planted")]
     pub(crate) planted: Option<crate::planted::Bug>,
 }
+
+/// From so many operations on, what a program saves by joining them is less than what it costs to look for them, where they are
+/// executed once in a run at most: only loops are worth it.
+const LONG: usize = 8192;
 
 /// How the budget is kept.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +66,11 @@ pub(crate) struct Budget {
 }
 
 impl Guards {
+    /// Whether so many operations are looked at in loops only.
+    pub(crate) fn is_long(&self, ops: usize) -> bool {
+        self.quick || ops >= LONG
+    }
+
     /// With fresh random numbers.
     pub(crate) fn new(options: Options) -> Guards {
         let budget = Budget {
@@ -67,6 +81,7 @@ impl Guards {
         Guards {
             blind: options.blind.then(seed),
             budget: options.budget.then_some(budget),
+            quick: options.quick,
             #[cfg(feature = "planted")]
             planted: None,
         }

@@ -328,7 +328,7 @@ impl Making<'_> {
 /// The functions, by their places, that have no need of R6 to R9, and what stands in for these.
 fn better_names(unit: &Unit<'_>) -> Vec<(usize, Names)> {
     // Of what is emitted as it is nobody looks at each operation.
-    if unit.ops.len() >= opt::LONG {
+    if unit.runtime.guards.is_long(unit.ops.len()) {
         return Vec::new();
     }
     let better = |(index, function): (usize, &Function)| {

@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use iced_x86::{Code, Decoder, DecoderOptions, Mnemonic, OpKind};
 use ring3_isa::assemble;
-use ring3_jit::{Arch, Jit, Options};
+use ring3_jit::{Arch, Jit, Options, Origin};
 use ring3_platform::{MapDef, MapType, ProgType, Program, Target};
 use ring3_verifier::{LogLevel, verify};
 use ring3_vm::maps;
 use ring3_vm::{Context, DataStart, Env, Execute, Helpers, Interp, Linked, RunError, SkbContext, TestHost, link, run};
 
-const ALL: Options = Options { blind: true, retpolines: true, budget: true };
+const ALL: Options = Options { blind: true, retpolines: true, budget: true, quick: false };
 
-fn options() -> [Options; 5] {
+fn options() -> [Options; 6] {
     let none = Options::default();
-    [none, Options { blind: true, ..none }, Options { retpolines: true, ..none }, Options { budget: true, ..none }, ALL]
+    let quick = Options { quick: true, ..none };
+    let [blind, retpolines] = [Options { blind: true, ..none }, Options { retpolines: true, ..none }];
+    [none, blind, retpolines, Options { budget: true, ..none }, quick, ALL]
 }
 
 fn linked(text: &str) -> Arc<Linked> {
@@ -230,5 +232,17 @@ fn indirect_calls_go_through_a_thunk() {
         };
         assert!(count(false).0 > 0 && count(false).1 == 0);
         assert_eq!(count(true), (0, 1), "{text}");
+    }
+}
+
+/// Code for each instruction as it is: what is known of numbers joins nothing.
+#[test]
+fn what_is_made_quickly_is_as_it_stands() {
+    let text = "r1 = 4\nr1 <<= 3\nr0 = r1\nr0 += 1\nexit";
+    for arch in [Arch::X64, Arch::Arm64] {
+        let code = |quick| Jit::emit_with(linked(text), arch, Options { quick, ..Options::default() }).unwrap();
+        let pieces = |quick| code(quick).listing().iter().filter(|piece| matches!(piece.origin, Origin::Slot(_))).count();
+        assert_eq!(pieces(true), 5);
+        assert!(pieces(false) < 5);
     }
 }

@@ -1,5 +1,5 @@
 //! Prints what compilers take for an instruction, by size of the program, and what calling a compiled program costs: ring3 beside
-//! `solana-sbpf` and `rbpf`, in one run and in turns.
+//! `solana-sbpf` and `rbpf`, in one run and in turns. And what a program pays to ask for the time.
 //!
 //! `cargo run --release -p ring3-benches --bin compile [-- ROUNDS [NTH]]`: with a second number, only that one of the programs, and
 //! only ring3's compilers, for a profiler.
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     if let Some(nth) = std::env::args().nth(2).and_then(|nth| nth.parse().ok()) {
         return alone(rounds, nth);
     }
-    match compilers(rounds).and_then(|()| entry(rounds)) {
+    match compilers(rounds).and_then(|()| entry(rounds)).and_then(|()| clock(rounds)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("compile: {error}");
@@ -148,6 +148,30 @@ fn entry(rounds: usize) -> Result<(), EngineError> {
             }
         });
         println!("| machine code, plain function | {time:.2} |");
+    }
+    Ok(())
+}
+
+/// What asking for the time costs a program, beside what the system's clock takes.
+fn clock(rounds: usize) -> Result<(), EngineError> {
+    const CALLS: usize = 1000;
+    let text = "r6 = 1000\nagain:\ncall 5\nr6 -= 1\nif r6 != 0 goto again\nr0 = 0\nexit";
+    let code = ring3_isa::assemble(text).map_err(|_| EngineError::Uncounted)?;
+    let workload = workload(Arc::new(Program::new("time", ring3_platform::ProgType::Xdp, code)));
+    let linked: Arc<Linked> = engine::linked(&engine::judge(&workload)?)?;
+    let mut host = BenchHost;
+    let mut env = engine::env(&mut host, &workload.packet);
+    println!("\nNanoseconds for `bpf_ktime_get_ns` of the default host.\n\n| how | ns |\n|---|--:|");
+    let mut time = |name: &str, once: &mut dyn FnMut()| println!("| {name} | {:.1} |", best(rounds * 50, CALLS, once));
+    let system = || {
+        (0..CALLS).for_each(|_| drop(black_box(std::time::SystemTime::now())));
+    };
+    time("the system's clock", &mut { system });
+    let interp = engine::interp(&linked);
+    time("interpreter", &mut || drop(black_box(engine::once(interp.as_ref(), &mut env))));
+    if Jit::is_supported() {
+        let compiled = Jit::compile(linked)?;
+        time("machine code", &mut || drop(black_box(engine::once(&compiled, &mut env))));
     }
     Ok(())
 }

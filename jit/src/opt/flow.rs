@@ -68,7 +68,7 @@ impl Flow {
     }
 
     /// For what blocks tell those that follow them, from the first block on.
-    pub(super) fn from_start(&self) -> Worklist {
+    pub(super) fn forwards(&self) -> Worklist {
         let mut work = Worklist::new(&self.following(), false);
         if !self.blocks.is_empty() {
             work.open(0);

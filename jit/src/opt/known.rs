@@ -109,7 +109,7 @@ impl Known {
         mut shared: slots::Shared,
     ) -> Range<u32> {
         let flow = Flow::of(unit, function, leaders);
-        let starts = spread(unit, &flow, &mut flow.from_start());
+        let starts = spread(unit, &flow, &mut flow.forwards());
         for (block, start) in flow.blocks.iter().zip(&starts) {
             let Some(start) = start else {
                 self.gone[block.clone()].fill(true);

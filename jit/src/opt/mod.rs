@@ -72,10 +72,6 @@ pub(crate) enum Chosen {
     Number(u64),
 }
 
-/// From so many operations on, what a program saves by joining them is less than what it costs to look for them, where they are
-/// executed once in a run at most: only loops are worth it.
-pub(crate) const LONG: usize = 8192;
-
 /// What is emitted.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Plan {
@@ -89,13 +85,13 @@ pub(crate) struct Plan {
 pub(crate) fn known(unit: &Unit<'_>) -> Option<Known> {
     let guards = &unit.runtime.guards;
     // A budget counts operations that are executed: those that never are have to stay.
-    let looks = unit.joined && unit.ops.len() < LONG && guards.blind.is_none() && guards.budget.is_none();
+    let looks = unit.joined && !guards.is_long(unit.ops.len()) && guards.blind.is_none() && guards.budget.is_none();
     looks.then(|| Known::of(unit))
 }
 
 /// What is emitted for a program, of which so much is known.
 pub(crate) fn plan(unit: &Unit<'_>, found: &[Found], known: Option<&Known>) -> Plan {
-    let long = unit.ops.len() >= LONG;
+    let long = unit.runtime.guards.is_long(unit.ops.len());
     let worth = |(function, found): (_, &Found)| (!long || found.loops).then_some(function);
     let mut functions = unit.functions.iter().zip(found).filter_map(worth).peekable();
     if functions.peek().is_none() {

@@ -152,7 +152,12 @@ mod tests {
         let start = |block: u32| 1 + 4 * block;
         let store = |off| Op::Store { size: Size::Dw, base: Reg::FP, off, src: Operand::Reg(Reg::R6) };
         let mut ops = vec![Op::Jump { target: start(blocks) }];
-        ops.extend([Op::Mov { width: Width::W64, dst: Reg::R0, src: Operand::Reg(Reg::R7) }, store(-8), Op::Exit, Op::Exit]);
+        ops.extend([
+            Op::Mov { width: Width::W64, dst: Reg::R0, src: Operand::Reg(Reg::R7) },
+            store(-8),
+            Op::Exit,
+            Op::Exit,
+        ]);
         for block in 1..=blocks {
             let dst = [Reg::R6, Reg::R7, Reg::R8, Reg::R9][block as usize % 4];
             let off = -8 * (1 + block as i32 % 64);
@@ -185,7 +190,7 @@ mod tests {
         let flow = Flow::of(&unit, &functions[0], &leaders);
         let (following, preceding) = (flow.following(), flow.preceding());
         let mut steps = Vec::new();
-        let mut work = flow.from_start();
+        let mut work = flow.forwards();
         let starts = known::spread(&unit, &flow, &mut work);
         assert!(starts.iter().filter(|start| start.is_some()).count() > blocks as usize);
         steps.push(("known", work.steps()));

@@ -183,8 +183,7 @@ struct Move {
     src: Adds,
 }
 
-const OF_REGISTER: Move =
-    Move { code: 0x89 << 8 | REGISTERS << 16, len: 3, number: 24, dst: END[0], src: MIDDLE[0] };
+const OF_REGISTER: Move = Move { code: 0x89 << 8 | REGISTERS << 16, len: 3, number: 24, dst: END[0], src: MIDDLE[0] };
 
 /// Of a register by width, and of numbers: zero, those without an upper half, and those whose upper half is ones.
 const MOVES: [Move; 5] = [
@@ -321,24 +320,7 @@ pub(super) fn store(size: Size, base: Reg, off: i32, src: Operand) -> Word {
 mod tests {
     use super::*;
 
-    const NUMBERS: [i32; 16] = [
-        0,
-        1,
-        5,
-        31,
-        32,
-        63,
-        64,
-        127,
-        128,
-        255,
-        -1,
-        -128,
-        -129,
-        0x7fff,
-        i32::MAX,
-        i32::MIN,
-    ];
+    const NUMBERS: [i32; 16] = [0, 1, 5, 31, 32, 63, 64, 127, 128, 255, -1, -128, -129, 0x7fff, i32::MAX, i32::MIN];
 
     /// Byte by byte, as the manual says it.
     struct Bytes(Vec<u8>);
@@ -433,9 +415,7 @@ mod tests {
             Operand::Reg(src) if src == dst && width == Width::W64 => None,
             Operand::Reg(src) => Some(registers(width, &[0x89], regs::of(src), d)),
             Operand::Imm(0) => Some(registers(Width::W32, &[0x31], d, d)),
-            Operand::Imm(imm) if imm < 0 && width == Width::W64 => {
-                Some(registers(width, &[0xc7], 0, d).number(imm, 4))
-            }
+            Operand::Imm(imm) if imm < 0 && width == Width::W64 => Some(registers(width, &[0xc7], 0, d).number(imm, 4)),
             Operand::Imm(imm) => Some(Bytes::start(false, 0x40 | d >> 3, false, &[0xb8 | d & 7]).number(imm, 4)),
         }
     }
