@@ -241,7 +241,8 @@ fn what_is_made_quickly_is_as_it_stands() {
     let text = "r1 = 4\nr1 <<= 3\nr0 = r1\nr0 += 1\nexit";
     for arch in [Arch::X64, Arch::Arm64] {
         let code = |quick| Jit::emit_with(linked(text), arch, Options { quick, ..Options::default() }).unwrap();
-        let pieces = |quick| code(quick).listing().iter().filter(|piece| matches!(piece.origin, Origin::Slot(_))).count();
+        let pieces =
+            |quick| code(quick).listing().iter().filter(|piece| matches!(piece.origin, Origin::Slot(_))).count();
         assert_eq!(pieces(true), 5);
         assert!(pieces(false) < 5);
     }
