@@ -418,7 +418,8 @@ impl<T: Target> Walk<'_, T> {
             at += put;
             if at < range.end {
                 // Where jumps come to, the flags are those of others.
-                let before = run.get(at.wrapping_sub(1)).filter(|_| put > 0);
+                let put = put > 0 || self.unit.has_bug(Bug::FlagsOfOneWay);
+                let before = run.get(at.wrapping_sub(1)).filter(|_| put);
                 self.target.mark(first + at as u32);
                 self.long_op(first + at as u32, run[at], before, function, frame)?;
                 at += 1;

@@ -44,6 +44,7 @@ bugs! {
     NothingIsZero "No byte of a frame is read before it is written.";
     AnywhereIsNowhere "An access of the stack by a number reads nothing of it.";
     SlotsAreWritten "Whatever writes a part of a slot of the stack writes all of it.";
+    FlagsOfOneWay "Where a jump leads in a program that is compiled quickly, the flags are those of the operation above.";
     PlainSavesNothing "A function that is compiled quickly saves no register.";
     ChoiceEntered "Nobody jumps to a move that a branch leads around.";
 }

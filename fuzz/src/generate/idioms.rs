@@ -29,11 +29,12 @@ enum Idiom {
     ByBit,
     Changed,
     Compared,
+    Tested,
     AcrossCall,
 }
 
 /// What calls keep and numbers that are added to addresses are rarer otherwise, so they stand here twice.
-const IDIOMS: [Idiom; 19] = {
+const IDIOMS: [Idiom; 20] = {
     use Idiom::*;
     [
         Field,
@@ -53,6 +54,7 @@ const IDIOMS: [Idiom; 19] = {
         ByBit,
         Changed,
         Compared,
+        Tested,
         AcrossCall,
         AcrossCall,
     ]
@@ -88,6 +90,7 @@ impl Generator<'_, '_> {
             Idiom::ByBit => self.by_bit(),
             Idiom::Changed => self.changed(),
             Idiom::Compared => self.compared(),
+            Idiom::Tested => self.tested(),
             Idiom::AcrossCall => self.across_call(),
         }
     }
@@ -300,6 +303,26 @@ impl Generator<'_, '_> {
             self.one_move(dst, from);
             self.out.place(around);
         }
+        self.state.set(dst, Kind::Number);
+    }
+
+    /// `if (a) b -= c; if (!b) d`: what a machine knows of the result it knows on one of two ways only.
+    fn tested(&mut self) {
+        let dst = self.own_number();
+        let (around, over) = (self.out.label(), self.out.label());
+        let (width, op) = (self.width(), self.entropy.pick(CmpOp::ALL));
+        let (lhs, rhs) = (self.number(), self.operand());
+        self.out.branch(width, op, lhs, rhs, around);
+        let (width, op) = (self.width(), self.entropy.pick(&SIMPLE));
+        let imm = self.entropy.imm();
+        let imm = if op == AluOp::Lsh { imm & (width.bits() as i32 - 1) } else { imm };
+        self.alu_imm(width, op, dst, imm);
+        self.out.place(around);
+        let (width, op) = (self.mostly(width), self.entropy.pick(&[CmpOp::Eq, CmpOp::Ne, CmpOp::Slt, CmpOp::Sge]));
+        self.out.branch(width, op, dst, Operand::Imm(0), over);
+        let from = self.known_operand();
+        self.one_move(dst, from);
+        self.out.place(over);
         self.state.set(dst, Kind::Number);
     }
 

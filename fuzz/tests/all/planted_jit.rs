@@ -9,7 +9,7 @@ use ring3_jit::Jit;
 use ring3_jit::planted::Bug;
 
 /// Programs after which a mistake must have been found.
-const PROGRAMS: u64 = 30_000;
+const PROGRAMS: u64 = 100_000;
 const SEED: u64 = 7;
 /// A program that runs for so long does not end any more.
 const ENDLESS: Duration = Duration::from_secs(10);
