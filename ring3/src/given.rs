@@ -29,6 +29,9 @@ const MAX_WIRE: u32 = 65536;
 /// `GSO_MAX_SEGS`.
 const MAX_SEGMENTS: u32 = 65535;
 
+/// What the kernel has no room for.
+pub(crate) const TOO_MANY_FRAGMENTS: Refused = ("more fragments than a packet may have", Errno::ENOMEM);
+
 /// An image of a structure: what is missing is zero, and what is too much has to be.
 pub(crate) fn sized<const N: usize>(image: &[u8]) -> Result<[u8; N], Refused> {
     let mut out = [0; N];
@@ -157,6 +160,9 @@ pub(crate) fn xdp(
     }
     if queue != 0 {
         return bad("the interface has no such queue");
+    }
+    if data.len() - end.min(start + ring3_vm::LINEAR) > ring3_vm::MAX_IN_FRAGMENTS {
+        return Err(TOO_MANY_FRAGMENTS);
     }
     // What is behind `data_end` comes in fragments.
     xdp.load_with_meta(data, start, end);

@@ -187,7 +187,8 @@ pub struct Runner<'i> {
     trace: &'i mut TraceLog,
     kind: ProgType,
     contexts: bool,
-    fragments: bool,
+    /// Long packets of XDP are not in fragments.
+    one_piece: bool,
     /// The context that the packet came with, whose fields the next one must not have.
     with_context: Option<Vec<u8>>,
     /// Socket filters see what the kernel's test run shows them, not what they see on a packet socket.
@@ -252,7 +253,7 @@ impl<'i> Runner<'i> {
             trace,
             kind,
             contexts: false,
-            fragments: false,
+            one_piece: false,
             with_context: None,
             without_header: false,
             laid: None,
@@ -282,10 +283,10 @@ impl<'i> Runner<'i> {
     /// One test run as the kernel has it: whether contexts are given back, socket filters see no Ethernet header, and long packets
     /// are in fragments. Other runs are as they were.
     pub(crate) fn as_test_run(&mut self, contexts: bool, input: Input<'_>, times: u32) -> Result<Output, Error> {
-        let before = (self.contexts, self.without_header, self.fragments);
-        (self.contexts, self.without_header, self.fragments) = (contexts, true, true);
+        let before = (self.contexts, self.without_header, self.one_piece);
+        (self.contexts, self.without_header, self.one_piece) = (contexts, true, false);
         let output = self.repeat(input, times);
-        (self.contexts, self.without_header, self.fragments) = before;
+        (self.contexts, self.without_header, self.one_piece) = before;
         output
     }
 
@@ -295,10 +296,10 @@ impl<'i> Runner<'i> {
         Some(self.kernel.as_ref()?.side.test_run(&self.program.program().name, run))
     }
 
-    /// XDP programs get long packets as the kernel's test run gives them: what does not fit into a page (over 3,520 bytes) is in
-    /// fragments, which only helpers reach. Otherwise packets of any length lie in one piece.
-    pub fn in_fragments(&mut self) {
-        self.fragments = true;
+    /// From now on XDP programs get packets of any length in one piece, as from drivers with large buffers. Otherwise they get them as
+    /// the kernel's test run gives them: what does not fit into a page (over 3,520 bytes) is in fragments, which only helpers reach.
+    pub fn in_one_piece(&mut self) {
+        self.one_piece = true;
     }
 
     /// From now on the stack of runs with checks ([`Backend::Checked`]) holds this byte wherever the program did not write, instead of
@@ -455,8 +456,8 @@ impl<'i> Runner<'i> {
                     given::forget(&mut self.env.ctx);
                 }
                 match &mut self.env.ctx {
-                    Context::Xdp(xdp) if self.fragments => xdp.load_in_fragments(frame),
-                    Context::Xdp(xdp) => xdp.load(frame),
+                    Context::Xdp(xdp) if self.one_piece => xdp.load(frame),
+                    Context::Xdp(xdp) => xdp.load_in_fragments(frame),
                     Context::Skb(skb) if self.without_header && self.kind == ProgType::SocketFilter => {
                         skb.load(frame, DataStart::Network);
                     }

@@ -166,6 +166,10 @@ impl Runner<'_> {
         let refuse = |(why, errno)| Error::Context { program: program.name.clone(), why, errno };
         let kind = program.kind;
         run.check(kind, program.attach, self.program().verified().target().cpus).map_err(refuse)?;
+        let too_long = run.data.is_some_and(|data| data.len() > ring3_vm::LINEAR + ring3_vm::MAX_IN_FRAGMENTS);
+        if kind == ProgType::Xdp && run.ctx.is_none() && !run.wants_ctx && too_long {
+            return Err(refuse(given::TOO_MANY_FRAGMENTS));
+        }
         let context = match run.ctx {
             // Then it is one of zeroes, which says that all of the packet is in fragments.
             None if run.wants_ctx && kind == ProgType::Xdp => &[0; given::XDP_MD][..],

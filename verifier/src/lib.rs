@@ -25,6 +25,7 @@ mod walk;
 pub use diag::codes::{Category, Code};
 pub use diag::people::{Diagnosis, Example, Language, Line, Note, Part, Site, Source};
 pub use facts::{Direction, Facts, InsnFacts, MapUse, Region, SubprogFacts};
+pub use kernel::symbol::{CpuVariable, cpu_variable};
 pub use profile::{At, Profile, Sample, profile};
 pub use step::result::has_bounded_result;
 pub use walk::{Differs, Point, Why};

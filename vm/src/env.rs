@@ -694,11 +694,20 @@ impl<'h> Env<'h> {
         let live = match &self.regions {
             Some(regions) => {
                 let known = regions.find(addr, len, write).is_some_and(|region| region.kind != RegionKind::Ctx);
-                known || self.objects.holds(addr, len)
+                known || self.objects.holds(addr, len) || !write && self.is_variable(addr, len)
             }
-            None => self.is_live(addr, len) && !(write && self.linked.as_ref().is_some_and(fixed)),
+            None if write => {
+                let fixed = self.linked.as_ref().is_some_and(fixed) || self.is_variable(addr, len);
+                self.is_live(addr, len) && !fixed
+            }
+            None => self.is_live(addr, len),
         };
         live.then_some(addr)
+    }
+
+    /// Whether these bytes are of a variable of the kernel that the program names.
+    fn is_variable(&self, addr: u64, len: u64) -> bool {
+        self.linked.as_ref().is_some_and(|linked| linked.variables().holds(addr, len))
     }
 
     /// Whether addresses that helpers are given may be of memory that is not there, though the program was verified.
@@ -719,7 +728,7 @@ impl<'h> Env<'h> {
         if let Some(regions) = &self.regions {
             let known = regions.find(addr, len, false).is_some_and(|region| region.kind != RegionKind::Ctx);
             let context = matches!(&self.ctx, Context::Raw(raw) if within(raw.start(), raw.start() + raw.len() as u64));
-            return known || context || self.objects.holds(addr, len);
+            return known || context || self.objects.holds(addr, len) || self.is_variable(addr, len);
         }
         let here = 0u8;
         let packet = self.ctx.packet().is_some_and(|packet| within(packet.meta_addr(), packet.end_addr()));
@@ -727,7 +736,8 @@ impl<'h> Env<'h> {
         let maps = self.linked.as_ref().is_some_and(|linked| linked.maps().iter().any(|h| h.map.holds(addr, len)));
         let stack = within(&raw const here as u64, self.stack_start);
         let key = self.given_key.is_some_and(|(start, len)| within(start, start + len));
-        packet || context || maps || stack || key || self.objects.holds(addr, len)
+        let here = packet || context || maps || stack || key;
+        here || self.objects.holds(addr, len) || self.is_variable(addr, len)
     }
 
     /// Reads memory at any address, as far as it is live; else zeroes and false.

@@ -45,8 +45,14 @@ pub enum LinkError {
     NoDirectValue { index: usize, name: String, off: u32 },
     #[error("map {index} ('{name}'): a {what} in its values, which this machine does not keep")]
     SpecialField { index: usize, name: String, what: &'static str },
+    #[error(
+        "map {index} ('{name}'): the program is of another sort than those that use it or are in it (EINVAL, as in Linux)"
+    )]
+    OtherSort { index: usize, name: String },
     #[error("helper {id} ({name}) has no implementation")]
     NoHelper { id: u32, name: String },
+    #[error("variables of the kernel for each CPU that together are too large")]
+    LargeVariables,
     #[error("helper {id} is registered twice")]
     DuplicateHelper { id: u32 },
     #[error("helper {id} of the embedder is not declared to return a number")]

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::env::{Callback, Env, MAX_TAIL_CALLS, TrapKind};
+use crate::epoch::RUNS;
 use crate::error::RunError;
 use crate::link::Linked;
 use crate::regions::RegionKind;
@@ -60,6 +61,7 @@ pub fn run(program: &dyn Execute, env: &mut Env<'_>) -> Result<u64, RunError> {
     }
     let here = 0u8;
     env.stack_start = &raw const here as u64;
+    let _pin = linked.waits().then(|| RUNS.begin());
     // SAFETY: the address is that of the environment's context, which suits the program by the check above; programs that
     // were not verified run in engines that check.
     let ret = unsafe { program.execute(env, ctx) };
@@ -114,6 +116,8 @@ pub unsafe extern "C" fn tail_call(ctx: u64, handle: u64, index: u64, env: &mut 
         return MISSED;
     }
     env.tail_calls += 1;
+    // The program that called it may have no map of which it must not see an element's memory used again.
+    let _pin = program.linked().waits().then(|| RUNS.begin());
     // SAFETY: the context is that of the running program, and the other program is of the same type.
     TailCall { taken: 1, r0: unsafe { program.execute(env, ctx) } }
 }

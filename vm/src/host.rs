@@ -213,6 +213,13 @@ pub trait Host {
         None
     }
 
+    /// Address of what stands for a CPU's part of a variable of the kernel (`bpf_per_cpu_ptr`, `bpf_this_cpu_ptr`), one of
+    /// [`Env::objects`](crate::Env::objects). `None`: zeroes.
+    fn cpu_variable(&mut self, name: &str, cpu: u32) -> Option<u64> {
+        let _ = (name, cpu);
+        None
+    }
+
     /// Address of a symbol of the kernel.
     fn symbol(&mut self, name: &str) -> Option<u64> {
         let _ = name;

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::env::{Callback, Env};
+use crate::epoch::RUNS;
 use crate::error::RunError;
 use crate::exec::Execute;
 use crate::regions::RegionKind;
@@ -88,6 +89,7 @@ fn one(program: &dyn Execute, env: &mut Env<'_>, number: u64, callback: Callback
     env.start();
     let here = 0u8;
     env.stack_start = &raw const here as u64;
+    let _pin = linked.waits().then(|| RUNS.begin());
     key.resize(size.next_multiple_of(8).max(8), 0);
     let at = key.as_ptr().expose_provenance() as u64;
     env.given_key = Some((at, size as u64));

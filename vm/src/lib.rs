@@ -25,6 +25,7 @@
 mod call;
 pub mod ctx;
 mod env;
+mod epoch;
 mod error;
 mod exec;
 mod guarded;
@@ -36,8 +37,10 @@ mod link;
 pub mod lower;
 pub mod maps;
 mod objects;
+mod owner;
 mod packet;
 mod regions;
+mod variables;
 
 pub use call::Call;
 pub use ctx::{Context, DataStart, PartsContext, RawContext, SOCKET_BYTES, SkbContext, Slots, XdpContext};
@@ -59,5 +62,5 @@ pub use link::{
 };
 pub use lower::{Lowered, Op, lower, lower_unverified};
 pub use objects::{MAX_OBJECT_BYTES, MAX_OBJECTS, Objects};
-pub use packet::{HEADROOM, LINEAR, MAX_META, MAX_PACKET, Packet};
+pub use packet::{HEADROOM, LINEAR, MAX_IN_FRAGMENTS, MAX_META, MAX_PACKET, Packet};
 pub use regions::{Region, RegionKind, Regions};

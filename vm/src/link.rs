@@ -21,6 +21,8 @@ use crate::guarded::Arena;
 use crate::helpers;
 use crate::lower::{CtxRules, FixupValue, Lowered, Op, Subprog, Target, lower, lower_checked, lower_unverified};
 use crate::maps::{ArrayLayout, DirectCalls, LookupCall, Map};
+use crate::owner::Owner;
+use crate::variables::Variables;
 
 /// A helper as engines call it: R1 to R5 and the environment, gives R0.
 ///
@@ -135,6 +137,8 @@ pub struct Linked {
     verified: bool,
     /// The proof holds for runs on CPUs below this.
     cpus: u32,
+    /// How many CPUs the machine has that it was verified for.
+    machine_cpus: u32,
     ops: Vec<Op>,
     slots: Vec<u32>,
     regions: Vec<Region>,
@@ -150,13 +154,19 @@ pub struct Linked {
     tail_calls: bool,
     /// See [`Linked::is_alone`].
     alone: bool,
+    /// See [`Linked::waits`].
+    waits: bool,
     arena: Option<Arena>,
     /// Types of a program that makes objects of them.
     types: Option<Arc<ring3_btf::ProgramInfo>>,
     /// Where the context has the result so far of a hook of security modules, of which the proof knows bounds.
     result_at: Option<usize>,
+    /// Variables of the kernel that it names.
+    variables: Variables,
     /// Of a program at the start or the end of a function.
     trampoline: Option<Trampoline>,
+    /// What maps with programs know it by.
+    owner: Owner,
 }
 
 /// What a program at a function of the kernel has in its context: the arguments, and behind them the result.
@@ -259,6 +269,13 @@ impl Linked {
         self.wary
     }
 
+    /// Whether its runs may know addresses of what Linux lets wait for a grace period when it is deleted: elements of tries, storage of
+    /// sockets and tasks, objects.
+    #[inline]
+    pub(crate) fn waits(&self) -> bool {
+        self.waits
+    }
+
     /// The helper that is called at a slot.
     pub(crate) fn helper_at(&self, slot: u32) -> Option<HelperId> {
         let called = |op: &Op| {
@@ -286,9 +303,9 @@ impl Linked {
         self.types.as_ref()
     }
 
-    /// How many CPUs the proof is about.
-    pub(crate) fn cpus(&self) -> u32 {
-        self.cpus.min(crate::maps::MAX_CPUS)
+    /// How many CPUs the machine has that the program was verified for; 1 if nobody verified it.
+    pub(crate) fn machine_cpus(&self) -> u32 {
+        self.machine_cpus
     }
 
     /// The arena that the program has.
@@ -324,6 +341,16 @@ impl Linked {
         self.trampoline
     }
 
+    /// Variables of the kernel that it names.
+    pub(crate) fn variables(&self) -> &Variables {
+        &self.variables
+    }
+
+    /// What maps with programs know it by.
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
     pub(crate) fn rules(&self) -> &CtxRules {
         &self.rules
     }
@@ -345,7 +372,20 @@ pub fn link(program: &VerifiedProgram, maps: &[Arc<dyn Map>], helpers: &Helpers)
         check_custom(program, helpers, *id)?;
     }
     let linked = finish(lowered, (source.name.clone(), source.kind, rules), maps, helpers, Some(cpus))?;
-    Ok(Linked { types: source.info.clone(), result_at: result_at(program), trampoline: trampoline(program), ..linked })
+    of_program(program, linked)
+}
+
+/// What a linked program has of the one that was verified. Its maps hear of it, as those with programs take only some.
+fn of_program(program: &VerifiedProgram, linked: Linked) -> Result<Linked, LinkError> {
+    let map_at = |at: usize| linked.maps.get(at).map_or(0, |handle| Arc::as_ptr(&handle.map).addr());
+    let owner = Owner::of(program, map_at);
+    if let Some(MapHandle { map, index, .. }) =
+        linked.maps.iter().find(|handle| handle.map.base().admit(&owner, true).is_err())
+    {
+        return Err(LinkError::OtherSort { index: *index as usize, name: map.def().name.clone() });
+    }
+    let (types, result_at) = (program.program().info.clone(), result_at(program));
+    Ok(Linked { types, result_at, trampoline: trampoline(program), owner, ..linked })
 }
 
 /// Links a program that nobody proved anything about: only the checked interpreter runs it. `kind` says what context it
@@ -370,7 +410,7 @@ pub fn link_checked(program: &VerifiedProgram, maps: &[Arc<dyn Map>], helpers: &
         check_custom(program, helpers, *id)?;
     }
     let linked = finish(lowered, (source.name.clone(), source.kind, rules), maps, helpers, None)?;
-    Ok(Linked { types: source.info.clone(), result_at: result_at(program), trampoline: trampoline(program), ..linked })
+    of_program(program, linked)
 }
 
 /// The same with whatever helpers and maps there are: what they give may be wrong, and special fields of values are bytes. For runs
@@ -412,13 +452,16 @@ fn finish(
     proved_for: Option<u32>,
 ) -> Result<Linked, LinkError> {
     let (verified, cpus) = (proved_for.is_some(), proved_for.unwrap_or(u32::MAX));
-    let Lowered { mut ops, slots, subprogs, helpers: ids, regions, fixups, lookups, wary } = lowered;
+    let Lowered { mut ops, slots, subprogs, helpers: ids, regions, fixups, lookups, wary, variables, cpus: copies } =
+        lowered;
+    let variables = Variables::new(&variables, copies).map_err(|_| LinkError::LargeVariables)?;
     let maps: Box<[MapHandle]> =
         maps.iter().zip(0..).map(|(map, index)| MapHandle::new(Arc::clone(map), index)).collect();
     for fixup in fixups {
         let loaded = match fixup.value {
             FixupValue::Map(map) => &raw const maps[map] as u64,
             FixupValue::MapValue(map, off) => direct_value(&maps[map], off)?,
+            FixupValue::Variable(at) => variables.address(at).unwrap_or(0),
         };
         if let Some(Op::LoadImm { value, .. }) = ops.get_mut(fixup.op) {
             *value = loaded;
@@ -428,6 +471,7 @@ fn finish(
     let own = helpers.custom.contains_key(&id::MAP_LOOKUP_ELEM);
     let lookups = if own || wary { Vec::new() } else { lookups };
     let arena = maps.iter().find_map(|handle| handle.map.arena()).map(Arena::of);
+    let waits = wary || maps.iter().any(|handle| lets_wait(handle.map.def()));
     let mut custom = Vec::new();
     let table = ids.iter().map(|id| helper_ref(*id, helpers, &mut custom)).collect::<Result<_, _>>()?;
     Ok(Linked {
@@ -438,6 +482,7 @@ fn finish(
         cpus,
         tail_calls: ops.iter().any(|op| matches!(op, Op::TailCall)),
         alone: !ops.iter().any(Op::needs_env),
+        machine_cpus: copies,
         ops,
         slots,
         regions,
@@ -447,11 +492,22 @@ fn finish(
         maps,
         lookups,
         wary,
+        waits,
         arena,
         types: None,
         result_at: None,
         trampoline: None,
+        variables,
+        owner: Owner::unverified(kind),
     })
+}
+
+/// Whether what is deleted in a map, or in those inside of it, may be used again only when no run knows it any more. Elements of hash
+/// maps are used again at once, in Linux as well.
+fn lets_wait(def: &MapDef) -> bool {
+    let storage = [MapType::SkStorage, MapType::InodeStorage, MapType::TaskStorage, MapType::CgrpStorage];
+    let here = def.kind == MapType::LpmTrie || storage.contains(&def.kind);
+    here || def.inner.as_ref().is_some_and(|inner| lets_wait(inner))
 }
 
 /// What a function's arguments are in a context.
@@ -534,13 +590,12 @@ const fn is_kept(kind: FieldKind) -> bool {
         | FieldKind::Refcount
         | FieldKind::KptrUnref
         | FieldKind::KptrRef
+        | FieldKind::KptrPercpu
         | FieldKind::Timer
         | FieldKind::Workqueue
         | FieldKind::ListHead
         | FieldKind::RbRoot => true,
-        FieldKind::TaskWork | FieldKind::ListNode | FieldKind::RbNode | FieldKind::KptrPercpu | FieldKind::Uptr => {
-            false
-        }
+        FieldKind::TaskWork | FieldKind::ListNode | FieldKind::RbNode | FieldKind::Uptr => false,
     }
 }
 

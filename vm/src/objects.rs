@@ -1,14 +1,16 @@
 //! Objects outside of maps: what programs make (`bpf_obj_new`) and what embedders lay out in place of the kernel's structures.
 //!
 //! Their memory stays as long as the set that they are in: an address that somebody still has after the object is gone leads to
-//! bytes of no meaning, and the set says that nothing is there.
+//! bytes of no meaning, and the set says that nothing is there. What a program gives up stays readable for the runs that may know it,
+//! as in a kernel that waits for a grace period.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use parking_lot::{Mutex, RwLock};
 use ring3_platform::Errno;
 
+use crate::epoch::{Deleted, RUNS};
 use crate::helpers::Timers;
 
 /// Objects that a set has at a time.
@@ -26,7 +28,12 @@ pub struct Objects {
 
 #[derive(Default)]
 struct State {
+    /// What there is, and what programs gave up that runs may still read.
     live: BTreeMap<u64, Object>,
+    /// How many of them nobody gave up.
+    held: usize,
+    /// Those that programs gave up, the earliest first.
+    given_up: VecDeque<(u64, Deleted)>,
     /// Memory of objects that are gone, by words.
     spare: BTreeMap<usize, Vec<Memory>>,
     /// Bytes of all of both.
@@ -36,8 +43,35 @@ struct State {
 struct Object {
     memory: Memory,
     len: usize,
-    /// How many references there are: of those that are counted.
+    /// Bytes from the part of one CPU to that of the next, if each has one.
+    stride: Option<usize>,
+    /// How many references there are: of those that are counted. 0 when it was given up.
     references: u32,
+}
+
+impl State {
+    /// Memory of an object that nobody can know any more may be used for another.
+    fn forget(&mut self, addr: u64) {
+        if let Some(Object { memory, .. }) = self.live.remove(&addr) {
+            self.spare.entry(memory.words).or_default().push(memory);
+        }
+    }
+
+    /// Forgets what was given up before all runs that are under way.
+    fn forget_given_up(&mut self) {
+        while let Some((addr, _)) = self.given_up.pop_front_if(|(_, deleted)| RUNS.is_over(*deleted)) {
+            self.forget(addr);
+        }
+    }
+
+    /// One reference less. True if it was the last.
+    fn let_go(&mut self, addr: u64) -> bool {
+        let Some(object) = self.live.get_mut(&addr).filter(|object| object.references > 0) else { return false };
+        object.references -= 1;
+        let last = object.references == 0;
+        self.held -= usize::from(last);
+        last
+    }
 }
 
 /// Words that a program changes behind Rust's back.
@@ -85,7 +119,7 @@ impl Objects {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.state.read().live.len()
+        self.state.read().held
     }
 
     /// None at all.
@@ -95,9 +129,28 @@ impl Objects {
 
     /// Makes an object of zeroes with one reference and gives its address. `ENOMEM` beyond [`MAX_OBJECTS`] or [`MAX_OBJECT_BYTES`].
     pub fn make(&self, len: usize) -> Result<u64, Errno> {
+        self.make_with(len, None)
+    }
+
+    /// Makes one with a part of `len` bytes for each of so many CPUs, whose address is that of the first. As [`Objects::make`].
+    pub(crate) fn make_by_cpu(&self, len: usize, cpus: u32) -> Result<u64, Errno> {
+        let stride = len.next_multiple_of(8).max(8);
+        self.make_with(stride.checked_mul(cpus as usize).ok_or(Errno::ENOMEM)?, Some(stride))
+    }
+
+    /// Where the part of a CPU is of the object that starts here. `None` where there is no such part.
+    pub(crate) fn part_of_cpu(&self, addr: u64, cpu: u32) -> Option<u64> {
+        let state = self.state.read();
+        let object = state.live.get(&addr)?;
+        let at = object.stride?.checked_mul(cpu as usize).filter(|at| *at < object.len)?;
+        Some(addr + at as u64)
+    }
+
+    fn make_with(&self, len: usize, stride: Option<usize>) -> Result<u64, Errno> {
         let words = len.div_ceil(8).max(1);
         let mut state = self.state.write();
-        if state.live.len() >= MAX_OBJECTS {
+        state.forget_given_up();
+        if state.held >= MAX_OBJECTS {
             return Err(Errno::ENOMEM);
         }
         let memory = match state.spare.get_mut(&words).and_then(Vec::pop) {
@@ -112,7 +165,8 @@ impl Objects {
             }
         };
         let addr = memory.start.expose_provenance() as u64;
-        state.live.insert(addr, Object { memory, len, references: 1 });
+        state.live.insert(addr, Object { memory, len, stride, references: 1 });
+        state.held += 1;
         Ok(addr)
     }
 
@@ -186,7 +240,7 @@ impl Objects {
     /// One more reference to the object that starts here; false if there is none.
     pub fn hold(&self, addr: u64) -> bool {
         let mut state = self.state.write();
-        let Some(object) = state.live.get_mut(&addr) else { return false };
+        let Some(object) = state.live.get_mut(&addr).filter(|object| object.references > 0) else { return false };
         object.references = object.references.saturating_add(1);
         true
     }
@@ -194,15 +248,20 @@ impl Objects {
     /// One reference less; the object goes with its last. True if it is gone now.
     pub fn drop_reference(&self, addr: u64) -> bool {
         let mut state = self.state.write();
-        let Some(object) = state.live.get_mut(&addr) else { return false };
-        object.references -= 1;
-        if object.references > 0 {
-            return false;
+        let last = state.let_go(addr);
+        if last {
+            state.forget(addr);
         }
-        if let Some(Object { memory, .. }) = state.live.remove(&addr) {
-            state.spare.entry(memory.words).or_default().push(memory);
+        last
+    }
+
+    /// As [`Objects::drop_reference`], by a program: what it gives up can be read until all runs have ended that may know it.
+    pub(crate) fn give_up(&self, addr: u64) {
+        let mut state = self.state.write();
+        if state.let_go(addr) {
+            state.given_up.push_back((addr, RUNS.deleted()));
+            state.forget_given_up();
         }
-        true
     }
 }
 
@@ -226,5 +285,24 @@ mod tests {
         // Its memory is used again, and has nothing of it.
         let again = objects.make(8).unwrap();
         assert_eq!((again, objects.read(again)), (addr, Some(vec![0; 8])));
+    }
+
+    #[test]
+    fn what_programs_give_up_stays_for_the_runs_that_know_it() {
+        let objects = Objects::new();
+        let addr = objects.add(&[7; 8]).unwrap();
+        let run = RUNS.begin();
+        objects.give_up(addr);
+        let others: Vec<u64> = (0..100).map(|_| objects.add(&[1; 8]).unwrap()).collect();
+        others.iter().for_each(|other| objects.give_up(*other));
+        assert!(!others.contains(&addr) && objects.is_empty());
+        assert_eq!((objects.read(addr), objects.hold(addr)), (Some(vec![7; 8]), false));
+        objects.give_up(addr);
+        drop(run);
+        // Not before all others have ended, too, that are under way in this process.
+        while objects.holds(addr, 8) {
+            let other = objects.make(16).unwrap();
+            objects.give_up(other);
+        }
     }
 }

@@ -21,6 +21,8 @@ pub const ETH_HLEN: usize = 14;
 pub const LINEAR: usize = FRAME_BYTES - HEADROOM - TAIL_RESERVED;
 /// Bytes of a fragment, at most.
 const FRAGMENT: usize = 4096;
+/// Bytes of a packet that may be in fragments: the kernel's packets have 17 (`MAX_SKB_FRAGS`).
+pub const MAX_IN_FRAGMENTS: usize = 17 * FRAGMENT;
 /// Most metadata.
 pub const MAX_META: usize = 252;
 
@@ -35,6 +37,8 @@ pub struct Packet {
     end: usize,
     /// Bytes at the end that are in fragments. All of these but the last are full.
     fragments: usize,
+    /// How far the part in front of the fragments may reach.
+    room: usize,
 }
 
 /// The copy is in a buffer of its own, at other addresses.
@@ -42,7 +46,8 @@ impl Clone for Packet {
     fn clone(&self) -> Packet {
         let mut buf = self.buf.clone();
         let base = buf.as_mut_ptr() as u64;
-        Packet { base, buf, meta: self.meta, data: self.data, end: self.end, fragments: self.fragments }
+        let Packet { meta, data, end, fragments, room, .. } = *self;
+        Packet { base, buf, meta, data, end, fragments, room }
     }
 }
 
@@ -55,13 +60,14 @@ impl Packet {
         self.buf[HEADROOM..HEADROOM + bytes.len()].copy_from_slice(bytes);
         self.base = self.buf.as_mut_ptr() as u64;
         (self.meta, self.data, self.end) = (HEADROOM, HEADROOM, HEADROOM + bytes.len());
-        self.fragments = 0;
+        (self.fragments, self.room) = (0, size - TAIL_RESERVED);
     }
 
     /// The same; what does not fit into the first page is in fragments, as BPF_PROG_TEST_RUN does it.
     pub fn load_in_fragments(&mut self, bytes: &[u8]) {
         self.load(bytes);
         self.fragments = bytes.len().saturating_sub(LINEAR);
+        self.room = FRAME_BYTES - TAIL_RESERVED;
         if self.fragments > 0 {
             // The last fragment may grow.
             self.buf.resize(self.buf.len() + FRAGMENT, 0);
@@ -162,7 +168,7 @@ impl Packet {
             return self.adjust_fragments(delta);
         }
         let to = self.end as i64 + i64::from(delta);
-        if to > self.buf.len() as i64 - TAIL_RESERVED as i64 || to < (self.data + ETH_HLEN) as i64 {
+        if to > self.room as i64 || to < (self.data + ETH_HLEN) as i64 {
             return Err(Errno::EINVAL);
         }
         let to = to as usize;
@@ -223,6 +229,7 @@ impl Packet {
             self.end = self.data + packet.len();
             self.buf[self.data..self.end].copy_from_slice(&packet);
             self.base = self.buf.as_mut_ptr() as u64;
+            self.room = self.buf.len() - TAIL_RESERVED;
         }
         let to = self.data - bytes;
         self.buf[to..self.data].fill(0);
@@ -235,6 +242,7 @@ impl Packet {
         if end + TAIL_RESERVED > self.buf.len() {
             self.buf.resize(end + TAIL_RESERVED, 0);
             self.base = self.buf.as_mut_ptr() as u64;
+            self.room = end;
         }
         if end > self.end {
             self.buf[self.end..end].fill(0);

@@ -10,6 +10,7 @@ mod depth;
 mod explain;
 mod fastcall;
 mod generator;
+mod grace;
 mod hidden_exits;
 mod info;
 mod kfuncs;

@@ -85,7 +85,6 @@ pub(super) fn results(
     let mut runner = instance.runner(name)?;
     runner.fill_stack(way.fill);
     runner.keep_contexts();
-    runner.in_fragments();
     let (mut results, mut counted) = (Vec::with_capacity(inputs.len()), false);
     for bytes in inputs {
         if way.until.is_some_and(|until| Instant::now() > until) {

@@ -33,7 +33,6 @@ impl Single<'_> {
             let (mut instance, name) = self.instance(backend)?;
             instance.set_host(ring3::vm::TestHost::default());
             let mut runner = instance.runner(&name)?;
-            runner.in_fragments();
             let mut one = |bytes: &&[u8]| {
                 let input = if takes_packet(kind) { Input::Packet(bytes) } else { Input::Context(&[]) };
                 Ok(runner.run(input)?.retval)

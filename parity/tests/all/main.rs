@@ -2,7 +2,9 @@
 //!
 //! One program for all of them: each that cargo links costs seconds. What needs a process of its own lies beside this folder.
 
+mod arrays;
 mod extend;
+mod fragments;
 mod helpers;
 mod kernel_types;
 mod kfuncs;

@@ -24,6 +24,8 @@ pub(super) struct World {
     pub stacks: [Option<Vec<u64>>; 2],
     /// Areas of memory of the current process.
     pub areas: Vec<Handle>,
+    /// Variables of the kernel that each CPU has: name, CPU, what stands for it.
+    pub variables: Vec<(String, u32, Handle)>,
     /// Registers with which the current task entered the kernel.
     pub registers: Option<Handle>,
     /// What an iterator printed for one element.
@@ -62,6 +64,7 @@ impl World {
             signals: Vec::new(),
             stacks: [None, None],
             areas: Vec::new(),
+            variables: Vec::new(),
             registers: None,
             printed: Vec::new(),
             overflowed: false,
@@ -187,6 +190,12 @@ impl Host for Shared {
     fn symbol(&mut self, name: &str) -> Option<u64> {
         let world = self.lock();
         world.memory.types.find(name, ring3_btf::Kind::Func).map(|_| address_of(name))
+    }
+
+    fn cpu_variable(&mut self, name: &str, cpu: u32) -> Option<u64> {
+        let world = self.lock();
+        let known = world.variables.iter().rfind(|(known, of, _)| known == name && *of == cpu);
+        known.map(|(_, _, handle)| handle.addr)
     }
 
     fn send_signal(&mut self, signal: u32, _thread: bool) -> Result<(), Errno> {

@@ -541,6 +541,18 @@ impl Sim {
         Ok(handle)
     }
 
+    /// Lays out what a variable of the kernel holds for a CPU, of those that each CPU has for itself: what `bpf_per_cpu_ptr` and
+    /// `bpf_this_cpu_ptr` give (`sim.set_variable("runqueues", 0, sim.structure("rq").set("nr_running", 3))`). Others hold zeroes.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Sim::add`].
+    pub fn set_variable(&mut self, name: &str, cpu: u32, content: impl Into<Content>) -> Result<Handle, Error> {
+        let handle = self.add(content)?;
+        self.world.lock().variables.push((name.to_owned(), cpu, handle));
+        Ok(handle)
+    }
+
     fn fire_at(
         &mut self,
         targets: &[(String, Hook, String)],

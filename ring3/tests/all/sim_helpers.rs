@@ -167,3 +167,51 @@ fn tasks_have_registers() {
         assert_eq!(sim.fire("raw_tp/sched_switch", ()).unwrap().retval(), 42);
     });
 }
+
+#[test]
+fn variables_of_each_cpu_are_what_the_test_lays_out() {
+    let types = match sim::types(sim::RUNNING_KERNEL) {
+        Ok(types) => types,
+        Err(error) => return println!("skipped: {error}"),
+    };
+    let member = |name: &str, member: &str| {
+        let structure = types.find(name, ring3::btf::Kind::Struct)?;
+        Some(types.member(structure, member)?.bit_offset / 8)
+    };
+    let id = types.find("runqueues", ring3::btf::Kind::Var).map(|id| id.0);
+    let word = |var: ring3::btf::TypeId| match types.get(var) {
+        Some(ring3::btf::Type::Var { ty, .. }) => {
+            types.size_of(*ty) == Ok(8) && matches!(types.resolved(*ty), Ok(ring3::btf::Type::Int(_)))
+        }
+        _ => false,
+    };
+    let by_cpu = types.datasec(".data..percpu");
+    let scalar = by_cpu.and_then(|(_, _, vars)| vars.iter().find(|var| word(var.ty))).map(|var| var.ty.0);
+    let (Some(id), Some(scalar), Some(running)) = (id, scalar, member("rq", "nr_running")) else {
+        return println!("skipped: the kernel's types have no such variables");
+    };
+    // Of this CPU, of the other, of one that there is not, and a number that nobody laid out.
+    let text = format!(
+        "r1 = btf[id:{id}]\ncall 154\nr6 = *(u32 *)(r0 +{running})
+         r1 = btf[id:{id}]\nr2 = 0\ncall 153\nif r0 == 0 goto out\nr7 = *(u32 *)(r0 +{running})
+         r1 = btf[id:{id}]\nr2 = 2\ncall 153\nif r0 == 0 goto +2\nr0 = -1\nexit
+         r1 = btf[id:{scalar}]\ncall 154\nr0 = *(u64 *)(r0 +0)\nif r0 != 0 goto out
+         r0 = r6\nr0 *= 100\nr0 += r7\nexit\nout:\nr0 = -2\nexit"
+    );
+    let code = ring3::isa::assemble(&text).unwrap_or_else(|error| panic!("{text}\n{error}"));
+    let program = ring3::Program::new("vars", ring3::ProgType::RawTracepoint, code);
+    for backend in [Backend::best(), Backend::Interpreter, Backend::Checked] {
+        let engine = Engine::new().btf(types.clone()).backend(backend);
+        let mut sim = Sim::new(engine.load_program(program.clone())).unwrap();
+        sim.attach("vars", "raw_tp/sched_switch").unwrap();
+        let fired = sim.fire("raw_tp/sched_switch", Args::new()).unwrap();
+        assert_eq!(fired.retval(), 0, "{backend:?}: nobody laid anything out");
+        for (cpu, count) in [(0, 3), (1, 42)] {
+            let queue = sim.structure("rq").set("nr_running", count);
+            sim.set_variable("runqueues", cpu, queue).unwrap();
+        }
+        sim.set_cpu(1);
+        let fired = sim.fire("raw_tp/sched_switch", Args::new()).unwrap();
+        assert_eq!(fired.retval(), 4203, "{backend:?}");
+    }
+}

@@ -169,7 +169,7 @@ impl Seen<'_> {
             }
             // What a kernel function gives may be anywhere, also inside of an iterator on the stack.
             PtrKind::Mem { rdonly: true, .. } => None,
-            PtrKind::Mem { size, rdonly: false, ringbuf: _ } => {
+            PtrKind::Mem { size, rdonly: false, origin: _ } => {
                 Some(self.moment.any_piece(Object::Memory, &mut |base, len| within(start, var, (base, len), size)))
             }
             PtrKind::Func(index) => Some(self.moment.function_of(has) == Some(index)),

@@ -4,7 +4,7 @@ use ring3_btf::{Btf, Type, TypeId};
 use ring3_platform::Target;
 
 use crate::diag::reject::{Reject, unsupported};
-use crate::state::{BtfPtr, PtrKind, Trust};
+use crate::state::{BtfPtr, MemOrigin, PtrKind, Trust};
 
 /// The section of variables that each CPU has for itself.
 const PER_CPU: &str = ".data..percpu";
@@ -30,7 +30,7 @@ pub fn pointer(target: &Target, id: i32) -> Result<PtrKind, Reject> {
     let var = TypeId(u32::try_from(id).map_err(|_| Reject::NoSuchType { id })?);
     match btf.get(var) {
         // An address that nothing can be read from.
-        Some(Type::Func { .. }) => Ok(PtrKind::Mem { size: 0, rdonly: true, ringbuf: false }),
+        Some(Type::Func { .. }) => Ok(PtrKind::Mem { size: 0, rdonly: true, origin: MemOrigin::Kernel }),
         Some(Type::Var { ty, .. })
             if btf.datasec(PER_CPU).is_some_and(|(_, _, vars)| vars.iter().any(|v| v.ty == var)) =>
         {
@@ -40,6 +40,24 @@ pub fn pointer(target: &Target, id: i32) -> Result<PtrKind, Reject> {
         Some(Type::Var { ty, .. }) => memory(btf, *ty, "ldimm64 "),
         Some(_) | None => Err(Reject::NotVariable { id }),
     }
+}
+
+/// A variable of the kernel that each CPU has for itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CpuVariable {
+    /// Its name.
+    pub name: String,
+    /// Bytes for one CPU.
+    pub size: u32,
+}
+
+/// The variable with this number among the kernel's types, if each CPU has one.
+pub fn cpu_variable(btf: &Btf, id: i32) -> Option<CpuVariable> {
+    let var = TypeId(u32::try_from(id).ok()?);
+    let Some(Type::Var { name, ty, .. }) = btf.get(var) else { return None };
+    let (_, _, vars) = btf.datasec(PER_CPU)?;
+    let is_there = vars.iter().any(|known| known.ty == var);
+    is_there.then_some(CpuVariable { name: btf.string(*name).to_owned(), size: btf.size_of(*ty).ok()? })
 }
 
 /// What is at an address within this CPU's part, or another's, of variable or member `to`: a structure, or bytes to be read.
@@ -60,7 +78,7 @@ fn memory(btf: &Btf, ty: TypeId, by: &'static str) -> Result<PtrKind, Reject> {
     let no_size =
         || Reject::NoTypeSize { by, name: btf.resolve(ty).map(|id| btf.name(id)).unwrap_or_default().to_owned() };
     let size = btf.size_of(ty).map_err(|_| no_size())?;
-    Ok(PtrKind::Mem { size, rdonly: true, ringbuf: false })
+    Ok(PtrKind::Mem { size, rdonly: true, origin: MemOrigin::Kernel })
 }
 
 fn types(target: &Target) -> Result<&Btf, Reject> {

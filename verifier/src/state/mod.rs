@@ -16,7 +16,7 @@ pub use marks::{Kept, Marks, Places};
 pub use regs::{MAX_FRAMES, Regs};
 pub use stack::{Byte, Dynptr, Iter, IterTrust, Object, SLOT, STACK_LIMIT, Slot, Stack, locate};
 pub use typed::{BtfPtr, Trust};
-pub use value::{Delta, DynptrKind, Link, Ptr, PtrKind, ScalarValue, Slice, Value, plain_name, type_name};
+pub use value::{Delta, DynptrKind, Link, MemOrigin, Ptr, PtrKind, ScalarValue, Slice, Value, plain_name, type_name};
 
 /// A register or a stack slot of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -135,6 +135,17 @@ impl Slice {
     }
 }
 
+/// Whose memory it is that has a known size.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum MemOrigin {
+    /// There for certain.
+    Given,
+    /// A record of a ring buffer.
+    Ringbuf,
+    /// Variables of the kernel, which are not there elsewhere.
+    Kernel,
+}
+
 /// What a pointer points to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PtrKind {
@@ -155,7 +166,7 @@ pub enum PtrKind {
     /// End of the packet.
     PacketEnd,
     /// Memory of a known size.
-    Mem { size: u32, rdonly: bool, ringbuf: bool },
+    Mem { size: u32, rdonly: bool, origin: MemOrigin },
     /// `struct bpf_flow_keys`.
     FlowKeys,
     /// `struct sock_common`.
@@ -300,7 +311,7 @@ pub fn plain_name(value: &Value) -> Result<&'static str, BtfPtr> {
         PtrKind::PacketMeta { .. } => "pkt_meta",
         PtrKind::PacketEnd => "pkt_end",
         PtrKind::Mem { rdonly: true, .. } => "rdonly_mem",
-        PtrKind::Mem { ringbuf: true, .. } => "ringbuf_mem",
+        PtrKind::Mem { origin: MemOrigin::Ringbuf, .. } => "ringbuf_mem",
         PtrKind::Mem { .. } => "mem",
         PtrKind::FlowKeys => "flow_keys",
         PtrKind::SockCommon => "sock_common",

@@ -548,8 +548,8 @@ impl Walk<'_> {
             Value::Ptr(mut ptr) => {
                 ptr.nullable &= !arg.flags.has(ArgFlags::MAYBE_NULL);
                 match (ptr.kind, arg.flags.has(ArgFlags::RDONLY)) {
-                    (PtrKind::Mem { size, ringbuf, .. }, true) => {
-                        ptr.kind = PtrKind::Mem { size, rdonly: false, ringbuf };
+                    (PtrKind::Mem { size, origin, .. }, true) => {
+                        ptr.kind = PtrKind::Mem { size, rdonly: false, origin };
                     }
                     (PtrKind::Buf { .. }, true) => ptr.kind = PtrKind::Buf { rdonly: false },
                     _ => {}

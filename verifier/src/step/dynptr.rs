@@ -8,7 +8,9 @@ use super::args::argument;
 use super::kfunc::{Own, Said};
 use crate::cfg::kfuncs::Proto;
 use crate::diag::reject::{Reject, unsupported};
-use crate::state::{Byte, Dynptr, DynptrKind, Held, Object, Ptr, PtrKind, Slice, Slot, State, Value, locate};
+use crate::state::{
+    Byte, Dynptr, DynptrKind, Held, MemOrigin, Object, Ptr, PtrKind, Slice, Slot, State, Value, locate,
+};
 use crate::walk::Walk;
 
 /// Slots that a dynptr takes.
@@ -84,7 +86,7 @@ impl Walk<'_> {
         if !rdonly && !self.program.kind.may_write_packet() {
             return Err(Reject::SliceWrite {});
         }
-        let kind = PtrKind::Mem { size: ring3_isa::num::low32(size), rdonly, ringbuf: false };
+        let kind = PtrKind::Mem { size: ring3_isa::num::low32(size), rdonly, origin: MemOrigin::Given };
         let slice = Slice::of(dynptr.id, dynptr.kind.is_packet()).typed();
         let nullable = proto.has(KfuncFlags::RET_NULL);
         let id = if nullable { self.new_id() } else { 0 };

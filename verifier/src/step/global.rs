@@ -10,7 +10,7 @@ use super::dynptr::Want;
 use super::subprog::decl_tags;
 use crate::diag::reject::Reject;
 use crate::kernel::members;
-use crate::state::{BtfPtr, DynptrKind, Ptr, PtrKind, State, Trust, Value, type_name};
+use crate::state::{BtfPtr, DynptrKind, MemOrigin, Ptr, PtrKind, State, Trust, Value, type_name};
 use crate::walk::Walk;
 
 /// Arguments that are in registers.
@@ -421,7 +421,7 @@ pub fn global_entry(walk: &mut Walk<'_>, subprog: usize) -> Result<State, Reject
             Param::Ctx => Value::ptr(PtrKind::Ctx),
             Param::Mem { size, nonnull } => {
                 let id = if nonnull { 0 } else { walk.new_id() };
-                let kind = PtrKind::Mem { size, rdonly: false, ringbuf: false };
+                let kind = PtrKind::Mem { size, rdonly: false, origin: MemOrigin::Given };
                 Value::Ptr(Ptr { id, nullable: !nonnull, ..Ptr::new(kind) })
             }
             Param::Dynptr => Value::Ptr(Ptr { id: walk.new_id(), ..Ptr::new(PtrKind::Dynptr(DynptrKind::Local)) }),

@@ -14,7 +14,9 @@ use crate::cfg::graph::{RBTREE_ADD, XDP_PULL_DATA};
 use crate::cfg::kfuncs::{Named, Proto, Ret};
 use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
-use crate::state::{BtfPtr, Dynptr, DynptrKind, Held, IterTrust, LockKind, Ptr, PtrKind, Slice, Trust, Value};
+use crate::state::{
+    BtfPtr, Dynptr, DynptrKind, Held, IterTrust, LockKind, MemOrigin, Ptr, PtrKind, Slice, Trust, Value,
+};
 use crate::walk::{Next, Walk};
 
 /// What the arguments of a call say.
@@ -292,7 +294,7 @@ impl Walk<'_> {
             Ret::Struct(id) => Ptr::new(PtrKind::Btf(BtfPtr::kernel(id, self.result_trust(proto, said)))),
             Ret::Mem(size) => {
                 let rdonly = name != "bpf_session_cookie";
-                let kind = PtrKind::Mem { size, rdonly, ringbuf: false };
+                let kind = PtrKind::Mem { size, rdonly, origin: MemOrigin::Given };
                 Ptr { ref_id: said.ref_id, ..Ptr::new(kind) }
             }
             Ret::Buffer { kind, id } => {
@@ -301,7 +303,7 @@ impl Walk<'_> {
                     return Err(Reject::KfuncReturns { name, kind: kind.name(), what });
                 };
                 let size = u32::try_from(size).unwrap_or(u32::MAX);
-                Ptr { ref_id: said.ref_id, ..Ptr::new(PtrKind::Mem { size, rdonly, ringbuf: false }) }
+                Ptr { ref_id: said.ref_id, ..Ptr::new(PtrKind::Mem { size, rdonly, origin: MemOrigin::Given }) }
             }
         };
         ptr.nullable = proto.has(KfuncFlags::RET_NULL);

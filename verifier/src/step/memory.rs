@@ -7,7 +7,7 @@ use super::alu::sane;
 use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
 use crate::facts::Region;
-use crate::state::{BtfPtr, Ptr, PtrKind, ScalarValue, Trust, Value, type_name};
+use crate::state::{BtfPtr, MemOrigin, Ptr, PtrKind, ScalarValue, Trust, Value, type_name};
 use crate::walk::Walk;
 
 /// Which way memory is accessed.
@@ -317,7 +317,8 @@ impl Walk<'_> {
             PtrKind::Sock => (Region::Mem, Deref::Sock),
             PtrKind::TcpSock => (Region::Mem, Deref::TcpSock),
             PtrKind::XdpSock => (Region::Mem, Deref::XdpSock),
-            PtrKind::Mem { .. } => (Region::Mem, Deref::Mem),
+            PtrKind::Mem { origin: MemOrigin::Kernel, .. } => (Region::Kernel, Deref::Mem),
+            PtrKind::Mem { origin: MemOrigin::Given | MemOrigin::Ringbuf, .. } => (Region::Mem, Deref::Mem),
             PtrKind::AnyMem => (Region::Kernel, Deref::Mem),
             PtrKind::Arena => (Region::Arena, Deref::Arena),
             PtrKind::Btf(to) => (Region::Kernel, Deref::Struct(to.trust.flags())),

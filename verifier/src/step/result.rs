@@ -12,7 +12,7 @@ use crate::diag::reject::{Reject, unsupported};
 use crate::domain::Scalar;
 use crate::kernel::symbol;
 use crate::release::Rule;
-use crate::state::{BtfPtr, Held, Ptr, PtrKind, Reference, Slice, Trust, Value};
+use crate::state::{BtfPtr, Held, MemOrigin, Ptr, PtrKind, Reference, Slice, Trust, Value};
 use crate::walk::Walk;
 
 /// The largest error number in results (MAX_ERRNO).
@@ -36,10 +36,10 @@ impl Walk<'_> {
             RetKind::Socket => PtrKind::Sock,
             RetKind::SockCommon => PtrKind::SockCommon,
             RetKind::TcpSock => PtrKind::TcpSock,
-            RetKind::RingbufMem => PtrKind::Mem { size: memory_size(args), rdonly: false, ringbuf: true },
+            RetKind::RingbufMem => PtrKind::Mem { size: memory_size(args), rdonly: false, origin: MemOrigin::Ringbuf },
             // Linux keeps the low half of the size alone.
             RetKind::DynptrMem => {
-                PtrKind::Mem { size: ring3_isa::num::low32(args.mem_size), rdonly: false, ringbuf: false }
+                PtrKind::Mem { size: ring3_isa::num::low32(args.mem_size), rdonly: false, origin: MemOrigin::Given }
             }
             RetKind::BtfId(_) if proto.id == id::KPTR_XCHG => self.kptr_result(args)?,
             RetKind::BtfId(name) => PtrKind::Btf(BtfPtr::kernel(self.kernel_struct(name)?, Trust::PLAIN)),

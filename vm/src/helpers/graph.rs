@@ -40,7 +40,7 @@ fn set(env: &Env<'_>, addr: u64, value: u64) {
 /// The object of a node that has an owner already is given up.
 fn refuse(env: &Env<'_>, node: u64) -> u64 {
     if let Some(start) = env.objects().start_of(node) {
-        env.objects().drop_reference(start);
+        env.objects().give_up(start);
     }
     Errno::EINVAL.as_ret() & u64::from(u32::MAX)
 }

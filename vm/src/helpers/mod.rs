@@ -120,6 +120,8 @@ pub fn builtin(number: u32) -> Option<HelperFn> {
         id::SKB_ECN_SET_CE => room::ecn_set_ce,
         id::CSUM_LEVEL => room::csum_level,
         id::LWT_PUSH_ENCAP => lwt::push_encap,
+        id::PER_CPU_PTR => storage::per_cpu_ptr,
+        id::THIS_CPU_PTR => storage::this_cpu_ptr,
         id::CHECK_MTU => room::check_mtu,
         id::SKB_SET_TUNNEL_KEY => room::set_tunnel_key,
         id::SKB_GET_TUNNEL_KEY => room::get_tunnel_key,

@@ -285,9 +285,46 @@ helper! {
 }
 
 helper! {
+    /// `bpf_percpu_obj_new_impl(local_type_id, meta)`: one for each CPU, or null.
+    make_by_cpu(env, id) {
+        let linked = env.linked.clone()?;
+        let size = linked.types().and_then(|types| types.btf.size_of(TypeId(id as u32)).ok());
+        Some(size.and_then(|size| env.objects().make_by_cpu(size as usize, linked.machine_cpus()).ok()).unwrap_or(0))
+    }
+}
+
+/// The part of a CPU of what each has: of an object, of a variable of the kernel. Other addresses are of what an embedder laid out, once
+/// for all CPUs; what programs then find there is looked up.
+fn part_of_cpu(env: &mut Env<'_>, addr: u64, cpu: u32) -> u64 {
+    if let Some(part) = env.objects().part_of_cpu(addr, cpu) {
+        return part;
+    }
+    let Some(linked) = env.linked.clone() else { return addr };
+    let Some((name, inside, ours)) = linked.variables().of_cpu(addr, cpu) else { return addr };
+    env.host.cpu_variable(name, cpu).map_or(ours, |start| start.wrapping_add(inside))
+}
+
+helper! {
+    /// `bpf_this_cpu_ptr(ptr)`.
+    this_cpu_ptr(env, ptr) {
+        let cpu = env.cpu;
+        Some(part_of_cpu(env, ptr, cpu))
+    }
+}
+
+helper! {
+    /// `bpf_per_cpu_ptr(ptr, cpu)`: null for a CPU that there is not.
+    per_cpu_ptr(env, ptr, cpu) {
+        let cpus = env.linked.as_ref().map_or(1, |linked| linked.machine_cpus());
+        let cpu = cpu as u32;
+        Some(if cpu < cpus { part_of_cpu(env, ptr, cpu) } else { 0 })
+    }
+}
+
+helper! {
     /// `bpf_obj_drop_impl(p, meta)` and what else gives a reference back.
     drop_object(env, object) {
-        env.objects().drop_reference(object);
+        env.objects().give_up(object);
         Some(0)
     }
 }
@@ -364,7 +401,7 @@ fn bits(env: &Env<'_>, mask: u64) -> Vec<u8> {
 
 /// The number of the first processor that is in a set, or of how many there are.
 fn first(env: &Env<'_>, bytes: &[u8]) -> u64 {
-    let cpus = env.linked.as_ref().map_or(1, |linked| linked.cpus());
+    let cpus = env.linked.as_ref().map_or(1, |linked| linked.machine_cpus());
     (0..cpus).find(|cpu| bytes[*cpu as usize / 8] >> (cpu % 8) & 1 != 0).unwrap_or(cpus).into()
 }
 
@@ -383,7 +420,7 @@ helper! {
 
 helper! {
     cpumask_setall(env, mask) {
-        let cpus = env.linked.as_ref().map_or(1, |linked| linked.cpus());
+        let cpus = env.linked.as_ref().map_or(1, |linked| linked.machine_cpus());
         for cpu in 0..cpus {
             bit(env, cpu.into(), mask, Some(true));
         }
@@ -406,7 +443,7 @@ helper! {
 
 helper! {
     cpumask_full(env, mask) {
-        let cpus = env.linked.as_ref().map_or(1, |linked| linked.cpus());
+        let cpus = env.linked.as_ref().map_or(1, |linked| linked.machine_cpus());
         Some((0..cpus).all(|cpu| bit(env, cpu.into(), mask, None)).into())
     }
 }
@@ -510,6 +547,8 @@ helper! {
 pub(super) const KFUNCS: &[(&str, HelperFn)] = &[
     ("bpf_obj_new_impl", make),
     ("bpf_obj_drop_impl", drop_object),
+    ("bpf_percpu_obj_new_impl", make_by_cpu),
+    ("bpf_percpu_obj_drop_impl", drop_object),
     ("bpf_refcount_acquire_impl", hold),
     ("bpf_task_acquire", hold),
     ("bpf_task_release", drop_object),

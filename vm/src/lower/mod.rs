@@ -12,12 +12,15 @@ mod unset;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ring3_btf::Btf;
 use ring3_isa::{Callee, CmpOp, Code, Insn, Operand, Reg, RegSet, Size, Wide, Width};
 use ring3_platform::helpers::id;
 use ring3_platform::kfuncs::base_name;
 use ring3_platform::{AttachType, CtxField, CtxLayout, HelperId, ProgType, Program, Yields, ctx};
 use ring3_platform::{MapDef, MapFlags, MapType};
-use ring3_verifier::{Direction, Facts, MapUse, Region, VerifiedProgram, exception_callback};
+use ring3_verifier::{
+    CpuVariable, Direction, Facts, MapUse, Region, VerifiedProgram, cpu_variable, exception_callback,
+};
 
 use crate::env::Callback;
 use crate::error::LowerError;
@@ -52,6 +55,8 @@ pub enum FixupValue {
     Map(usize),
     /// The address of a byte of a map's first value.
     MapValue(usize, u32),
+    /// The address of a variable of the kernel.
+    Variable(usize),
 }
 
 /// One function.
@@ -84,6 +89,10 @@ pub struct Lowered {
     pub lookups: Vec<(Target, u32)>,
     /// Accesses may be of memory of the kernel.
     pub wary: bool,
+    /// Variables of the kernel that it names, of those that each CPU has for itself.
+    pub variables: Vec<CpuVariable>,
+    /// How many CPUs the proof is about; 1 without one.
+    pub cpus: u32,
 }
 
 /// Lowers a program that was proved safe.
@@ -96,6 +105,7 @@ pub fn lower(program: &VerifiedProgram) -> Result<Lowered, LowerError> {
     let context = CtxRules::of(source.kind, source.attach);
     let mut lowering = Lowering::new(&source.code, Some((facts, context)), source.maps.len(), subprogs);
     lowering.set_program(source);
+    lowering.set_target(program.target());
     lowering.run()
 }
 
@@ -118,6 +128,7 @@ pub(crate) fn lower_checked(program: &VerifiedProgram) -> Result<Lowered, LowerE
     let mut lowering = Lowering::new(&source.code, None, source.maps.len(), starts);
     lowering.guarded = Some(facts);
     lowering.set_program(source);
+    lowering.set_target(program.target());
     lowering.run()
 }
 
@@ -218,6 +229,8 @@ struct Lowering<'a> {
     jumps: Vec<(usize, usize)>,
     /// Has the names of functions of the kernel.
     program: Option<&'a Program>,
+    /// The kernel's types.
+    types: Option<&'a Btf>,
     /// Tells which accesses may be of memory that is not there.
     guarded: Option<&'a Facts>,
     /// Where the function begins that runs when the program throws.
@@ -240,6 +253,8 @@ impl<'a> Lowering<'a> {
             fixups: Vec::new(),
             lookups: Vec::new(),
             wary: false,
+            variables: Vec::new(),
+            cpus: 1,
         };
         Lowering {
             code,
@@ -250,11 +265,17 @@ impl<'a> Lowering<'a> {
             out,
             jumps: Vec::new(),
             program: None,
+            types: None,
             guarded: proof.map(|(facts, _)| facts),
             catcher: None,
             throws_below: false,
             unset: Unset::default(),
         }
+    }
+
+    fn set_target(&mut self, target: &'a ring3_platform::Target) {
+        self.types = target.btf.as_deref();
+        self.out.cpus = target.cpus.min(crate::maps::MAX_CPUS);
     }
 
     fn set_program(&mut self, program: &'a Program) {
@@ -525,7 +546,18 @@ impl<'a> Lowering<'a> {
                 Ok(self.fixup(FixupValue::MapValue(map, off)))
             }
             Wide::Func(off) => Ok(Callback(self.subprog(slot, off)? as u32).token()),
-            Wide::BtfId { .. } => Err(LowerError::Unsupported { slot, what: "a kernel symbol" }),
+            Wide::BtfId { id, fd: 0 } => {
+                let found = self.types.and_then(|types| cpu_variable(types, id));
+                let variable = found.ok_or(LowerError::Unsupported { slot, what: "a kernel symbol" })?;
+                self.out.wary = true;
+                let known = self.out.variables.iter().position(|known| *known == variable);
+                let at = known.unwrap_or(self.out.variables.len());
+                if known.is_none() {
+                    self.out.variables.push(variable);
+                }
+                Ok(self.fixup(FixupValue::Variable(at)))
+            }
+            Wide::BtfId { .. } => Err(LowerError::Unsupported { slot, what: "a symbol of a kernel module" }),
         }
     }
 

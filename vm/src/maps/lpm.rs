@@ -4,7 +4,7 @@
 //! count, but come back from [`Map::next_key`] as they were put in.
 //!
 //! Nodes lie in one [`Region`], with their values. Lookups take no lock: an update makes a new node and puts it in place of the old
-//! one, whose memory is given away again when many others were freed after it. A link carries the version of the node that it leads
+//! one, whose memory is given away again when all runs of programs have ended that may know its address. A link carries the version of the node that it leads
 //! to, which changes when the node leaves the trie; who finds another version there than the link says, starts again.
 //!
 //! Changes find their place without the lock, too. Under it they look whether the place still is what it was, which takes the time of
@@ -23,12 +23,10 @@ use super::direct::{Direct, DirectCalls};
 use super::mem::{MAX_MAP_BYTES, Region, WORD, load_word, round8};
 use super::shard::Padded;
 use super::{BPF_ANY, BPF_EXIST, BPF_NOEXIST, Base, LookupCall, Map};
+use crate::epoch::{Deleted, RUNS};
 
 /// Bytes of the length in front of a key's data.
 const LEN_BYTES: usize = 4;
-/// How many nodes must be freed before the first of them is given away again. The kernel waits until no program can hold
-/// the address any more; this is the nearest to it without knowing who runs.
-const GRACE: u32 = 64;
 /// No node.
 const NONE: u64 = u64::MAX;
 /// In the length of a node: it has a value, and is no mere fork.
@@ -97,7 +95,8 @@ struct Free {
     entries: u32,
     /// Nodes from here on were never used.
     fresh: u32,
-    freed: VecDeque<u32>,
+    /// Those that left the trie, the earliest first: they wait until no run can know their address.
+    freed: VecDeque<(u32, Deleted)>,
 }
 
 /// A trie.
@@ -107,7 +106,7 @@ pub(super) struct Lpm {
     nodes: Region,
     /// Not beside what lookups read.
     free: Padded<Mutex<Free>>,
-    /// How many nodes there is memory for.
+    /// How many nodes there are addresses for: more than can be in the trie, for those that wait.
     count: u32,
     data_size: usize,
     /// Offset of the value in a node.
@@ -144,15 +143,16 @@ impl Lpm {
         let value = (part::DATA * WORD) as u64 + round8(data_size as u64);
         let stride = value + round8(u64::from(def.value_size));
         let stride = if stride <= CACHE_LINE { stride.next_power_of_two() } else { stride };
-        // A prefix has up to two nodes.
         let fits = u32::try_from(MAX_MAP_BYTES / stride).unwrap_or(u32::MAX);
-        let count = fits.min(def.max_entries.saturating_mul(2).saturating_add(GRACE));
+        // A prefix has up to two nodes, and an update needs two more.
+        let least = fits.min(def.max_entries.saturating_mul(2).saturating_add(2));
+        let nodes = Region::zeroed_with_room(stride * u64::from(least), stride * u64::from(fits))?;
         Ok(Lpm {
             base: Base::new(def),
             root: AtomicU64::new(NONE),
-            nodes: Region::zeroed(stride * u64::from(count))?,
+            count: u32::try_from(nodes.len() as u64 / stride).unwrap_or(u32::MAX),
+            nodes,
             free: Padded(Mutex::new(Free { entries: 0, fresh: 0, freed: VecDeque::new() })),
-            count,
             data_size,
             value: usize::try_from(value).map_err(|_| Errno::ENOMEM)?,
             stride: usize::try_from(stride).map_err(|_| Errno::ENOMEM)?,
@@ -342,13 +342,15 @@ impl Lpm {
 
     /// A node that nobody uses, in a new version.
     fn take(&self, free: &mut Free) -> Option<u32> {
-        let waits = free.freed.len() < GRACE as usize;
-        let node = if free.fresh < self.count && waits {
-            free.fresh += 1;
-            // Less than a GiB has less than 2^27 words.
-            ((free.fresh - 1) as usize * (self.stride / WORD)) as u32
-        } else {
-            free.freed.pop_front()?
+        let ready = free.freed.pop_front_if(|(_, deleted)| RUNS.is_over(*deleted));
+        let node = match ready {
+            Some((node, _)) => node,
+            None if free.fresh < self.count => {
+                free.fresh += 1;
+                // Less than a GiB has less than 2^27 words.
+                ((free.fresh - 1) as usize * (self.stride / WORD)) as u32
+            }
+            None => return None,
         };
         self.renew(node);
         Some(node)
@@ -364,7 +366,7 @@ impl Lpm {
     /// Notes that a node left the trie.
     fn retire(&self, free: &mut Free, node: u32) {
         self.renew(node);
-        free.freed.push_back(node);
+        free.freed.push_back((node, RUNS.deleted()));
     }
 
     /// Fills a node that nobody can see yet, and gives the link to it.
@@ -407,7 +409,7 @@ impl Lpm {
             self.fill(new, bits, data, children)
         } else {
             let Some(fork) = self.take(&mut free) else {
-                free.freed.push_back(new);
+                free.freed.push_front((new, Deleted::NEVER_SEEN));
                 return Err(Errno::ENOMEM);
             };
             let leaf = self.fill(new, bits, data, [NONE; 2]);

@@ -50,6 +50,17 @@ impl Region {
         Region::zeroed_aligned(bytes, REGION_ALIGN)
     }
 
+    /// As [`Region::zeroed`], with up to `most` bytes where those behind `bytes` cost nothing but addresses until they are touched; the
+    /// length says how many there are.
+    pub(super) fn zeroed_with_room(bytes: u64, most: u64) -> Result<Region, Errno> {
+        let layout = |bytes: u64| {
+            let size = usize::try_from(round8(bytes.clamp(1, MAX_MAP_BYTES))).ok()?;
+            Layout::from_size_align(size, REGION_ALIGN).ok()
+        };
+        let large = layout(bytes).zip(layout(most)).and_then(|(least, most)| Region::mapped(most, least.size()));
+        large.map_or_else(|| Region::zeroed(bytes), Ok)
+    }
+
     /// As [`Region::zeroed`], starting at a multiple of `align`, which must be a power of two of at least 8.
     pub(super) fn zeroed_aligned(bytes: u64, align: usize) -> Result<Region, Errno> {
         if bytes > MAX_MAP_BYTES {
@@ -57,7 +68,7 @@ impl Region {
         }
         let size = usize::try_from(round8(bytes.max(1))).map_err(|_| Errno::ENOMEM)?;
         let layout = Layout::from_size_align(size, align.max(WORD)).map_err(|_| Errno::ENOMEM)?;
-        if let Some(region) = Region::mapped(layout) {
+        if let Some(region) = Region::mapped(layout, layout.size()) {
             return Ok(region);
         }
         // SAFETY: the size is at least one word.
@@ -65,9 +76,10 @@ impl Region {
         Ok(Region { base, layout, mapped: None })
     }
 
-    /// Pages of the system's own, which it zeroes when they are touched. `None` where there are none, or too little is wanted.
+    /// Pages of the system's own, which it zeroes when they are touched. The first `used` bytes are asked to have large ones. `None`
+    /// where there are none, or too little is wanted.
     #[cfg(unix)]
-    fn mapped(layout: Layout) -> Option<Region> {
+    fn mapped(layout: Layout, used: usize) -> Option<Region> {
         if layout.size() < HUGE_PAGE || layout.align() > HUGE_PAGE {
             return None;
         }
@@ -84,15 +96,18 @@ impl Region {
         // SAFETY: less than a huge page, by which the mapping is longer than what is needed.
         let base = unsafe { start.add(skipped) };
         #[cfg(target_os = "linux")]
-        // SAFETY: whole pages of this mapping, in which nothing was written yet; what the system does about it is its own affair.
-        unsafe {
-            libc::madvise(base.as_ptr().cast(), len - HUGE_PAGE, libc::MADV_HUGEPAGE)
-        };
+        if used >= HUGE_PAGE {
+            let pages = used.next_multiple_of(HUGE_PAGE).min(len - HUGE_PAGE);
+            // SAFETY: whole pages of this mapping, in which nothing was written yet; what the system does about it is its own affair.
+            unsafe { libc::madvise(base.as_ptr().cast(), pages, libc::MADV_HUGEPAGE) };
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = used;
         Some(Region { base, layout, mapped: Some((start, len)) })
     }
 
     #[cfg(not(unix))]
-    fn mapped(_layout: Layout) -> Option<Region> {
+    fn mapped(_layout: Layout, _used: usize) -> Option<Region> {
         None
     }
 

@@ -6,7 +6,8 @@
 //! [`Map::next_key`]) is what bpf(2) offers: copies, all CPUs' values in a row, and the access flags of the definition.
 //!
 //! Invariants: the address that a lookup gives stays readable and writable until the map is dropped, even after the element
-//! was deleted (its memory may then be given to another element, as in the kernel); every operation may be called from
+//! was deleted. Its memory may then be given to another element, as in the kernel: of hash maps at once, of tries and of storage when all
+//! runs of programs have ended that began before; every operation may be called from
 //! several threads at once; nothing depends on a random seed, so that the order of keys is the same on every run.
 //!
 //! What the kernel takes as descriptors (programs, perf events, inner maps) comes in by methods of its own.
@@ -16,11 +17,13 @@
 use std::fmt;
 use std::ops::ControlFlow;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{RwLock, RwLockReadGuard};
 use ring3_platform::{Errno, MapDef, MapFlags, MapType};
+
+use crate::owner::{Owner, has_owner};
 
 mod arena;
 mod array;
@@ -57,6 +60,7 @@ pub use nothing::Nothing;
 pub use plain::Release;
 use plain::Special;
 use redirect::Family;
+pub(crate) use shard::{Padded, mine as part_of_thread};
 
 /// `BPF_ANY`: create or replace.
 pub const BPF_ANY: u64 = 0;
@@ -110,6 +114,8 @@ pub struct Base {
     /// Read by those who write to elements, written by who freezes: no write that began before is still under way then.
     writers: RwLock<()>,
     special: Special,
+    /// What the first program was that came to the map, if programs may be in it.
+    owner: OnceLock<Owner>,
 }
 
 impl Base {
@@ -120,7 +126,15 @@ impl Base {
             frozen: AtomicBool::new(false),
             writers: RwLock::new(()),
             special: Special::new(&def.fields),
+            owner: OnceLock::new(),
         }
+    }
+
+    /// A program comes to the map, as one that uses it or to be in it: `EINVAL` if it is of another sort than the first, in a map that may
+    /// have programs.
+    pub(crate) fn admit(&self, program: &Owner, uses: bool) -> Result<(), Errno> {
+        let admits = || self.owner.get_or_init(|| *program).admits(program, self.def.kind, uses);
+        if !has_owner(&self.def) || admits() { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
     /// What is called with the address of a value before its special fields become zero: when its element is deleted, evicted or

@@ -8,8 +8,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use parking_lot::{Mutex, RwLock};
-use ring3_platform::{Errno, MapDef, ProgType};
+use parking_lot::RwLock;
+use ring3_platform::{Errno, MapDef};
 
 use super::mem::MAX_MAP_BYTES;
 use super::{Base, Map, index_of, next_index};
@@ -22,8 +22,6 @@ type Slot = RwLock<Option<(Arc<dyn Execute>, u32)>>;
 pub(super) struct Programs {
     base: Base,
     slots: Box<[Slot]>,
-    /// The type of the first program; all others must have the same.
-    owner: Mutex<Option<ProgType>>,
     /// The number that user space reads for the program that was put in last. The kernel gives a program's number on the
     /// machine; here programs are numbered as they come into the array.
     numbered: AtomicU32,
@@ -38,8 +36,7 @@ impl Programs {
         let mut slots = Vec::new();
         slots.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
         slots.resize_with(count, Slot::default);
-        let (slots, owner, numbered) = (slots.into_boxed_slice(), Mutex::new(None), AtomicU32::new(0));
-        Ok(Programs { base: Base::new(def), slots, owner, numbered })
+        Ok(Programs { base: Base::new(def), slots: slots.into_boxed_slice(), numbered: AtomicU32::new(0) })
     }
 }
 
@@ -96,10 +93,7 @@ unsafe impl Map for Programs {
             let old = slot.write().take();
             return old.map(|_| ()).ok_or(Errno::ENOENT);
         };
-        let kind = program.linked().kind();
-        if *self.owner.lock().get_or_insert(kind) != kind {
-            return Err(Errno::EINVAL);
-        }
+        self.base.admit(program.linked().owner(), false)?;
         let number = self.numbered.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let old = slot.write().replace((program, number));
         drop(old);

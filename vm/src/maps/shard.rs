@@ -20,7 +20,7 @@ thread_local! {
 /// Something that shares no cache line with its neighbours; processors fetch two lines at a time.
 #[derive(Default)]
 #[repr(align(128))]
-pub(super) struct Padded<T>(pub(super) T);
+pub(crate) struct Padded<T>(pub(crate) T);
 
 /// How many parts a map has, a power of two: the same on every call.
 pub(super) fn count() -> usize {
@@ -33,7 +33,7 @@ pub(super) fn count() -> usize {
 
 /// The part of this thread, of `count`, which is a power of two.
 #[inline(always)]
-pub(super) fn mine(count: usize) -> usize {
+pub(crate) fn mine(count: usize) -> usize {
     let number = match NUMBER.get() {
         UNNUMBERED => assign(),
         number => number,

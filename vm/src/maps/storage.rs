@@ -14,6 +14,7 @@ use ring3_platform::{Errno, MapDef, MapType};
 
 use super::mem::{MAX_MAP_BYTES, Region, round8};
 use super::{BPF_EXIST, BPF_NOEXIST, Base, Map, split_lock};
+use crate::epoch::{Deleted, RUNS};
 
 /// How many values are allocated at once, as long as there are fewer; later as many as there are.
 const FIRST_CHUNK: usize = 16;
@@ -30,7 +31,10 @@ struct Place {
 struct Values {
     chunks: Vec<Arc<Region>>,
     places: BTreeMap<u64, Place>,
-    unused: VecDeque<Place>,
+    /// Where nothing ever was.
+    fresh: VecDeque<Place>,
+    /// Of what was deleted, the earliest first: they wait until no run can know their address.
+    deleted: VecDeque<(Place, Deleted)>,
     bytes: u64,
 }
 
@@ -80,7 +84,10 @@ impl Storage {
 
     /// Room for the values of one more object.
     fn place(&self, values: &mut Values) -> Result<Place, Errno> {
-        if let Some(place) = values.unused.pop_front() {
+        if let Some((place, _)) = values.deleted.pop_front_if(|(_, deleted)| RUNS.is_over(*deleted)) {
+            return Ok(place);
+        }
+        if let Some(place) = values.fresh.pop_front() {
             return Ok(place);
         }
         let count = values.places.len().max(FIRST_CHUNK);
@@ -97,7 +104,7 @@ impl Storage {
         let chunk = values.chunks.len();
         values.chunks.push(region);
         values.bytes += bytes;
-        values.unused.extend((1..count).map(|at| Place { chunk, offset: at * self.element() }));
+        values.fresh.extend((1..count).map(|at| Place { chunk, offset: at * self.element() }));
         Ok(Place { chunk, offset: 0 })
     }
 
@@ -212,8 +219,7 @@ unsafe impl Map for Storage {
         let place = values.places.remove(&owner).ok_or(Errno::ENOENT)?;
         let region = Arc::clone(&values.chunks[place.chunk]);
         self.base.special.forget(&region, place.offset, true);
-        // Behind all that are free, as the kernel waits until nobody can know the address any more.
-        values.unused.push_back(place);
+        values.deleted.push_back((place, RUNS.deleted()));
         Ok(())
     }
 
@@ -232,6 +238,25 @@ impl fmt::Debug for Storage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn storage_that_is_deleted_stays_for_the_runs_that_know_it() {
+        let def = Arc::new(MapDef::new("m", MapType::TaskStorage, 4, 8, 0));
+        let storage = Storage::new(&def, 1).unwrap();
+        let run = RUNS.begin();
+        let value = storage.storage(1, 0, Some(&[7; 8])).unwrap();
+        storage.forget_object(1).unwrap();
+        for owner in 0..100 {
+            assert_ne!(storage.storage(owner, 0, Some(&[1; 8])).unwrap(), value);
+            storage.forget_object(owner).unwrap();
+        }
+        let (region, offset) = {
+            let values = storage.values.lock();
+            (Arc::clone(&values.chunks[0]), values.chunks[0].offset_of(value).unwrap())
+        };
+        assert_eq!(region.read(offset, 8), [7; 8]);
+        drop(run);
+    }
 
     #[test]
     fn groups_that_find_no_room_share_one_value() {

@@ -256,6 +256,8 @@ fn why(failure: &Failure) -> String {
         | LinkError::NoDirectValue { .. }
         | LinkError::Extension
         | LinkError::DuplicateHelper { .. }
+        | LinkError::OtherSort { .. }
+        | LinkError::LargeVariables
         | LinkError::TooManyCustomHelpers { .. } => link.to_string(),
     }
 }
