@@ -104,6 +104,19 @@ pub trait Host {
         Ok(4)
     }
 
+    /// Looks for the way to an address of IPv6 that a packet got by `bpf_lwt_push_encap` with a header of segment routing. `EINVAL`, unless
+    /// told otherwise: there is none.
+    fn next_hop_v6(&mut self, to: &[u8; 16]) -> Result<(), Errno> {
+        let _ = to;
+        Err(Errno::EINVAL)
+    }
+
+    /// The address of IPv6 that a packet to there comes from, which gets a header of its own by that.
+    fn source_v6(&mut self, to: &[u8; 16]) -> [u8; 16] {
+        let _ = to;
+        [0; 16]
+    }
+
     /// The return addresses of what runs, innermost first: of the kernel, or of the task. `None`: there are none to be had.
     fn stack(&mut self, user: bool) -> Option<Vec<u64>> {
         let _ = user;

@@ -1,6 +1,7 @@
 //! Objects that programs make for each CPU (`bpf_percpu_obj_new`), in maps and out of them: what Linux 6.18 says of each program of
 //! `data/percpu.bpf.c`.
 
+use ring3::Backend;
 use ring3_fuzz::parity::Referee;
 use ring3_object::{Object, Options};
 use ring3_parity::{Answer, Kernel};
@@ -77,4 +78,32 @@ fn linux_and_ring3_say_the_same() {
     }
     let (name, says) = WORSE_IN_LINUX;
     assert_eq!(both(name), (String::new(), says.to_owned()), "{name}");
+}
+
+/// What the programs that are accepted do, one after the other on the same map, on every engine.
+#[test]
+fn each_cpu_has_its_part() {
+    let Ok(types) = ring3::sim::types(ring3::sim::RUNNING_KERNEL) else {
+        return println!("skipped: the running kernel's types are not there");
+    };
+    let object = ring3::Object::parse("percpu.bpf.o", OBJECT).unwrap();
+    let jit = ring3::jit::Jit::is_supported().then_some(Backend::Jit);
+    for backend in [Backend::Checked, Backend::Interpreter].into_iter().chain(jit) {
+        for (cpu, of_the_first) in [(0, 3), (1, 0)] {
+            let engine = ring3::Engine::new().btf(types.clone()).cpus(2).backend(backend);
+            let mut instance = engine.load(&object).unwrap();
+            instance.set_host(ring3::vm::TestHost { cpu, ..ring3::vm::TestHost::default() });
+            let mut run = |program: &str| instance.run(program, &[0; 64]).unwrap().retval;
+            assert_eq!(run("loaded"), 0, "there is no object yet");
+            // It leaves a 3 for its CPU, and reads what nobody wrote.
+            assert_eq!(run("used_in_map"), 0);
+            assert_eq!(run("loaded"), of_the_first, "{backend:?} on CPU {cpu}");
+            // There is no such CPU, and a load from nowhere gives 0.
+            assert_eq!(run("loaded_never_null"), 0);
+            // A new object takes the place of the old one.
+            assert_eq!((run("exchanged"), run("loaded")), (0, 0));
+            assert_eq!((run("new_drop"), run("fits")), (0, 0));
+            assert_eq!(instance.objects().len(), 1, "what the map has");
+        }
+    }
 }
