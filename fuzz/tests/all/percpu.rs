@@ -86,7 +86,7 @@ fn each_cpu_has_its_part() {
     let Ok(types) = ring3::sim::types(ring3::sim::RUNNING_KERNEL) else {
         return println!("skipped: the running kernel's types are not there");
     };
-    let object = ring3::Object::parse("percpu.bpf.o", OBJECT).unwrap();
+    let object = Object::parse("percpu.bpf.o", OBJECT).unwrap();
     let jit = ring3::jit::Jit::is_supported().then_some(Backend::Jit);
     for backend in [Backend::Checked, Backend::Interpreter].into_iter().chain(jit) {
         for (cpu, of_the_first) in [(0, 3), (1, 0)] {
