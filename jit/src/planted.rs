@@ -32,6 +32,7 @@ bugs! {
     RotateShared "Nobody else reads a shift that becomes a rotation.";
     CopyGone "What was copied still is where it was.";
     IndexGone "So is a register that was added to an address.";
+    SumStays "A sum that an access takes apart still is in its register.";
     BitGone "So is what a bit was tested of.";
     LowIsWhole "A copy of the low half is a copy of all.";
     LoadedChanged "Memory is what it was when it was loaded.";

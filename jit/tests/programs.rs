@@ -133,6 +133,38 @@ fn tail_calls() {
     }
 }
 
+/// A look-up of the third element of `map[array]`, whose address and a number that nobody knows stay.
+const THIRD: &str = "
+    r6 = *(u32 *)(r1 +0)
+    *(u32 *)(r10 -4) = 2
+    r2 = r10
+    r2 += -4
+    r1 = map[array]
+    call lookup
+    if r0 == 0 goto none
+    r2 = r6
+    r2 &= 1
+    r5 = r2
+    r2 <<= 3
+    r3 = r0
+    r3 += r2
+    r4 = *(u16 *)(r3 +2)";
+
+/// A sum that an access takes apart, with its shift, is gone whatever is joined with the access afterwards: the index is not shifted
+/// any more for those who take it from the register in which it was.
+#[test]
+fn an_address_that_was_taken_apart_does_not_come_back() {
+    for swap in ["r4 = be16 r4", "r4 = le16 r4", "r4 = bswap16 r4", "r4 &= 0xff"] {
+        let stored =
+            "r5 += 1\nr5 <<= 3\nr0 += r5\nr1 = 0x4141\n*(u64 *)(r0 +0) = r1\nr0 = r4\nexit\nnone: r0 = 77\nexit";
+        let text = format!("{THIRD}\n{swap}\n{stored}");
+        both(ProgType::SchedCls, &[&text], &packet(), 0);
+        let odd = &packet()[..61];
+        both(ProgType::SchedCls, &[&text], odd, 0);
+        assert_eq!(outcome(true, ProgType::SchedCls, &[&text], odd).1[2][16..18], [0x41, 0x41], "{swap}");
+    }
+}
+
 /// Programs that call a helper again and again, which stops the run when it is called for the second time.
 const STOPPED: [&str; 3] = [
     "call 7\ncall 7\ncall 7\nr0 = 1\nexit",

@@ -24,6 +24,7 @@ enum Idiom {
     Either,
     Sum,
     Scaled,
+    Swapped,
     Division,
     Products,
     ByBit,
@@ -49,6 +50,7 @@ const IDIOMS: [Idiom; 20] = {
         Sum,
         Scaled,
         Scaled,
+        Swapped,
         Division,
         Products,
         ByBit,
@@ -85,6 +87,7 @@ impl Generator<'_, '_> {
             Idiom::Either => self.either(),
             Idiom::Sum => self.sum(),
             Idiom::Scaled => self.scaled(),
+            Idiom::Swapped => self.swapped(),
             Idiom::Division => self.division(),
             Idiom::Products => self.products(),
             Idiom::ByBit => self.by_bit(),
@@ -444,6 +447,33 @@ impl Generator<'_, '_> {
         if self.state.get(index).is_number() {
             self.spent(&[index], base);
         }
+    }
+
+    /// A number of the other byte order in an array, by an index that is needed again as it was before it was scaled.
+    fn swapped(&mut self) {
+        let number = self.number();
+        let Some(base) = self.reg_where(|kind| matches!(kind, Kind::Value(_))) else { return self.sum() };
+        let [index, address, older] = self.targets(base);
+        self.begin(index, number);
+        self.alu_imm(Width::W64, AluOp::And, index, 1);
+        self.copy(older, index);
+        let count = 1 + self.entropy.below(3) as i32;
+        self.alu_imm(Width::W64, AluOp::Lsh, index, count);
+        self.copy(address, base);
+        self.out.push(Insn::Alu { width: Width::W64, op: AluOp::Add, dst: address, src: index.into() });
+        self.state.set(address, Kind::Unknown);
+        let (size, op) =
+            (self.entropy.pick(&[Size::H, Size::W, Size::Dw]), self.entropy.pick(ring3_isa::EndianOp::ALL));
+        let room = super::memory::reach(self.state.get(base)) - 8 - 8;
+        let off = self.entropy.below(room + 1) as i16;
+        let [dst] = self.beside(older, |this| this.targets(base));
+        self.out.push(Insn::Load { size, signed: false, dst, base: address, off });
+        self.state.set(dst, Kind::Number);
+        self.out.push(Insn::Endian { op, size, dst });
+        let number = self.entropy.below(64) as i32;
+        self.alu_imm(Width::W64, AluOp::Add, older, number);
+        self.out.push(Insn::Store { size: Size::Dw, base, off: 0, src: older.into() });
+        self.spent(&[index, dst], older);
     }
 
     /// By a constant, sometimes with the rest by a multiplication, and sometimes of what has nothing in its upper half.

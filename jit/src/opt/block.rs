@@ -536,7 +536,10 @@ impl Block<'_> {
                 self.held[address.index()] = Held { by: sum.inputs[0], whole: sum.values[0], ..self.unknown(NOBODY) };
                 address
             }
-            Step::Alu { lhs, .. } if self.held[lhs.index()].whole == sum.values[0] => lhs,
+            Step::Alu { lhs, .. } if self.held[lhs.index()].whole == sum.values[0] => {
+                self.forget(address, by);
+                lhs
+            }
             _ => return None,
         };
         let plain = |block: &Self, reg: Reg| (reg, block.held[reg.index()].by);
@@ -571,9 +574,18 @@ impl Block<'_> {
                 Some(((reg, shift.inputs[0]), count as u8))
             }
             Step::Alu { lhs, .. } if self.held[lhs.index()].whole == shift.values[0] => {
+                self.forget(reg, by);
                 Some(((lhs, self.held[lhs.index()].by), count as u8))
             }
             _ => None,
+        }
+    }
+
+    /// The register does not have any more what this operation made, since the operation will go. Whoever still found it there would
+    /// bring the operation back, with those before it whose registers already have again what was there before them.
+    fn forget(&mut self, reg: Reg, by: u32) {
+        if !self.has_bug(Bug::SumStays) {
+            self.held[reg.index()] = self.unknown(by);
         }
     }
 
