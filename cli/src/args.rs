@@ -93,7 +93,7 @@ Events: WHERE PATH=VALUE... with WHERE a section's name (kprobe/do_unlinkat), sc
   PATH        an argument or what it leads to: prev.comm, name->name, args[2]; of a record, a field
   VALUE       42, -1, 0x2a; text; user:text for memory of the process; [a,b] for elements
   @task.PATH  of the current task: @task.comm=bash @task.pid=42 @task.uid=501
-  @returns, @record, @cpu, @after (nanoseconds), @times
+  @returns, @record, @cpu, @times, and nanoseconds @after the event before and that it @takes
 
 Exit status: 0 it ran, 1 the program was rejected, 2 wrong usage or bad input.";
 
@@ -636,6 +636,8 @@ pub enum FilterForm {
 pub enum What {
     /// Instructions as compiled and linked
     Asm,
+    /// The same as a drawing of the control flow: dot -Tsvg makes a picture of it
+    Cfg,
     /// Instructions as the engines see them
     Xlated,
     /// Machine code of this machine

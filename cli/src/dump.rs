@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ring3::btf::{Btf, CoreTarget, TypeId};
 use ring3::jit::{Arch, Jit};
 use ring3::platform::maps::Pinning;
-use ring3::{Backend, Engine, MapDef, Object, Options};
+use ring3::{Backend, Engine, MapDef, Object, Options, Program};
 use serde_json::{Value as Json, json};
 
 use crate::Outcome;
@@ -48,7 +48,8 @@ pub fn dump(args: &DumpArgs, out: &mut Out) -> Result<Outcome, CliError> {
     }
     let object = Object::parse(&args.object.to_string_lossy(), &bytes).map_err(CliError::input)?;
     match args.what {
-        What::Asm => asm(args, &object, out),
+        What::Asm => asm(args, &object, out, |program, out| listing::asm(program, args.dialect, out)),
+        What::Cfg => asm(args, &object, out, crate::graph::write),
         What::Xlated => translated(args, &object, None, out),
         What::Jited => translated(args, &object, Some(args.arch.into()), out),
         What::Maps => maps(args, &object, out),
@@ -96,7 +97,13 @@ fn relos(args: &DumpArgs, object: &Object, out: &mut Out) -> Result<Outcome, Cli
     Ok(Outcome::Good)
 }
 
-fn asm(args: &DumpArgs, object: &Object, out: &mut Out) -> Result<Outcome, CliError> {
+/// What is written of programs as compiled.
+fn asm(
+    args: &DumpArgs,
+    object: &Object,
+    out: &mut Out,
+    write: impl Fn(&Program, &mut Out) -> Result<(), CliError>,
+) -> Result<Outcome, CliError> {
     let mut worst = Outcome::Good;
     // Without a kernel's types the instructions are those of the file.
     let core = core(args)?;
@@ -106,7 +113,7 @@ fn asm(args: &DumpArgs, object: &Object, out: &mut Out) -> Result<Outcome, CliEr
             writeln!(out)?;
         }
         match object.program(name, &options) {
-            Ok(program) => listing::asm(&program, args.dialect, out)?,
+            Ok(program) => write(&program, out)?,
             Err(error) => {
                 out.flush()?;
                 writeln!(std::io::stderr(), "ring3: {error}")?;

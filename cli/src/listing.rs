@@ -16,7 +16,7 @@ use crate::error::CliError;
 use crate::output::{Ink, Out, hex, printable};
 
 /// Names out of a program.
-struct ProgramNames<'a>(&'a Program);
+pub struct ProgramNames<'a>(pub &'a Program);
 
 impl Names for ProgramNames<'_> {
     fn helper(&self, id: i32) -> Option<Cow<'_, str>> {

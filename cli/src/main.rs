@@ -15,6 +15,7 @@ mod explain;
 mod feature;
 mod fields;
 mod filter;
+mod graph;
 mod input;
 mod link;
 mod listing;

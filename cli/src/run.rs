@@ -142,7 +142,8 @@ fn fire(args: &RunArgs, out: &mut Out) -> Result<Outcome, CliError> {
         let (who, cpu) = (sim.task_name(), sim.cpu());
         kept.lines.extend(trace.lines.iter().map(|line| format!("{who} [{cpu:03}]: {line}")));
         kept.dropped += trace.dropped;
-        session.fired(&fired)?;
+        let signals = sim.take_signals();
+        session.fired(&fired, &signals)?;
     }
     session.kept = Some(kept);
     session.end(sim.instance(), &events)
@@ -471,7 +472,7 @@ impl<'a> Session<'a> {
     }
 
     /// The rows of an event, all times that it came.
-    fn fired(&mut self, fired: &[Fired]) -> Result<(), CliError> {
+    fn fired(&mut self, fired: &[Fired], signals: &[u32]) -> Result<(), CliError> {
         for event in fired {
             self.packets += 1;
             for run in &event.runs {
@@ -496,6 +497,22 @@ impl<'a> Session<'a> {
                     }
                 }
             }
+        }
+        if !signals.is_empty() {
+            self.signals(signals)?;
+        }
+        Ok(())
+    }
+
+    /// What programs sent to the current task.
+    fn signals(&mut self, signals: &[u32]) -> Result<(), CliError> {
+        match self.args.output {
+            RunFormat::Table => {
+                let numbers: Vec<String> = signals.iter().map(u32::to_string).collect();
+                let text = format!("sent to the task: signal {}", numbers.join(", "));
+                writeln!(self.out, "{:8}{}", "", self.out.ink(Ink::Faint, &text))?;
+            }
+            RunFormat::Json => writeln!(self.out, "{}", json!({ "event": self.packets, "signals": signals }))?,
         }
         Ok(())
     }

@@ -35,6 +35,33 @@ fn asm_in_mnemonics() {
     }
 }
 
+/// Each box has its instructions, each edge two boxes, and both ways of a branch are named.
+#[test]
+fn the_control_flow_as_a_drawing() {
+    let ran = words("dump cfg subprogs.bpf.o --program subprogs");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let lines: Vec<&str> = ran.stdout.lines().map(str::trim).collect();
+    assert!(lines[0] == "digraph \"subprogs\" {" && lines.last() == Some(&"}"), "{}", ran.stdout);
+    let boxes: Vec<&str> =
+        lines.iter().filter_map(|line| line.split_once(" [label=\"")).map(|(name, _)| name).collect();
+    let edges: Vec<(&str, &str)> =
+        lines.iter().filter_map(|line| line.trim_end_matches(';').split_once(" -> ")).collect();
+    assert!(boxes.len() > 5 && edges.len() >= boxes.len() - 3, "{}", ran.stdout);
+    for (from, to) in &edges {
+        let to = to.split_once(' ').map_or(*to, |(name, _)| name);
+        assert!(boxes.contains(from) && boxes.contains(&to), "{from} -> {to}");
+    }
+    let ways = |word: &str| edges.iter().filter(|(_, to)| to.ends_with(word)).count();
+    assert!(ways("[label=yes]") > 0 && ways("[label=yes]") == ways("[label=no]"));
+    assert!(lines.contains(&"label=\"read_protocol\";"), "functions are clusters: {}", ran.stdout);
+    // Every instruction is in one box.
+    let number = |line: &str| line.trim().split_once(": ").and_then(|(slot, _)| slot.parse::<usize>().ok());
+    let asm = words("dump asm subprogs.bpf.o --program subprogs");
+    let labels = lines.iter().filter_map(|line| line.split_once(" [label=\"")).flat_map(|(_, text)| text.split("\\l"));
+    let drawn: Vec<usize> = labels.filter_map(number).collect();
+    assert_eq!(drawn, asm.stdout.lines().filter_map(number).collect::<Vec<_>>());
+}
+
 #[test]
 fn maps_as_a_table_and_as_json() {
     let ran = words("dump maps tail.bpf.o");

@@ -30,6 +30,7 @@ struct qstr {
 };
 
 struct dentry {
+	struct dentry *d_parent;
 	struct qstr d_name;
 };
 
@@ -44,6 +45,11 @@ struct file {
 struct trace_event_raw_sys_enter {
 	long id;
 	unsigned long args[6];
+};
+
+struct trace_event_raw_sys_exit {
+	long id;
+	long ret;
 };
 #pragma clang attribute pop
 

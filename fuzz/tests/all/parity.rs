@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ring3_fuzz::parity::{Difference, Referee, Source, case, listing, maps, may_crash_linux, ours, parse, program};
-use ring3_isa::{Code, RawInsn};
+use ring3_isa::{Code, Insn, RawInsn, Wide};
 use ring3_platform::{ProgType, Target};
 
 /// Written by `parity record`: type, program, errno, instructions processed, states, message.

@@ -16,7 +16,7 @@ const RECORD: &str = "trace_event_raw_";
 /// What a member with the place of a text in a record is called before the field's name.
 const DATA_LOC: &str = "__data_loc_";
 /// What architectures put before the names of system calls.
-const WRAPPERS: [&str; 2] = ["__x64_sys_", "__arm64_sys_"];
+pub(super) const WRAPPERS: [&str; 2] = ["__x64_sys_", "__arm64_sys_"];
 /// Bytes of x86-64's registers.
 const X64_REGS: usize = 168;
 /// Where x86-64 has arguments: `di`, `si`, `dx`, `cx`, `r8`, `r9`.
@@ -48,11 +48,12 @@ impl Class {
         match hook {
             Hook::Tracepoint { category, .. } => Class::Record { category: category.clone(), name },
             Hook::RawTracepoint(_) | Hook::TypedTracepoint(_) => Class::Tracepoint(name),
-            Hook::Kprobe(_) | Hook::Kretprobe(_) => match WRAPPERS.iter().find_map(|w| name.strip_prefix(w)) {
-                Some(call) if !args.names("regs") => Class::Syscall(call.to_owned()),
-                Some(_) | None => Class::Function(name),
-            },
-            Hook::Fentry(_) | Hook::Fexit(_) | Hook::ModifyReturn(_) => Class::Function(name),
+            Hook::Kprobe(_) | Hook::Kretprobe(_) | Hook::Fentry(_) | Hook::Fexit(_) | Hook::ModifyReturn(_) => {
+                match WRAPPERS.iter().find_map(|w| name.strip_prefix(w)) {
+                    Some(call) if !args.names("regs") => Class::Syscall(call.to_owned()),
+                    Some(_) | None => Class::Function(name),
+                }
+            }
             Hook::Ksyscall(_) | Hook::Kretsyscall(_) => Class::Syscall(name),
             Hook::Lsm(_) => Class::Lsm(name),
             Hook::Iterator(_) => Class::Iterator(name),
@@ -296,6 +297,12 @@ impl<'a> Scene<'a> {
         argument(memory, &param, content, Space::Kernel)
     }
 
+    /// The arguments of a system call that was laid out, and the registers that its function gets.
+    pub fn call(&self, memory: &mut Memory) -> Result<(Vec<u64>, u64), SimError> {
+        let Some((_, Laid::Words(_, words))) = self.laid.first() else { return Ok((Vec::new(), 0)) };
+        Ok((words.clone(), inner_registers(memory, words)?))
+    }
+
     /// The context of a program at this hook. `ret` is what the function gave, or the hooks before.
     pub fn context(&self, memory: &mut Memory, hook: &Hook, name: &str, ret: u64) -> Result<Vec<u8>, SimError> {
         let class = Class::of(hook, name, self.args);
@@ -305,6 +312,9 @@ impl<'a> Scene<'a> {
             Laid::Words(proto, words) => (proto, words),
         };
         let mut words = words.clone();
+        if let Class::Syscall(_) = class {
+            words = vec![inner_registers(memory, &words)?];
+        }
         Ok(match hook {
             Hook::RawTracepoint(_) | Hook::TypedTracepoint(_) | Hook::Fentry(_) | Hook::Iterator(_) => bytes_of(&words),
             Hook::Fexit(_) | Hook::ModifyReturn(_) | Hook::Lsm(_) => {
@@ -312,12 +322,6 @@ impl<'a> Scene<'a> {
                 bytes_of(&words)
             }
             Hook::Kprobe(_) | Hook::Kretprobe(_) | Hook::Ksyscall(_) | Hook::Kretsyscall(_) => {
-                if let Class::Syscall(_) = class {
-                    let inner = registers(&self.types, &words, 0, 0);
-                    let addr = memory.make(Space::Kernel, inner.len())?;
-                    memory.kernel.write(addr, &inner);
-                    words = vec![addr];
-                }
                 registers(&self.types, &words, ret, super::host::address_of(&proto.name))
             }
             Hook::Uprobe(_) | Hook::Uretprobe(_) => registers(&self.types, &words, ret, 0),
@@ -326,8 +330,16 @@ impl<'a> Scene<'a> {
     }
 }
 
+/// The registers with the arguments of a system call, among the kernel's objects.
+fn inner_registers(memory: &mut Memory, words: &[u64]) -> Result<u64, SimError> {
+    let inner = registers(&memory.types, words, 0, 0);
+    let addr = memory.make(Space::Kernel, inner.len())?;
+    memory.kernel.write(addr, &inner);
+    Ok(addr)
+}
+
 /// The number of a system call on x86-64.
-fn syscall_number(name: &str) -> Option<i32> {
+pub(super) fn syscall_number(name: &str) -> Option<i32> {
     ring3_classic::Arch::from_name("x86_64")?.syscall(name)
 }
 

@@ -50,6 +50,7 @@
 //! [`Args::returns`], return probes and fexit. Arguments are checked by the prototype that the types have. Iterators run over what a test
 //! has for them ([`Sim::iterate`]), and what they print is read there.
 
+mod call;
 mod content;
 mod declare;
 mod error;
@@ -156,6 +157,7 @@ pub struct Args {
     pub(self) named: Vec<(Path, Content)>,
     pub(self) returns: Option<Content>,
     pub(self) record: Option<String>,
+    pub(self) takes: Duration,
     pub(self) wrong: Option<SimError>,
 }
 
@@ -187,6 +189,13 @@ impl Args {
     #[must_use]
     pub fn returns(mut self, content: impl Into<Content>) -> Args {
         self.returns = Some(content.into());
+        self
+    }
+
+    /// How long the function or call takes: so much time passes between the programs at its start and those at its end.
+    #[must_use]
+    pub fn takes(mut self, time: Duration) -> Args {
+        self.takes = time;
         self
     }
 
@@ -238,6 +247,9 @@ pub struct Ran {
     /// What it returned.
     pub retval: i32,
 }
+
+/// A program that an event reaches, where it is attached, and what fires there.
+type Target = (String, Hook, String);
 
 /// What an event did.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -439,7 +451,7 @@ impl Sim {
     }
 
     /// An event: runs all programs that are attached there, those at a function's start before those at its end. What the arguments lead
-    /// to is there until they have run.
+    /// to is there until they have run. `syscall/openat` is a system call from its start to its end, with all that fires on the way.
     ///
     /// # Errors
     ///
@@ -447,14 +459,16 @@ impl Sim {
     /// rejected.
     pub fn fire(&mut self, point: &str, args: impl Into<Args>) -> Result<Fired, Error> {
         let args = args.into();
-        let targets = self.targets(point)?;
-        self.fire_targets(&targets, &args)
+        self.within_event(|sim| match call::name(point) {
+            Some(name) => sim.fire_call(point, name, &args),
+            None => sim.fire_at(&sim.targets(point)?, &args),
+        })
     }
 
-    fn fire_targets(&mut self, targets: &[(String, Hook, String)], args: &Args) -> Result<Fired, Error> {
-        let places: Vec<(Hook, String)> = targets.iter().map(|(_, hook, name)| (hook.clone(), name.clone())).collect();
+    /// What is laid out meanwhile is there until this is done.
+    fn within_event(&mut self, event: impl FnOnce(&mut Sim) -> Result<Fired, Error>) -> Result<Fired, Error> {
         self.world.lock().memory.note();
-        let result = self.fire_at(targets, &places, args);
+        let result = event(self);
         let mut world = self.world.lock();
         let made = world.memory.noted();
         world.memory.forget(&made);
@@ -484,7 +498,7 @@ impl Sim {
                 args = args.set("meta.seq", self.structure("seq_file"));
             }
             self.take_printed();
-            let fired = self.fire_targets(&target, &args)?;
+            let fired = self.within_event(|sim| sim.fire_at(&target, &args))?;
             let retval = fired.retval();
             done.runs.push(retval);
             let overflowed = self.world.lock().overflowed;
@@ -553,21 +567,21 @@ impl Sim {
         Ok(handle)
     }
 
-    fn fire_at(
-        &mut self,
-        targets: &[(String, Hook, String)],
-        places: &[(Hook, String)],
-        args: &Args,
-    ) -> Result<Fired, Error> {
+    fn fire_at(&mut self, targets: &[Target], args: &Args) -> Result<Fired, Error> {
+        let places: Vec<(Hook, String)> = targets.iter().map(|(_, hook, name)| (hook.clone(), name.clone())).collect();
         let (scene, mut returned) = {
             let mut world = self.world.lock();
-            let scene = Scene::lay_out(&mut world.memory, places, args)?;
+            let scene = Scene::lay_out(&mut world.memory, &places, args)?;
             let returned = scene.returned(&mut world.memory)?;
             (scene, returned)
         };
         let (mut fired, mut decided) = (Fired::default(), false);
         let (before, after): (Vec<_>, Vec<_>) = targets.iter().partition(|(_, hook, _)| !hook.is_exit());
-        for (program, hook, name) in before.into_iter().chain(after) {
+        for target in before.into_iter().map(Some).chain([None]).chain(after.into_iter().map(Some)) {
+            let Some((program, hook, name)) = target else {
+                self.advance(args.takes);
+                continue;
+            };
             // The first that decides is the last that is asked.
             if hook.decides() && decided {
                 continue;
@@ -590,30 +604,32 @@ impl Sim {
         Ok(fired)
     }
 
-    /// Programs that an event reaches, with what it is called there.
-    fn targets(&self, point: &str) -> Result<Vec<(String, Hook, String)>, SimError> {
+    /// Programs that an event reaches.
+    fn targets(&self, point: &str) -> Result<Vec<Target>, SimError> {
+        let targets = self.reached(point.rsplit(['/', ':']).next().unwrap_or(point), |hook| hook.is_at(point));
+        if targets.is_empty() { Err(self.nobody(point)) } else { Ok(targets) }
+    }
+
+    /// Programs whose hook is among these. What fires is called `name` where the hook is a pattern.
+    fn reached(&self, name: &str, is_there: impl Fn(&Hook) -> bool) -> Vec<Target> {
         let attached = self.hooks.iter().filter_map(|(program, hook)| Some((program, hook.as_ref()?)));
-        let reached = attached.clone().filter(|(_, hook)| hook.is_at(point));
+        let reached = attached.filter(|(_, hook)| is_there(hook));
         let named = reached.map(|(program, hook)| {
-            // A pattern is not what it stands for.
-            let name = if hook.name().contains('*') { point.rsplit(['/', ':']).next() } else { None };
-            (program.clone(), hook.clone(), name.unwrap_or(hook.name()).to_owned())
+            let name = if hook.name().contains('*') { name } else { hook.name() };
+            (program.clone(), hook.clone(), name.to_owned())
         });
-        let targets: Vec<_> = named.collect();
-        if !targets.is_empty() {
-            return Ok(targets);
-        }
-        let mut sections: Vec<String> = attached.map(|(_, hook)| hook.section()).collect();
+        named.collect()
+    }
+
+    /// The error that no program is attached there.
+    fn nobody(&self, point: &str) -> SimError {
+        let mut sections: Vec<String> =
+            self.hooks.iter().filter_map(|(_, hook)| Some(hook.as_ref()?.section())).collect();
         sections.dedup();
         let bare = point.rsplit(['/', ':']).next().unwrap_or(point);
         let names = sections.iter().filter_map(|section| section.rsplit('/').next());
         let near = nearest(bare, names.filter(|name| *name != bare));
-        Err(SimError::NoProgram {
-            file: self.instance.source_name(),
-            point: point.to_owned(),
-            attached: sections,
-            near,
-        })
+        SimError::NoProgram { file: self.instance.source_name(), point: point.to_owned(), attached: sections, near }
     }
 
     /// Name and number of the current task's thread, as the kernel puts them before what is printed: `bash-42`.

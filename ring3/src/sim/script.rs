@@ -15,8 +15,8 @@ const MAX_TIMES: u32 = 1 << 20;
 /// kprobe/do_unlinkat dfd=-100 name.name=/tmp/x @returns=-2 @task.comm=bash @task.pid=42 @cpu=1 @after=5000 @times=3
 /// ```
 ///
-/// `@task.` sets fields of a new current task, which stays for later events; `@after` lets so many nanoseconds pass first; `@record` names
-/// the structure of a tracepoint's record. A value is a number, `true` or `false`, `user:TEXT` for memory of the process, a list `[a,b]`,
+/// `@task.` sets fields of a new current task, which stays for later events; `@after` lets so many nanoseconds pass first, `@takes` between
+/// its start and its end; `@record` names the structure of a tracepoint's record. A value is a number, `true` or `false`, `user:TEXT` for memory of the process, a list `[a,b]`,
 /// or text, which quotes keep together.
 ///
 /// ```
@@ -65,6 +65,7 @@ impl FromStr for Event {
             match path.strip_prefix('@') {
                 None => event.args = event.args.set(path, content(value)),
                 Some("returns") => event.args = event.args.returns(content(value)),
+                Some("takes") => event.args = event.args.takes(Duration::from_nanos(number()?)),
                 Some("record") => event.args = event.args.record(value),
                 Some("cpu") => event.cpu = Some(number()?.try_into().map_err(|_| wrong(&word, "no number of a CPU"))?),
                 Some("after") => event.after = Duration::from_nanos(number()?),
@@ -74,7 +75,12 @@ impl FromStr for Event {
                 }
                 Some(other) => match other.strip_prefix("task.") {
                     Some(field) => event.task.push((field.to_owned(), content(value))),
-                    None => return Err(wrong(&word, "behind @ are task.FIELD, returns, record, cpu, after and times")),
+                    None => {
+                        return Err(wrong(
+                            &word,
+                            "behind @ are task.FIELD, returns, takes, record, cpu, after and times",
+                        ));
+                    }
                 },
             }
         }

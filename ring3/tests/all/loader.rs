@@ -15,7 +15,7 @@ fn a_relocation_that_finds_nothing_is_named_as_by_libbpf() {
     let error = engine.verify(&object, "missing", &Options::default(), LogLevel(1)).unwrap_err();
     let Error::Rejected { rejection, .. } = error else { panic!("{error}") };
     let spec = "<byte_off> [2] struct task.gone (0:7 @ offset 44)";
-    assert_eq!(rejection.message, format!("<invalid CO-RE relocation> failed to resolve {spec}"));
+    assert_eq!(rejection.message, format!("<invalid CO-RE relocation> failed to resolve CO-RE relocation {spec}"));
     let lines = format!("0: <invalid CO-RE relocation>\nfailed to resolve CO-RE relocation {spec}\n");
     assert!(rejection.log.contains(&lines), "{}", rejection.log);
     assert!(!rejection.log.contains("invalid func"), "{}", rejection.log);

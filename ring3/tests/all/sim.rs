@@ -1,5 +1,7 @@
 //! Tracing programs in a simulated kernel: types made here, and those of the running kernel where it has some.
 
+use std::time::Duration;
+
 use ring3::btf::{Btf, Value};
 use ring3::sim::{self, Args, Content, Sim, Task, list, user};
 use ring3::{Backend, Engine, Input, ProgType, Program};
@@ -125,7 +127,7 @@ fn functions_take_time_between_entry_and_exit() {
         sim.set_task(task).unwrap();
         let args = Args::new().set("path.dentry.d_name.name", "notes").set("file.f_flags", 0o101);
         sim.fire("fentry/vfs_open", args.clone()).unwrap();
-        sim.advance(std::time::Duration::from_micros(5));
+        sim.advance(Duration::from_micros(5));
         sim.fire("fexit/vfs_open", args.returns(-13)).unwrap();
         assert_eq!(sim.trace(), ["notes 65", "took 5000 ns, gave -13"]);
         assert_eq!(sim.map("started").unwrap().get::<u32, u64>(42), Some(1_000_000_000));
@@ -155,6 +157,34 @@ fn system_calls_and_processes() {
         sim.fire("readline", ("$ ",)).unwrap();
         assert_eq!(sim.trace(), ["openat /etc/passwd", "prompt $ "]);
     });
+}
+
+/// From the tracepoints of the start to those of the end, with the same memory and registers.
+#[test]
+fn a_system_call_is_all_that_fires_for_it() {
+    // Probes of the function have its registers, whatever the types say of it.
+    if let Some(types) = running() {
+        let engine = Engine::new().btf(types);
+        let mut sim = Sim::new(engine.load(&crate::common::object("events/whole_call.bpf.o")).unwrap()).unwrap();
+        let args = Args::new().set("fd", 3).set("buf", user("text")).set("count", 512).returns(4);
+        let fired = sim.fire("syscall/read", args.takes(Duration::from_nanos(700))).unwrap();
+        let programs: Vec<&str> = fired.runs.iter().map(|run| &run.program[..]).collect();
+        assert_eq!(
+            programs,
+            ["all_start", "all_record", "one_record", "call", "typed_call", "done", "all_end", "one_end"]
+        );
+        assert_eq!(fired.returned, 4);
+        let trace = sim.trace();
+        let buffer: u64 = trace[0].strip_prefix("all 0 ").unwrap().parse().unwrap();
+        assert_ne!(buffer, 0);
+        let rest =
+            ["record 0 512", "start text", "call 3 512", "typed 512", "done 4", "end 4 4 1000000700", "result 4"];
+        assert_eq!(trace[1..], rest);
+
+        let said = |sim: &mut Sim, point: &str, args: Args| sim.fire(point, args).unwrap_err().to_string();
+        assert!(said(&mut sim, "syscall/read", Args::new().set("cuont", 1)).contains("did you mean 'count'?"));
+        assert_eq!(sim.fire("syscall/close", Args::new()).unwrap().runs.len(), 3, "what all calls have");
+    }
 }
 
 #[test]
