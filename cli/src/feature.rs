@@ -67,10 +67,14 @@ fn helpers() -> Vec<Row> {
     (1..).map_while(|number| helpers::home(number).map(|home| (number, home))).filter_map(row).collect()
 }
 
-/// A type runs where a context can be made of what a user has: a packet, or bytes.
+/// A type runs where a context can be made of what a user has: a packet, fields, or bytes. Extensions run in the place of what they
+/// replace.
 fn programs() -> Vec<Row> {
     let runs = |kind: ProgType| {
-        if ring3::takes_packet(kind) {
+        if ring3::takes_packet(kind) || kind == ProgType::Ext {
+            return true;
+        }
+        if ring3::vm::PartsContext::new(kind).is_some() {
             return true;
         }
         ring3::vm::ctx::from_image(kind, &[]).is_ok_and(|context| context.suits(kind))

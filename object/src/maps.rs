@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ring3_btf::{Btf, Kind, Linkage, Member, SecVar, Type, TypeId};
 use ring3_isa::Endianness;
 use ring3_platform::MapFlags;
-use ring3_platform::maps::{Fields, MapDef, MapType, Pinning, SlotInit};
+use ring3_platform::maps::{Fields, MapDef, MapType, PAGE_SIZE, Pinning, SlotInit};
 
 use crate::MAX_BSS;
 use crate::elf::{Elf, Reloc};
@@ -155,6 +155,18 @@ fn read_slots(elf: &Elf<'_>, relocs: &[Reloc], slots: std::ops::Range<u64>) -> R
     Ok(found)
 }
 
+/// How many elements loaders ask for where the object says so many: the bytes of a ring buffer become a power of 2 of whole pages
+/// (libbpf's rule).
+pub(crate) fn entries(kind: MapType, said: u32) -> u32 {
+    match kind {
+        MapType::Ringbuf | MapType::UserRingbuf => {
+            let pages = said.div_ceil(PAGE_SIZE).max(1).checked_next_power_of_two();
+            pages.and_then(|pages| pages.checked_mul(PAGE_SIZE)).unwrap_or(said)
+        }
+        _ => said,
+    }
+}
+
 /// Reads one definition, which is a struct whose members' types carry the values.
 struct Definition<'a> {
     btf: &'a Btf,
@@ -203,6 +215,7 @@ impl Definition<'_> {
         let known = u32::try_from(kind).ok().and_then(MapType::from_number);
         def.kind = known.ok_or(MapProblem::UnknownType(kind))?;
         (def.key_size, def.value_size) = (key_size.unwrap_or(0), value_size.unwrap_or(0));
+        def.max_entries = entries(def.kind, def.max_entries);
         Ok((def, values))
     }
 

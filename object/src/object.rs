@@ -13,7 +13,7 @@ use crate::elf::{Elf, Reloc, Symbol};
 use crate::error::{ObjectError, Place};
 use crate::externs::Answers;
 use crate::link::Linker;
-use crate::maps::{Broken, Found, find_maps};
+use crate::maps::{self, Broken, Found, find_maps};
 use crate::ops::StructOps;
 
 /// The section of functions that are no programs of their own.
@@ -220,7 +220,7 @@ impl Object {
     /// loaded. For instances loaded afterwards. False if there is no such map.
     pub fn resize_map(&mut self, name: &str, entries: u32) -> bool {
         let found = self.maps.iter_mut().find(|def| def.name == name);
-        found.map(|def| Arc::make_mut(def).max_entries = entries).is_some()
+        found.map(|def| Arc::make_mut(def).max_entries = maps::entries(def.kind, entries)).is_some()
     }
 
     /// All maps: those of the user first, then one for each section of global data.

@@ -15,6 +15,7 @@ use ring3_verifier::{LogLevel, Rejection, VerifiedProgram};
 use ring3_vm::maps::Map;
 use ring3_vm::{Call, Helpers};
 
+use crate::instance::sized;
 use crate::{Error, Instance};
 
 /// What executes programs.
@@ -258,7 +259,7 @@ impl Engine {
 
     /// Verifies one program of an object, as if it were loaded alone. `level` says how much to log.
     ///
-    /// Errors: the object's, `ByteOrder`, and `Rejected` with the verifier's log.
+    /// Errors: the object's, `ByteOrder`, `MapCreate` for a map that Linux would not create, and `Rejected` with the verifier's log.
     pub fn verify(
         &self,
         object: &Object,
@@ -278,9 +279,15 @@ impl Engine {
     }
 
     /// Verifies a program that comes from anywhere.
+    ///
+    /// Errors: `Rejected`, and `MapCreate` for a map that Linux would not create, since no program is loaded onto that.
     pub fn verify_program(&self, program: Program, level: LogLevel) -> Result<VerifiedProgram, Error> {
         let (name, target) = (program.name.clone(), Arc::new(self.target.clone()));
         let program = Arc::new(self.attached(program));
+        for def in program.maps.iter().filter(|def| self.own_map(&def.name).is_none()) {
+            let refused = |errno| Error::MapCreate { map: def.name.clone(), errno };
+            sized(def, self.target.cpus).check().map_err(refused)?;
+        }
         ring3_verifier::verify(program.clone(), target, level).map_err(|mut rejection| {
             name_relocation(&program, &mut rejection);
             Error::Rejected { program: name, rejection }
@@ -396,5 +403,5 @@ fn name_relocation(program: &Program, rejection: &mut Rejection) {
         (None, None) => return,
     };
     rejection.log = rejection.log.replace(&rejection.message, &format!("{at}: <invalid {what}>\n{why}"));
-    rejection.message = format!("<invalid {what}> {}", why.replace("resolve CO-RE relocation ", "resolve "));
+    rejection.message = format!("<invalid {what}> {why}");
 }

@@ -525,15 +525,19 @@ pub(crate) fn nest(slots: &mut [Slot]) {
     }
 }
 
-/// Creates a map, or takes the embedder's. Perf event arrays get an event for each CPU, as their readers would open.
-pub(crate) fn slot(engine: &Engine, source: &Arc<MapDef>, cpus: u32, home: Home) -> Slot {
-    let def = match source.kind {
-        // As many events as there are CPUs, where the object does not say (libbpf's rule).
+/// What is created of a definition: as many events as there are CPUs, where the object does not say (libbpf's rule).
+pub(crate) fn sized(source: &Arc<MapDef>, cpus: u32) -> Arc<MapDef> {
+    match source.kind {
         MapType::PerfEventArray if source.max_entries == 0 => {
             Arc::new(MapDef { max_entries: cpus, ..(**source).clone() })
         }
         _ => source.clone(),
-    };
+    }
+}
+
+/// Creates a map, or takes the embedder's. Perf event arrays get an event for each CPU, as their readers would open.
+pub(crate) fn slot(engine: &Engine, source: &Arc<MapDef>, cpus: u32, home: Home) -> Slot {
+    let def = sized(source, cpus);
     let map = match engine.own_map(&def.name) {
         Some(map) => Ok(map.clone()),
         None => create(&def, cpus),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ring3_linux::{LoadOptions, Map as KernelMap, Prog, RingReader, TestRun};
+use ring3_linux::{LoadOptions, Map as KernelMap, Prog, RingReader, TestRun, Types};
 use ring3_platform::{MapType, ProgType};
 use ring3_vm::maps::{self, BPF_ANY, Batch, Map};
 
@@ -49,12 +49,14 @@ impl KernelSide {
                 continue;
             }
             let program = executable.program();
+            // Maps with locks, timers or objects in their values have to have types.
+            let types = ring3_linux::load_types(program).map_err(wrap(name))?;
             let mut at = Vec::with_capacity(program.maps.len());
             for def in &program.maps {
                 let found = slots.iter().position(|slot| Arc::ptr_eq(&slot.def, def));
                 let missing = || Error::NoSuchMap { file: name.as_str().into(), map: def.name.clone() };
                 let index = found.ok_or_else(missing)?;
-                self.make(slots, index, name)?;
+                self.make(slots, index, name, types.as_deref())?;
                 at.push(index);
             }
             let maps: Vec<&KernelMap> = at.iter().filter_map(|index| self.maps.get(index)).collect();
@@ -70,12 +72,12 @@ impl KernelSide {
     }
 
     /// Creates a map, and those that are to be in it.
-    fn make(&mut self, slots: &[Slot], index: usize, program: &str) -> Result<(), Error> {
+    fn make(&mut self, slots: &[Slot], index: usize, program: &str, types: Option<&Types>) -> Result<(), Error> {
         if self.maps.contains_key(&index) {
             return Ok(());
         }
         let def = &slots[index].def;
-        let map = KernelMap::create(def).map_err(wrap(program))?;
+        let map = KernelMap::create_typed(def, types.map(|types| &**types)).map_err(wrap(program))?;
         if def.kind == MapType::Ringbuf {
             self.rings.insert(index, RingReader::open(&map).map_err(wrap(program))?);
         }
@@ -86,7 +88,7 @@ impl KernelSide {
                 if slots[inner].def.kind.is_map_of_maps() {
                     continue;
                 }
-                self.make(slots, inner, program)?;
+                self.make(slots, inner, program, types)?;
                 if let Some(inner) = self.maps.get(&inner) {
                     map.put(&init.index.to_ne_bytes(), inner).map_err(wrap(program))?;
                 }
