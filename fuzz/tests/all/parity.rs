@@ -65,14 +65,13 @@ fn live_verdicts() {
 }
 
 /// Whether a map is meant by a number that the list of maps does not reach: Linux takes for a descriptor what lies behind the list.
-fn names_no_map(code: &[RawInsn]) -> bool {
+fn names_no_map(code: &Code) -> bool {
     let beyond = |value| match value {
         Wide::MapIdx(index) | Wide::MapIdxValue { index, .. } => {
             usize::try_from(index).map_or(true, |index| index >= maps().len())
         }
         Wide::Imm(_) | Wide::Map(_) | Wide::MapValue { .. } | Wide::BtfId { .. } | Wide::Func(_) => false,
     };
-    let code = Code::decode(code.to_vec());
     code.insns().iter().any(|insn| matches!(insn, Ok(Insn::LoadImm { value, .. }) if beyond(*value)))
 }
 
